@@ -1,0 +1,65 @@
+//! The loss of "Generating Images with Perceptual Similarity Metrics based on Deep Networks"
+//! (Dosovitskiy & Brox, 2016, section 2), as the authors' code computes it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`terms`] | each term by itself, normalised as in the code |
+//! | [`objective`] | the weighted sum, with every term's value and gradient norm at the image |
+//! | [`calibrate`] | how to choose the weight of a feature term for a new comparator |
+//! | [`balance`] | when the discriminator and the generator are updated |
+//!
+//! Nothing here reads files or draws random numbers.
+//!
+//! ```
+//! use candle_core::{Device, Tensor};
+//! use deepsim_loss::{Term, objective, terms};
+//! use deepsim_nets::{ComparatorKind, Images, PixelFormat};
+//!
+//! # fn main() -> Result<(), deepsim_loss::LossError> {
+//! # let device = Device::Cpu;
+//! let images = |v: u8| Images::from_u8(&[v; 3 * 64 * 64], 1, 64, 64, PixelFormat::CAFFE_BGR, &device);
+//! let (output, target) = (images(120)?, images(130)?);
+//! let alexnet = ComparatorKind::AlexNet.open(None, 0, &device)?;
+//! let wanted = alexnet.features(&target, "CONV3")?;
+//!
+//! let feature = |x: &Images| terms::feature(&alexnet.features(x, "CONV3")?, &wanted);
+//! let image = |x: &Images| terms::squared_error(x, &target);
+//! let evaluated = objective::evaluate(
+//!     &output,
+//!     &[Term::new("feature", 0.01, &feature), Term::new("image", 2e-6, &image)],
+//! )?;
+//! assert_eq!(evaluated.gradient.dims(), [1, 3, 64, 64]);
+//! assert_eq!(evaluated.terms[1].value, 0.5 * 3.0 * 64.0 * 64.0 * 100.0);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod balance;
+pub mod calibrate;
+pub mod objective;
+pub mod terms;
+
+pub use balance::{Balance, BalanceRule};
+pub use objective::{Evaluated, Term, TermReport};
+pub use terms::Distance;
+
+/// Errors of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum LossError {
+    /// Two things to be compared are of different kinds.
+    #[error("{operation}: wanted {wanted}, got {got}")]
+    Mismatch {
+        /// The operation.
+        operation: &'static str,
+        /// What it accepts.
+        wanted: String,
+        /// What it was given.
+        got: String,
+    },
+    /// A network failed.
+    #[error(transparent)]
+    Net(#[from] deepsim_nets::NetError),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}

@@ -1,0 +1,156 @@
+//! The weighted sum of terms, evaluated at the generator's output.
+//!
+//! Every term reaches the generator only through the image it made, so each is differentiated with
+//! respect to that image by itself: the sum costs the same, and the gradient norm of every term at
+//! the image comes free. [`backward_from`] then carries the summed gradient into the generator, as
+//! the authors' training script does.
+
+use candle_core::backprop::GradStore;
+use candle_core::{Tensor, Var};
+use deepsim_nets::Images;
+
+use crate::LossError;
+
+/// One term of the objective.
+#[derive(Clone, Copy)]
+pub struct Term<'a> {
+    name: &'static str,
+    weight: f64,
+    loss: &'a LossFn<'a>,
+}
+
+/// A scalar loss of images.
+pub type LossFn<'a> = dyn Fn(&Images) -> Result<Tensor, LossError> + 'a;
+
+impl<'a> Term<'a> {
+    /// `weight` times the scalar `loss` of the images.
+    pub fn new(name: &'static str, weight: f64, loss: &'a LossFn<'a>) -> Self {
+        Self { name, weight, loss }
+    }
+}
+
+/// What one term contributed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TermReport {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value before weighting.
+    pub value: f64,
+    /// Its weight.
+    pub weight: f64,
+    /// L2 norm, over the whole batch, of the weighted term's gradient at the images.
+    pub grad_norm: f64,
+}
+
+impl TermReport {
+    /// Weight times value.
+    pub fn weighted(&self) -> f64 {
+        self.weight * self.value
+    }
+}
+
+/// The objective at some images.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// Every term, in the order given.
+    pub terms: Vec<TermReport>,
+    /// Gradient of the weighted sum at the images, `(N, 3, H, W)`.
+    pub gradient: Tensor,
+}
+
+impl Evaluated {
+    /// The weighted sum.
+    pub fn total(&self) -> f64 {
+        self.terms.iter().map(TermReport::weighted).sum()
+    }
+}
+
+/// Evaluates every term and the gradient of their weighted sum at `output`.
+///
+/// # Shapes
+/// `(N, 3, H, W)`, and a gradient of the same shape
+///
+/// # Errors
+/// If a term fails.
+pub fn evaluate(output: &Images, terms: &[Term<'_>]) -> Result<Evaluated, LossError> {
+    let leaf = Var::from_tensor(&output.tensor().detach())?;
+    let images = output.with_tensor(leaf.as_tensor().clone())?;
+    let mut reports = Vec::with_capacity(terms.len());
+    let mut sum: Option<Tensor> = None;
+    for term in terms {
+        let loss = (term.loss)(&images)?;
+        let gradient = match loss.backward()?.remove(&leaf) {
+            Some(gradient) => (gradient * term.weight)?,
+            None => leaf.zeros_like()?,
+        };
+        let zero = gradient.zeros_like()?;
+        let squared_norm = deepsim_ops::squared_error(&gradient, &zero)?.to_scalar::<f32>()?;
+        reports.push(TermReport {
+            name: term.name,
+            value: f64::from(loss.to_scalar::<f32>()?),
+            weight: term.weight,
+            grad_norm: f64::from(squared_norm).sqrt(),
+        });
+        sum = Some(match sum {
+            Some(sum) => (sum + gradient)?,
+            None => gradient,
+        });
+    }
+    let gradient = match sum {
+        Some(sum) => sum,
+        None => leaf.zeros_like()?,
+    };
+    Ok(Evaluated { terms: reports, gradient })
+}
+
+/// Gradients of everything `output` was computed from, given the gradient at `output`.
+///
+/// # Shapes
+/// two tensors of equal shape
+///
+/// # Errors
+/// If the shapes differ.
+pub fn backward_from(output: &Tensor, gradient: &Tensor) -> Result<GradStore, LossError> {
+    // The derivative of <output, g> with respect to output is g.
+    Ok((output * gradient.detach())?.sum_all()?.backward()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terms;
+    use candle_core::Device;
+    use deepsim_nets::PixelFormat;
+
+    #[test]
+    fn separate_terms_give_the_gradient_of_the_sum() -> Result<(), LossError> {
+        let device = Device::Cpu;
+        let format = PixelFormat::RGB_U8;
+        let target = Images::from_u8(&[3; 12], 1, 2, 2, format, &device)?;
+        let scale = Var::from_slice(&[2f32], 1, &device)?;
+        let base = Images::from_u8(&(0..12).collect::<Vec<u8>>(), 1, 2, 2, format, &device)?;
+        let output = base.with_tensor(base.tensor().broadcast_mul(&scale)?)?;
+
+        let squared = |x: &Images| terms::squared_error(x, &target);
+        let absolute = |x: &Images| terms::absolute_error(x, &target);
+        let evaluated = evaluate(
+            &output,
+            &[Term::new("squared", 0.5, &squared), Term::new("absolute", 3.0, &absolute)],
+        )?;
+        let split = backward_from(output.tensor(), &evaluated.gradient)?;
+
+        let whole = ((squared(&output)? * 0.5)? + (absolute(&output)? * 3.0)?)?;
+        assert!((evaluated.total() - f64::from(whole.to_scalar::<f32>()?)).abs() < 1e-3);
+        let whole = whole.backward()?;
+        let values = |grads: &GradStore| -> Result<Vec<f32>, LossError> {
+            Ok(grads.get(&scale).expect("a gradient for the scale").to_vec1()?)
+        };
+        assert_eq!(values(&split)?, values(&whole)?);
+
+        // d = 2i - 3: squared gradient 0.5 d, absolute gradient 3 sign(d).
+        let squares: f64 = (0..12).map(|i| (0.5 * (2.0 * f64::from(i) - 3.0)).powi(2)).sum();
+        assert!((evaluated.terms[0].grad_norm - squares.sqrt()).abs() < 1e-4);
+        assert!((evaluated.terms[1].grad_norm - (12.0f64 * 9.0).sqrt()).abs() < 1e-4);
+        Ok(())
+    }
+}

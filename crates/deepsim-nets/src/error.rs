@@ -1,0 +1,69 @@
+//! What can go wrong when a network is built, loaded or run.
+
+use std::path::PathBuf;
+
+/// Errors of this crate. Each names the file or the operation, what was wanted and what was got.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// A file could not be read or written.
+    #[error("{operation} {}: {source}", path.display())]
+    Io {
+        /// What was being done, e.g. `reading weights from`.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A weight file is not a valid safetensors file.
+    #[error("reading weights from {}: not a valid safetensors file: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The parser's words.
+        reason: String,
+    },
+    /// A weight file does not hold the tensors of the network: everything wrong, listed at once.
+    #[error("weights in {} do not fit {net}:\n  {}", path.display(), problems.join("\n  "))]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// The network that was to be filled.
+        net: String,
+        /// One line per missing tensor, unexpected tensor and wrong shape or type.
+        problems: Vec<String>,
+    },
+    /// The metadata of a weight file does not describe the network that was asked for.
+    #[error("{}: metadata key `net` should describe {wanted}, got {got}", path.display())]
+    Spec {
+        /// The file.
+        path: PathBuf,
+        /// The kind of network asked for.
+        wanted: &'static str,
+        /// What the file says.
+        got: String,
+    },
+    /// A comparator has no such tap.
+    #[error("{net} has no tap `{got}`; it has {}", wanted.join(", "))]
+    UnknownTap {
+        /// The network.
+        net: String,
+        /// Its taps.
+        wanted: Vec<String>,
+        /// The tap asked for.
+        got: String,
+    },
+    /// Pixels, shapes or formats that do not fit the operation.
+    #[error("{operation}: wanted {wanted}, got {got}")]
+    Shape {
+        /// The operation.
+        operation: &'static str,
+        /// What it accepts.
+        wanted: String,
+        /// What it was given.
+        got: String,
+    },
+    /// An error of a tensor operation.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}

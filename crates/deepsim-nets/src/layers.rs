@@ -1,0 +1,277 @@
+//! Networks as tables of layers.
+//!
+//! A [`Layer`] row is plain data that reads like a row of the paper's tables; a [`Stack`] is the
+//! table with weights. Rows are named as in the authors' prototxt files, and a forward pass can
+//! stop after any of them, which is how comparators are tapped.
+
+use candle_core::Tensor;
+use deepsim_ops::{
+    Conv2dConfig, LrnConfig, Pool2dConfig, conv_transpose2d, conv2d, dropout, global_avg_pool2d,
+    leaky_relu, linear, local_response_norm, max_pool2d, relu,
+};
+use rand_chacha::ChaCha12Rng;
+
+use crate::NetError;
+use crate::init::Filler;
+use crate::params::ParamBuilder;
+
+/// One row of a network's table.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Layer {
+    /// Name of the row, and of its weights.
+    pub name: &'static str,
+    /// What it does.
+    pub op: Op,
+}
+
+/// What a layer does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Op {
+    /// Convolution.
+    Conv(Conv),
+    /// Transposed convolution: the paper's up-convolution.
+    UpConv(Conv),
+    /// Fully connected layer with this many outputs; its input is `(N, C)`.
+    Linear(usize, Filler),
+    /// `max(x, 0)`.
+    Relu,
+    /// `max(x, 0) + slope * min(x, 0)`.
+    LeakyRelu(f64),
+    /// Max-pooling.
+    MaxPool(Pool2dConfig),
+    /// Local response normalisation across channels.
+    Lrn(LrnConfig),
+    /// Mean over all positions, `(N, C, H, W) -> (N, C)`.
+    GlobalAvgPool,
+    /// Dropout with this probability, in training only.
+    Dropout(f64),
+    /// SqueezeNet's fire module: 1x1 squeeze, then 1x1 and 3x3 expand side by side.
+    Fire {
+        /// Channels of the squeeze convolution.
+        squeeze: usize,
+        /// Channels of each of the two expand convolutions.
+        expand: usize,
+    },
+}
+
+/// Numbers of a convolutional row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Conv {
+    /// Output channels.
+    pub out: usize,
+    /// Side of the square kernel.
+    pub kernel: usize,
+    /// Stride, or up-sampling factor of an up-convolution.
+    pub stride: usize,
+    /// Zero padding on each side.
+    pub padding: usize,
+    /// Groups.
+    pub groups: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
+    /// How the weights start.
+    pub filler: Filler,
+}
+
+impl Conv {
+    /// A `kernel` x `kernel` convolution to `out` channels: stride 1, no padding, bias, msra.
+    pub const fn new(out: usize, kernel: usize) -> Self {
+        let filler = Filler::Msra { coeff: 1.0 };
+        Self { out, kernel, stride: 1, padding: 0, groups: 1, bias: true, filler }
+    }
+
+    /// Sets the stride.
+    pub const fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// Sets the padding.
+    pub const fn pad(self, padding: usize) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// Sets the number of groups.
+    pub const fn groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// Leaves the bias out.
+    pub const fn no_bias(self) -> Self {
+        Self { bias: false, ..self }
+    }
+
+    /// Sets the weight filler.
+    pub const fn fill(self, filler: Filler) -> Self {
+        Self { filler, ..self }
+    }
+
+    fn config(self) -> Conv2dConfig {
+        Conv2dConfig {
+            stride: (self.stride, self.stride),
+            padding: (self.padding, self.padding),
+            groups: self.groups,
+        }
+    }
+}
+
+/// A convolutional row.
+pub const fn conv(name: &'static str, conv: Conv) -> Layer {
+    Layer { name, op: Op::Conv(conv) }
+}
+
+/// An up-convolutional row.
+pub const fn upconv(name: &'static str, conv: Conv) -> Layer {
+    Layer { name, op: Op::UpConv(conv) }
+}
+
+/// Any other row.
+pub const fn layer(name: &'static str, op: Op) -> Layer {
+    Layer { name, op }
+}
+
+/// A table of layers with weights.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    rows: Vec<(Layer, Vec<Tensor>)>,
+}
+
+impl Stack {
+    /// Makes the weights of `layers` for an input with `channels` channels; each weight is called
+    /// `{prefix}{row}.weight` or `.bias`.
+    pub(crate) fn new(
+        layers: &[Layer],
+        mut channels: usize,
+        prefix: &str,
+        builder: &mut ParamBuilder<'_>,
+    ) -> Result<Self, NetError> {
+        let mut rows = Vec::with_capacity(layers.len());
+        for &layer in layers {
+            let name = format!("{prefix}{}", layer.name);
+            let mut weights = Vec::new();
+            match layer.op {
+                Op::Conv(c) => {
+                    let shape = [c.out, channels / c.groups, c.kernel, c.kernel];
+                    weighted(&mut weights, &name, &shape, c.out, c.bias, c.filler, builder)?;
+                    channels = c.out;
+                }
+                Op::UpConv(c) => {
+                    let shape = [channels, c.out / c.groups, c.kernel, c.kernel];
+                    weighted(&mut weights, &name, &shape, c.out, c.bias, c.filler, builder)?;
+                    channels = c.out;
+                }
+                Op::Linear(out, filler) => {
+                    weighted(&mut weights, &name, &[out, channels], out, true, filler, builder)?;
+                    channels = out;
+                }
+                Op::Fire { squeeze, expand } => {
+                    let filler = Filler::Msra { coeff: 1.0 };
+                    for (part, shape) in [
+                        ("conv1x1_1", [squeeze, channels, 1, 1]),
+                        ("conv1x1_2", [expand, squeeze, 1, 1]),
+                        ("conv3x3_2", [expand, squeeze, 3, 3]),
+                    ] {
+                        let name = format!("{name}/{part}");
+                        weighted(&mut weights, &name, &shape, shape[0], true, filler, builder)?;
+                    }
+                    channels = 2 * expand;
+                }
+                Op::Relu
+                | Op::LeakyRelu(_)
+                | Op::MaxPool(_)
+                | Op::Lrn(_)
+                | Op::GlobalAvgPool
+                | Op::Dropout(_) => {}
+            }
+            rows.push((layer, weights));
+        }
+        Ok(Self { rows })
+    }
+
+    /// The same weights (shared, not copied) without gradients: an optimiser step on the original
+    /// is seen here, but a backward pass through this stack computes no weight gradient.
+    pub fn frozen(&self) -> Self {
+        let detach = |weights: &Vec<Tensor>| weights.iter().map(Tensor::detach).collect();
+        Self { rows: self.rows.iter().map(|(layer, w)| (*layer, detach(w))).collect() }
+    }
+
+    /// The rows of the table.
+    pub fn layers(&self) -> impl Iterator<Item = &Layer> {
+        self.rows.iter().map(|(layer, _)| layer)
+    }
+
+    /// Runs all rows. Dropout is active only when `dropout_rng` is given.
+    ///
+    /// # Errors
+    /// If the input does not fit a row.
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        dropout_rng: Option<&mut ChaCha12Rng>,
+    ) -> Result<Tensor, NetError> {
+        self.forward_rows(x, self.rows.len(), dropout_rng)
+    }
+
+    /// Runs the rows up to and including the one called `name`, without dropout. `None` if there is
+    /// no such row.
+    ///
+    /// # Errors
+    /// If the input does not fit a row.
+    pub fn forward_to(&self, x: &Tensor, name: &str) -> Result<Option<Tensor>, NetError> {
+        match self.layers().position(|layer| layer.name == name) {
+            Some(row) => self.forward_rows(x, row + 1, None).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn forward_rows(
+        &self,
+        x: &Tensor,
+        end: usize,
+        mut dropout_rng: Option<&mut ChaCha12Rng>,
+    ) -> Result<Tensor, NetError> {
+        let mut x = x.clone();
+        for (layer, w) in &self.rows[..end] {
+            x = match layer.op {
+                Op::Conv(c) => conv2d(&x, &w[0], w.get(1), c.config())?,
+                Op::UpConv(c) => conv_transpose2d(&x, &w[0], w.get(1), c.config())?,
+                Op::Linear(..) => linear(&x, &w[0], w.get(1))?,
+                Op::Relu => relu(&x)?,
+                Op::LeakyRelu(slope) => leaky_relu(&x, slope)?,
+                Op::MaxPool(config) => max_pool2d(&x, config)?,
+                Op::Lrn(config) => local_response_norm(&x, config)?,
+                Op::GlobalAvgPool => global_avg_pool2d(&x)?,
+                Op::Dropout(p) => match dropout_rng.as_deref_mut() {
+                    Some(rng) => dropout(&x, p, rng)?,
+                    None => x,
+                },
+                Op::Fire { .. } => fire(&x, w)?,
+            };
+        }
+        Ok(x)
+    }
+}
+
+fn weighted(
+    weights: &mut Vec<Tensor>,
+    name: &str,
+    shape: &[usize],
+    out: usize,
+    bias: bool,
+    filler: Filler,
+    builder: &mut ParamBuilder<'_>,
+) -> Result<(), NetError> {
+    weights.push(builder.weight(format!("{name}.weight"), shape, filler)?);
+    if bias {
+        weights.push(builder.bias(format!("{name}.bias"), out, filler)?);
+    }
+    Ok(())
+}
+
+fn fire(x: &Tensor, w: &[Tensor]) -> Result<Tensor, NetError> {
+    let same = Conv2dConfig::default();
+    let pad1 = Conv2dConfig { padding: (1, 1), ..same };
+    let squeezed = relu(&conv2d(x, &w[0], Some(&w[1]), same)?)?;
+    let expand1 = relu(&conv2d(&squeezed, &w[2], Some(&w[3]), same)?)?;
+    let expand3 = relu(&conv2d(&squeezed, &w[4], Some(&w[5]), pad1)?)?;
+    Ok(Tensor::cat(&[expand1, expand3], 1)?)
+}

@@ -1,0 +1,52 @@
+//! Networks of "Generating Images with Perceptual Similarity Metrics based on Deep Networks"
+//! (Dosovitskiy & Brox, 2016) on candle.
+//!
+//! | module | holds | paper |
+//! |---|---|---|
+//! | [`autoencoder`] | generator of the first experiment, 64x64 -> 8x8x8 -> 64x64 | v1 Table 2 |
+//! | [`discriminator`] | real / generated classifier | v1 Table 1 |
+//! | [`alexnet`] | AlexNet and CaffeNet trunks | comparators, section 3 |
+//! | [`exemplar_cnn`] | Exemplar-CNN 64c5-128c5-256c5-512f | comparators, section 3 |
+//! | [`squeezenet`] | an independent network to measure with | not in the paper |
+//! | [`comparator`] | the [`Comparator`] trait and how to open each network | section 2 |
+//!
+//! A network is a table of [`layers::Layer`] rows; [`params::Params`] holds its weights in the
+//! order of the table; [`image::Images`] are the only tensors a comparator accepts, because they
+//! carry their channel order and value range with them.
+//!
+//! ```
+//! use candle_core::Device;
+//! use deepsim_nets::{Autoencoder, AutoencoderConfig, ComparatorKind, Images, PixelFormat};
+//!
+//! # fn main() -> Result<(), deepsim_nets::NetError> {
+//! let generator = Autoencoder::new(AutoencoderConfig::default(), 0, &Device::Cpu)?;
+//! let photos = Images::from_u8(&[128; 2 * 3 * 64 * 64], 2, 64, 64, PixelFormat::CAFFE_BGR, &Device::Cpu)?;
+//! let reconstructions = generator.forward(&photos)?;
+//!
+//! // A comparator converts what it is given to the channel order and range it was trained with.
+//! let alexnet = ComparatorKind::AlexNet.open(None, 0, &Device::Cpu)?;
+//! let features = alexnet.features(&reconstructions, "CONV3")?;
+//! assert_eq!(features.dims(), [2, 384, 3, 3]);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod alexnet;
+pub mod autoencoder;
+pub mod comparator;
+pub mod discriminator;
+pub mod error;
+pub mod exemplar_cnn;
+pub mod image;
+pub mod init;
+pub mod layers;
+pub mod params;
+pub mod random;
+pub mod squeezenet;
+
+pub use autoencoder::{Autoencoder, AutoencoderConfig};
+pub use comparator::{Comparator, ComparatorKind, WeightsOrigin};
+pub use discriminator::{Discriminator, DiscriminatorConfig};
+pub use error::NetError;
+pub use image::{ChannelOrder, Images, PixelFormat};
+pub use params::Params;

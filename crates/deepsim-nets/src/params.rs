@@ -1,0 +1,220 @@
+//! The weights of a network: an ordered list of named variables, saved and loaded strictly.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+use candle_core::{Device, Tensor, Var};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+
+use crate::NetError;
+use crate::init::Filler;
+use crate::random::stream;
+
+/// Key of the safetensors metadata under which the JSON description of the network stands.
+pub const SPEC_KEY: &str = "net";
+
+/// Named `f32` variables in the order of the network's layer table.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    entries: Vec<(String, Var)>,
+}
+
+impl Params {
+    /// The variables in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.entries.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// The variable called `name`.
+    pub fn get(&self, name: &str) -> Option<&Var> {
+        self.entries.iter().find(|(n, _)| n == name).map(|(_, var)| var)
+    }
+
+    /// Number of variables.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Number of scalar weights.
+    pub fn count(&self) -> usize {
+        self.entries.iter().map(|(_, var)| var.elem_count()).sum()
+    }
+
+    pub(crate) fn push(&mut self, name: String, var: Var) {
+        debug_assert!(self.get(&name).is_none(), "two parameters are called {name}");
+        self.entries.push((name, var));
+    }
+
+    /// Writes a safetensors file with `spec` (JSON) as metadata key [`SPEC_KEY`]; the file appears
+    /// whole or not at all.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path, spec: &str) -> Result<(), NetError> {
+        let values = self
+            .iter()
+            .map(|(name, var)| Ok((name.to_owned(), var.dims().to_vec(), to_bytes(var)?)))
+            .collect::<Result<Vec<_>, NetError>>()?;
+        let views = values.iter().map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+            (name.as_str(), view.expect("four bytes for each f32 of the shape"))
+        });
+        let metadata = HashMap::from([(SPEC_KEY.to_owned(), spec.to_owned())]);
+        let bytes = serialize(views, Some(metadata))
+            .map_err(|e| NetError::Format { path: path.into(), reason: e.to_string() })?;
+        write_atomic(path, &bytes)
+    }
+
+    /// Fills every variable from a safetensors file that holds exactly these tensors.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or if tensors are missing, unexpected or of another shape or
+    /// type: all of them are listed, and no variable has been changed.
+    pub fn load(&self, path: &Path, net: &str) -> Result<(), NetError> {
+        let bytes = read(path)?;
+        self.fill(&parse(path, &bytes)?, path, net, |name| Some(name.to_owned()))
+    }
+
+    /// Like [`Params::load`], for a file that holds more than this network: only tensors for which
+    /// `local_name` gives a name are looked at.
+    ///
+    /// # Errors
+    /// As [`Params::load`].
+    pub fn fill(
+        &self,
+        file: &SafeTensors<'_>,
+        path: &Path,
+        net: &str,
+        local_name: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), NetError> {
+        let mut found: BTreeMap<String, TensorView<'_>> =
+            file.iter().filter_map(|(name, view)| Some((local_name(name)?, view))).collect();
+        let (mut problems, mut values) = (Vec::new(), Vec::new());
+        for (name, var) in self.iter() {
+            match found.remove(name) {
+                None => problems.push(format!("{name}: missing, wanted shape {:?}", var.dims())),
+                Some(view) if view.dtype() != Dtype::F32 || view.shape() != var.dims() => {
+                    problems.push(format!(
+                        "{name}: wanted f32 {:?}, got {:?} {:?}",
+                        var.dims(),
+                        view.dtype(),
+                        view.shape()
+                    ));
+                }
+                Some(view) => values.push((var, from_bytes(view.data()))),
+            }
+        }
+        problems.extend(
+            found.iter().map(|(name, view)| format!("{name}: unexpected, {:?}", view.shape())),
+        );
+        if !problems.is_empty() {
+            return Err(NetError::Mismatch { path: path.into(), net: net.into(), problems });
+        }
+        for (var, data) in values {
+            var.set(&Tensor::from_vec(data, var.shape(), var.device())?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the variables of a network, each drawn from its own random stream.
+pub(crate) struct ParamBuilder<'a> {
+    pub(crate) params: Params,
+    net: &'static str,
+    seed: u64,
+    device: &'a Device,
+}
+
+impl<'a> ParamBuilder<'a> {
+    /// `net` keeps networks with equal names of weights and equal seeds from sharing draws.
+    pub(crate) fn new(net: &'static str, seed: u64, device: &'a Device) -> Self {
+        Self { params: Params::default(), net, seed, device }
+    }
+
+    /// A new weight, drawn by `filler` from the stream of its own name.
+    pub(crate) fn weight(
+        &mut self,
+        name: String,
+        shape: &[usize],
+        filler: Filler,
+    ) -> Result<Tensor, NetError> {
+        let values = filler.draw(shape, &mut stream(self.seed, &format!("init/{}/{name}", self.net), 0));
+        self.add(name, Tensor::from_vec(values, shape, self.device)?)
+    }
+
+    /// A new bias, constant.
+    pub(crate) fn bias(
+        &mut self,
+        name: String,
+        len: usize,
+        filler: Filler,
+    ) -> Result<Tensor, NetError> {
+        self.add(name, Tensor::full(filler.bias(), len, self.device)?.contiguous()?)
+    }
+
+    fn add(&mut self, name: String, value: Tensor) -> Result<Tensor, NetError> {
+        let var = Var::from_tensor(&value)?;
+        let tensor = var.as_tensor().clone();
+        self.params.push(name, var);
+        Ok(tensor)
+    }
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// Names the file.
+pub fn read(path: &Path) -> Result<Vec<u8>, NetError> {
+    std::fs::read(path).map_err(|source| NetError::Io {
+        operation: "reading weights from",
+        path: path.into(),
+        source,
+    })
+}
+
+/// Parses the bytes of a safetensors file.
+///
+/// # Errors
+/// Names the file the bytes came from.
+pub fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, NetError> {
+    SafeTensors::deserialize(bytes)
+        .map_err(|e| NetError::Format { path: path.into(), reason: e.to_string() })
+}
+
+/// The JSON description of the network in the metadata of a weight file, if there is one.
+///
+/// # Errors
+/// If the bytes are not a safetensors file.
+pub fn read_spec(path: &Path, bytes: &[u8]) -> Result<Option<String>, NetError> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|e| NetError::Format { path: path.into(), reason: e.to_string() })?;
+    Ok(metadata.metadata().as_ref().and_then(|m| m.get(SPEC_KEY).cloned()))
+}
+
+/// Little-endian bytes of a tensor's values.
+pub fn to_bytes(tensor: &Tensor) -> Result<Vec<u8>, NetError> {
+    let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+    Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect())
+}
+
+/// Values of little-endian bytes.
+pub fn from_bytes(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), NetError> {
+    let io = |source| NetError::Io { operation: "writing weights to", path: path.into(), source };
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+    file.write_all(bytes).map_err(io)?;
+    file.as_file().sync_all().map_err(io)?;
+    file.persist(path).map_err(|e| io(e.error))?;
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Checkpoints: everything a run needs to go on as if it had never stopped, in one safetensors file
+//! that appears whole or not at all.
+//!
+//! Tensors are named `generator/..`, `discriminator/..` (weights) and `adam/<net>/m/..`, `/v/..`
+//! (moments). The metadata key `state` holds the rest; nothing in the file depends on the clock, so
+//! equal runs write equal bytes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use deepsim_data::Cursor;
+use deepsim_loss::Balance;
+use deepsim_nets::Params;
+use deepsim_nets::params::{SPEC_KEY, from_bytes, parse, read, to_bytes};
+use deepsim_ops::Moments;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+use crate::optim::Adam;
+use crate::plan::Plan;
+use crate::trainer::Trainer;
+
+/// Everything but tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Steps made.
+    pub step: u64,
+    /// Position in the data.
+    pub cursor: Cursor,
+    /// Updates of the generator.
+    pub generator_updates: u64,
+    /// Updates of the discriminator and who is updated next.
+    pub adversary: Option<(u64, Balance)>,
+    /// The plan of the run.
+    pub plan: Plan,
+}
+
+/// Writes a checkpoint.
+///
+/// # Errors
+/// If the file cannot be written; a previous one is untouched.
+pub fn save(
+    path: &Path,
+    trainer: &Trainer,
+    cursor: Cursor,
+    plan: &Plan,
+) -> Result<(), TrainError> {
+    let state = State {
+        step: trainer.steps(),
+        cursor,
+        generator_updates: trainer.generator_adam().updates(),
+        adversary: trainer.adversary().map(|a| (a.adam.updates(), a.balance)),
+        plan: plan.clone(),
+    };
+    let mut tensors = Vec::new();
+    let generator = trainer.generator().params();
+    collect("generator", generator, trainer.generator_adam(), &mut tensors)?;
+    if let Some(adversary) = trainer.adversary() {
+        collect("discriminator", adversary.net.params(), &adversary.adam, &mut tensors)?;
+    }
+    let broken = |reason: String| TrainError::Checkpoint { path: path.into(), reason };
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+            view.map(|view| (name.as_str(), view)).map_err(|e| broken(e.to_string()))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    // Metadata is a hash map to the library; one entry keeps the bytes of the file reproducible.
+    let header = serde_json::json!({ "state": state, SPEC_KEY: trainer.generator().spec() });
+    let metadata = [("deepsim".to_owned(), header.to_string())].into();
+    let bytes = serialize(views, Some(metadata)).map_err(|e| broken(e.to_string()))?;
+    Ok(deepsim_data::atomic::write_atomic(path, &bytes)?)
+}
+
+/// Reads the state of a checkpoint, without its tensors.
+///
+/// # Errors
+/// If the file is not a checkpoint.
+pub fn read_state(path: &Path) -> Result<State, TrainError> {
+    state_of(path, &read(path)?)
+}
+
+/// Puts weights, moments, balance and step count of a checkpoint into a trainer.
+///
+/// # Errors
+/// If the file is not a checkpoint of such a run.
+pub fn load(path: &Path, trainer: &mut Trainer) -> Result<State, TrainError> {
+    let bytes = read(path)?;
+    let state = state_of(path, &bytes)?;
+    let file = parse(path, &bytes)?;
+    let broken = |reason: &str| TrainError::Checkpoint { path: path.into(), reason: reason.into() };
+
+    let generator = trainer.generator().params().clone();
+    let moments = restore("generator", &generator, &file, path)?;
+    let (adam, adversary) = trainer.restore(state.step);
+    adam.restore(state.generator_updates, moments);
+    match (adversary, state.adversary) {
+        (None, None) => {}
+        (Some(adversary), Some((updates, balance))) => {
+            let moments = restore("discriminator", adversary.net.params(), &file, path)?;
+            adversary.adam.restore(updates, moments);
+            adversary.balance = balance;
+        }
+        (Some(_), None) => return Err(broken("it has no discriminator, the recipe has one")),
+        (None, Some(_)) => return Err(broken("it has a discriminator, the recipe has none")),
+    }
+    Ok(state)
+}
+
+type Entry = (String, Vec<usize>, Vec<u8>);
+
+fn collect(
+    net: &str,
+    params: &Params,
+    adam: &Adam,
+    tensors: &mut Vec<Entry>,
+) -> Result<(), TrainError> {
+    for ((name, var), moments) in params.iter().zip(adam.moments()) {
+        let shape = var.dims().to_vec();
+        tensors.push((format!("{net}/{name}"), shape.clone(), to_bytes(var)?));
+        for (kind, values) in [("m", moments.first()), ("v", moments.second())] {
+            let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            tensors.push((format!("adam/{net}/{kind}/{name}"), shape.clone(), bytes));
+        }
+    }
+    Ok(())
+}
+
+fn restore(
+    net: &str,
+    params: &Params,
+    file: &SafeTensors<'_>,
+    path: &Path,
+) -> Result<Vec<Moments>, TrainError> {
+    let broken = |reason: String| TrainError::Checkpoint { path: path.into(), reason };
+    // Moments first: nothing is changed unless all of them are there.
+    let find = |kind: &str, name: &str, len: usize| {
+        let name = format!("adam/{net}/{kind}/{name}");
+        match file.tensor(&name) {
+            Ok(view) if view.dtype() == Dtype::F32 && view.data().len() == 4 * len => {
+                Ok(from_bytes(view.data()))
+            }
+            Ok(view) => Err(broken(format!("{name}: wanted {len} f32, got {:?}", view.shape()))),
+            Err(_) => Err(broken(format!("{name}: missing"))),
+        }
+    };
+    let mut moments = Vec::with_capacity(params.len());
+    for (name, var) in params.iter() {
+        let len = var.elem_count();
+        moments.push(Moments::from_parts(find("m", name, len)?, find("v", name, len)?));
+    }
+    let prefix = format!("{net}/");
+    params.fill(file, path, net, |name| name.strip_prefix(&prefix).map(str::to_owned))?;
+    Ok(moments)
+}
+
+fn state_of(path: &Path, bytes: &[u8]) -> Result<State, TrainError> {
+    #[derive(Deserialize)]
+    struct Header {
+        state: State,
+    }
+    let broken = |reason: String| TrainError::Checkpoint { path: path.into(), reason };
+    let (_, metadata) =
+        SafeTensors::read_metadata(bytes).map_err(|e| broken(format!("not a checkpoint: {e}")))?;
+    let metadata: BTreeMap<_, _> = metadata.metadata().iter().flatten().collect();
+    let text = metadata
+        .get(&"deepsim".to_owned())
+        .ok_or_else(|| broken("not a checkpoint: its metadata has no key `deepsim`".into()))?;
+    let header: Header = serde_json::from_str(text)
+        .map_err(|e| broken(format!("its state cannot be read: {e}")))?;
+    Ok(header.state)
+}

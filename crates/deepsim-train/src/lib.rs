@@ -1,0 +1,46 @@
+//! Training of DeePSiM generators, as the authors' code does it.
+//!
+//! Data flows one way: a [`recipe::Recipe`] (TOML) becomes a checked [`plan::Plan`] with every
+//! default filled in; [`run::run`] feeds batches to a [`trainer::Trainer`], whose
+//! [`step`](trainer::Trainer::step) is one iteration of the paper's algorithm, and writes logs
+//! ([`log`], [`tensorboard`]), sample grids and [`checkpoint`]s.
+//!
+//! One iteration by itself, without files:
+//!
+//! ```
+//! use candle_core::Device;
+//! use deepsim_nets::{Images, PixelFormat};
+//! use deepsim_train::{recipe::Recipe, trainer::Trainer};
+//!
+//! # fn main() -> Result<(), deepsim_train::TrainError> {
+//! let recipe = Recipe::parse(
+//!     r#"
+//!     name = "tiny"
+//!     steps = 1
+//!     batch = 2
+//!     crop = 32
+//!     image = { distance = "squared-error", weight = 1.0 }
+//!     "#,
+//!     &[],
+//! )?;
+//! let mut trainer = Trainer::new(&recipe, None, &Device::Cpu)?;
+//! let pixels = [100; 2 * 3 * 32 * 32];
+//! let batch = Images::from_u8(&pixels, 2, 32, 32, PixelFormat::CAFFE_BGR, &Device::Cpu)?;
+//! let before = trainer.step(&batch)?.total();
+//! let after = trainer.step(&batch)?.total();
+//! assert!(after < before);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod checkpoint;
+pub mod error;
+pub mod log;
+pub mod optim;
+pub mod plan;
+pub mod recipe;
+pub mod run;
+pub mod tensorboard;
+pub mod trainer;
+
+pub use error::TrainError;

@@ -1,0 +1,179 @@
+//! The log of a run: one JSON object per line, append only.
+//!
+//! A line with a `step` key is a [`Record`]; readers skip lines without one. Resuming cuts the log
+//! back to the checkpoint's step, so no step appears twice.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+use crate::trainer::StepReport;
+
+/// What is logged of one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Steps made.
+    pub step: u64,
+    /// Seconds of training so far, over all sessions of the run.
+    pub seconds: f64,
+    /// Training images per second, recently.
+    pub items_per_s: f64,
+    /// Learning rate of the generator.
+    pub lr: f64,
+    /// Every term by name.
+    pub terms: BTreeMap<String, TermRecord>,
+    /// Weighted sum of the terms.
+    pub total: f64,
+    /// The discriminator's side.
+    #[serde(flatten)]
+    pub adversary: Option<AdversaryRecord>,
+}
+
+/// One term of the generator's loss.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TermRecord {
+    /// Value before weighting.
+    pub value: f64,
+    /// Weight.
+    pub weight: f64,
+    /// Their product.
+    pub weighted: f64,
+    /// Norm of the weighted gradient at the generated images.
+    pub grad_norm: f64,
+}
+
+/// The discriminator's side of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdversaryRecord {
+    /// Cross-entropy on real images.
+    pub d_real: f64,
+    /// Cross-entropy on generated images.
+    pub d_fake: f64,
+    /// Share of images told right.
+    pub d_accuracy: f64,
+    /// Discriminator's loss over the generator's.
+    pub ratio: f64,
+    /// Whether the discriminator was updated.
+    pub train_d: bool,
+    /// Whether the generator was updated.
+    pub train_g: bool,
+}
+
+impl Record {
+    /// The record of a step.
+    pub fn new(report: &StepReport, seconds: f64, items_per_s: f64) -> Self {
+        let term = |t: &deepsim_loss::TermReport| TermRecord {
+            value: t.value,
+            weight: t.weight,
+            weighted: t.weighted(),
+            grad_norm: t.grad_norm,
+        };
+        Self {
+            step: report.step,
+            seconds,
+            items_per_s,
+            lr: report.learning_rate,
+            terms: report.terms.iter().map(|t| (t.name.to_owned(), term(t))).collect(),
+            total: report.total(),
+            adversary: report.adversary.map(|a| AdversaryRecord {
+                d_real: a.real,
+                d_fake: a.generated,
+                d_accuracy: a.accuracy,
+                ratio: a.ratio,
+                train_d: a.trained_discriminator,
+                train_g: a.trained_generator,
+            }),
+        }
+    }
+
+    /// Names and values for curves, e.g. `terms/image`, `discriminator/ratio`.
+    pub fn scalars(&self) -> Vec<(String, f64)> {
+        let mut all = vec![
+            ("total".to_owned(), self.total),
+            ("learning_rate".to_owned(), self.lr),
+            ("items_per_s".to_owned(), self.items_per_s),
+        ];
+        for (name, term) in &self.terms {
+            all.push((format!("weighted/{name}"), term.weighted));
+            all.push((format!("value/{name}"), term.value));
+            all.push((format!("gradient/{name}"), term.grad_norm));
+        }
+        if let Some(a) = self.adversary {
+            all.push(("discriminator/real".into(), a.d_real));
+            all.push(("discriminator/generated".into(), a.d_fake));
+            all.push(("discriminator/accuracy".into(), a.d_accuracy));
+            all.push(("discriminator/ratio".into(), a.ratio));
+            all.push(("discriminator/updated".into(), f64::from(u8::from(a.train_d))));
+            all.push(("generator/updated".into(), f64::from(u8::from(a.train_g))));
+        }
+        all
+    }
+
+    /// One line of text: step, every term weighted, discriminator.
+    pub fn summary(&self) -> String {
+        let mut text = String::new();
+        for (name, term) in &self.terms {
+            text.push_str(&format!("{name} {:.4} ", term.weighted));
+        }
+        if let Some(a) = self.adversary {
+            text.push_str(&format!("D {:.3}+{:.3} ratio {:.2} ", a.d_real, a.d_fake, a.ratio));
+            if !a.train_d {
+                text.push_str("(D off) ");
+            }
+            if !a.train_g {
+                text.push_str("(G off) ");
+            }
+        }
+        text.trim_end().to_owned()
+    }
+}
+
+/// An open log.
+pub struct Log {
+    file: File,
+    path: PathBuf,
+}
+
+impl Log {
+    /// Opens the log and cuts it back to `step`; a line cut short by a crash goes too.
+    ///
+    /// Returns the last remaining record.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written.
+    pub fn open(path: &Path, step: u64) -> Result<(Self, Option<Record>), TrainError> {
+        let file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(path)
+            .map_err(TrainError::io("opening log", path))?;
+        let mut reader = BufReader::new(&file);
+        let (mut keep, mut last, mut line) = (0u64, None, String::new());
+        loop {
+            line.clear();
+            let read = reader.read_line(&mut line).map_err(TrainError::io("reading log", path))?;
+            let Ok(record) = serde_json::from_str::<Record>(&line) else { break };
+            if read == 0 || !line.ends_with('\n') || record.step > step {
+                break;
+            }
+            keep += read as u64;
+            last = Some(record);
+        }
+        file.set_len(keep).map_err(TrainError::io("cutting back log", path))?;
+        Ok((Self { file, path: path.into() }, last))
+    }
+
+    /// Appends a record.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn append(&mut self, record: &Record) -> Result<(), TrainError> {
+        let line = serde_json::json!(record).to_string() + "\n";
+        self.file.write_all(line.as_bytes()).map_err(TrainError::io("writing log", &self.path))
+    }
+}

@@ -1,0 +1,199 @@
+//! `deepsim-train`: trains one generator from a recipe.
+#![expect(clippy::print_stderr, reason = "a program talks to its user")]
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, ValueEnum};
+use deepsim_train::TrainError;
+use deepsim_train::log::Record;
+use deepsim_train::plan::Plan;
+use deepsim_train::recipe::Recipe;
+use deepsim_train::run::{Event, Outcome, RunOptions, run};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Train a DeePSiM generator.
+///
+/// The recipe says what is trained: sizes, the weights of the image, feature and adversarial terms,
+/// the comparator, the optimiser. The run folder receives the checked plan (plan.toml), the log of
+/// every term (log.jsonl, and TensorBoard event files), grids of reconstructions (grids/), a
+/// checkpoint from which the run can be resumed bit for bit, and the trained generator
+/// (generator.safetensors).
+///
+/// Ctrl-C saves a checkpoint and stops; the same command with --resume goes on.
+#[derive(Parser)]
+#[command(version, after_help = "Exit codes: 0 finished, 1 failed, 2 bad arguments or recipe, \
+130 interrupted after saving a checkpoint.")]
+struct Arguments {
+    /// What to train: a TOML file, see crates/deepsim-train/recipes
+    recipe: PathBuf,
+    /// Run folder to write to
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Data in STL-10's binary format [default: built-in procedural scenes]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Folder with comparators' weights [default: random weights]
+    #[arg(long, value_name = "DIR")]
+    weights: Option<PathBuf>,
+    /// Continue the run in the folder, if there is one
+    #[arg(long)]
+    resume: bool,
+    /// Override a key of the recipe, e.g. --set steps=1000 --set adam.learning_rate=1e-4
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+    device: DeviceKind,
+    /// Threads; changes the speed only, never the result [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DeviceKind {
+    Cpu,
+    Cuda,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // candle spins a thread pool of its own beside rayon's; it costs more than it brings here.
+    // SAFETY: no other thread has been started yet.
+    #[expect(clippy::disallowed_methods, reason = "the only way to configure candle's pool")]
+    unsafe {
+        std::env::set_var("CANDLE_NUM_THREADS", "1");
+    }
+    match train(&arguments) {
+        Ok(Outcome::Finished) => ExitCode::SUCCESS,
+        Ok(Outcome::Interrupted(step)) => {
+            eprintln!("interrupted: checkpoint saved at step {step}; go on with --resume");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let usage = error.downcast_ref::<TrainError>().is_some_and(is_usage);
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+fn is_usage(error: &TrainError) -> bool {
+    matches!(error, TrainError::Recipe { .. })
+}
+
+fn train(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    if arguments.device == DeviceKind::Cuda {
+        anyhow::bail!("--device cuda: deepsim-ops has no CUDA kernels yet; use --device cpu");
+    }
+    if let Some(folder) = &arguments.weights
+        && !folder.is_dir()
+    {
+        anyhow::bail!("--weights {}: no such folder", folder.display());
+    }
+    let threads = arguments.threads.unwrap_or(0);
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    let recipe = Recipe::read(&arguments.recipe, &arguments.set)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // A second signal, with the flag already set, ends the program at once.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let options = RunOptions {
+        out: arguments.out.clone(),
+        data: arguments.data.clone(),
+        weights: arguments.weights.clone(),
+        resume: arguments.resume,
+        workers: 1,
+    };
+    let mut progress = Progress::new();
+    let outcome = run(&recipe, &options, &stop, |event| progress.tell(&event))?;
+    progress.finish();
+    Ok(outcome)
+}
+
+/// A bar on a terminal, a line every few seconds elsewhere.
+struct Progress {
+    bar: Option<ProgressBar>,
+    steps: u64,
+    start: (Instant, u64),
+    last_line: Option<Instant>,
+}
+
+impl Progress {
+    const LINE_EVERY: Duration = Duration::from_secs(5);
+
+    fn new() -> Self {
+        Self { bar: None, steps: 0, start: (Instant::now(), 0), last_line: None }
+    }
+
+    fn tell(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started { plan, from } => self.started(plan, *from),
+            Event::Step(record) => self.step(record),
+            Event::Saved(step) => {
+                if self.bar.is_none() {
+                    eprintln!("checkpoint at step {step}");
+                }
+            }
+        }
+    }
+
+    fn started(&mut self, plan: &Plan, from: u64) {
+        let recipe = &plan.recipe;
+        eprintln!(
+            "{}: {} steps of {} images from {} ({} images)",
+            recipe.name, recipe.steps, recipe.batch, plan.data.name, plan.data.images
+        );
+        if let (Some(feature), Some(origin)) = (&recipe.feature, &plan.comparator) {
+            eprintln!(
+                "comparator {} {}, {origin}, weight {:.4e}",
+                feature.comparator.name(),
+                feature.tap,
+                feature.weight.unwrap_or_default()
+            );
+        }
+        if from > 0 {
+            eprintln!("resuming after step {from}");
+        }
+        self.steps = recipe.steps;
+        self.start = (Instant::now(), from);
+        if std::io::stderr().is_terminal() {
+            let style = "{bar:30} {pos}/{len} {elapsed}<{eta} {msg}";
+            let bar = ProgressBar::new(recipe.steps).with_position(from);
+            bar.set_style(
+                ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()),
+            );
+            bar.reset_eta();
+            self.bar = Some(bar);
+        }
+    }
+
+    fn step(&mut self, record: &Record) {
+        let text = format!("{:.0} images/s {}", record.items_per_s, record.summary());
+        if let Some(bar) = &self.bar {
+            bar.set_position(record.step);
+            bar.set_message(text);
+            return;
+        }
+        let due = self.last_line.is_none_or(|last| last.elapsed() >= Self::LINE_EVERY);
+        if due || record.step == self.steps {
+            let (start, from) = self.start;
+            let per_step = start.elapsed().as_secs_f64() / (record.step - from).max(1) as f64;
+            let eta = per_step * (self.steps - record.step) as f64;
+            eprintln!("step {}/{} ETA {eta:.0} s, {text}", record.step, self.steps);
+            self.last_line = Some(Instant::now());
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish();
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Recipes: what to train, as TOML.
+//!
+//! Unknown keys are errors, every key but the sizes and the image term has a default, and
+//! `--set key.sub=value` overrides any of them.
+
+use std::path::{Path, PathBuf};
+
+use deepsim_loss::{BalanceRule, Distance};
+use deepsim_nets::{AutoencoderConfig, ComparatorKind, DiscriminatorConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+
+/// Everything that decides the numbers of a run, but for the data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Name of the run, for logs and reports.
+    pub name: String,
+    /// Seed of initial weights, sample order, crops and dropout.
+    #[serde(default)]
+    pub seed: u64,
+    /// Iterations; the paper trains for 500,000 to 1,000,000.
+    pub steps: u64,
+    /// Images per iteration; 64 in the paper.
+    pub batch: usize,
+    /// Side of the random training crops in pixels, a multiple of 8; 64 in the paper.
+    pub crop: usize,
+    /// The generator.
+    #[serde(default)]
+    pub generator: AutoencoderConfig,
+    /// The image term.
+    pub image: ImageTerm,
+    /// The feature term; left out for the baselines.
+    pub feature: Option<FeatureTerm>,
+    /// The adversarial term and its discriminator; left out for the baselines.
+    pub adversarial: Option<AdversarialTerm>,
+    /// The optimiser of both networks.
+    #[serde(default)]
+    pub adam: AdamConfig,
+    /// What is written, and how often.
+    #[serde(default)]
+    pub output: OutputConfig,
+}
+
+/// Distance in image space.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageTerm {
+    /// Which distance.
+    pub distance: Distance,
+    /// Its weight.
+    pub weight: f64,
+}
+
+/// Distance in the feature space of a comparator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureTerm {
+    /// The comparator.
+    pub comparator: ComparatorKind,
+    /// The layer, in the paper's names: CONV3, CONV5, ...
+    pub tap: String,
+    /// File of the comparator's weights. Without it they are looked for in `--weights`, and drawn
+    /// at random if they are not there.
+    pub weights: Option<PathBuf>,
+    /// Seed of random weights.
+    #[serde(default)]
+    pub seed: u64,
+    /// Weight of the term. Either this or `rho` must be given.
+    pub weight: Option<f64>,
+    /// Chooses the weight by calibration: see `deepsim_loss::calibrate`.
+    pub rho: Option<f64>,
+}
+
+/// The adversarial term.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdversarialTerm {
+    /// Its weight; 100 in the authors' code.
+    pub weight: f64,
+    /// When which network is updated.
+    pub balance: BalanceRule,
+    /// The discriminator.
+    pub discriminator: DiscriminatorConfig,
+}
+
+impl Default for AdversarialTerm {
+    fn default() -> Self {
+        Self {
+            weight: 100.0,
+            balance: BalanceRule::default(),
+            discriminator: DiscriminatorConfig::default(),
+        }
+    }
+}
+
+/// Adam with a multistep learning rate; the defaults are the authors' solver.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamConfig {
+    /// Initial learning rate.
+    pub learning_rate: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the (uncorrected) second moment.
+    pub epsilon: f64,
+    /// Updates of a network after which its learning rate is multiplied by `factor`.
+    pub milestones: Vec<u64>,
+    /// Factor at each milestone.
+    pub factor: f64,
+    /// L2 penalty of the generator, added to its gradient.
+    pub generator_decay: f64,
+    /// L2 penalty of the discriminator, added to its gradient.
+    pub discriminator_decay: f64,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        Self {
+            learning_rate: 2e-4,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            milestones: vec![300_000, 500_000, 700_000, 900_000, 1_100_000],
+            factor: 0.5,
+            generator_decay: 0.0,
+            discriminator_decay: 4e-4,
+        }
+    }
+}
+
+impl AdamConfig {
+    /// Learning rate of a network after `updates` updates.
+    ///
+    /// ```
+    /// let adam = deepsim_train::recipe::AdamConfig::default();
+    /// assert_eq!(adam.rate(299_999), 2e-4);
+    /// assert_eq!(adam.rate(500_000), 0.5e-4);
+    /// ```
+    pub fn rate(&self, updates: u64) -> f64 {
+        let passed = self.milestones.iter().filter(|&&m| m <= updates).count();
+        self.learning_rate * self.factor.powi(passed as i32)
+    }
+}
+
+/// What a run writes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputConfig {
+    /// Steps between two lines of the log.
+    pub log_every: u64,
+    /// Steps between two sample grids.
+    pub grid_every: u64,
+    /// Steps between two checkpoints.
+    pub checkpoint_every: u64,
+}
+
+impl Default for OutputConfig {
+    fn default() -> Self {
+        Self { log_every: 10, grid_every: 1000, checkpoint_every: 1000 }
+    }
+}
+
+impl Recipe {
+    /// Reads a recipe and applies overrides of the form `key.sub=value`.
+    ///
+    /// # Errors
+    /// Names the file, and the line where TOML knows it.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
+        let text =
+            std::fs::read_to_string(path).map_err(TrainError::io("reading recipe", path))?;
+        Self::parse(&text, overrides).map_err(|error| match error {
+            TrainError::Recipe { reason, .. } => {
+                TrainError::Recipe { path: Some(path.into()), reason }
+            }
+            other => other,
+        })
+    }
+
+    /// Parses a recipe and applies overrides of the form `key.sub=value`.
+    ///
+    /// # Errors
+    /// If the text is not TOML, a key is unknown, or a value makes no sense.
+    pub fn parse(text: &str, overrides: &[String]) -> Result<Self, TrainError> {
+        let broken = |e: toml::de::Error| TrainError::recipe(e.to_string().trim_end());
+        let recipe: Self = if overrides.is_empty() {
+            // Straight from the text, so that errors point at the line.
+            toml::from_str(text).map_err(broken)?
+        } else {
+            let mut table: toml::Table = toml::from_str(text).map_err(broken)?;
+            for text in overrides {
+                apply(&mut table, text)?;
+            }
+            table.try_into().map_err(broken)?
+        };
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    fn check(&self) -> Result<(), TrainError> {
+        let positive = |what: &str, value: f64| match value.is_finite() && value >= 0.0 {
+            true => Ok(()),
+            false => Err(TrainError::recipe(format!("{what}: wanted a number >= 0, got {value}"))),
+        };
+        let at_least_one = |what: &str, value: u64| match value {
+            0 => Err(TrainError::recipe(format!("{what}: wanted at least 1, got 0"))),
+            _ => Ok(()),
+        };
+        at_least_one("steps", self.steps)?;
+        at_least_one("batch", self.batch as u64)?;
+        at_least_one("output.log_every", self.output.log_every)?;
+        at_least_one("output.grid_every", self.output.grid_every)?;
+        at_least_one("output.checkpoint_every", self.output.checkpoint_every)?;
+        if self.crop == 0 || !self.crop.is_multiple_of(deepsim_nets::autoencoder::DOWNSAMPLING) {
+            return Err(TrainError::recipe(format!(
+                "crop: wanted a multiple of {}, got {}",
+                deepsim_nets::autoencoder::DOWNSAMPLING,
+                self.crop
+            )));
+        }
+        positive("image.weight", self.image.weight)?;
+        positive("adam.learning_rate", self.adam.learning_rate)?;
+        positive("adam.epsilon", self.adam.epsilon)?;
+        positive("adam.generator_decay", self.adam.generator_decay)?;
+        positive("adam.discriminator_decay", self.adam.discriminator_decay)?;
+        if let Some(feature) = &self.feature {
+            match (feature.weight, feature.rho) {
+                (Some(value), None) => positive("feature.weight", value)?,
+                (None, Some(value)) => {
+                    positive("feature.rho", value)?;
+                    if self.batch < 2 {
+                        return Err(TrainError::recipe(
+                            "feature.rho: calibration needs batch >= 2, got 1",
+                        ));
+                    }
+                }
+                _ => {
+                    return Err(TrainError::recipe(
+                        "feature: wanted exactly one of `weight` and `rho`",
+                    ));
+                }
+            }
+        }
+        if let Some(adversarial) = &self.adversarial {
+            positive("adversarial.weight", adversarial.weight)?;
+            let dropout = adversarial.discriminator.dropout;
+            if !(0.0..1.0).contains(&dropout) {
+                return Err(TrainError::recipe(format!(
+                    "adversarial.discriminator.dropout: wanted 0 <= p < 1, got {dropout}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sets `key.sub` of `key.sub=value`; the value is TOML, or a string if it is not.
+fn apply(table: &mut toml::Table, text: &str) -> Result<(), TrainError> {
+    let Some((path, value)) = text.split_once('=') else {
+        return Err(TrainError::recipe(format!("--set: wanted key=value, got `{text}`")));
+    };
+    let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+        .ok()
+        .and_then(|mut t| t.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let mut keys: Vec<&str> = path.trim().split('.').collect();
+    let last = keys.pop().unwrap_or_default();
+    let mut table = table;
+    for key in keys {
+        let entry = table.entry(key).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        table = entry.as_table_mut().ok_or_else(|| {
+            TrainError::recipe(format!("--set {text}: `{key}` is not a table"))
+        })?;
+    }
+    table.insert(last.to_owned(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &str = r#"
+name = "test"
+steps = 10
+batch = 4
+crop = 64
+[image]
+distance = "squared-error"
+weight = 1.0
+"#;
+
+    #[test]
+    fn defaults_are_the_papers_and_overrides_win() -> Result<(), TrainError> {
+        let recipe = Recipe::parse(BASE, &[])?;
+        assert_eq!(recipe.adam.learning_rate, 2e-4);
+        assert!(recipe.adversarial.is_none());
+        let sets = ["steps=7", "adam.learning_rate=1e-3", "adversarial.balance=paper", "name=x"];
+        let recipe = Recipe::parse(BASE, &sets.map(String::from))?;
+        assert_eq!((recipe.steps, recipe.adam.learning_rate), (7, 1e-3));
+        assert_eq!(recipe.name, "x");
+        let adversarial = recipe.adversarial.expect("set by the override");
+        assert_eq!((adversarial.weight, adversarial.balance), (100.0, BalanceRule::Paper));
+        Ok(())
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let cases: [(&[&str], &str); 9] = [
+            (&["lerning_rate=1"], "lerning_rate"),
+            (&["adam.lr=1"], "unknown field `lr`"),
+            (&["steps=0"], "steps: wanted at least 1, got 0"),
+            (&["crop=60"], "crop: wanted a multiple of 8, got 60"),
+            (&["image.weight=-1"], "image.weight: wanted a number >= 0, got -1"),
+            (&["image.distance=l3"], "unknown variant `l3`"),
+            (&["feature.comparator=alexnet", "feature.tap=CONV3"], "exactly one of"),
+            (&["adversarial.discriminator.dropout=1"], "wanted 0 <= p < 1, got 1"),
+            (&["steps"], "wanted key=value, got `steps`"),
+        ];
+        for (sets, words) in cases {
+            let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
+            let message = Recipe::parse(BASE, &sets).expect_err(words).to_string();
+            assert!(message.contains(words), "{sets:?}: {message}");
+        }
+    }
+}
