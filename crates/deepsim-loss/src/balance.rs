@@ -102,9 +102,7 @@ mod tests {
             run(BalanceRule::Code, &[2.0, 0.1, 0.09, 0.4, 0.5, 0.51, 11.0, 2.0, 0.2, 0.05, 20.0]),
             // 0.1 and 0.5 themselves change nothing. A stopped generator comes back only when the
             // discriminator stops. 20 re-enables both by rule 2, then stops the generator by rule 3.
-            [
-                both, both, only_g, only_g, only_g, both, only_d, only_d, only_d, only_g, only_d
-            ]
+            [both, both, only_g, only_g, only_g, both, only_d, only_d, only_d, only_g, only_d]
         );
     }
 

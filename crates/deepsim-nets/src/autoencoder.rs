@@ -218,8 +218,7 @@ mod tests {
         let net = Autoencoder::new(AutoencoderConfig::default(), 1, &Device::Cpu)?;
         net.save(&path)?;
         let copy = Autoencoder::load(&path, &Device::Cpu)?;
-        let images =
-            Images::from_u8(&[77; 3 * 64], 1, 8, 8, PixelFormat::CAFFE_BGR, &Device::Cpu)?;
+        let images = Images::from_u8(&[77; 3 * 64], 1, 8, 8, PixelFormat::CAFFE_BGR, &Device::Cpu)?;
         let values = |net: &Autoencoder| -> Result<Vec<f32>, NetError> {
             Ok(net.forward(&images)?.tensor().flatten_all()?.to_vec1()?)
         };

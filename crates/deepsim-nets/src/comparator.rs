@@ -121,9 +121,7 @@ impl ComparatorKind {
         let (layers, taps, format): (&[Layer], &'static [(&str, &str)], PixelFormat) = match self {
             Self::AlexNet => (&NORM_POOL.0, &NORM_POOL.1, caffe),
             Self::CaffeNet => (&POOL_NORM.0, &POOL_NORM.1, caffe),
-            Self::ExemplarCnn => {
-                (&exemplar_cnn::LAYERS, &exemplar_cnn::TAPS, exemplar_cnn::FORMAT)
-            }
+            Self::ExemplarCnn => (&exemplar_cnn::LAYERS, &exemplar_cnn::TAPS, exemplar_cnn::FORMAT),
             Self::SqueezeNet => (&squeezenet::LAYERS, &squeezenet::TAPS, caffe),
         };
         let mut builder = ParamBuilder::new(self.name(), seed, device);
@@ -185,7 +183,9 @@ mod tests {
     fn taps_have_the_papers_shapes() -> Result<(), NetError> {
         let device = Device::Cpu;
         let format = PixelFormat::CAFFE_BGR;
-        let at = |side: usize| Images::from_u8(&vec![60; 3 * side * side], 1, side, side, format, &device);
+        let at = |side: usize| {
+            Images::from_u8(&vec![60; 3 * side * side], 1, side, side, format, &device)
+        };
         let cases: [(ComparatorKind, usize, &str, &[usize]); 8] = [
             (ComparatorKind::CaffeNet, 227, "CONV5", &[1, 256, 6, 6]),
             (ComparatorKind::AlexNet, 227, "CONV5", &[1, 256, 6, 6]),
@@ -208,7 +208,10 @@ mod tests {
         let net = ComparatorKind::AlexNet.open(None, 0, &Device::Cpu)?;
         let images = Images::from_u8(&[0; 3 * 64 * 64], 1, 64, 64, net.format(), &Device::Cpu)?;
         let message = net.features(&images, "CONV9").expect_err("no such tap").to_string();
-        assert!(message.contains("no tap `CONV9`") && message.contains("CONV1, CONV2"), "{message}");
+        assert!(
+            message.contains("no tap `CONV9`") && message.contains("CONV1, CONV2"),
+            "{message}"
+        );
         let missing = Path::new("no/such/file.safetensors");
         let Err(error) = ComparatorKind::AlexNet.open(Some(missing), 0, &Device::Cpu) else {
             panic!("a missing file was loaded");

@@ -123,7 +123,8 @@ mod tests {
             let logits = net.forward(&images, rng)?;
             assert_eq!(logits.dims(), [2, 2]);
             let loss = softmax_cross_entropy(&logits, &[REAL, REAL])?.to_scalar::<f32>()?;
-            assert!((loss - 2f32.ln()).abs() < 0.05, "cross-entropy {loss} at the start");
+            // Without the small fillers these noisy images would give logits of tens.
+            assert!((loss - 2f32.ln()).abs() < 0.3, "cross-entropy {loss} at the start");
         }
         Ok(())
     }

@@ -145,7 +145,8 @@ impl<'a> ParamBuilder<'a> {
         shape: &[usize],
         filler: Filler,
     ) -> Result<Tensor, NetError> {
-        let values = filler.draw(shape, &mut stream(self.seed, &format!("init/{}/{name}", self.net), 0));
+        let values =
+            filler.draw(shape, &mut stream(self.seed, &format!("init/{}/{name}", self.net), 0));
         self.add(name, Tensor::from_vec(values, shape, self.device)?)
     }
 

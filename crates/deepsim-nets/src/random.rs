@@ -17,9 +17,9 @@ use rand_core::Rng;
 pub fn stream(seed: u64, purpose: &str, step: u64) -> ChaCha12Rng {
     // FNV-1a spreads short names over 64 bits; two offsets make a collision of both improbable.
     let fnv = |offset: u64| {
-        purpose.bytes().fold(offset, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
+        purpose
+            .bytes()
+            .fold(offset, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
     };
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());

@@ -41,12 +41,7 @@ pub struct State {
 ///
 /// # Errors
 /// If the file cannot be written; a previous one is untouched.
-pub fn save(
-    path: &Path,
-    trainer: &Trainer,
-    cursor: Cursor,
-    plan: &Plan,
-) -> Result<(), TrainError> {
+pub fn save(path: &Path, trainer: &Trainer, cursor: Cursor, plan: &Plan) -> Result<(), TrainError> {
     let state = State {
         step: trainer.steps(),
         cursor,
@@ -169,7 +164,7 @@ fn state_of(path: &Path, bytes: &[u8]) -> Result<State, TrainError> {
     let text = metadata
         .get(&"deepsim".to_owned())
         .ok_or_else(|| broken("not a checkpoint: its metadata has no key `deepsim`".into()))?;
-    let header: Header = serde_json::from_str(text)
-        .map_err(|e| broken(format!("its state cannot be read: {e}")))?;
+    let header: Header =
+        serde_json::from_str(text).map_err(|e| broken(format!("its state cannot be read: {e}")))?;
     Ok(header.state)
 }

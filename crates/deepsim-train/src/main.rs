@@ -26,8 +26,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 ///
 /// Ctrl-C saves a checkpoint and stops; the same command with --resume goes on.
 #[derive(Parser)]
-#[command(version, after_help = "Exit codes: 0 finished, 1 failed, 2 bad arguments or recipe, \
-130 interrupted after saving a checkpoint.")]
+#[command(
+    version,
+    after_help = "Exit codes: 0 finished, 1 failed, 2 bad arguments or recipe, \
+130 interrupted after saving a checkpoint."
+)]
 struct Arguments {
     /// What to train: a TOML file, see crates/deepsim-train/recipes
     recipe: PathBuf,

@@ -21,7 +21,8 @@ impl Adam {
     /// # Errors
     /// If the moments cannot be allocated.
     pub fn new(config: &AdamConfig, decay: f64, params: &Params) -> Result<Self, TrainError> {
-        let moments = params.iter().map(|(_, var)| Moments::zeros_like(var)).collect::<Result<_, _>>()?;
+        let moments =
+            params.iter().map(|(_, var)| Moments::zeros_like(var)).collect::<Result<_, _>>()?;
         Ok(Self { config: config.clone(), decay, updates: 0, moments })
     }
 
@@ -42,9 +43,9 @@ impl Adam {
             t: self.updates + 1,
         };
         for ((name, var), moments) in params.iter().zip(&mut self.moments) {
-            let gradient = gradients.get(var).ok_or_else(|| {
-                candle_core::Error::Msg(format!("Adam: no gradient for {name}"))
-            })?;
+            let gradient = gradients
+                .get(var)
+                .ok_or_else(|| candle_core::Error::Msg(format!("Adam: no gradient for {name}")))?;
             adam_update(var, gradient, moments, step)?;
         }
         Ok(())

@@ -170,8 +170,7 @@ impl Recipe {
     /// # Errors
     /// Names the file, and the line where TOML knows it.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
-        let text =
-            std::fs::read_to_string(path).map_err(TrainError::io("reading recipe", path))?;
+        let text = std::fs::read_to_string(path).map_err(TrainError::io("reading recipe", path))?;
         Self::parse(&text, overrides).map_err(|error| match error {
             TrainError::Recipe { reason, .. } => {
                 TrainError::Recipe { path: Some(path.into()), reason }
@@ -271,9 +270,9 @@ fn apply(table: &mut toml::Table, text: &str) -> Result<(), TrainError> {
     let mut table = table;
     for key in keys {
         let entry = table.entry(key).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        table = entry.as_table_mut().ok_or_else(|| {
-            TrainError::recipe(format!("--set {text}: `{key}` is not a table"))
-        })?;
+        table = entry
+            .as_table_mut()
+            .ok_or_else(|| TrainError::recipe(format!("--set {text}: `{key}` is not a table")))?;
     }
     table.insert(last.to_owned(), value);
     Ok(())

@@ -171,19 +171,16 @@ pub fn run(
 
 /// The generator first: if the disk fills up, the checkpoint that a resume needs is the old one,
 /// whole, and the generator is at worst newer than it.
-fn save(
-    out: &Path,
-    trainer: &Trainer,
-    cursor: Cursor,
-    plan: &Plan,
-) -> Result<(), TrainError> {
+fn save(out: &Path, trainer: &Trainer, cursor: Cursor, plan: &Plan) -> Result<(), TrainError> {
     trainer.generator().save(&out.join(GENERATOR))?;
     checkpoint::save(&out.join(CHECKPOINT), trainer, cursor, plan)
 }
 
 fn remove(path: &Path) -> Result<(), TrainError> {
     match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(TrainError::io("removing", path)(e)),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(TrainError::io("removing", path)(e))
+        }
         _ => Ok(()),
     }
 }

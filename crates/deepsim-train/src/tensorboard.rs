@@ -107,9 +107,6 @@ mod tests {
         // summary_pb2.Summary.Value(tag="a", simple_value=1.0).SerializeToString()
         assert_eq!(scalar("a", 1.0), [0x0a, 1, b'a', 0x15, 0, 0, 0x80, 0x3f]);
         // event_pb2.Event(wall_time=1.0, step=300).SerializeToString()
-        assert_eq!(
-            event(1.0, 300, &[]),
-            [0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0x10, 0xac, 0x02]
-        );
+        assert_eq!(event(1.0, 300, &[]), [0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0x10, 0xac, 0x02]);
     }
 }

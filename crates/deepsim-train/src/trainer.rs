@@ -190,9 +190,7 @@ impl Trainer {
             }
         });
         let feature = wanted.as_ref().map(|(wanted, f)| {
-            move |images: &Images| {
-                terms::feature(&f.comparator.features(images, &f.tap)?, wanted)
-            }
+            move |images: &Images| terms::feature(&f.comparator.features(images, &f.tap)?, wanted)
         });
         let (distance, weight) = self.image;
         let image = |images: &Images| distance.between(images, real);
@@ -260,7 +258,8 @@ impl Adversary {
         let losses = Losses {
             real: scalar(&real_loss)?,
             generated: scalar(&generated_loss)?,
-            accuracy: 0.5 * (share_of_real(&real_logits)? + 1.0 - share_of_real(&generated_logits)?),
+            accuracy: 0.5
+                * (share_of_real(&real_logits)? + 1.0 - share_of_real(&generated_logits)?),
         };
         if train && losses.real.is_finite() && losses.generated.is_finite() {
             let gradients = (real_loss + generated_loss)?.backward()?;

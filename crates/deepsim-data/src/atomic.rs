@@ -1,0 +1,26 @@
+//! Files that appear whole or not at all.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::DataError;
+
+/// Writes `bytes` to a temporary file beside `path`, flushes it to the disk and renames it.
+///
+/// A file that was there before stays as it is until the rename; on failure nothing is left behind.
+///
+/// # Errors
+/// If the disk is full or the folder is missing; names `path`.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    let io = || DataError::io("writing", path);
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io())?;
+    file.write_all(bytes).map_err(io())?;
+    file.as_file().sync_all().map_err(io())?;
+    file.persist(path).map_err(|e| io()(e.error))?;
+    // The rename itself lasts only once the folder is on the disk; not every system can do that.
+    if let Ok(folder) = std::fs::File::open(folder) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}

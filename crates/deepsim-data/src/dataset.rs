@@ -1,0 +1,127 @@
+//! All splits of a data set together.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::scenes::{self, Scenes};
+use crate::stl10::{self, Split, Stl10};
+use crate::{DataError, Source};
+
+/// Images with class indices.
+#[derive(Clone)]
+pub struct Labelled {
+    /// The images.
+    pub images: Arc<dyn Source>,
+    /// Class index of each, from 0.
+    pub labels: Vec<u8>,
+}
+
+/// What the autoencoder experiment needs.
+#[derive(Clone)]
+pub struct Dataset {
+    /// Short name.
+    pub name: String,
+    /// One sentence for reports.
+    pub description: String,
+    /// True if the images are generated, not photographed.
+    pub synthetic: bool,
+    /// Names of the classes.
+    pub class_names: Vec<String>,
+    /// Images to train generators on.
+    pub unlabeled: Arc<dyn Source>,
+    /// Images to train classifiers on.
+    pub train: Labelled,
+    /// Images to measure on.
+    pub test: Labelled,
+    /// Subsets of `train` on which classifiers are trained one by one.
+    pub folds: Vec<Vec<usize>>,
+}
+
+/// Numbers of procedural scenes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SceneSizes {
+    /// Images to train generators on.
+    pub unlabeled: usize,
+    /// Labelled training images, in ten folds of a fifth of them each.
+    pub train: usize,
+    /// Labelled test images.
+    pub test: usize,
+}
+
+impl Default for SceneSizes {
+    fn default() -> Self {
+        Self { unlabeled: 20_000, train: 1_500, test: 1_500 }
+    }
+}
+
+impl Dataset {
+    /// STL-10 from a folder in its binary format, or procedural scenes without one.
+    ///
+    /// # Errors
+    /// If the folder does not hold a valid copy.
+    pub fn open(folder: Option<&Path>, seed: u64) -> Result<Self, DataError> {
+        match folder {
+            Some(folder) => Self::stl10(folder),
+            None => Ok(Self::scenes(seed, SceneSizes::default())),
+        }
+    }
+
+    /// STL-10 from a folder in its binary format.
+    ///
+    /// # Errors
+    /// If a file is missing or wrong.
+    pub fn stl10(folder: &Path) -> Result<Self, DataError> {
+        let unlabeled = Stl10::open(folder, Split::Unlabeled)?;
+        let labelled = |split| -> Result<Labelled, DataError> {
+            let images = Stl10::open(folder, split)?;
+            let labels = stl10::read_labels(folder, split, images.len())?;
+            Ok(Labelled { images: Arc::new(images), labels })
+        };
+        let (train, test) = (labelled(Split::Train)?, labelled(Split::Test)?);
+        let description = format!(
+            "photographs in STL-10's binary format: {} unlabeled, {} train, {} test images of 96x96",
+            unlabeled.len(),
+            train.images.len(),
+            test.images.len()
+        );
+        Ok(Self {
+            name: "stl10".into(),
+            description,
+            synthetic: false,
+            class_names: stl10::read_class_names(folder)?,
+            folds: stl10::read_folds(folder, train.images.len())?,
+            unlabeled: Arc::new(unlabeled),
+            train,
+            test,
+        })
+    }
+
+    /// Procedural scenes generated from a seed.
+    pub fn scenes(seed: u64, sizes: SceneSizes) -> Self {
+        let labelled = |split, len| {
+            let images = Scenes::new(seed, split, len);
+            let labels = (0..len).map(|i| images.class(i) as u8).collect();
+            Labelled { images: Arc::new(images), labels }
+        };
+        // Image i is of class i % 10, so every tenth-of-ten stretch is balanced; overlapping
+        // stretches of a fifth of the images stand in for STL-10's overlapping folds.
+        let length = sizes.train / 5;
+        let fold = |k: usize| {
+            (0..length).map(|i| (k * sizes.train / 10 + i) % sizes.train.max(1)).collect()
+        };
+        Self {
+            name: "procedural scenes".into(),
+            description: format!(
+                "procedural scenes (dead leaves), generated from seed {seed}, not photographs: {} \
+                 unlabeled, {} train, {} test images of 96x96",
+                sizes.unlabeled, sizes.train, sizes.test
+            ),
+            synthetic: true,
+            class_names: scenes::CLASS_NAMES.map(str::to_owned).to_vec(),
+            unlabeled: Arc::new(Scenes::new(seed, scenes::UNLABELED, sizes.unlabeled)),
+            train: labelled(scenes::TRAIN, sizes.train),
+            test: labelled(scenes::TEST, sizes.test),
+            folds: (0..10).map(fold).collect(),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What can go wrong with data.
+
+use std::path::PathBuf;
+
+/// Errors of this crate. Each names the file, what was wanted and what was got.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A file could not be read or written.
+    #[error("{operation} {}: {source}", path.display())]
+    Io {
+        /// What was being done, e.g. `opening`.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{}: wanted {wanted}, got {got}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        wanted: String,
+        /// What it holds.
+        got: String,
+    },
+    /// A picture file could not be decoded.
+    #[error("decoding {}: {reason}", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// The decoder's words.
+        reason: String,
+    },
+    /// Numbers that do not fit the data.
+    #[error("{operation}: wanted {wanted}, got {got}")]
+    Argument {
+        /// The operation.
+        operation: &'static str,
+        /// What it accepts.
+        wanted: String,
+        /// What it was given.
+        got: String,
+    },
+}
+
+impl DataError {
+    pub(crate) fn io(
+        operation: &'static str,
+        path: &std::path::Path,
+    ) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.to_path_buf();
+        move |source| Self::Io { operation, path, source }
+    }
+}

@@ -1,0 +1,140 @@
+//! PNG files and grids of pictures.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use png::{BitDepth, ColorType, Decoder, Encoder, Transformations};
+
+use crate::DataError;
+use crate::atomic::write_atomic;
+
+/// An RGB picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// `height x width x 3` bytes, red, green, blue.
+    pub rgb: Vec<u8>,
+}
+
+impl Picture {
+    /// A picture of one colour.
+    pub fn new(height: usize, width: usize, colour: [u8; 3]) -> Self {
+        Self { width, height, rgb: colour.repeat(height * width) }
+    }
+
+    /// A picture from three planes, red, green, blue.
+    ///
+    /// # Shapes
+    /// `3 * height * width` bytes; missing ones are black
+    pub fn from_planes(planes: &[u8], height: usize, width: usize) -> Self {
+        let plane = height * width;
+        let value = |at: usize| planes.get(at).copied().unwrap_or(0);
+        let rgb = (0..plane).flat_map(|i| [value(i), value(plane + i), value(2 * plane + i)]);
+        Self { width, height, rgb: rgb.collect() }
+    }
+
+    /// Three planes, red, green, blue.
+    ///
+    /// # Shapes
+    /// -> `3 * height * width` bytes
+    pub fn to_planes(&self) -> Vec<u8> {
+        (0..3).flat_map(|c| self.rgb.iter().skip(c).step_by(3).copied()).collect()
+    }
+
+    /// Copies another picture into this one; what hangs over is cut off.
+    pub fn paste(&mut self, other: &Self, top: usize, left: usize) {
+        let columns = other.width.min(self.width.saturating_sub(left));
+        for row in 0..other.height.min(self.height.saturating_sub(top)) {
+            let to = 3 * ((top + row) * self.width + left);
+            let from = 3 * row * other.width;
+            self.rgb[to..to + 3 * columns].copy_from_slice(&other.rgb[from..from + 3 * columns]);
+        }
+    }
+
+    /// Every pixel repeated `factor` times along both axes.
+    pub fn upscale(&self, factor: usize) -> Self {
+        let (width, height) = (self.width * factor, self.height * factor);
+        let mut rgb = Vec::with_capacity(3 * width * height);
+        for row in self.rgb.chunks_exact(3 * self.width.max(1)) {
+            let wide: Vec<u8> = row.chunks_exact(3).flat_map(|p| p.repeat(factor)).collect();
+            rgb.extend(wide.repeat(factor));
+        }
+        Self { width, height, rgb }
+    }
+
+    /// The bytes of a PNG file.
+    ///
+    /// # Errors
+    /// If the picture is empty.
+    pub fn to_png(&self) -> Result<Vec<u8>, DataError> {
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(&mut bytes, self.width as u32, self.height as u32);
+        encoder.set_color(ColorType::Rgb);
+        encoder.set_depth(BitDepth::Eight);
+        let encode = |encoder: Encoder<'_, _>| -> Result<(), png::EncodingError> {
+            encoder.write_header()?.write_image_data(&self.rgb)
+        };
+        encode(encoder).map_err(|e| DataError::Argument {
+            operation: "encoding a PNG",
+            wanted: "a picture with pixels".into(),
+            got: format!("{}x{}: {e}", self.width, self.height),
+        })?;
+        Ok(bytes)
+    }
+
+    /// Writes a PNG file.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_png(&self, path: &Path) -> Result<(), DataError> {
+        write_atomic(path, &self.to_png()?)
+    }
+
+    /// Reads a PNG file of any kind; transparency is dropped, grey becomes RGB.
+    ///
+    /// # Errors
+    /// If the file is missing or not a PNG.
+    pub fn read_png(path: &Path) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(DataError::io("opening", path))?;
+        let broken =
+            |e: png::DecodingError| DataError::Decode { path: path.into(), reason: e.to_string() };
+        let mut decoder = Decoder::new(BufReader::new(file));
+        decoder.set_transformations(Transformations::normalize_to_color8());
+        let mut reader = decoder.read_info().map_err(broken)?;
+        let size = reader.output_buffer_size().ok_or_else(|| DataError::Decode {
+            path: path.into(),
+            reason: "too large for memory".into(),
+        })?;
+        let mut bytes = vec![0; size];
+        let info = reader.next_frame(&mut bytes).map_err(broken)?;
+        let (step, grey) = match info.color_type {
+            ColorType::Grayscale => (1, true),
+            ColorType::GrayscaleAlpha => (2, true),
+            ColorType::Rgb | ColorType::Indexed => (3, false),
+            ColorType::Rgba => (4, false),
+        };
+        let pixels = bytes[..info.buffer_size()].chunks_exact(step);
+        let rgb = pixels.flat_map(|p| if grey { [p[0]; 3] } else { [p[0], p[1], p[2]] }).collect();
+        Ok(Self { width: info.width as usize, height: info.height as usize, rgb })
+    }
+}
+
+/// Rows of pictures on white, `gap` pixels apart; rows may differ in length.
+pub fn grid(rows: &[Vec<Picture>], gap: usize) -> Picture {
+    let cell_width = rows.iter().flatten().map(|p| p.width).max().unwrap_or(1);
+    let cell_height = rows.iter().flatten().map(|p| p.height).max().unwrap_or(1);
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(1).max(1);
+    let span = |cells: usize, size: usize| cells * (size + gap) - gap.min(cells * (size + gap));
+    let (height, width) = (span(rows.len().max(1), cell_height), span(columns, cell_width));
+    let mut canvas = Picture::new(height, width, [255; 3]);
+    for (row, pictures) in rows.iter().enumerate() {
+        for (column, picture) in pictures.iter().enumerate() {
+            canvas.paste(picture, row * (cell_height + gap), column * (cell_width + gap));
+        }
+    }
+    canvas
+}

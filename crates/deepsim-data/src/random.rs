@@ -1,0 +1,44 @@
+//! Random streams keyed by (seed, purpose, epoch, sample).
+
+use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+use rand_core::Rng;
+
+/// What a stream is for; streams of different purposes have nothing in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Order,
+    Crop,
+    Scene(u8),
+}
+
+/// The stream of random numbers for one sample of one epoch.
+pub(crate) fn stream(seed: u64, purpose: Purpose, epoch: u64, sample: u64) -> ChaCha12Rng {
+    let code = match purpose {
+        Purpose::Order => 1,
+        Purpose::Crop => 2,
+        Purpose::Scene(split) => 16 + u64::from(split),
+    };
+    let mut key = [0u8; 32];
+    for (part, value) in key.chunks_exact_mut(8).zip([seed, code, epoch, 0]) {
+        part.copy_from_slice(&value.to_le_bytes());
+    }
+    let mut rng = ChaCha12Rng::from_seed(key);
+    rng.set_stream(sample);
+    rng
+}
+
+/// Uniform in `0..1`.
+pub(crate) fn uniform(rng: &mut impl Rng) -> f32 {
+    (rng.next_u32() >> 8) as f32 / (1u32 << 24) as f32
+}
+
+/// Uniform in `from..to`.
+pub(crate) fn between(rng: &mut impl Rng, from: f32, to: f32) -> f32 {
+    from + (to - from) * uniform(rng)
+}
+
+/// Uniform in `0..n`.
+pub(crate) fn below(rng: &mut impl Rng, n: usize) -> usize {
+    // Multiply-shift; the bias is below 2^-32 * n.
+    ((u64::from(rng.next_u32()) * n as u64) >> 32) as usize
+}

@@ -1,0 +1,184 @@
+//! STL-10 in the binary format of its authors.
+//!
+//! Images are 96x96, three planes (red, green, blue), each **column-major**, one byte per value;
+//! labels are bytes 1 to 10; `fold_indices.txt` holds ten lines of 0-based indices into the
+//! training split, which are integers and do not fit a byte.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+
+use crate::{DataError, Source};
+
+/// Height and width of an image.
+pub const SIDE: usize = 96;
+/// Bytes of an image.
+pub const IMAGE_BYTES: usize = 3 * SIDE * SIDE;
+/// Number of classes.
+pub const CLASSES: usize = 10;
+
+/// One of the three splits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// 100,000 images without labels.
+    Unlabeled,
+    /// 5,000 labelled images, in ten overlapping folds of 1,000.
+    Train,
+    /// 8,000 labelled images.
+    Test,
+}
+
+impl Split {
+    fn name(self) -> &'static str {
+        match self {
+            Split::Unlabeled => "unlabeled",
+            Split::Train => "train",
+            Split::Test => "test",
+        }
+    }
+}
+
+/// The images of one split, memory-mapped.
+#[derive(Debug)]
+pub struct Stl10 {
+    bytes: Mmap,
+    path: PathBuf,
+}
+
+impl Stl10 {
+    /// Opens `<split>_X.bin` in a folder, or in its subfolder `stl10_binary`.
+    ///
+    /// # Errors
+    /// If the file is missing or its size is not a positive multiple of 27,648 bytes.
+    pub fn open(folder: &Path, split: Split) -> Result<Self, DataError> {
+        let path = root(folder).join(format!("{}_X.bin", split.name()));
+        let file = File::open(&path).map_err(DataError::io("opening", &path))?;
+        let len = file.metadata().map_err(DataError::io("reading the size of", &path))?.len();
+        if len == 0 || len % IMAGE_BYTES as u64 != 0 {
+            return Err(DataError::Content {
+                path,
+                wanted: format!("a positive multiple of {IMAGE_BYTES} bytes (96x96x3 each)"),
+                got: format!(
+                    "{len} bytes, {} images and {} bytes",
+                    len / IMAGE_BYTES as u64,
+                    len % IMAGE_BYTES as u64
+                ),
+            });
+        }
+        // SAFETY: the map is only read; a file that another program shrinks meanwhile would raise a
+        // signal, which is documented: data files must not change while they are used.
+        let bytes = unsafe { Mmap::map(&file) }.map_err(DataError::io("memory-mapping", &path))?;
+        Ok(Self { bytes, path })
+    }
+}
+
+impl Source for Stl10 {
+    fn len(&self) -> usize {
+        self.bytes.len() / IMAGE_BYTES
+    }
+
+    fn height(&self) -> usize {
+        SIDE
+    }
+
+    fn width(&self) -> usize {
+        SIDE
+    }
+
+    fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
+        if index >= self.len() || pixels.len() != IMAGE_BYTES {
+            return Err(DataError::Content {
+                path: self.path.clone(),
+                wanted: format!("an image below {} into {IMAGE_BYTES} bytes", self.len()),
+                got: format!("image {index} into {} bytes", pixels.len()),
+            });
+        }
+        let image = &self.bytes[index * IMAGE_BYTES..][..IMAGE_BYTES];
+        for (columns, rows) in
+            image.chunks_exact(SIDE * SIDE).zip(pixels.chunks_exact_mut(SIDE * SIDE))
+        {
+            for (x, column) in columns.chunks_exact(SIDE).enumerate() {
+                for (y, value) in column.iter().enumerate() {
+                    rows[y * SIDE + x] = *value;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Class indices 0 to 9 of a labelled split; the file holds 1 to 10.
+///
+/// # Errors
+/// If the file is missing, holds another number of labels than `images`, or a label outside 1..=10.
+pub fn read_labels(folder: &Path, split: Split, images: usize) -> Result<Vec<u8>, DataError> {
+    let path = root(folder).join(format!("{}_y.bin", split.name()));
+    let labels = std::fs::read(&path).map_err(DataError::io("reading", &path))?;
+    if labels.len() != images {
+        return Err(DataError::Content {
+            path,
+            wanted: format!("{images} labels, one for each image"),
+            got: format!("{} labels", labels.len()),
+        });
+    }
+    if let Some(at) = labels.iter().position(|l| !(1..=CLASSES as u8).contains(l)) {
+        return Err(DataError::Content {
+            path,
+            wanted: format!("labels 1 to {CLASSES}"),
+            got: format!("label {} at image {at}", labels[at]),
+        });
+    }
+    Ok(labels.iter().map(|l| l - 1).collect())
+}
+
+/// The folds: lists of indices into the training split of `images` images.
+///
+/// # Errors
+/// If the file is missing, or a number is not an index of a training image.
+pub fn read_folds(folder: &Path, images: usize) -> Result<Vec<Vec<usize>>, DataError> {
+    let path = root(folder).join("fold_indices.txt");
+    let text = std::fs::read_to_string(&path).map_err(DataError::io("reading", &path))?;
+    let mut folds = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let index = |word: &str| {
+            word.parse::<usize>().ok().filter(|i| *i < images).ok_or_else(|| DataError::Content {
+                path: path.clone(),
+                wanted: format!("indices of training images, 0 to {}", images.saturating_sub(1)),
+                got: format!("`{word}` in line {}", number + 1),
+            })
+        };
+        folds.push(line.split_whitespace().map(index).collect::<Result<Vec<_>, _>>()?);
+    }
+    if folds.is_empty() {
+        return Err(DataError::Content {
+            path,
+            wanted: "a line of indices for each fold".into(),
+            got: "no line".into(),
+        });
+    }
+    Ok(folds)
+}
+
+/// The names of the ten classes.
+///
+/// # Errors
+/// If the file is missing or does not hold ten names.
+pub fn read_class_names(folder: &Path) -> Result<Vec<String>, DataError> {
+    let path = root(folder).join("class_names.txt");
+    let text = std::fs::read_to_string(&path).map_err(DataError::io("reading", &path))?;
+    let names: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    if names.len() != CLASSES {
+        return Err(DataError::Content {
+            path,
+            wanted: format!("{CLASSES} class names"),
+            got: names.len().to_string(),
+        });
+    }
+    Ok(names)
+}
+
+fn root(folder: &Path) -> PathBuf {
+    let inner = folder.join("stl10_binary");
+    if inner.is_dir() { inner } else { folder.to_path_buf() }
+}

@@ -1,0 +1,102 @@
+//! What can go wrong in an evaluation.
+
+use std::path::{Path, PathBuf};
+
+use deepsim_data::DataError;
+use deepsim_nets::NetError;
+
+/// Errors of this crate. Each names the file or the operation, what was wanted and what was got.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// A file or folder could not be read or written.
+    #[error("{operation} {}: {source}", path.display())]
+    Io {
+        /// What was being done, e.g. `reading log`.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{}{}: wanted {wanted}, got {got}", path.display(), line_number(.line))]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1, where it is known.
+        line: Option<usize>,
+        /// What the file should hold.
+        wanted: String,
+        /// What it holds, or the parser's words.
+        got: String,
+    },
+    /// Numbers that do not fit the operation.
+    #[error("{operation}: wanted {wanted}, got {got}")]
+    Input {
+        /// The operation.
+        operation: &'static str,
+        /// What it accepts.
+        wanted: String,
+        /// What it was given.
+        got: String,
+    },
+    /// A run folder that is not there or holds no trained generator.
+    #[error("run {}: {reason}", path.display())]
+    Run {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A name that is not known.
+    #[error("unknown {what} `{got}`; known are {known}")]
+    Unknown {
+        /// The kind of thing, e.g. `measure`.
+        what: &'static str,
+        /// All names that are known.
+        known: String,
+        /// The name given.
+        got: String,
+    },
+    /// The data set.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A network.
+    #[error(transparent)]
+    Net(#[from] NetError),
+}
+
+fn line_number(line: &Option<usize>) -> String {
+    line.map_or(String::new(), |number| format!(":{number}"))
+}
+
+impl EvalError {
+    /// Turns an I/O error of `operation` on `path` into one that says so.
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { operation, path, source }
+    }
+
+    pub(crate) fn input(
+        operation: &'static str,
+        wanted: impl Into<String>,
+        got: impl Into<String>,
+    ) -> Self {
+        Self::Input { operation, wanted: wanted.into(), got: got.into() }
+    }
+
+    pub(crate) fn content(
+        path: &Path,
+        line: Option<usize>,
+        wanted: impl Into<String>,
+        got: impl Into<String>,
+    ) -> Self {
+        Self::Content { path: path.to_owned(), line, wanted: wanted.into(), got: got.into() }
+    }
+}
+
+impl From<candle_core::Error> for EvalError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Net(error.into())
+    }
+}

@@ -1,0 +1,64 @@
+//! Rectifiers.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use crate::cpu::elementwise;
+use crate::glue::{input, like, slice, with};
+
+/// `max(x, 0)`; the gradient at 0 is 0.
+///
+/// # Shapes
+/// any -> the same
+///
+/// # Errors
+/// If the tensor is not `f32` on the CPU.
+pub fn relu(x: &Tensor) -> Result<Tensor> {
+    leaky_relu(x, 0.0)
+}
+
+/// `max(x, 0) + slope * min(x, 0)`; the gradient at 0 is `slope`.
+///
+/// # Shapes
+/// any -> the same
+///
+/// # Errors
+/// If the tensor is not `f32` on the CPU.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_ops::leaky_relu;
+/// let x = Tensor::new(&[-2f32, 0.0, 3.0], &Device::Cpu)?;
+/// assert_eq!(leaky_relu(&x, 0.5)?.to_vec1::<f32>()?, [-1.0, 0.0, 3.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
+    input(OP, x)?.apply_op1(LeakyRelu(slope as f32))
+}
+
+const OP: &str = "leaky_relu";
+
+struct LeakyRelu(f32);
+
+impl CustomOp1 for LeakyRelu {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let slope = self.0;
+        // Written so that a NaN stays one.
+        let leak = |x: f32| if x > 0.0 { x } else { x * slope };
+        let y = elementwise::map(slice(OP, x, layout)?, leak);
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let slope = self.0;
+        let dx = with(OP, x, |x| {
+            with(OP, &dy.contiguous()?, |dy| {
+                Ok(elementwise::zip(x, dy, |x, dy| if x > 0.0 { dy } else { dy * slope }))
+            })
+        })?;
+        Ok(Some(like(dx, x)?))
+    }
+}

@@ -1,0 +1,300 @@
+//! Convolution and transposed convolution.
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+
+use crate::cpu::conv::{self, ConvShape};
+use crate::glue::{input, like, slice, with};
+
+/// Numbers of a 2-d convolution. Pairs are (vertical, horizontal).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dConfig {
+    /// Step of the kernel; the up-sampling factor of a transposed convolution.
+    pub stride: (usize, usize),
+    /// Zeros on each side.
+    pub padding: (usize, usize),
+    /// Groups of channels that do not see each other.
+    pub groups: usize,
+}
+
+impl Default for Conv2dConfig {
+    fn default() -> Self {
+        Self { stride: (1, 1), padding: (0, 0), groups: 1 }
+    }
+}
+
+impl Conv2dConfig {
+    /// Equal numbers for both axes, one group.
+    pub const fn new(stride: usize, padding: usize) -> Self {
+        Self { stride: (stride, stride), padding: (padding, padding), groups: 1 }
+    }
+
+    /// Sets the number of groups.
+    pub const fn with_groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+}
+
+/// Convolution (cross-correlation) with an optional bias.
+///
+/// Gradients are computed only for those of `x`, `weight` and `bias` that are tracked.
+///
+/// # Shapes
+/// `x (N, C, H, W)`, `weight (O, C/groups, kh, kw)`, `bias (O)` ->
+/// `(N, O, (H + 2 ph - kh) / sh + 1, (W + 2 pw - kw) / sw + 1)`, rounded down
+///
+/// # Errors
+/// If shapes do not fit or a tensor is not `f32` on the CPU.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use deepsim_ops::{Conv2dConfig, conv2d};
+/// let x = Tensor::ones((1, 2, 5, 5), DType::F32, &Device::Cpu)?;
+/// let w = Tensor::ones((4, 2, 3, 3), DType::F32, &Device::Cpu)?;
+/// let y = conv2d(&x, &w, None, Conv2dConfig::new(2, 1))?;
+/// assert_eq!(y.dims(), [1, 4, 3, 3]);
+/// assert_eq!(y.max_all()?.to_scalar::<f32>()?, 18.0);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn conv2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    config: Conv2dConfig,
+) -> Result<Tensor> {
+    const OP: &str = "conv2d";
+    let (n, c_in, h, w, kh, kw) = sizes(OP, x, weight, config)?;
+    let (c_out, group_in) = (weight.dims()[0], weight.dims()[1]);
+    if group_in * config.groups != c_in || !c_out.is_multiple_of(config.groups) {
+        bail!(
+            "{OP}: weight {:?} with {} groups wants {} input channels, got {:?}",
+            weight.dims(),
+            config.groups,
+            group_in * config.groups,
+            x.dims()
+        );
+    }
+    let ((sh, sw), (ph, pw)) = (config.stride, config.padding);
+    if h + 2 * ph < kh || w + 2 * pw < kw {
+        bail!("{OP}: kernel {kh}x{kw} is larger than the padded input {:?}", x.dims());
+    }
+    let (oh, ow) = ((h + 2 * ph - kh) / sh + 1, (w + 2 * pw - kw) / sw + 1);
+    let groups = config.groups;
+    let shape = ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, groups, oh, ow };
+    apply(OP, x, weight, bias, c_out, ConvOp { shape, transposed: false })
+}
+
+/// Transposed convolution, the adjoint of [`conv2d`], with an optional bias: the paper's
+/// up-convolution.
+///
+/// # Shapes
+/// `x (N, C, H, W)`, `weight (C, O/groups, kh, kw)`, `bias (O)` ->
+/// `(N, O, (H - 1) sh - 2 ph + kh, (W - 1) sw - 2 pw + kw)`
+///
+/// # Errors
+/// If shapes do not fit or a tensor is not `f32` on the CPU.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use deepsim_ops::{Conv2dConfig, conv_transpose2d};
+/// let x = Tensor::ones((1, 2, 8, 8), DType::F32, &Device::Cpu)?;
+/// let w = Tensor::ones((2, 3, 4, 4), DType::F32, &Device::Cpu)?;
+/// let y = conv_transpose2d(&x, &w, None, Conv2dConfig::new(2, 1))?;
+/// assert_eq!(y.dims(), [1, 3, 16, 16]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn conv_transpose2d(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    config: Conv2dConfig,
+) -> Result<Tensor> {
+    const OP: &str = "conv_transpose2d";
+    let (n, channels, oh, ow, kh, kw) = sizes(OP, x, weight, config)?;
+    if weight.dims()[0] != channels || !channels.is_multiple_of(config.groups) {
+        bail!(
+            "{OP}: weight {:?} with {} groups wants {} input channels, got {:?}",
+            weight.dims(),
+            config.groups,
+            weight.dims()[0],
+            x.dims()
+        );
+    }
+    let ((sh, sw), (ph, pw)) = (config.stride, config.padding);
+    let (h, w) = ((oh - 1) * sh + kh, (ow - 1) * sw + kw);
+    if h <= 2 * ph || w <= 2 * pw {
+        bail!("{OP}: padding {:?} leaves nothing of the output {h}x{w}", config.padding);
+    }
+    let (h, w, groups) = (h - 2 * ph, w - 2 * pw, config.groups);
+    let out = weight.dims()[1] * groups;
+    // In the engine's words: the convolution from our output to our input.
+    let shape =
+        ConvShape { n, c_in: out, h, w, c_out: channels, kh, kw, sh, sw, ph, pw, groups, oh, ow };
+    apply(OP, x, weight, bias, out, ConvOp { shape, transposed: true })
+}
+
+fn sizes(
+    op: &str,
+    x: &Tensor,
+    weight: &Tensor,
+    config: Conv2dConfig,
+) -> Result<(usize, usize, usize, usize, usize, usize)> {
+    let (&[n, c, h, w], &[_, _, kh, kw]) = (x.dims(), weight.dims()) else {
+        bail!(
+            "{op}: wanted an input (N, C, H, W) and a weight of four axes, got {:?} and {:?}",
+            x.dims(),
+            weight.dims()
+        );
+    };
+    if x.elem_count() == 0 || weight.elem_count() == 0 {
+        bail!("{op}: wanted non-empty tensors, got {:?} and {:?}", x.dims(), weight.dims());
+    }
+    if config.stride.0 == 0 || config.stride.1 == 0 || config.groups == 0 {
+        bail!("{op}: wanted strides and groups of at least 1, got {config:?}");
+    }
+    Ok((n, c, h, w, kh, kw))
+}
+
+fn apply(
+    op: &'static str,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    out: usize,
+    conv: ConvOp,
+) -> Result<Tensor> {
+    let (x, weight) = (input(op, x)?, input(op, weight)?);
+    match bias {
+        Some(bias) if bias.dims() != [out] => {
+            bail!("{op}: wanted a bias [{out}], got {:?}", bias.dims())
+        }
+        Some(bias) => x.apply_op3(&weight, &input(op, bias)?, conv),
+        None => x.apply_op2(&weight, conv),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct ConvOp {
+    shape: ConvShape,
+    transposed: bool,
+}
+
+impl ConvOp {
+    fn op(&self) -> &'static str {
+        if self.transposed { "conv_transpose2d" } else { "conv2d" }
+    }
+
+    fn run(&self, x: &[f32], w: &[f32], bias: Option<&[f32]>) -> (CpuStorage, Shape) {
+        let s = &self.shape;
+        let dims =
+            if self.transposed { (s.n, s.c_in, s.h, s.w) } else { (s.n, s.c_out, s.oh, s.ow) };
+        let mut out = vec![0f32; dims.0 * dims.1 * dims.2 * dims.3];
+        if self.transposed {
+            conv::backward_data(s, x, w, bias, &mut out);
+        } else {
+            conv::forward(s, x, w, bias, &mut out);
+        }
+        (CpuStorage::F32(out), dims.into())
+    }
+
+    /// Gradients to the input and to the weight, each only where it is tracked.
+    fn gradients(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (op, s) = (self.op(), &self.shape);
+        let mut dx = None;
+        if x.track_op() {
+            let mut values = vec![0f32; x.elem_count()];
+            with(op, dy, |dy| {
+                with(op, w, |w| {
+                    if self.transposed {
+                        conv::forward(s, dy, w, None, &mut values);
+                    } else {
+                        conv::backward_data(s, dy, w, None, &mut values);
+                    }
+                    Ok(())
+                })
+            })?;
+            dx = Some(like(values, x)?);
+        }
+        let mut dw = None;
+        if w.track_op() {
+            let values = with(op, dy, |dy| {
+                with(op, x, |x| {
+                    let (from, to) = if self.transposed { (dy, x) } else { (x, dy) };
+                    Ok(conv::backward_weight(s, from, to))
+                })
+            })?;
+            dw = Some(like(values, w)?);
+        }
+        Ok((dx, dw))
+    }
+}
+
+impl CustomOp2 for ConvOp {
+    fn name(&self) -> &'static str {
+        self.op()
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let op = self.op();
+        Ok(self.run(slice(op, x, x_layout)?, slice(op, w, w_layout)?, None))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        self.gradients(x, w, &dy.contiguous()?)
+    }
+}
+
+impl CustomOp3 for ConvOp {
+    fn name(&self) -> &'static str {
+        self.op()
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let op = self.op();
+        let bias = slice(op, b, b_layout)?;
+        Ok(self.run(slice(op, x, x_layout)?, slice(op, w, w_layout)?, Some(bias)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let dy = dy.contiguous()?;
+        let (dx, dw) = self.gradients(x, w, &dy)?;
+        let mut db = None;
+        if b.track_op() {
+            let (channels, plane) = (dy.dims()[1], dy.dims()[2] * dy.dims()[3]);
+            let sums = with(self.op(), &dy, |dy| Ok(conv::backward_bias(dy, channels, plane)))?;
+            db = Some(like(sums, b)?);
+        }
+        Ok((dx, dw, db))
+    }
+}

@@ -1,0 +1,38 @@
+//! Elementwise maps and sums, parallel over chunks of a fixed size.
+
+use rayon::prelude::*;
+
+const CHUNK: usize = 16 * 1024;
+
+/// `f(x)` for every element.
+pub(crate) fn map(x: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
+    let mut out = vec![0f32; x.len()];
+    out.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(out, x)| {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = f(*x);
+        }
+    });
+    out
+}
+
+/// `f(a, b)` for every pair of elements.
+pub(crate) fn zip(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
+    let mut out = vec![0f32; a.len()];
+    let inputs = a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK));
+    out.par_chunks_mut(CHUNK).zip(inputs).for_each(|(out, (a, b))| {
+        for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
+            *out = f(*a, *b);
+        }
+    });
+    out
+}
+
+/// Sum of `f(a, b)` over all pairs, in double precision.
+pub(crate) fn zip_sum(a: &[f32], b: &[f32], f: impl Fn(f64, f64) -> f64 + Sync) -> f64 {
+    let partial: Vec<f64> = a
+        .par_chunks(CHUNK)
+        .zip(b.par_chunks(CHUNK))
+        .map(|(a, b)| a.iter().zip(b).map(|(&a, &b)| f(f64::from(a), f64::from(b))).sum())
+        .collect();
+    partial.iter().sum()
+}

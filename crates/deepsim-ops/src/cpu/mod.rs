@@ -1,0 +1,12 @@
+//! The CPU engine: plain `f32` slices in and out, no tensors.
+//!
+//! Work is split by shape alone, never by the number of threads, so results are bit-identical for
+//! any number of threads.
+
+pub(crate) mod conv;
+pub(crate) mod elementwise;
+pub(crate) mod gemm;
+pub(crate) mod im2col;
+pub(crate) mod lrn;
+pub(crate) mod pool;
+pub(crate) mod scratch;

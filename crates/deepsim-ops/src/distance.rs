@@ -1,0 +1,90 @@
+//! Distances summed over all elements, in double precision.
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+
+use crate::cpu::elementwise;
+use crate::glue::{input, like, slice, with};
+
+/// `Σ (a - b)²`.
+///
+/// # Shapes
+/// two of equal shape -> scalar
+///
+/// # Errors
+/// If the shapes differ or a tensor is not `f32` on the CPU.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_ops::squared_error;
+/// let (a, b) = (Tensor::new(&[1f32, 2.0], &Device::Cpu)?, Tensor::new(&[0f32, 5.0], &Device::Cpu)?);
+/// assert_eq!(squared_error(&a, &b)?.to_scalar::<f32>()?, 10.0);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn squared_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    apply(a, b, Distance { op: "squared_error", value: |d| d * d, slope: |d| 2.0 * d })
+}
+
+/// `Σ |a - b|`; the gradient where `a` equals `b` is 0.
+///
+/// # Shapes
+/// two of equal shape -> scalar
+///
+/// # Errors
+/// If the shapes differ or a tensor is not `f32` on the CPU.
+pub fn absolute_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let sign = |d: f32| if d == 0.0 { 0.0 } else { d.signum() };
+    apply(a, b, Distance { op: "absolute_error", value: f64::abs, slope: sign })
+}
+
+fn apply(a: &Tensor, b: &Tensor, distance: Distance) -> Result<Tensor> {
+    let op = distance.op;
+    if a.dims() != b.dims() {
+        bail!("{op}: wanted equal shapes, got {:?} and {:?}", a.dims(), b.dims());
+    }
+    input(op, a)?.apply_op2(&input(op, b)?, distance)
+}
+
+#[derive(Clone, Copy)]
+struct Distance {
+    op: &'static str,
+    value: fn(f64) -> f64,
+    slope: fn(f32) -> f32,
+}
+
+impl CustomOp2 for Distance {
+    fn name(&self) -> &'static str {
+        self.op
+    }
+
+    fn cpu_fwd(
+        &self,
+        a: &CpuStorage,
+        a_layout: &Layout,
+        b: &CpuStorage,
+        b_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (a, b) = (slice(self.op, a, a_layout)?, slice(self.op, b, b_layout)?);
+        let sum = elementwise::zip_sum(a, b, |a, b| (self.value)(a - b));
+        Ok((CpuStorage::F32(vec![sum as f32]), ().into()))
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        _sum: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let gradient = with(self.op, &gradient.contiguous()?, |g| Ok(g[0]))?;
+        let toward = |factor: f32| {
+            with(self.op, a, |a| {
+                with(self.op, b, |b| {
+                    Ok(elementwise::zip(a, b, |a, b| factor * (self.slope)(a - b)))
+                })
+            })
+        };
+        let da = if a.track_op() { Some(like(toward(gradient)?, a)?) } else { None };
+        let db = if b.track_op() { Some(like(toward(-gradient)?, b)?) } else { None };
+        Ok((da, db))
+    }
+}

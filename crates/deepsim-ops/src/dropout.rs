@@ -1,0 +1,52 @@
+//! Dropout with an explicit random stream.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use rand_core::Rng;
+
+use crate::cpu::elementwise;
+use crate::glue::{input, like, slice, with};
+
+/// Sets each element to 0 with probability `p` and multiplies the others by `1 / (1 - p)`.
+///
+/// One 32-bit draw of `rng` is taken per element, in order; none if `p` is 0.
+///
+/// # Shapes
+/// any -> the same
+///
+/// # Errors
+/// If `p` is not in `0..1`, or the tensor is not `f32` on the CPU.
+pub fn dropout(x: &Tensor, p: f64, rng: &mut impl Rng) -> Result<Tensor> {
+    if !(0.0..1.0).contains(&p) {
+        bail!("{OP}: wanted a probability 0 <= p < 1, got {p}");
+    }
+    if p == 0.0 {
+        return Ok(x.clone());
+    }
+    let (threshold, scale) = ((p * 2f64.powi(32)) as u32, (1.0 / (1.0 - p)) as f32);
+    let keep = |draw: u32| if draw < threshold { 0.0 } else { scale };
+    let mask = (0..x.elem_count()).map(|_| keep(rng.next_u32())).collect();
+    input(OP, x)?.apply_op1(Dropout { mask })
+}
+
+const OP: &str = "dropout";
+
+struct Dropout {
+    mask: Vec<f32>,
+}
+
+impl CustomOp1 for Dropout {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let y = elementwise::zip(slice(OP, x, layout)?, &self.mask, |x, m| x * m);
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let dx =
+            with(OP, &dy.contiguous()?, |dy| Ok(elementwise::zip(dy, &self.mask, |dy, m| dy * m)))?;
+        Ok(Some(like(dx, x)?))
+    }
+}
