@@ -105,11 +105,12 @@ impl Conv {
         Self { filler, ..self }
     }
 
-    fn config(self) -> Conv2dConfig {
+    fn config(self, leaky: Option<f32>) -> Conv2dConfig {
         Conv2dConfig {
             stride: (self.stride, self.stride),
             padding: (self.padding, self.padding),
             groups: self.groups,
+            leaky,
         }
     }
 }
@@ -230,10 +231,20 @@ impl Stack {
         mut dropout_rng: Option<&mut ChaCha12Rng>,
     ) -> Result<Tensor, NetError> {
         let mut x = x.clone();
-        for (layer, w) in &self.rows[..end] {
+        let mut rows = self.rows[..end].iter().peekable();
+        while let Some((layer, w)) = rows.next() {
+            // An activation after a convolution is computed in the same pass.
+            let leaky = match (layer.op, rows.peek().map(|(next, _)| next.op)) {
+                (Op::Conv(_) | Op::UpConv(_), Some(Op::Relu)) => Some(0.0),
+                (Op::Conv(_) | Op::UpConv(_), Some(Op::LeakyRelu(slope))) => Some(slope as f32),
+                _ => None,
+            };
+            if leaky.is_some() {
+                rows.next();
+            }
             x = match layer.op {
-                Op::Conv(c) => conv2d(&x, &w[0], w.get(1), c.config())?,
-                Op::UpConv(c) => conv_transpose2d(&x, &w[0], w.get(1), c.config())?,
+                Op::Conv(c) => conv2d(&x, &w[0], w.get(1), c.config(leaky))?,
+                Op::UpConv(c) => conv_transpose2d(&x, &w[0], w.get(1), c.config(leaky))?,
                 Op::Linear(..) => linear(&x, &w[0], w.get(1))?,
                 Op::Relu => relu(&x)?,
                 Op::LeakyRelu(slope) => leaky_relu(&x, slope)?,
@@ -268,10 +279,9 @@ fn weighted(
 }
 
 fn fire(x: &Tensor, w: &[Tensor]) -> Result<Tensor, NetError> {
-    let same = Conv2dConfig::default();
-    let pad1 = Conv2dConfig { padding: (1, 1), ..same };
-    let squeezed = relu(&conv2d(x, &w[0], Some(&w[1]), same)?)?;
-    let expand1 = relu(&conv2d(&squeezed, &w[2], Some(&w[3]), same)?)?;
-    let expand3 = relu(&conv2d(&squeezed, &w[4], Some(&w[5]), pad1)?)?;
+    let relu = |padding| Conv2dConfig::new(1, padding).with_leaky(0.0);
+    let squeezed = conv2d(x, &w[0], Some(&w[1]), relu(0))?;
+    let expand1 = conv2d(&squeezed, &w[2], Some(&w[3]), relu(0))?;
+    let expand3 = conv2d(&squeezed, &w[4], Some(&w[5]), relu(1))?;
     Ok(Tensor::cat(&[expand1, expand3], 1)?)
 }

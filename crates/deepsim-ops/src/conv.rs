@@ -2,11 +2,12 @@
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use crate::cpu::conv::{self, ConvShape};
+use crate::cpu::conv::{self, ConvShape, Finish};
+use crate::cpu::elementwise;
 use crate::glue::{input, like, slice, with};
 
 /// Numbers of a 2-d convolution. Pairs are (vertical, horizontal).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conv2dConfig {
     /// Step of the kernel; the up-sampling factor of a transposed convolution.
     pub stride: (usize, usize),
@@ -14,27 +15,34 @@ pub struct Conv2dConfig {
     pub padding: (usize, usize),
     /// Groups of channels that do not see each other.
     pub groups: usize,
+    /// Slope of a leaky ReLU applied to the result in the same pass, 0 for a plain ReLU.
+    pub leaky: Option<f32>,
 }
 
 impl Default for Conv2dConfig {
     fn default() -> Self {
-        Self { stride: (1, 1), padding: (0, 0), groups: 1 }
+        Self { stride: (1, 1), padding: (0, 0), groups: 1, leaky: None }
     }
 }
 
 impl Conv2dConfig {
     /// Equal numbers for both axes, one group.
     pub const fn new(stride: usize, padding: usize) -> Self {
-        Self { stride: (stride, stride), padding: (padding, padding), groups: 1 }
+        Self { stride: (stride, stride), padding: (padding, padding), groups: 1, leaky: None }
     }
 
     /// Sets the number of groups.
     pub const fn with_groups(self, groups: usize) -> Self {
         Self { groups, ..self }
     }
+
+    /// Applies a leaky ReLU with this slope to the result, a plain one for 0.
+    pub const fn with_leaky(self, slope: f32) -> Self {
+        Self { leaky: Some(slope), ..self }
+    }
 }
 
-/// Convolution (cross-correlation) with an optional bias.
+/// Convolution (cross-correlation) with an optional bias and leaky ReLU.
 ///
 /// Gradients are computed only for those of `x`, `weight` and `bias` that are tracked.
 ///
@@ -80,11 +88,11 @@ pub fn conv2d(
     let (oh, ow) = ((h + 2 * ph - kh) / sh + 1, (w + 2 * pw - kw) / sw + 1);
     let groups = config.groups;
     let shape = ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, groups, oh, ow };
-    apply(OP, x, weight, bias, c_out, ConvOp { shape, transposed: false })
+    apply(OP, x, weight, bias, c_out, ConvOp { shape, transposed: false, leaky: config.leaky })
 }
 
-/// Transposed convolution, the adjoint of [`conv2d`], with an optional bias: the paper's
-/// up-convolution.
+/// Transposed convolution, the adjoint of [`conv2d`], with an optional bias and leaky ReLU: the
+/// paper's up-convolution.
 ///
 /// # Shapes
 /// `x (N, C, H, W)`, `weight (C, O/groups, kh, kw)`, `bias (O)` ->
@@ -129,7 +137,7 @@ pub fn conv_transpose2d(
     // In the engine's words: the convolution from our output to our input.
     let shape =
         ConvShape { n, c_in: out, h, w, c_out: channels, kh, kw, sh, sw, ph, pw, groups, oh, ow };
-    apply(OP, x, weight, bias, out, ConvOp { shape, transposed: true })
+    apply(OP, x, weight, bias, out, ConvOp { shape, transposed: true, leaky: config.leaky })
 }
 
 fn sizes(
@@ -147,6 +155,9 @@ fn sizes(
     };
     if x.elem_count() == 0 || weight.elem_count() == 0 {
         bail!("{op}: wanted non-empty tensors, got {:?} and {:?}", x.dims(), weight.dims());
+    }
+    if config.leaky.is_some_and(|slope| !(0.0..1.0).contains(&slope)) {
+        bail!("{op}: wanted a slope 0 <= s < 1 of the leaky ReLU, got {:?}", config.leaky);
     }
     if config.stride.0 == 0 || config.stride.1 == 0 || config.groups == 0 {
         bail!("{op}: wanted strides and groups of at least 1, got {config:?}");
@@ -176,6 +187,7 @@ fn apply(
 struct ConvOp {
     shape: ConvShape,
     transposed: bool,
+    leaky: Option<f32>,
 }
 
 impl ConvOp {
@@ -188,12 +200,22 @@ impl ConvOp {
         let dims =
             if self.transposed { (s.n, s.c_in, s.h, s.w) } else { (s.n, s.c_out, s.oh, s.ow) };
         let mut out = vec![0f32; dims.0 * dims.1 * dims.2 * dims.3];
+        let finish = Finish { bias, leaky: self.leaky };
         if self.transposed {
-            conv::backward_data(s, x, w, bias, &mut out);
+            conv::backward_data(s, x, w, finish, &mut out);
         } else {
-            conv::forward(s, x, w, bias, &mut out);
+            conv::forward(s, x, w, finish, &mut out);
         }
         (CpuStorage::F32(out), dims.into())
+    }
+
+    /// The gradient before the leaky ReLU, whose output `y` has the sign of its input.
+    fn before_leaky(&self, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let (op, dy) = (self.op(), dy.contiguous()?);
+        let Some(slope) = self.leaky else { return Ok(dy) };
+        let gate = |y: f32, dy: f32| if y > 0.0 { dy } else { dy * slope };
+        let values = with(op, y, |y| with(op, &dy, |dy| Ok(elementwise::zip(y, dy, gate))))?;
+        like(values, &dy)
     }
 
     /// Gradients to the input and to the weight, each only where it is tracked.
@@ -210,9 +232,9 @@ impl ConvOp {
             with(op, dy, |dy| {
                 with(op, w, |w| {
                     if self.transposed {
-                        conv::forward(s, dy, w, None, &mut values);
+                        conv::forward(s, dy, w, Finish::default(), &mut values);
                     } else {
-                        conv::backward_data(s, dy, w, None, &mut values);
+                        conv::backward_data(s, dy, w, Finish::default(), &mut values);
                     }
                     Ok(())
                 })
@@ -253,10 +275,10 @@ impl CustomOp2 for ConvOp {
         &self,
         x: &Tensor,
         w: &Tensor,
-        _y: &Tensor,
+        y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        self.gradients(x, w, &dy.contiguous()?)
+        self.gradients(x, w, &self.before_leaky(y, dy)?)
     }
 }
 
@@ -284,10 +306,10 @@ impl CustomOp3 for ConvOp {
         x: &Tensor,
         w: &Tensor,
         b: &Tensor,
-        _y: &Tensor,
+        y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
+        let dy = self.before_leaky(y, dy)?;
         let (dx, dw) = self.gradients(x, w, &dy)?;
         let mut db = None;
         if b.track_op() {

@@ -71,6 +71,7 @@ fn main() -> ExitCode {
     unsafe {
         std::env::set_var("CANDLE_NUM_THREADS", "1");
     }
+    deepsim_ops::keep_freed_memory();
     match train(&arguments) {
         Ok(Outcome::Finished) => ExitCode::SUCCESS,
         Ok(Outcome::Interrupted(step)) => {

@@ -1,0 +1,344 @@
+//! What every measure is given.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use candle_core::{Device, Tensor};
+use deepsim_data::{Batch, Crop, Dataset, Source, read_range};
+use deepsim_nets::{Autoencoder, Comparator, ComparatorKind, Images, PixelFormat, WeightsOrigin};
+
+use crate::EvalError;
+
+/// Seed of the weights of comparators for which no file is found: the same for every run, and the
+/// one that recipes use, so that "random AlexNet" is one network everywhere.
+pub const RANDOM_COMPARATOR_SEED: u64 = 0;
+
+/// A layer of a comparator in whose feature space to measure, written `alexnet:CONV3`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// The comparator.
+    pub comparator: ComparatorKind,
+    /// Name of the layer.
+    pub tap: String,
+}
+
+impl Space {
+    /// The spaces that are measured unless others are asked for: the paper's two comparators for
+    /// the autoencoder, and two layers of a network that no generator is trained with.
+    pub fn standard() -> Vec<Self> {
+        use ComparatorKind::{AlexNet, ExemplarCnn, SqueezeNet};
+        let space = |(comparator, tap): (_, &str)| Self { comparator, tap: tap.into() };
+        [(AlexNet, "CONV3"), (ExemplarCnn, "CONV3"), (SqueezeNet, "POOL4"), (SqueezeNet, "FIRE9")]
+            .map(space)
+            .into()
+    }
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.comparator.name(), self.tap)
+    }
+}
+
+impl FromStr for Space {
+    type Err = EvalError;
+
+    fn from_str(text: &str) -> Result<Self, EvalError> {
+        let (name, tap) = text.split_once(':').unwrap_or((text, ""));
+        let known = ComparatorKind::ALL.into_iter().find(|kind| kind.name() == name);
+        match known {
+            Some(comparator) if !tap.is_empty() => Ok(Self { comparator, tap: tap.into() }),
+            _ => Err(EvalError::Unknown {
+                what: "feature space",
+                known: format!(
+                    "COMPARATOR:TAP, e.g. alexnet:CONV3, of {}",
+                    ComparatorKind::ALL.map(ComparatorKind::name).join(", ")
+                ),
+                got: text.into(),
+            }),
+        }
+    }
+}
+
+/// How to measure. The defaults are the protocol of Tables 3 and 4.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Side of the centre crops that are reconstructed, in pixels.
+    pub crop: usize,
+    /// Images per step through a network; bounds memory, changes no result.
+    pub batch: usize,
+    /// Only the first so many test images; all where `None`.
+    pub test_images: Option<usize>,
+    /// Feature spaces of the error; where `None`, those of [`Space::standard`] whose weights are
+    /// found, and AlexNet CONV3 in any case.
+    pub spaces: Option<Vec<Space>>,
+    /// How many values of C the SVM protocol tries.
+    pub svm_draws: usize,
+    /// What SVMs are trained on.
+    pub svm_inputs: Vec<super::svm::SvmInput>,
+    /// Test images of the grid.
+    pub grid_images: Vec<usize>,
+    /// Seed of everything that is drawn.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            crop: 64,
+            batch: 64,
+            test_images: None,
+            spaces: None,
+            svm_draws: 50,
+            svm_inputs: super::svm::SvmInput::ALL.into(),
+            grid_images: (0..12).collect(),
+            seed: 0,
+        }
+    }
+}
+
+/// How far a measure is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// What is going on.
+    pub what: &'a str,
+    /// How much of it is done.
+    pub done: usize,
+    /// How much there is.
+    pub all: usize,
+}
+
+/// What every measure is given.
+pub struct Context<'a> {
+    /// The generator.
+    pub generator: Autoencoder,
+    /// The run folder.
+    pub run: &'a Path,
+    /// The data set.
+    pub dataset: &'a Dataset,
+    /// Folder in which comparators' weights are looked for.
+    pub weights: Option<&'a Path>,
+    /// How to measure.
+    pub settings: &'a Settings,
+    /// Where to compute.
+    pub device: &'a Device,
+    /// Hears how far it is.
+    pub tell: &'a (dyn Fn(Progress<'_>) + Sync),
+    reconstructions: OnceCell<Reconstructions>,
+}
+
+impl<'a> Context<'a> {
+    /// Opens the generator of a run folder (`generator.safetensors`).
+    ///
+    /// # Errors
+    /// If the folder is missing or holds no generator.
+    pub fn open(
+        run: &'a Path,
+        dataset: &'a Dataset,
+        weights: Option<&'a Path>,
+        settings: &'a Settings,
+        device: &'a Device,
+        tell: &'a (dyn Fn(Progress<'_>) + Sync),
+    ) -> Result<Self, EvalError> {
+        let missing = |reason: &str| EvalError::Run { path: run.into(), reason: reason.into() };
+        if !run.is_dir() {
+            return Err(missing("no such folder"));
+        }
+        let path = run.join("generator.safetensors");
+        if !path.is_file() {
+            return Err(missing("it holds no generator.safetensors; has the run been trained?"));
+        }
+        let generator = Autoencoder::load(&path, device)?.frozen();
+        let reconstructions = OnceCell::new();
+        Ok(Self { generator, run, dataset, weights, settings, device, tell, reconstructions })
+    }
+
+    /// Folder of results, `RUN/eval`; it is created.
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub fn folder(&self) -> Result<PathBuf, EvalError> {
+        let folder = self.run.join("eval");
+        std::fs::create_dir_all(&folder).map_err(EvalError::io("creating folder", &folder))?;
+        Ok(folder)
+    }
+
+    /// Number of test images to measure on.
+    pub fn test_len(&self) -> usize {
+        let all = self.dataset.test.images.len();
+        self.settings.test_images.map_or(all, |n| n.min(all))
+    }
+
+    /// Hands the first `n` images of a source to `each`, a batch at a time and in order.
+    ///
+    /// # Errors
+    /// If an image cannot be read, or `each` fails.
+    pub fn batches(
+        &self,
+        what: &str,
+        source: &dyn Source,
+        n: usize,
+        crop: Crop,
+        mut each: impl FnMut(&Batch, &Images) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
+        for range in ranges(n, self.settings.batch) {
+            let batch = read_range(source, range.clone(), crop)?;
+            let images = Images::from_u8(
+                &batch.pixels,
+                batch.n,
+                batch.height,
+                batch.width,
+                PixelFormat::CAFFE_BGR,
+                self.device,
+            )?;
+            each(&batch, &images)?;
+            (self.tell)(Progress { what, done: range.end, all: n });
+        }
+        Ok(())
+    }
+
+    /// Centre crops of the test images with their reconstructions; computed once for all measures.
+    ///
+    /// # Errors
+    /// If images cannot be read or the generator fails.
+    pub fn reconstructions(&self) -> Result<&Reconstructions, EvalError> {
+        if let Some(done) = self.reconstructions.get() {
+            return Ok(done);
+        }
+        let (n, side) = (self.test_len(), self.settings.crop);
+        let mut originals = Vec::with_capacity(n * 3 * side * side);
+        let mut values = Vec::with_capacity(n * 3 * side * side);
+        let crop = Crop::Center(side);
+        self.batches("reconstructing", &*self.dataset.test.images, n, crop, |batch, images| {
+            originals.extend_from_slice(&batch.pixels);
+            let reconstructed = self.generator.forward(images)?;
+            values.extend(numbers(reconstructed.convert(PixelFormat::CAFFE_BGR)?.tensor())?);
+            Ok(())
+        })?;
+        let device = self.device.clone();
+        let batch = self.settings.batch;
+        Ok(self.reconstructions.get_or_init(|| Reconstructions {
+            n,
+            side,
+            batch,
+            originals,
+            values,
+            device,
+        }))
+    }
+
+    /// Opens a comparator with its weights, or with random ones if there is no file.
+    ///
+    /// # Errors
+    /// If the file does not fit.
+    pub fn comparator(&self, kind: ComparatorKind) -> Result<Box<dyn Comparator>, EvalError> {
+        open_comparator(kind, self.weights, self.device)
+    }
+}
+
+/// Opens a comparator with the weights in a folder, or with random ones if there is no file.
+pub(crate) fn open_comparator(
+    kind: ComparatorKind,
+    weights: Option<&Path>,
+    device: &Device,
+) -> Result<Box<dyn Comparator>, EvalError> {
+    let file = weights.and_then(|folder| kind.find_weights(folder));
+    Ok(kind.open(file.as_deref(), RANDOM_COMPARATOR_SEED, device)?)
+}
+
+/// Whether a comparator never learned anything.
+pub(crate) fn is_random(comparator: &dyn Comparator) -> bool {
+    matches!(comparator.origin(), WeightsOrigin::Random(_))
+}
+
+/// Test images and what the generator makes of them.
+#[derive(Clone, Debug)]
+pub struct Reconstructions {
+    n: usize,
+    side: usize,
+    batch: usize,
+    originals: Vec<u8>,
+    values: Vec<f32>,
+    device: Device,
+}
+
+impl Reconstructions {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.n
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.n == 0
+    }
+
+    /// Side of the images in pixels.
+    pub fn side(&self) -> usize {
+        self.side
+    }
+
+    /// Ranges of images that go through a network together.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        ranges(self.n, self.batch)
+    }
+
+    /// Originals and reconstructions, both in [`PixelFormat::CAFFE_BGR`] and neither clipped.
+    ///
+    /// # Shapes
+    /// Two times `(range.len(), 3, side, side)`
+    ///
+    /// # Errors
+    /// If the range is out of bounds.
+    pub fn images(&self, range: Range<usize>) -> Result<(Images, Images), EvalError> {
+        let size = 3 * self.side * self.side;
+        if range.start > range.end || range.end > self.n {
+            let got = format!("{range:?}");
+            return Err(EvalError::input("reconstructions", format!("0..{}", self.n), got));
+        }
+        let (n, span) = (range.len(), range.start * size..range.end * size);
+        let format = PixelFormat::CAFFE_BGR;
+        let bytes = &self.originals[span.clone()];
+        let originals = Images::from_u8(bytes, n, self.side, self.side, format, &self.device)?;
+        let shape = (n, 3, self.side, self.side);
+        let values = Tensor::from_slice(&self.values[span], shape, &self.device)?;
+        Ok((originals, Images::new(values, format)?))
+    }
+}
+
+fn ranges(n: usize, batch: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    let batch = batch.max(1);
+    (0..n).step_by(batch).map(move |start| start..(start + batch).min(n))
+}
+
+/// All numbers of a tensor.
+pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f32>, EvalError> {
+    Ok(tensor.flatten_all()?.to_vec1::<f32>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spaces_are_written_comparator_colon_tap() -> Result<(), EvalError> {
+        for space in Space::standard() {
+            assert_eq!(space.to_string().parse::<Space>()?, space);
+        }
+        for wrong in ["alexnet", "alexnet:", "lenet:CONV1", ""] {
+            let message = wrong.parse::<Space>().expect_err(wrong).to_string();
+            assert!(message.contains("alexnet, caffenet, exemplar-cnn, squeezenet"), "{message}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn ranges_cover_everything_once() {
+        let all: Vec<_> = ranges(10, 4).collect();
+        assert_eq!(all, [0..4, 4..8, 8..10]);
+        assert_eq!(ranges(0, 4).count(), 0);
+    }
+}

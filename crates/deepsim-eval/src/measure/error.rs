@@ -1,0 +1,92 @@
+//! Normalised Euclidean error of reconstructions (paper v1, Table 3).
+//!
+//! Evaluated on the centre crops of the test split. In image space, images are compared as they are
+//! in training: BGR in units of grey levels, reconstructions not clipped to 0..=255 (a constant
+//! mean does not change distances). In feature spaces, the distance is between the features of the
+//! original and of the reconstruction, with an `N` of that space's own. The paper leaves crop and
+//! clipping open.
+
+use deepsim_nets::{Comparator, ComparatorKind};
+
+use super::context::{Context, Progress, Space, is_random, numbers};
+use super::{Measure, Row};
+use crate::EvalError;
+use crate::euclidean::{mean_pair_distance, normalised_error};
+use crate::statistics::euclidean_distance;
+
+/// Normalised Euclidean error.
+#[derive(Clone, Copy, Debug)]
+pub struct Error;
+
+/// Name of the row of Table 3.
+pub const IMAGE_SPACE: &str = "image space";
+
+impl Measure for Error {
+    fn name(&self) -> &'static str {
+        "error"
+    }
+
+    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+        let mut rows = vec![row(context, IMAGE_SPACE.into(), "pixels, unclipped", None)?];
+        let mut opened: Option<(ComparatorKind, Box<dyn Comparator>)> = None;
+        for space in spaces(context) {
+            if opened.as_ref().is_none_or(|(kind, _)| *kind != space.comparator) {
+                opened = Some((space.comparator, context.comparator(space.comparator)?));
+            }
+            let Some((_, comparator)) = &opened else { continue };
+            let random = if is_random(&**comparator) { ", random weights" } else { "" };
+            let name = format!("{} {} feature space{random}", comparator.name(), space.tap);
+            let source = comparator.origin().to_string();
+            rows.push(row(context, name, &source, Some((&**comparator, &space.tap)))?);
+        }
+        Ok(rows)
+    }
+}
+
+fn spaces(context: &Context<'_>) -> Vec<Space> {
+    if let Some(spaces) = &context.settings.spaces {
+        return spaces.clone();
+    }
+    let found = |kind: ComparatorKind| context.weights.and_then(|w| kind.find_weights(w)).is_some();
+    let mut spaces = Space::standard();
+    spaces.retain(|s| s.comparator == ComparatorKind::AlexNet || found(s.comparator));
+    spaces
+}
+
+fn row(
+    context: &Context<'_>,
+    name: String,
+    source: &str,
+    space: Option<(&dyn Comparator, &str)>,
+) -> Result<Row, EvalError> {
+    let images = context.reconstructions()?;
+    let mut distances = Vec::with_capacity(images.len());
+    let mut samples = Vec::new();
+    for range in images.ranges() {
+        let n = range.len();
+        let (original, reconstruction) = images.images(range.clone())?;
+        let (a, b) = match space {
+            None => (numbers(original.tensor())?, numbers(reconstruction.tensor())?),
+            Some((net, tap)) => {
+                let of = |images| -> Result<Vec<f32>, EvalError> {
+                    numbers(&net.features(images, tap)?)
+                };
+                (of(&original)?, of(&reconstruction)?)
+            }
+        };
+        let size = a.len() / n;
+        let pairs = a.chunks_exact(size).zip(b.chunks_exact(size));
+        distances.extend(pairs.map(|(a, b)| euclidean_distance(a, b)));
+        samples.reserve_exact(size * images.len() - samples.len());
+        samples.extend(a);
+        (context.tell)(Progress { what: &name, done: range.end, all: images.len() });
+    }
+    let dimensions = samples.len().checked_div(images.len()).unwrap_or(0);
+    let pairs = mean_pair_distance(&mut samples, dimensions, context.settings.seed)?;
+    let (error, spread) = normalised_error(&distances, &pairs);
+    let side = images.side();
+    let note = format!(
+        "{source}; {pairs}; {side}x{side} centre crops, {dimensions} numbers each; spread over images"
+    );
+    Ok(Row::new(name, error, "%", note).with_spread(spread))
+}

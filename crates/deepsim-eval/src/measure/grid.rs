@@ -1,0 +1,61 @@
+//! Pictures of a few test images and of their reconstructions (paper v1, Figure 3).
+//!
+//! Writes `RUN/eval/originals.png` and `RUN/eval/reconstructions.png`, each one row of tiles without
+//! gaps. For display the mean that training subtracts is added back, and values are rounded and
+//! clamped to 0..=255.
+
+use deepsim_data::picture::{Picture, grid};
+use deepsim_data::{Crop, read_range};
+use deepsim_nets::{Images, PixelFormat};
+
+use super::context::Context;
+use super::{Measure, Row};
+use crate::EvalError;
+
+/// Pictures of reconstructions.
+#[derive(Clone, Copy, Debug)]
+pub struct Grid;
+
+/// File with the originals.
+pub const ORIGINALS: &str = "originals.png";
+
+/// File with the reconstructions.
+pub const RECONSTRUCTIONS: &str = "reconstructions.png";
+
+impl Measure for Grid {
+    fn name(&self) -> &'static str {
+        "grid"
+    }
+
+    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+        let (side, test) = (context.settings.crop, &*context.dataset.test.images);
+        let mut pixels = Vec::new();
+        for &index in &context.settings.grid_images {
+            if index >= test.len() {
+                let wanted = format!("test images below {}", test.len());
+                return Err(EvalError::input("grid", wanted, index.to_string()));
+            }
+            pixels.extend(read_range(test, index..index + 1, Crop::Center(side))?.pixels);
+        }
+        let n = context.settings.grid_images.len();
+        let format = PixelFormat::CAFFE_BGR;
+        let images = Images::from_u8(&pixels, n, side, side, format, context.device)?;
+        let reconstructions = context.generator.forward(&images)?.to_u8()?;
+
+        let folder = context.folder()?;
+        for (planes, file) in [(&pixels, ORIGINALS), (&reconstructions, RECONSTRUCTIONS)] {
+            let tiles: Vec<Picture> = planes
+                .chunks_exact(3 * side * side)
+                .map(|tile| Picture::from_planes(tile, side, side))
+                .collect();
+            grid(&[tiles], 0).write_png(&folder.join(file))?;
+        }
+        let indices: Vec<String> =
+            context.settings.grid_images.iter().map(usize::to_string).collect();
+        let note = format!(
+            "{ORIGINALS}, {RECONSTRUCTIONS}: {side}x{side} centre crops of test images {}",
+            indices.join(", ")
+        );
+        Ok(vec![Row::new("pictures", n as f64, "images", note)])
+    }
+}

@@ -1,0 +1,167 @@
+//! What is measured on a trained generator: one contract, one measure per file.
+//!
+//! | name | measures | paper |
+//! |---|---|---|
+//! | [`error`] | normalised Euclidean error, in image space and in feature spaces | v1 Table 3 |
+//! | [`svm`] | accuracy of linear SVMs on the code | v1 Table 4 |
+//! | [`sharpness`] | power of high frequencies against the originals' | - |
+//! | [`grid`] | pictures of reconstructions | v1 Figure 3 |
+//!
+//! A new measure is a type that implements [`Measure`] and a line in [`all`].
+
+pub mod context;
+pub mod error;
+pub mod grid;
+pub mod sharpness;
+pub mod svm;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use deepsim_data::atomic::write_atomic;
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use context::{Context, Progress, Settings, Space};
+
+use crate::EvalError;
+
+/// One number that was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// What was measured, e.g. `image space`.
+    pub name: String,
+    /// The number; `None` (`null` in files) if it is not finite.
+    #[serde(deserialize_with = "nullable")]
+    pub value: Option<f64>,
+    /// Its unit, e.g. `%`.
+    pub unit: String,
+    /// Population standard deviation, where the number is a mean.
+    #[serde(default)]
+    pub spread: Option<f64>,
+    /// How it was computed, for people.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// A key that must be there but may be `null`.
+fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+impl Row {
+    /// A row with a value; one that is not finite is left out and the note says so.
+    pub fn new(name: impl Into<String>, value: f64, unit: &str, note: impl Into<String>) -> Self {
+        let mut note = note.into();
+        if !value.is_finite() {
+            note = format!("value {value}; {note}");
+        }
+        let value = Some(value).filter(|value| value.is_finite());
+        Self { name: name.into(), value, unit: unit.into(), spread: None, note }
+    }
+
+    /// The same row with a spread.
+    #[must_use]
+    pub fn with_spread(self, spread: f64) -> Self {
+        Self { spread: Some(spread).filter(|spread| spread.is_finite()), ..self }
+    }
+}
+
+/// The file `RUN/eval/<measure>.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Name of the measure.
+    pub measure: String,
+    /// What was measured.
+    pub rows: Vec<Row>,
+    /// Description of the data set.
+    pub dataset: String,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Something to measure on a generator.
+pub trait Measure: Sync {
+    /// Name on the command line and of the file of results.
+    fn name(&self) -> &'static str;
+
+    /// Measures.
+    ///
+    /// # Errors
+    /// If data cannot be read, a network does not fit, or results cannot be written.
+    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError>;
+}
+
+/// All measures.
+pub fn all() -> [&'static dyn Measure; 4] {
+    [&error::Error, &svm::Svm, &sharpness::Sharpness, &grid::Grid]
+}
+
+/// The measure of this name.
+///
+/// # Errors
+/// If there is none; lists those that exist.
+pub fn by_name(name: &str) -> Result<&'static dyn Measure, EvalError> {
+    all().into_iter().find(|measure| measure.name() == name).ok_or_else(|| EvalError::Unknown {
+        what: "measure",
+        known: all().map(|measure| measure.name()).join(", "),
+        got: name.into(),
+    })
+}
+
+/// Measures and writes `RUN/eval/<measure>.json`, whole or not at all. Returns its path, too.
+///
+/// # Errors
+/// As [`Measure::rows`].
+pub fn evaluate(
+    measure: &dyn Measure,
+    context: &Context<'_>,
+) -> Result<(Measurement, PathBuf), EvalError> {
+    let start = Instant::now();
+    let folder = context.folder()?;
+    let rows = measure.rows(context)?;
+    let measurement = Measurement {
+        measure: measure.name().into(),
+        rows,
+        dataset: context.dataset.description.clone(),
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    let path = folder.join(format!("{}.json", measure.name()));
+    write_atomic(&path, &json(&measurement, "a measurement")?)?;
+    Ok((measurement, path))
+}
+
+/// A value as indented JSON with a last newline.
+pub(crate) fn json(value: &impl Serialize, what: &'static str) -> Result<Vec<u8>, EvalError> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|e| EvalError::input("writing JSON", what, e.to_string()))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_not_finite_is_null_and_explained() -> Result<(), serde_json::Error> {
+        let row = Row::new("a", f64::NAN, "%", "why").with_spread(f64::INFINITY);
+        let text = serde_json::to_string(&row)?;
+        assert_eq!(
+            text,
+            r#"{"name":"a","value":null,"unit":"%","spread":null,"note":"value NaN; why"}"#
+        );
+        assert_eq!(serde_json::from_str::<Row>(&text)?, row);
+        // A row without a value is a broken file, not a missing number.
+        assert!(serde_json::from_str::<Row>(r#"{"name":"a","unit":"%"}"#).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn measures_have_distinct_names_and_unknown_ones_are_refused_with_the_list() {
+        for measure in all() {
+            assert_eq!(by_name(measure.name()).map(Measure::name).ok(), Some(measure.name()));
+        }
+        let message = by_name("fid").err().map(|e| e.to_string()).unwrap_or_default();
+        assert_eq!(message, "unknown measure `fid`; known are error, svm, sharpness, grid");
+    }
+}

@@ -1,0 +1,57 @@
+//! Power of high spatial frequencies of reconstructions against the originals'.
+
+use deepsim_nets::PixelFormat;
+use rayon::prelude::*;
+
+use super::context::{Context, numbers};
+use super::{Measure, Row};
+use crate::EvalError;
+use crate::luma;
+use crate::sharpness::{HIGH, MIDDLE, Spectrum};
+
+/// Sharpness.
+#[derive(Clone, Copy, Debug)]
+pub struct Sharpness;
+
+/// Name of the main row.
+pub const HIGH_FREQUENCIES: &str = "high-frequency power";
+
+impl Measure for Sharpness {
+    fn name(&self) -> &'static str {
+        "sharpness"
+    }
+
+    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+        let images = context.reconstructions()?;
+        let side = images.side();
+        let spectrum = Spectrum::new(side, side);
+        let power = |images: &deepsim_nets::Images| -> Result<[f64; 2], EvalError> {
+            let rgb = numbers(images.convert(PixelFormat::RGB_U8)?.tensor())?;
+            let each: Vec<[f64; 2]> = rgb
+                .par_chunks_exact(3 * side * side)
+                .map(|image| spectrum.power(&luma::from_planes(image), &[HIGH, MIDDLE]))
+                .collect();
+            Ok(each.iter().fold([0.0; 2], |sum, p| [sum[0] + p[0], sum[1] + p[1]]))
+        };
+        let (mut originals, mut reconstructions) = ([0.0; 2], [0.0; 2]);
+        for range in images.ranges() {
+            let (original, reconstruction) = images.images(range)?;
+            let (a, b) = (power(&original)?, power(&reconstruction)?);
+            for band in 0..2 {
+                originals[band] += a[band];
+                reconstructions[band] += b[band];
+            }
+        }
+        let row = |band: usize, name: &str, what: &str| {
+            let note = format!(
+                "of the originals'; {what}, brightness of {} unclipped {side}x{side} images, Hann window",
+                images.len()
+            );
+            Row::new(name, 100.0 * reconstructions[band] / originals[band], "%", note)
+        };
+        Ok(vec![
+            row(0, HIGH_FREQUENCIES, "above 1/4 cycle per pixel"),
+            row(1, "middle-frequency power", "1/8 to 1/4 cycle per pixel"),
+        ])
+    }
+}

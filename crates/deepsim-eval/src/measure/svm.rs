@@ -1,0 +1,140 @@
+//! Accuracy of linear SVMs on the autoencoder's code (paper v1, Table 4).
+//!
+//! The paper does not say whether the code is that of the whole 96x96 image (12 x 12 x 8 = 1,152
+//! numbers) or of a 64x64 crop (512): both are reported, the first as the row of Table 4. A machine
+//! on pixels shows what the code is worth; pixels are averaged over 4x4 blocks (24 x 24 x 3 = 1,728
+//! numbers), about as many as the code has.
+
+use deepsim_data::{Crop, Labelled};
+
+use super::context::{Context, Progress, numbers};
+use super::{Measure, Row};
+use crate::EvalError;
+use crate::svm::{Examples, Protocol, accuracy_over_folds};
+
+/// Linear SVMs on the code.
+#[derive(Clone, Copy, Debug)]
+pub struct Svm;
+
+/// What SVMs are trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SvmInput {
+    /// The code of the whole image.
+    Code,
+    /// The code of the centre crop.
+    CenterCode,
+    /// Pixels of the whole image, averaged over 4x4 blocks.
+    Pixels,
+}
+
+/// Side of the blocks that pixels are averaged over.
+const BLOCK: usize = 4;
+
+impl SvmInput {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Code, Self::CenterCode, Self::Pixels];
+
+    /// Name of its row.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Code => "code of the whole image",
+            Self::CenterCode => "code of the centre crop",
+            Self::Pixels => "pixels",
+        }
+    }
+}
+
+impl Measure for Svm {
+    fn name(&self) -> &'static str {
+        "svm"
+    }
+
+    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+        context.settings.svm_inputs.iter().map(|&input| row(context, input)).collect()
+    }
+}
+
+fn row(context: &Context<'_>, input: SvmInput) -> Result<Row, EvalError> {
+    let dataset = context.dataset;
+    let name = input.name();
+    let train = features(context, input, &dataset.train, dataset.train.images.len())?;
+    let test = features(context, input, &dataset.test, context.test_len())?;
+    let (n, tests) = (dataset.train.images.len(), context.test_len());
+    let dimensions = train.len().checked_div(n).unwrap_or(0);
+    let labels = |labelled: &Labelled, n: usize| labelled.labels[..n.min(labelled.labels.len())].to_vec();
+    let (train_labels, test_labels) = (labels(&dataset.train, n), labels(&dataset.test, tests));
+    let train = Examples::new(&train, dimensions, &train_labels)?;
+    let test = Examples::new(&test, dimensions, &test_labels)?;
+
+    let settings = context.settings;
+    let mut protocol =
+        Protocol { draws: settings.svm_draws, seed: settings.seed, ..Protocol::default() };
+    protocol.solver.seed = settings.seed;
+    let what = format!("SVMs on {name}");
+    let tell = |done, all| (context.tell)(Progress { what: &what, done, all });
+    let found = accuracy_over_folds(train, test, &dataset.folds, &protocol, &tell)?;
+    let note = format!(
+        "{dimensions} numbers divided by {:.4}; {} folds of {} images, tested on {tests}; C = {:.5} \
+         of {} draws ({:.1} % outside fold 1); spread over folds{}",
+        found.scale,
+        found.folds.len(),
+        dataset.folds.first().map_or(0, Vec::len),
+        found.c,
+        settings.svm_draws,
+        found.validation,
+        if found.converged { "" } else { "; NOT all machines converged" },
+    );
+    Ok(Row::new(name, found.mean, "%", note).with_spread(found.spread))
+}
+
+fn features(
+    context: &Context<'_>,
+    input: SvmInput,
+    labelled: &Labelled,
+    n: usize,
+) -> Result<Vec<f32>, EvalError> {
+    let crop = match input {
+        SvmInput::CenterCode => Crop::Center(context.settings.crop),
+        SvmInput::Code | SvmInput::Pixels => Crop::Full,
+    };
+    let what = format!("features: {}", input.name());
+    let mut features = Vec::new();
+    context.batches(&what, &*labelled.images, n, crop, |batch, images| {
+        match input {
+            SvmInput::Pixels => features.extend(blocks(&batch.pixels, batch.height, batch.width)),
+            _ => features.extend(numbers(&context.generator.encode(images)?)?),
+        }
+        Ok(())
+    })?;
+    Ok(features)
+}
+
+/// Means of 4x4 blocks of planes; rows and columns that fill no block are left out.
+fn blocks(pixels: &[u8], height: usize, width: usize) -> Vec<f32> {
+    let (rows, columns) = (height / BLOCK, width / BLOCK);
+    let mut means = Vec::with_capacity(pixels.len() / (BLOCK * BLOCK));
+    for plane in pixels.chunks_exact((height * width).max(1)) {
+        for block in 0..rows * columns {
+            let (top, left) = (block / columns * BLOCK, block % columns * BLOCK);
+            let sum: u32 = (0..BLOCK)
+                .flat_map(|y| &plane[(top + y) * width + left..][..BLOCK])
+                .map(|&pixel| u32::from(pixel))
+                .sum();
+            means.push(sum as f32 / (BLOCK * BLOCK) as f32);
+        }
+    }
+    means
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_means_of_sixteen_pixels() {
+        // Two planes of 5x9: the last row and column fill no block.
+        let pixels: Vec<u8> = (0..2 * 5 * 9).map(|i| i as u8).collect();
+        let mean = |first: usize| first as f32 + (9 + 18 + 27 + 1 + 2 + 3) as f32 / 4.0;
+        assert_eq!(blocks(&pixels, 5, 9), [mean(0), mean(4), mean(45), mean(49)]);
+    }
+}
