@@ -39,12 +39,16 @@ pub struct DataPlan {
 impl Plan {
     /// Settles a recipe: opens the comparator and calibrates its weight on the data.
     ///
+    /// A run that goes on keeps the weight of its `earlier` plan, so that it stays what it was even
+    /// under a version of this program that calibrates a little differently.
+    ///
     /// # Errors
     /// If weights cannot be loaded or the data cannot be read.
     pub fn settle(
         recipe: &Recipe,
         dataset: &Dataset,
         weights: Option<&Path>,
+        earlier: Option<&Self>,
         device: &Device,
     ) -> Result<(Self, Option<Feature>), TrainError> {
         let mut recipe = recipe.clone();
@@ -66,7 +70,9 @@ impl Plan {
                     term.tap
                 )));
             }
-            let weight = match (term.weight, term.rho) {
+            let calibrated = earlier.and_then(|plan| plan.recipe.feature.as_ref());
+            let calibrated = calibrated.filter(|e| e.rho == term.rho).and_then(|e| e.weight);
+            let weight = match (term.weight.or(calibrated), term.rho) {
                 (Some(weight), _) => weight,
                 (None, rho) => {
                     let images = calibration_batch(dataset, batch.max(16), crop, seed, device)?;

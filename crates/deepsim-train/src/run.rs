@@ -81,8 +81,14 @@ pub fn run(
     let device = Device::Cpu;
     let out = &options.out;
     let checkpoint = out.join(CHECKPOINT);
-    if checkpoint.exists() && !options.resume {
-        let step = checkpoint::read_state(&checkpoint)?.step;
+    let earlier = match checkpoint.exists() {
+        true => Some(checkpoint::read_state(&checkpoint)?),
+        false => None,
+    };
+    if let Some(state) = &earlier
+        && !options.resume
+    {
+        let step = state.step;
         return Err(TrainError::Folder {
             path: out.clone(),
             reason: format!(
@@ -92,11 +98,12 @@ pub fn run(
     }
 
     let dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
-    let (plan, feature) = Plan::settle(recipe, &dataset, options.weights.as_deref(), &device)?;
+    let earlier = earlier.map(|state| state.plan);
+    let weights = options.weights.as_deref();
+    let (plan, feature) = Plan::settle(recipe, &dataset, weights, earlier.as_ref(), &device)?;
     let mut trainer = Trainer::new(&plan.recipe, feature, &device)?;
     let mut cursor = Cursor::default();
-    if checkpoint.exists() {
-        let earlier = checkpoint::read_state(&checkpoint)?.plan;
+    if let Some(earlier) = earlier {
         if !plan.continues(&earlier) {
             return Err(TrainError::Folder {
                 path: out.clone(),
