@@ -1,2 +1,61 @@
-//! x
-fn main() {}
+//! `cargo xtask`: the workspace's commands.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`reproduce`] | `cargo xtask reproduce`: trains, evaluates, reports |
+//! | [`test`] | `cargo xtask test` |
+//! | [`ci`] | `cargo xtask ci` |
+//! | [`targets`] | tables and figures, and the runs they need |
+//! | [`scale`] | how long each scale trains |
+//! | [`plan`] | what is there already, what is to be done, what it costs |
+//! | [`process`] | starting programs and passing on how they ended |
+//! | [`workspace`] | paths |
+
+mod ci;
+mod plan;
+mod process;
+mod reproduce;
+mod scale;
+mod targets;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Commands of the DeePSiM workspace.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad arguments, 130 interrupted. A program that \
+fails passes its own exit code on."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Reproduce(reproduce::Arguments),
+    Test(test::Arguments),
+    Ci(ci::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Reproduce(arguments) => reproduce::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Ci(arguments) => ci::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            process::complain(&format!("error: {error:#}"));
+            ExitCode::from(process::exit_code(&error))
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Bad input: each case ends with a clear message, a documented exit code and nothing half-written.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::programs::{TINY, assert_success, bytes, errors, folder_with_recipe, program, train};
+
+const IMAGE: usize = 3 * 96 * 96;
+
+/// A small valid copy of STL-10's binary layout.
+fn write_stl10(folder: &Path) {
+    let write = |name: &str, bytes: Vec<u8>| {
+        std::fs::write(folder.join(name), bytes).expect("the data file is written");
+    };
+    let pixels = |n: usize| (0..n * IMAGE).map(|i| (i * 31 % 251) as u8).collect::<Vec<_>>();
+    let labels = || (0..20).map(|i| i % 10 + 1).collect::<Vec<u8>>();
+    write("unlabeled_X.bin", pixels(20));
+    for split in ["train", "test"] {
+        write(&format!("{split}_X.bin"), pixels(20));
+        write(&format!("{split}_y.bin"), labels());
+    }
+    write("fold_indices.txt", b"0 1 2 3 4 5 6 7 8 9\n10 11 12 13 14 15 16 17 18 19\n".to_vec());
+    write("class_names.txt", b"a b c d e f g h i j\n".to_vec());
+}
+
+fn no_temporary_files(folder: &Path) {
+    for entry in std::fs::read_dir(folder).expect("the run folder") {
+        let name = entry.expect("an entry").file_name();
+        assert!(!name.to_string_lossy().starts_with(".tmp"), "left behind: {}", name.display());
+    }
+}
+
+#[test]
+fn a_valid_copy_of_stl10_trains() {
+    let folder = folder_with_recipe(TINY);
+    write_stl10(folder.path());
+    assert_success(&train(folder.path(), "run", &["--data", ".", "--set", "steps=1"]));
+}
+
+#[test]
+fn broken_data_is_named_with_its_numbers() {
+    let labels = |at: usize, value: u8| {
+        let mut labels: Vec<u8> = (0..20).map(|i| i % 10 + 1).collect();
+        labels[at] = value;
+        labels
+    };
+    let folds = |text: &str| text.as_bytes().to_vec();
+    let cases: [(&str, Option<Vec<u8>>, &[&str]); 12] = [
+        ("unlabeled_X.bin", Some(vec![0; IMAGE + 7]), &["unlabeled_X.bin", "27648", "27655 bytes"]),
+        ("unlabeled_X.bin", Some(vec![]), &["unlabeled_X.bin", "got 0 bytes"]),
+        ("train_X.bin", Some(vec![0; 19 * IMAGE]), &["train_y.bin", "19 labels", "got 20"]),
+        ("test_y.bin", Some(labels(3, 0)), &["test_y.bin", "labels 1 to 10", "label 0 at image 3"]),
+        ("train_y.bin", Some(labels(7, 11)), &["train_y.bin", "label 11 at image 7"]),
+        ("train_y.bin", Some(vec![1; 5]), &["train_y.bin", "20 labels", "got 5 labels"]),
+        (
+            "fold_indices.txt",
+            Some(folds("0 1 20\n")),
+            &["fold_indices.txt", "0 to 19", "`20` in line 1"],
+        ),
+        ("fold_indices.txt", Some(folds("0 1\n2 x\n")), &["fold_indices.txt", "`x` in line 2"]),
+        ("fold_indices.txt", Some(folds("0 -1\n")), &["fold_indices.txt", "`-1`"]),
+        ("fold_indices.txt", Some(vec![]), &["fold_indices.txt", "no line"]),
+        (
+            "class_names.txt",
+            Some(folds("cat dog\n")),
+            &["class_names.txt", "10 class names", "got 2"],
+        ),
+        ("test_X.bin", None, &["opening", "test_X.bin", "No such file"]),
+    ];
+    for (file, contents, words) in cases {
+        let folder = folder_with_recipe(TINY);
+        write_stl10(folder.path());
+        match contents {
+            Some(contents) => std::fs::write(folder.path().join(file), contents),
+            None => std::fs::remove_file(folder.path().join(file)),
+        }
+        .expect("the data file is changed");
+        let output = train(folder.path(), "run", &["--data", "."]);
+        assert_eq!(output.status.code(), Some(1), "{file}: {}", errors(&output));
+        for word in words {
+            assert!(errors(&output).contains(word), "{file}: no `{word}` in: {}", errors(&output));
+        }
+        assert!(!folder.path().join("run").exists(), "{file}: a run folder was begun");
+    }
+}
+
+#[test]
+fn bad_recipes_and_arguments_exit_with_2() {
+    let folder = folder_with_recipe(TINY);
+    let cases: [(&[&str], &[&str]); 6] = [
+        (&["--set", "stepps=3"], &["recipe.toml", "unknown field `stepps`"]),
+        (&["--set", "adam.lr=3"], &["recipe.toml", "unknown field `lr`"]),
+        (&["--set", "crop=41"], &["crop", "multiple of 8", "got 41"]),
+        (&["--set", "feature.tap=CONV9"], &["CONV1, CONV2", "got `CONV9`"]),
+        (&["--set", "feature.weight=1.0"], &["exactly one of `weight` and `rho`"]),
+        (&["--no-such-option"], &["--no-such-option"]),
+    ];
+    for (arguments, words) in cases {
+        let output = train(folder.path(), "run", arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", errors(&output));
+        for word in words {
+            assert!(errors(&output).contains(word), "{arguments:?}: {}", errors(&output));
+        }
+        assert!(!folder.path().join("run").exists(), "{arguments:?}: a run folder was begun");
+    }
+    // A mistake in the file itself is shown with its line.
+    let folder = folder_with_recipe(&TINY.replace("batch = 2", "batch = 2\nbath = 3"));
+    let output = train(folder.path(), "run", &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors(&output).contains("bath = 3"), "{}", errors(&output));
+    // And a missing file is not a mistake of the recipe.
+    let mut command = Command::new(program("deepsim-train"));
+    let output = command.args(["no.toml", "--out", "run"]).output().expect("deepsim-train runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).contains("no.toml"), "{}", errors(&output));
+}
+
+#[test]
+fn missing_and_foreign_weights_are_listed() {
+    let folder = folder_with_recipe(TINY);
+    let missing = train(folder.path(), "run", &["--weights", "nowhere"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(errors(&missing).contains("nowhere: no such folder"), "{}", errors(&missing));
+    let missing = train(folder.path(), "run", &["--set", "feature.weights=nothing.safetensors"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(errors(&missing).contains("nothing.safetensors"), "{}", errors(&missing));
+
+    // A generator is not an AlexNet: every missing and every unexpected tensor is listed.
+    assert_success(&train(folder.path(), "first", &["--set", "steps=1"]));
+    let foreign = ["--set", "feature.weights=first/generator.safetensors"];
+    let output = train(folder.path(), "run", &foreign);
+    assert_eq!(output.status.code(), Some(1));
+    for word in
+        ["conv1.weight: missing, wanted shape [96, 3, 11, 11]", "encoder.c1.weight: unexpected"]
+    {
+        assert!(errors(&output).contains(word), "{}", errors(&output));
+    }
+    std::fs::write(folder.path().join("text.safetensors"), "not a weight file").expect("a file");
+    let output = train(folder.path(), "run", &["--set", "feature.weights=text.safetensors"]);
+    assert!(errors(&output).contains("not a valid safetensors file"), "{}", errors(&output));
+    assert!(!folder.path().join("run").exists());
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint() {
+    let folder = folder_with_recipe(TINY);
+    assert_success(&train(folder.path(), "run", &["--set", "steps=2"]));
+    let before = bytes(&folder.path().join("run"), "checkpoint.safetensors");
+    // The same run cannot be continued with another learning rate, so blow up a fresh one.
+    let output = train(folder.path(), "wild", &["--set", "adam.learning_rate=1e30"]);
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    assert!(errors(&output).contains("loss is NaN"), "{}", errors(&output));
+    assert!(errors(&output).contains("The last checkpoint is untouched"), "{}", errors(&output));
+    assert!(!folder.path().join("wild/checkpoint.safetensors").exists());
+    assert!(!folder.path().join("wild/done.json").exists());
+    assert!(before == bytes(&folder.path().join("run"), "checkpoint.safetensors"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_full_disk_leaves_the_old_checkpoint_whole() {
+    let folder = folder_with_recipe(TINY);
+    assert_success(&train(folder.path(), "run", &["--set", "steps=2"]));
+    let run = folder.path().join("run");
+    let before = bytes(&run, "checkpoint.safetensors");
+    // A limit on the size of files stands in for a full disk: the generator fits, the checkpoint
+    // does not, and the write fails with an error instead of a signal.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 8000; exec '{}' recipe.toml --out run --resume",
+        program("deepsim-train").display()
+    );
+    let output = Command::new("sh").current_dir(folder.path()).args(["-c", &script]).output();
+    let output = output.expect("sh runs");
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    assert!(errors(&output).contains("writing run/checkpoint.safetensors"), "{}", errors(&output));
+    assert!(before == bytes(&run, "checkpoint.safetensors"), "the old checkpoint was touched");
+    no_temporary_files(&run);
+    // With room again, the run goes on.
+    assert_success(&train(folder.path(), "run", &["--resume"]));
+}
+
+#[test]
+fn damaged_checkpoints_are_refused() {
+    let folder = folder_with_recipe(TINY);
+    assert_success(&train(folder.path(), "run", &["--set", "steps=1"]));
+    let path = folder.path().join("run/checkpoint.safetensors");
+    let whole = std::fs::read(&path).expect("the checkpoint");
+    let generator = bytes(&folder.path().join("run"), "generator.safetensors");
+    for (contents, word) in
+        [(whole[..whole.len() / 2].to_vec(), "checkpoint"), (generator, "not a checkpoint")]
+    {
+        std::fs::write(&path, &contents).expect("the checkpoint is damaged");
+        let output = train(folder.path(), "run", &["--resume"]);
+        assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+        assert!(errors(&output).contains(word), "{}", errors(&output));
+        assert!(contents == bytes(&folder.path().join("run"), "checkpoint.safetensors"));
+    }
+}
+
+#[test]
+fn cuda_is_refused_clearly() {
+    let folder = folder_with_recipe(TINY);
+    let output = train(folder.path(), "run", &["--device", "cuda"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).contains("--device cuda"), "{}", errors(&output));
+}

@@ -1,0 +1,5 @@
+//! Everything that is tested across crates, in one program.
+
+mod hostile;
+mod programs;
+mod resume;

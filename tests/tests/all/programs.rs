@@ -1,0 +1,83 @@
+//! Running the programs as a user does.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// Path of `deepsim-train` or `deepsim-eval`, built first if need be, in the profile of the tests.
+pub(crate) fn program(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let exe = std::env::current_exe().expect("the path of the running test");
+        let folder = exe.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "-p", "deepsim-train"]);
+        build.current_dir(workspace());
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo runs").success(), "the programs build");
+        folder.to_path_buf()
+    });
+    folder.join(name).with_extension(std::env::consts::EXE_EXTENSION)
+}
+
+/// Root of the workspace.
+pub(crate) fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A recipe that trains in a second: the paper's networks on a few small crops.
+pub(crate) const TINY: &str = r#"
+name = "tiny"
+steps = 4
+batch = 2
+crop = 40
+
+[image]
+distance = "squared-error"
+weight = 2.5e-5
+
+[feature]
+comparator = "alexnet"
+tap = "CONV2"
+rho = 2.0
+
+[adversarial]
+weight = 100.0
+
+[output]
+log_every = 1
+grid_every = 100
+checkpoint_every = 2
+"#;
+
+/// A folder with `recipe.toml`.
+pub(crate) fn folder_with_recipe(recipe: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("recipe.toml"), recipe).expect("the recipe is written");
+    folder
+}
+
+/// `deepsim-train recipe.toml --out OUT <more>` in `folder`.
+pub(crate) fn train(folder: &Path, out: &str, more: &[&str]) -> Output {
+    let mut command = Command::new(program("deepsim-train"));
+    command.current_dir(folder).args(["recipe.toml", "--out", out]).args(more);
+    command.output().expect("deepsim-train runs")
+}
+
+/// What a program said on its error stream.
+pub(crate) fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Asserts success, showing what was said.
+pub(crate) fn assert_success(output: &Output) {
+    assert!(output.status.success(), "exit {:?}: {}", output.status.code(), errors(output));
+}
+
+/// Bytes of a file of a run.
+pub(crate) fn bytes(folder: &Path, file: &str) -> Vec<u8> {
+    let path = folder.join(file);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}

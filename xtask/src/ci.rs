@@ -1,0 +1,45 @@
+//! `cargo xtask ci`
+
+use std::process::Stdio;
+
+use anyhow::Result;
+
+use crate::{process, test, workspace};
+
+/// Everything a change must pass: format, lints, tests, documentation, dependencies.
+///
+/// Cheapest checks first. `cargo deny` is skipped, with a line that says so, where it is not
+/// installed.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {}
+
+/// Runs every check; the first that fails ends it.
+pub(crate) fn run(_: &Arguments) -> Result<()> {
+    check("format", &["fmt", "--all", "--check"], &[])?;
+    let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    check("lints", &clippy, &[])?;
+    process::say("== tests");
+    test::run(&test::Arguments {})?;
+    let doc = ["doc", "--release", "--no-deps", "--workspace"];
+    check("documentation", &doc, &[("RUSTDOCFLAGS", "-D warnings")])?;
+    if deny_is_installed() {
+        check("dependencies", &["deny", "check"], &[])?;
+    } else {
+        process::say("== dependencies: skipped, cargo-deny is not installed");
+    }
+    process::say("== all checks passed");
+    Ok(())
+}
+
+fn check(what: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
+    process::say(&format!("== {what}"));
+    let mut command = workspace::cargo(arguments);
+    command.envs(variables.iter().copied());
+    process::run(&mut command, what)
+}
+
+fn deny_is_installed() -> bool {
+    let mut command = workspace::cargo(&["deny", "--version"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}

@@ -1,0 +1,131 @@
+//! Starting programs and passing on how they ended.
+
+use std::fmt;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// Bad arguments.
+pub(crate) const USAGE: u8 = 2;
+/// Ended by Ctrl-C or a request to terminate.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// An error with the exit code that goes with it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    /// An error that ends with `code`.
+    fn error(code: u8, message: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self { code, message: message.into() })
+    }
+
+    /// Bad arguments.
+    pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
+        Self::error(USAGE, message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The exit code of an error: its [`Failure`]'s, else 1.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<Failure>().map_or(1, |failure| failure.code)
+}
+
+/// A line for the user.
+#[expect(clippy::print_stdout, reason = "a program talks to its user")]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}
+
+/// A line about something that went wrong.
+#[expect(clippy::print_stderr, reason = "a program talks to its user")]
+pub(crate) fn complain(text: &str) {
+    eprintln!("{text}");
+}
+
+/// The command as one would type it.
+pub(crate) fn shown(command: &Command) -> String {
+    let word = |word: &std::ffi::OsStr| {
+        let text = word.to_string_lossy();
+        if text.is_empty() || text.contains([' ', '=', '"', '\'']) {
+            format!("'{text}'")
+        } else {
+            text.into_owned()
+        }
+    };
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Runs a program to its end. It writes to this program's streams.
+///
+/// # Errors
+/// If it cannot be started or does not succeed; the error carries its exit code.
+pub(crate) fn run(command: &mut Command, what: &str) -> Result<()> {
+    signals();
+    let child = command.spawn().with_context(|| format!("starting {}", shown(command)))?;
+    let status = wait(child)?;
+    if status.success() {
+        return Ok(());
+    }
+    let interrupted = signals().load(Ordering::Relaxed) != 0;
+    let code = match status.code() {
+        _ if interrupted => INTERRUPTED,
+        Some(code) => u8::try_from(code).unwrap_or(1),
+        None => 1,
+    };
+    Err(match code {
+        INTERRUPTED => Failure::error(code, format!("{what}: interrupted")),
+        _ => Failure::error(code, format!("{what} failed ({status}): {}", shown(command))),
+    })
+}
+
+/// The signal that was received last, 0 for none.
+///
+/// On Ctrl-C the terminal tells this program's children too; this one must stay until they have
+/// saved their work.
+fn signals() -> &'static AtomicUsize {
+    static RECEIVED: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+    RECEIVED.get_or_init(|| {
+        let received = Arc::new(AtomicUsize::new(0));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            let number = usize::try_from(signal).unwrap_or_default();
+            if let Err(error) = signal_hook::flag::register_usize(signal, received.clone(), number)
+            {
+                complain(&format!("warning: signal {signal} cannot be handled: {error}"));
+            }
+        }
+        received
+    })
+}
+
+/// Waits for a child, and hands a request to terminate on to it.
+fn wait(mut child: Child) -> Result<ExitStatus> {
+    const TERMINATE: usize = signal_hook::consts::SIGTERM as usize;
+    let mut told = false;
+    loop {
+        if let Some(status) = child.try_wait().context("waiting for a program")? {
+            return Ok(status);
+        }
+        if !told && signals().load(Ordering::Relaxed) == TERMINATE {
+            told = true;
+            // A child that has ended meanwhile is what was wanted.
+            let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,274 @@
+//! `cargo xtask reproduce`
+
+mod evaluate;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use serde_json::json;
+
+use crate::plan::{Planned, table};
+use crate::process::{self, Failure, say};
+use crate::scale::{Scale, Size};
+use crate::targets::{AUTOENCODERS, Target};
+use crate::workspace;
+
+/// Reproduce tables and figures: train what is missing, evaluate, write a report.
+///
+/// Finished runs in --out are reused, interrupted ones resumed. Without --data, everything is done
+/// on built-in procedural scenes; numbers on them are not the paper's, and the report says so.
+#[derive(clap::Args)]
+#[command(
+    after_help = "The report is OUT/report/index.html, its numbers OUT/report/results.json; \
+trained generators are in OUT/runs. Ctrl-C saves a checkpoint; the same command goes on."
+)]
+pub(crate) struct Arguments {
+    /// What to reproduce
+    #[arg(value_enum, default_values_t = [Target::Autoencoder])]
+    targets: Vec<Target>,
+    /// How far to go
+    #[arg(long, value_enum, default_value_t = Scale::Quick)]
+    scale: Scale,
+    /// Where to train
+    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+    device: DeviceKind,
+    /// Data in STL-10's binary format, see docs/data.md [default: built-in procedural scenes]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Folder with comparators' weights, see docs/data.md [default: random weights]
+    #[arg(long, value_name = "DIR")]
+    weights: Option<PathBuf>,
+    /// Folder to write to [default: out/SCALE in the workspace]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Seed of everything that is drawn
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Threads; changes the speed only, never the result [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// Override a key of every recipe that has it, e.g. --set steps=1000 --set feature.rho=1
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+/// Where to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DeviceKind {
+    Cpu,
+    Cuda,
+}
+
+impl DeviceKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        }
+    }
+}
+
+/// What the steps below share.
+struct Job<'a> {
+    arguments: &'a Arguments,
+    size: Size,
+    out: PathBuf,
+    /// Folder of the built programs.
+    target: PathBuf,
+}
+
+/// Checks, plans, builds, trains, evaluates, reports.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let start = Instant::now();
+    let size = check(arguments)?;
+    let out = match &arguments.out {
+        Some(folder) => folder.clone(),
+        None => workspace::root().join("out").join(arguments.scale.name()),
+    };
+    let job = Job { arguments, size, out, target: workspace::target_dir()? };
+    let plan = job.plan()?;
+    job.build()?;
+    for planned in &plan {
+        job.train(planned)?;
+    }
+    for planned in &plan {
+        evaluate::evaluate(&job, planned)?;
+    }
+    job.report(&plan, start)
+}
+
+/// What can be refused before anything is built.
+fn check(arguments: &Arguments) -> Result<Size> {
+    for (option, folder) in [("--data", &arguments.data), ("--weights", &arguments.weights)] {
+        if let Some(folder) = folder
+            && !folder.is_dir()
+        {
+            let folder = folder.display();
+            return Err(Failure::usage(format!("{option} {folder}: no such folder")));
+        }
+    }
+    if arguments.scale == Scale::Paper && arguments.data.is_none() {
+        return Err(Failure::usage(
+            "--scale paper trains on STL-10: say where it is with --data DIR (docs/data.md)",
+        ));
+    }
+    arguments.scale.size().with(&arguments.set).map_err(Failure::usage)
+}
+
+impl Job<'_> {
+    fn cores(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.arguments.threads.map_or_else(all, usize::from)
+    }
+
+    fn program(&self, name: &str) -> Command {
+        Command::new(workspace::binary(&self.target, name))
+    }
+
+    fn build(&self) -> Result<()> {
+        say("== build");
+        let packages = ["-p", "deepsim-train", "-p", "deepsim-eval"];
+        let mut command = workspace::cargo(&["build", "--release"]);
+        command.args(packages).arg("--bins").arg("--target-dir").arg(&self.target);
+        process::run(&mut command, "build")
+    }
+
+    fn plan(&self) -> Result<Vec<Planned>> {
+        let look = |run| {
+            let folder = self.out.join("runs").join(run.recipe);
+            Planned::look(run, folder, &self.size)
+        };
+        let plan = AUTOENCODERS.into_iter().map(look).collect::<Result<Vec<_>>>()?;
+        let names: Vec<_> = self.targets().iter().map(|target| target.name()).collect();
+        let scale = self.arguments.scale.name();
+        say(&format!("== plan: {} at scale {scale}, in {}", names.join(" "), self.out.display()));
+        say(&format!(
+            "data: {}",
+            match &self.arguments.data {
+                Some(folder) => folder.display().to_string(),
+                None => "built-in procedural scenes; numbers on them are not the paper's".into(),
+            }
+        ));
+        say(&table(&plan, &self.size, self.cores()));
+        Ok(plan)
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        Target::expand(&self.arguments.targets)
+    }
+
+    /// Says where data and weights are; both programs take these options.
+    fn inputs(&self, command: &mut Command) {
+        let arguments = self.arguments;
+        for (option, folder) in [("--data", &arguments.data), ("--weights", &arguments.weights)] {
+            if let Some(folder) = folder {
+                command.arg(option).arg(folder);
+            }
+        }
+    }
+
+    fn threads(&self, command: &mut Command) {
+        if let Some(threads) = self.arguments.threads {
+            command.arg("--threads").arg(threads.to_string());
+        }
+    }
+
+    fn train(&self, planned: &Planned) -> Result<()> {
+        let (run, arguments) = (planned.run, self.arguments);
+        say(&format!("== train {}", run.label));
+        let recipes = workspace::root().join("crates/deepsim-train/recipes");
+        let mut command = self.program("deepsim-train");
+        command.arg(recipes.join(run.recipe).with_extension("toml"));
+        command.arg("--out").arg(&planned.folder).arg("--resume");
+        command.args(["--device", arguments.device.name()]);
+        self.inputs(&mut command);
+        self.threads(&mut command);
+        let sets = [
+            format!("steps={}", self.size.steps),
+            format!("batch={}", self.size.batch),
+            format!("seed={}", arguments.seed),
+        ];
+        for set in sets.iter().chain(arguments.set.iter().filter(|set| run.takes(set))) {
+            command.args(["--set", set]);
+        }
+        process::run(&mut command, &format!("training {}", run.label)).inspect_err(|_| {
+            if planned.state != crate::plan::State::New {
+                say(&format!(
+                    "hint: {} already holds a run. If it is one of another plan (scale, data, \
+                     weights, seed, --set), choose another --out.",
+                    planned.folder.display()
+                ));
+            }
+        })
+    }
+
+    fn report(&self, plan: &[Planned], start: Instant) -> Result<()> {
+        say("== report");
+        let report = self.out.join("report");
+        std::fs::create_dir_all(&report)
+            .with_context(|| format!("creating folder {}", report.display()))?;
+        let file = report.join("plan.json");
+        write_plan(self, plan, &file, start)?;
+        let mut command = self.program("deepsim-eval");
+        command.arg("report");
+        for planned in plan {
+            let folder = planned.folder.display();
+            command.arg("--run").arg(format!("{}={folder}", planned.run.label));
+        }
+        for target in self.targets() {
+            command.args(["--target", target.name()]);
+        }
+        command.arg("--plan").arg(&file).arg("--out").arg(&report);
+        process::run(&mut command, "report")?;
+        let seconds = start.elapsed().as_secs_f64();
+        say(&format!("report: {}", report.join("index.html").display()));
+        say(&format!("numbers: {}", report.join("results.json").display()));
+        say(&format!("total time: {:.1} minutes", seconds / 60.0));
+        Ok(())
+    }
+}
+
+/// What was asked for, for the report.
+fn write_plan(job: &Job<'_>, plan: &[Planned], file: &Path, start: Instant) -> Result<()> {
+    let command: Vec<String> = std::env::args().skip(1).collect();
+    let runs: Vec<_> = plan
+        .iter()
+        .map(|planned| {
+            json!({
+                "label": planned.run.label,
+                "dir": planned.folder,
+                "steps": job.size.steps,
+                "batch": job.size.batch,
+            })
+        })
+        .collect();
+    let plan = json!({
+        "targets": job.targets().iter().map(|target| target.name()).collect::<Vec<_>>(),
+        "scale": job.arguments.scale.name(),
+        "device": job.arguments.device.name(),
+        "command": format!("cargo xtask {}", command.join(" ")),
+        "seed": job.arguments.seed,
+        "threads": job.cores(),
+        "git_commit": workspace::git_commit(),
+        "seconds": start.elapsed().as_secs_f64(),
+        "dataset": null,
+        "runs": runs,
+    });
+    write_atomic(file, serde_json::to_string_pretty(&plan)?.as_bytes())
+}
+
+/// Writes a file that appears whole or not at all.
+fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let part = path.with_extension("part");
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&part, path)
+    };
+    write().with_context(|| format!("writing {}", path.display()))
+}
