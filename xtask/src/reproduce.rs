@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::plan::{Planned, table};
 use crate::process::{self, Failure, say};
 use crate::scale::{Scale, Size};
-use crate::targets::{AUTOENCODERS, Target};
+use crate::targets::{AUTOENCODERS, Run, Target};
 use crate::workspace;
 
 /// Reproduce tables and figures: train what is missing, evaluate, write a report.
@@ -137,7 +137,7 @@ impl Job<'_> {
     }
 
     fn plan(&self) -> Result<Vec<Planned>> {
-        let look = |run| {
+        let look = |run: Run| {
             let folder = self.out.join("runs").join(run.recipe);
             Planned::look(run, folder, &self.size)
         };

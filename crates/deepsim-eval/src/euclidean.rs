@@ -182,7 +182,7 @@ fn products(a: &[f32], b: &[f32], dimensions: usize) -> Vec<f32> {
 }
 
 /// Sum over items, computed in parallel and added in order.
-fn ordered_sum<T: Sync>(items: &[T], value: impl Fn(&T) -> f64 + Sync) -> f64 {
+fn ordered_sum<T: Sync>(items: &[T], value: impl Fn(&T) -> f64 + Sync + Send + Send) -> f64 {
     let values: Vec<f64> = items.par_iter().map(value).collect();
     values.iter().sum()
 }
@@ -280,14 +280,16 @@ mod tests {
     }
 
     #[test]
-    fn answering_with_a_random_sample_is_an_error_of_one_hundred_percent() -> Result<(), EvalError> {
+    fn answering_with_a_random_sample_is_an_error_of_one_hundred_percent() -> Result<(), EvalError>
+    {
         let mut points = samples(300, 6);
         let rows: Vec<Vec<f32>> = points.chunks_exact(6).map(<[f32]>::to_vec).collect();
         let mut distances = Vec::new();
         for shift in 1..rows.len() {
-            distances.extend((0..rows.len()).map(|i| {
-                euclidean_distance(&rows[i], &rows[(i + shift) % rows.len()])
-            }));
+            distances.extend(
+                (0..rows.len())
+                    .map(|i| euclidean_distance(&rows[i], &rows[(i + shift) % rows.len()])),
+            );
         }
         let (error, _) = normalised_error(&distances, &mean_pair_distance(&mut points, 6, 0)?);
         assert!((error - 100.0).abs() < 1e-3, "{error}");
@@ -296,9 +298,14 @@ mod tests {
 
     #[test]
     fn too_few_samples_and_ragged_ones_are_refused() {
-        for (mut values, dimensions) in [(vec![], 3), (vec![1.0; 3], 3), (vec![1.0; 7], 3), (vec![1.0], 0)] {
+        for (mut values, dimensions) in
+            [(vec![], 3), (vec![1.0; 3], 3), (vec![1.0; 7], 3), (vec![1.0], 0)]
+        {
             let error = mean_pair_distance(&mut values, dimensions, 0).expect_err("too few");
-            assert!(error.to_string().starts_with("mean pair distance: wanted at least two"), "{error}");
+            assert!(
+                error.to_string().starts_with("mean pair distance: wanted at least two"),
+                "{error}"
+            );
         }
     }
 }

@@ -41,9 +41,8 @@ impl Spectrum {
     /// Prepares for images of `height` x `width` pixels, both at least 1.
     pub fn new(height: usize, width: usize) -> Self {
         let hann = |i: usize, n: usize| 0.5 - 0.5 * (TAU * i as f64 / n as f64).cos();
-        let window: Vec<f64> = (0..height * width)
-            .map(|i| hann(i / width, height) * hann(i % width, width))
-            .collect();
+        let window: Vec<f64> =
+            (0..height * width).map(|i| hann(i / width, height) * hann(i % width, width)).collect();
         let mut planner = FftPlanner::new();
         let (rows, columns) = (planner.plan_fft_forward(width), planner.plan_fft_forward(height));
         Self { height, width, window, rows, columns }
@@ -98,10 +97,15 @@ mod tests {
     fn a_wave_has_half_its_squared_amplitude_in_its_own_band_only() {
         for (height, width) in [(64, 64), (64, 96), (40, 72)] {
             let spectrum = Spectrum::new(height, width);
-            for (fy, fx, band) in [(0.375, 0.0, 0), (0.25, 0.25, 0), (0.125, 0.125, 1), (0.0, 0.1875, 1)] {
+            for (fy, fx, band) in
+                [(0.375, 0.0, 0), (0.25, 0.25, 0), (0.125, 0.125, 1), (0.0, 0.1875, 1)]
+            {
                 // Whole numbers of periods and of windows' lobes away from the bands' edges.
                 let power = spectrum.power(&wave(height, width, fy, fx), &[HIGH, MIDDLE]);
-                assert!((power[band] / 50.0 - 1.0).abs() < 0.01, "{height}x{width} {fy} {fx}: {power:?}");
+                assert!(
+                    (power[band] / 50.0 - 1.0).abs() < 0.01,
+                    "{height}x{width} {fy} {fx}: {power:?}"
+                );
                 assert!(power[1 - band] < 0.5, "{height}x{width} {fy} {fx}: {power:?}");
             }
         }
@@ -127,9 +131,8 @@ mod tests {
     fn blur_lowers_it_and_flat_or_shifted_images_do_what_they_should() {
         let spectrum = Spectrum::new(64, 64);
         let image = normal(&mut stream(1, "test", 0), 64 * 64, 20.0);
-        let blurred: Vec<f32> = (0..64 * 64)
-            .map(|i| (image[i] + image[i / 64 * 64 + (i + 1) % 64]) / 2.0)
-            .collect();
+        let blurred: Vec<f32> =
+            (0..64 * 64).map(|i| (image[i] + image[i / 64 * 64 + (i + 1) % 64]) / 2.0).collect();
         let power = |image: &[f32]| spectrum.power(image, &[HIGH])[0];
         assert!(power(&blurred) < 0.6 * power(&image));
         assert_eq!(power(&[77.0; 64 * 64]), 0.0);

@@ -20,8 +20,7 @@ pub fn structural_similarity(a: &[f32], b: &[f32], height: usize, width: usize) 
         return None;
     }
     let combine = |value: fn(f64, f64) -> f64| -> Vec<f64> {
-        let plane: Vec<f64> =
-            a.iter().zip(b).map(|(&a, &b)| value(a.into(), b.into())).collect();
+        let plane: Vec<f64> = a.iter().zip(b).map(|(&a, &b)| value(a.into(), b.into())).collect();
         filtered(&plane, height, width)
     };
     let mean_a = combine(|a, _| a);
@@ -55,7 +54,9 @@ fn filtered(plane: &[f64], height: usize, width: usize) -> Vec<f64> {
     let inner = width - WINDOW + 1;
     let mut rows = Vec::with_capacity(height * inner);
     for row in plane.chunks_exact(width) {
-        rows.extend(row.windows(WINDOW).map(|w| w.iter().zip(&weights).map(|(v, w)| v * w).sum::<f64>()));
+        rows.extend(
+            row.windows(WINDOW).map(|w| w.iter().zip(&weights).map(|(v, w)| v * w).sum::<f64>()),
+        );
     }
     let mut out = Vec::with_capacity((height - WINDOW + 1) * inner);
     for y in 0..=height - WINDOW {

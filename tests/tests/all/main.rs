@@ -1,5 +1,6 @@
 //! Everything that is tested across crates, in one program.
 
+mod architecture;
 mod hostile;
 mod programs;
 mod resume;

@@ -61,7 +61,8 @@ fn row(context: &Context<'_>, input: SvmInput) -> Result<Row, EvalError> {
     let test = features(context, input, &dataset.test, context.test_len())?;
     let (n, tests) = (dataset.train.images.len(), context.test_len());
     let dimensions = train.len().checked_div(n).unwrap_or(0);
-    let labels = |labelled: &Labelled, n: usize| labelled.labels[..n.min(labelled.labels.len())].to_vec();
+    let labels =
+        |labelled: &Labelled, n: usize| labelled.labels[..n.min(labelled.labels.len())].to_vec();
     let (train_labels, test_labels) = (labels(&dataset.train, n), labels(&dataset.test, tests));
     let train = Examples::new(&train, dimensions, &train_labels)?;
     let test = Examples::new(&test, dimensions, &test_labels)?;

@@ -256,7 +256,10 @@ mod tests {
                 .expect_err(message);
             assert!(error.to_string().contains(message), "{error}");
         }
-        let error = LinearSvm::train(Examples::new(&rows[..8], 4, &[1, 1]).expect("fits"), &SvmConfig::default());
+        let error = LinearSvm::train(
+            Examples::new(&rows[..8], 4, &[1, 1]).expect("fits"),
+            &SvmConfig::default(),
+        );
         assert!(error.expect_err("one class").to_string().contains("at least two classes"));
         assert!(Examples::new(&rows, 4, &labels[1..]).is_err());
     }

@@ -4,6 +4,7 @@
 //! vectors of positions, [`dots`] for some output channels times some taps. The tile sizes are
 //! constants so that the compiler unrolls every loop over the tile; a loop that is not unrolled
 //! would move the accumulators to memory and cost half the speed.
+#![expect(clippy::needless_range_loop, reason = "the tiles read as in the formulas")]
 
 use super::simd::{Four, Isa, Vector};
 

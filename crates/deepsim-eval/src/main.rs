@@ -1,0 +1,182 @@
+//! `deepsim-eval`: measures trained generators and writes the report.
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to its user")]
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use candle_core::Device;
+use clap::{Args, Parser, Subcommand};
+use deepsim_data::Dataset;
+use deepsim_data::picture::Picture;
+use deepsim_eval::measure::{self, Context, Measure, Progress, Row, Settings, Space};
+use deepsim_eval::{EvalError, compare, report};
+
+/// Measure trained generators.
+///
+/// `deepsim-eval error svm sharpness grid --run RUN` measures the generator of a run folder on the
+/// test images and writes RUN/eval/<measure>.json:
+///   error      normalised Euclidean error in image and feature space (paper Table 3)
+///   svm        accuracy of linear SVMs on the code (paper Table 4)
+///   sharpness  power of high spatial frequencies against the originals'
+///   grid       originals and reconstructions as PNG (paper Figure 3)
+#[derive(Parser)]
+#[command(
+    version,
+    verbatim_doc_comment,
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad arguments."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    measure: MeasureArguments,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the image-space and feature-space distances of two PNG pictures of equal size
+    Compare {
+        /// The reference
+        a: PathBuf,
+        /// The picture compared with it
+        b: PathBuf,
+        /// Folder with comparators' weights [default: random weights]
+        #[arg(long, value_name = "DIR")]
+        weights: Option<PathBuf>,
+    },
+    /// Write index.html and results.json from measured runs
+    Report {
+        /// A measured run, e.g. "SE=out/runs/autoencoder-se"
+        #[arg(long, value_name = "LABEL=DIR", required = true)]
+        run: Vec<String>,
+        /// table3, table4 or fig3
+        #[arg(long, required = true)]
+        target: Vec<String>,
+        /// What was run: JSON written by cargo xtask reproduce
+        #[arg(long, value_name = "FILE")]
+        plan: Option<PathBuf>,
+        /// Folder to write to
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct MeasureArguments {
+    /// What to measure: error, svm, sharpness, grid
+    #[arg(value_name = "MEASURE")]
+    measures: Vec<String>,
+    /// Folder of the run, with generator.safetensors
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// Data in STL-10's binary format [default: built-in procedural scenes]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Folder with comparators' weights [default: random weights]
+    #[arg(long, value_name = "DIR")]
+    weights: Option<PathBuf>,
+    /// Only the first so many test images [default: all]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Values of C that the SVM protocol tries
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    svm_draws: usize,
+    /// Feature space of the error, e.g. alexnet:CONV3; may be repeated [default: those with weights]
+    #[arg(long, value_name = "NET:TAP")]
+    space: Vec<Space>,
+    /// Seed of the procedural scenes and of everything that is drawn
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Threads; changes the speed only, never the result [default: all cores]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    threads: usize,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    deepsim_ops::keep_freed_memory();
+    let result = match arguments.command {
+        Some(Command::Compare { a, b, weights }) => distances(&a, &b, weights.as_deref()),
+        Some(Command::Report { run, target, plan, out }) => {
+            report::write(&run, &target, plan.as_deref(), &out).map(|path| {
+                println!("{}", path.display());
+            })
+        }
+        None => measure(&arguments.measure),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let usage = matches!(error, EvalError::Unknown { .. } | EvalError::Input { .. });
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+fn distances(
+    a: &std::path::Path,
+    b: &std::path::Path,
+    weights: Option<&std::path::Path>,
+) -> Result<(), EvalError> {
+    let rows = compare::compare(&Picture::read_png(a)?, &Picture::read_png(b)?, weights)?;
+    print(&rows);
+    Ok(())
+}
+
+fn measure(arguments: &MeasureArguments) -> Result<(), EvalError> {
+    let unknown = |what, known: &str| EvalError::Unknown {
+        what,
+        known: known.into(),
+        got: "nothing (see --help)".into(),
+    };
+    let Some(run) = &arguments.run else { return Err(unknown("run", "--run DIR")) };
+    if arguments.measures.is_empty() {
+        return Err(unknown("measure", &measure::all().map(Measure::name).join(", ")));
+    }
+    let wanted = arguments.measures.iter().map(|name| measure::by_name(name));
+    let wanted: Vec<&dyn Measure> = wanted.collect::<Result<_, _>>()?;
+    // A pool that exists already is as good: the number of threads changes nothing but speed.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global();
+
+    let dataset = Dataset::open(arguments.data.as_deref(), arguments.seed)?;
+    let settings = Settings {
+        test_images: arguments.limit,
+        spaces: Some(arguments.space.clone()).filter(|spaces| !spaces.is_empty()),
+        svm_draws: arguments.svm_draws,
+        seed: arguments.seed,
+        ..Settings::default()
+    };
+    let terminal = std::io::stderr().is_terminal();
+    let tell = |progress: Progress<'_>| {
+        let Progress { what, done, all } = progress;
+        if terminal {
+            eprint!("\r\x1b[K{what}: {done}/{all}");
+        } else if done == all {
+            eprintln!("{what}: {all}");
+        }
+    };
+    let weights = arguments.weights.as_deref();
+    let device = Device::Cpu;
+    let context = Context::open(run, &dataset, weights, &settings, &device, &tell)?;
+    for measure in wanted {
+        let (measurement, path) = measure::evaluate(measure, &context)?;
+        if terminal {
+            eprint!("\r\x1b[K");
+        }
+        println!("{} ({:.1} s)", path.display(), measurement.seconds);
+        print(&measurement.rows);
+    }
+    Ok(())
+}
+
+fn print(rows: &[Row]) {
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
+    for row in rows {
+        let value = row.value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+        let spread = row.spread.map_or(String::new(), |spread| format!(" ± {spread:.2}"));
+        println!("  {:width$}  {value}{spread} {}  ({})", row.name, row.unit, row.note);
+    }
+}

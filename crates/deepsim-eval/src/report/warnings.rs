@@ -1,0 +1,58 @@
+//! What a reader should know before believing a number.
+
+use serde_json::Value;
+
+use super::run::Run;
+
+/// A term whose gradient is less than this share of all terms' does nothing.
+const DEAD: f64 = 0.01;
+
+/// Warnings of all runs, and those that the plan brings along.
+pub(super) fn of(runs: &[Run], plan: &Value) -> Vec<String> {
+    let mut warnings: Vec<String> = Vec::new();
+    for run in runs {
+        let label = &run.label;
+        if let Some(origin) = run.comparator().filter(|origin| origin.starts_with("random")) {
+            warnings.push(format!("{label}: the comparator has {origin}; nothing was learned"));
+        }
+        let last = |pointer: &str| {
+            // The mean over the last tenth of the log: single steps are noisy.
+            let series = run.series(pointer);
+            let tail = &series[series.len() - series.len().div_ceil(10)..];
+            tail.iter().map(|(_, y)| y).sum::<f64>() / tail.len().max(1) as f64
+        };
+        let terms = run.terms();
+        let norms: Vec<f64> =
+            terms.iter().map(|term| last(&format!("/terms/{term}/grad_norm"))).collect();
+        let total: f64 = norms.iter().sum();
+        for (term, norm) in terms.iter().zip(&norms) {
+            if *norm < DEAD * total {
+                warnings.push(format!(
+                    "{label}: the {term} term is dead, {:.2} % of all gradient norms at the end",
+                    100.0 * norm / total
+                ));
+            }
+        }
+        if let Some(share) = run.share("train_d").filter(|share| *share < 0.1) {
+            warnings.push(format!(
+                "{label}: the discriminator was updated in only {:.0} % of the steps",
+                100.0 * share
+            ));
+        }
+        if run.seconds.is_none() {
+            warnings.push(format!("{label}: the run is not finished"));
+        }
+        for measure in crate::measure::all().map(|measure| measure.name()) {
+            if !run.measurements.contains_key(measure) {
+                warnings.push(format!("{label}: missing: {measure} was not measured"));
+            }
+        }
+    }
+    let lengths: Vec<_> = runs.iter().map(Run::steps).collect();
+    if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
+        warnings.push("the runs were trained for different numbers of steps".into());
+    }
+    let planned = plan["warnings"].as_array().into_iter().flatten();
+    warnings.extend(planned.filter_map(Value::as_str).map(str::to_owned));
+    warnings
+}
