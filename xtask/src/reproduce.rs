@@ -156,6 +156,15 @@ impl Job<'_> {
         Ok(plan)
     }
 
+    /// The scale for reports: with overrides it is not the scale of that name any more.
+    fn scale(&self) -> String {
+        let name = self.arguments.scale.name();
+        match self.arguments.set.is_empty() {
+            true => name.to_owned(),
+            false => format!("{name}, changed by --set"),
+        }
+    }
+
     fn targets(&self) -> Vec<Target> {
         Target::expand(&self.arguments.targets)
     }
@@ -247,7 +256,7 @@ fn write_plan(job: &Job<'_>, plan: &[Planned], file: &Path, start: Instant) -> R
         .collect();
     let plan = json!({
         "targets": job.targets().iter().map(|target| target.name()).collect::<Vec<_>>(),
-        "scale": job.arguments.scale.name(),
+        "scale": job.scale(),
         "device": job.arguments.device.name(),
         "command": format!("cargo xtask {}", command.join(" ")),
         "seed": job.arguments.seed,
