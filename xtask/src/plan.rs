@@ -93,11 +93,15 @@ pub(crate) fn table(plan: &[Planned], size: &Size, cores: usize) -> String {
         text += &format!("{name:32}{:>9}{:>7}  {state:28}{minutes}\n", size.steps, size.batch);
     }
     let total: f64 = plan.iter().map(|row| row.minutes(size, cores)).sum();
-    text += &format!(
-        "Training takes about {}: an estimate from the number of operations at {GFLOPS_PER_CORE} \
-         GFLOP/s on each of {cores} cores.\nBuilding and evaluating come on top.",
-        duration(total)
-    );
+    text += &match total {
+        0.0 => "Nothing is left to train.".to_owned(),
+        _ => format!(
+            "Training takes about {}: an estimate from the number of operations at \
+             {GFLOPS_PER_CORE} GFLOP/s on each of {cores} cores.\nBuilding and evaluating come on \
+             top.",
+            duration(total)
+        ),
+    };
     text
 }
 

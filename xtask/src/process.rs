@@ -89,7 +89,9 @@ pub(crate) fn run(command: &mut Command, what: &str) -> Result<()> {
         None => 1,
     };
     Err(match code {
-        INTERRUPTED => Failure::error(code, format!("{what}: interrupted")),
+        INTERRUPTED => {
+            Failure::error(code, format!("{what}: interrupted; the same command goes on"))
+        }
         _ => Failure::error(code, format!("{what} failed ({status}): {}", shown(command))),
     })
 }

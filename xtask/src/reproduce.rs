@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde_json::json;
 
-use crate::plan::{Planned, table};
+use crate::plan::{Planned, State, table};
 use crate::process::{self, Failure, say};
 use crate::scale::{Scale, Size};
 use crate::targets::{AUTOENCODERS, Run, Target};
@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let size = check(arguments)?;
     let out = match &arguments.out {
         Some(folder) => folder.clone(),
-        None => workspace::root().join("out").join(arguments.scale.name()),
+        None => default_out(arguments.scale),
     };
     let job = Job { arguments, size, out, target: workspace::target_dir()? };
     let plan = job.plan()?;
@@ -98,6 +98,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         evaluate::evaluate(&job, planned)?;
     }
     job.report(&plan, start)
+}
+
+/// `out/SCALE` in the workspace, short where that is the current folder.
+fn default_out(scale: Scale) -> PathBuf {
+    let out = Path::new("out").join(scale.name());
+    let here = std::env::current_dir().is_ok_and(|folder| folder == workspace::root());
+    if here { out } else { workspace::root().join(out) }
 }
 
 /// What can be refused before anything is built.
@@ -187,7 +194,8 @@ impl Job<'_> {
 
     fn train(&self, planned: &Planned) -> Result<()> {
         let (run, arguments) = (planned.run, self.arguments);
-        say(&format!("== train {}", run.label));
+        let done = if planned.state == State::Finished { ": finished earlier" } else { "" };
+        say(&format!("== train {}{done}", run.label));
         let recipes = workspace::root().join("crates/deepsim-train/recipes");
         let mut command = self.program("deepsim-train");
         command.arg(recipes.join(run.recipe).with_extension("toml"));
@@ -203,10 +211,10 @@ impl Job<'_> {
         for set in sets.iter().chain(arguments.set.iter().filter(|set| run.takes(set))) {
             command.args(["--set", set]);
         }
-        process::run(&mut command, &format!("training {}", run.label)).inspect_err(|_| {
-            if planned.state != crate::plan::State::New {
-                say(&format!(
-                    "hint: {} already holds a run. If it is one of another plan (scale, data, \
+        process::run(&mut command, &format!("training {}", run.label)).inspect_err(|error| {
+            if planned.state != State::New && process::exit_code(error) == 1 {
+                process::complain(&format!(
+                    "hint: {} already held a run. If it is one of another plan (scale, data, \
                      weights, seed, --set), choose another --out.",
                     planned.folder.display()
                 ));
@@ -280,4 +288,49 @@ fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         std::fs::rename(&part, path)
     };
     write().with_context(|| format!("writing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Reproduce {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn checked(words: &[&str]) -> Result<Size> {
+        let words = std::iter::once(&"reproduce").chain(words);
+        check(&Reproduce::try_parse_from(words)?.arguments)
+    }
+
+    #[test]
+    fn the_default_is_the_whole_experiment_at_quick_scale() -> Result<()> {
+        let arguments = Reproduce::try_parse_from(["reproduce"])?.arguments;
+        assert_eq!(arguments.targets, [Target::Autoencoder]);
+        assert_eq!(check(&arguments)?, Scale::Quick.size());
+        Ok(())
+    }
+
+    #[test]
+    fn bad_arguments_are_refused_with_exit_code_2_before_anything_is_built() -> Result<()> {
+        let cases: [(&[&str], &str); 4] = [
+            (&["--data", "no/such/folder"], "--data no/such/folder: no such folder"),
+            (&["--weights", "no/such/folder"], "--weights no/such/folder: no such folder"),
+            (&["--scale", "paper"], "--data DIR"),
+            (&["--set", "batch=0"], "--set batch=0: wanted a whole number"),
+        ];
+        for (words, wanted) in cases {
+            let error = checked(words).expect_err(wanted);
+            assert!(error.to_string().contains(wanted), "{error}");
+            assert_eq!(process::exit_code(&error), process::USAGE);
+        }
+        let folder = tempfile::tempdir()?;
+        let data = folder.path().to_string_lossy().into_owned();
+        let size = checked(&["--scale", "paper", "--data", &data, "--set", "steps=7"])?;
+        assert_eq!((size.steps, size.batch), (7, 64));
+        Ok(())
+    }
 }

@@ -45,7 +45,6 @@ fn power_falls_with_frequency_as_in_photographs() {
     let (mx, my) = points.iter().fold((0.0, 0.0), |m, p| (m.0 + p.0 / n, m.1 + p.1 / n));
     let covariance: f64 = points.iter().map(|p| (p.0 - mx) * (p.1 - my)).sum();
     let slope = covariance / points.iter().map(|p| (p.0 - mx).powi(2)).sum::<f64>();
-    println!("slope {slope:.2}");
     assert!((-2.6..=-1.4).contains(&slope), "slope {slope}");
 }
 

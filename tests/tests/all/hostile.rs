@@ -45,7 +45,9 @@ fn broken_data_is_named_with_its_numbers() {
         labels
     };
     let folds = |text: &str| text.as_bytes().to_vec();
-    let cases: [(&str, Option<Vec<u8>>, &[&str]); 12] = [
+    /// File, its new contents (none: it is removed), what must be said.
+    type Case = (&'static str, Option<Vec<u8>>, &'static [&'static str]);
+    let cases: [Case; 12] = [
         ("unlabeled_X.bin", Some(vec![0; IMAGE + 7]), &["unlabeled_X.bin", "27648", "27655 bytes"]),
         ("unlabeled_X.bin", Some(vec![]), &["unlabeled_X.bin", "got 0 bytes"]),
         ("train_X.bin", Some(vec![0; 19 * IMAGE]), &["train_y.bin", "19 labels", "got 20"]),

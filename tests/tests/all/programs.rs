@@ -11,7 +11,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
         let exe = std::env::current_exe().expect("the path of the running test");
         let folder = exe.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "deepsim-train"]);
+        build.args(["build", "--quiet", "-p", "deepsim-train", "-p", "deepsim-eval"]);
         build.current_dir(workspace());
         if folder.ends_with("release") {
             build.arg("--release");

@@ -107,7 +107,7 @@ fn ticks(from: f64, to: f64, logarithmic: bool) -> Vec<f64> {
 fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
-        v if v >= 1e5 || v < 1e-3 => format!("{value:.0e}"),
+        v if !(1e-3..1e5).contains(&v) => format!("{value:.0e}"),
         v if v >= 100.0 => format!("{value:.0}"),
         v if v >= 1.0 => format!("{value:.1}"),
         _ => format!("{value:.3}"),
