@@ -24,6 +24,8 @@ pub(crate) struct Size {
     pub(crate) limit: Option<usize>,
     /// Values of C that the SVM protocol tries; the protocol's own number where `None`.
     pub(crate) svm_draws: Option<usize>,
+    /// Whether SVMs are trained on the whole image's code alone, and not on crops and pixels too.
+    pub(crate) code_only: bool,
 }
 
 impl Scale {
@@ -39,9 +41,19 @@ impl Scale {
     /// The numbers of this scale.
     pub(crate) fn size(self) -> Size {
         match self {
-            Self::Smoke => Size { steps: 6, batch: 8, limit: Some(32), svm_draws: Some(2) },
-            Self::Quick => Size { steps: 150, batch: 16, limit: Some(300), svm_draws: Some(10) },
-            Self::Paper => Size { steps: 500_000, batch: 64, limit: None, svm_draws: None },
+            Self::Smoke => {
+                Size { steps: 6, batch: 8, limit: Some(32), svm_draws: Some(2), code_only: true }
+            }
+            Self::Quick => Size {
+                steps: 150,
+                batch: 16,
+                limit: Some(300),
+                svm_draws: Some(10),
+                code_only: false,
+            },
+            Self::Paper => {
+                Size { steps: 500_000, batch: 64, limit: None, svm_draws: None, code_only: false }
+            }
         }
     }
 }

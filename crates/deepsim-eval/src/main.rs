@@ -9,6 +9,7 @@ use candle_core::Device;
 use clap::{Args, Parser, Subcommand};
 use deepsim_data::Dataset;
 use deepsim_data::picture::Picture;
+use deepsim_eval::measure::svm::SvmInput;
 use deepsim_eval::measure::{self, Context, Measure, Progress, Row, Settings, Space};
 use deepsim_eval::{EvalError, compare, report};
 
@@ -83,6 +84,9 @@ struct MeasureArguments {
     /// Values of C that the SVM protocol tries
     #[arg(long, value_name = "N", default_value_t = 50)]
     svm_draws: usize,
+    /// What SVMs are trained on: code, center-code, pixels; may be repeated [default: all]
+    #[arg(long, value_name = "INPUT")]
+    svm_input: Vec<SvmInput>,
     /// Feature space of the error, e.g. alexnet:CONV3; may be repeated [default: those with weights]
     #[arg(long, value_name = "NET:TAP")]
     space: Vec<Space>,
@@ -142,7 +146,12 @@ fn measure(arguments: &MeasureArguments) -> Result<(), EvalError> {
     let _ = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global();
 
     let dataset = Dataset::open(arguments.data.as_deref(), arguments.seed)?;
+    let svm_inputs = match &arguments.svm_input[..] {
+        [] => SvmInput::ALL.to_vec(),
+        chosen => chosen.to_vec(),
+    };
     let settings = Settings {
+        svm_inputs,
         test_images: arguments.limit,
         spaces: Some(arguments.space.clone()).filter(|spaces| !spaces.is_empty()),
         svm_draws: arguments.svm_draws,

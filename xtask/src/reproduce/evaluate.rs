@@ -30,6 +30,9 @@ pub(super) fn evaluate(job: &Job<'_>, planned: &Planned) -> Result<()> {
     if let Some(draws) = job.size.svm_draws {
         options.args(["--svm-draws", &draws.to_string()]);
     }
+    if job.size.code_only {
+        options.args(["--svm-input", "code"]);
+    }
     let options: Vec<OsString> = options.get_args().map(ToOwned::to_owned).collect();
     let words: Vec<_> = options.iter().map(|word| word.to_string_lossy()).collect();
     let described = json!({ "options": words }).to_string();

@@ -42,6 +42,29 @@ impl SvmInput {
             Self::Pixels => "pixels",
         }
     }
+
+    /// Its name on the command line.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::CenterCode => "center-code",
+            Self::Pixels => "pixels",
+        }
+    }
+}
+
+impl std::str::FromStr for SvmInput {
+    type Err = EvalError;
+
+    fn from_str(text: &str) -> Result<Self, EvalError> {
+        Self::ALL.into_iter().find(|input| input.option() == text).ok_or_else(|| {
+            EvalError::Unknown {
+                what: "SVM input",
+                known: Self::ALL.map(Self::option).join(", "),
+                got: text.into(),
+            }
+        })
+    }
 }
 
 impl Measure for Svm {
