@@ -93,12 +93,23 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     points.chunks(points.len().div_ceil(POINTS).max(1)).map(mean).collect()
 }
 
-/// Round positions between two ends: powers of ten, or steps of 1, 2 or 5.
+/// Round positions between two ends: steps of 1, 2 or 5, or on a logarithmic axis the logarithms of
+/// 1, 2 and 5 times powers of ten (powers alone where that would be many).
 fn ticks(from: f64, to: f64, logarithmic: bool) -> Vec<f64> {
+    if logarithmic {
+        let powers = from.floor() as i32..=to.ceil() as i32;
+        let all = |factors: &[f64]| -> Vec<f64> {
+            let one = |k: i32| factors.iter().map(move |f| f64::from(k) + f.log10());
+            let inside = |tick: &f64| (from..=to).contains(tick);
+            powers.clone().flat_map(one).filter(inside).collect()
+        };
+        let fine = all(&[1.0, 2.0, 5.0]);
+        return if fine.len() <= 6 { fine } else { all(&[1.0]) };
+    }
     let raw = (to - from) / 4.0;
     let power = 10f64.powf(raw.log10().floor());
     let nice = [1.0, 2.0, 5.0, 10.0].map(|f| f * power).into_iter().find(|step| *step >= raw);
-    let step = if logarithmic { nice.unwrap_or(1.0).max(0.5) } else { nice.unwrap_or(raw) };
+    let step = nice.unwrap_or(raw);
     let first = (from / step).ceil() as i64;
     (first..).map(|i| i as f64 * step).take_while(|tick| *tick <= to + 1e-9).collect()
 }
@@ -145,5 +156,6 @@ mod tests {
     fn ticks_are_round() {
         assert_eq!(ticks(0.0, 10.0, false), [0.0, 5.0, 10.0]);
         assert_eq!(ticks(-1.0, 2.0, true), [-1.0, 0.0, 1.0, 2.0]);
+        assert_eq!(ticks(1.9, 2.4, true), [2.0, 2.0 + 2f64.log10()]);
     }
 }

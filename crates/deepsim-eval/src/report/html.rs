@@ -121,7 +121,7 @@ fn claims(claims: &[Claim]) -> String {
         let (class, mark) = match claim.holds {
             Some(true) => ("yes", "as in the paper"),
             Some(false) => ("no", "not as in the paper"),
-            None => ("unknown", "unknown"),
+            None => ("unknown", "not known"),
         };
         let _ = write!(
             text,

@@ -79,8 +79,13 @@ pub(super) const TARGETS: [&str; 3] = ["table3", "table4", "fig3"];
 /// Rows and claims of a target.
 ///
 /// `comparable` says whether data and scale are the paper's, so that numbers can be compared and
-/// not only directions.
-pub(super) fn target(name: &str, runs: &[Run], comparable: bool) -> Result<Target, EvalError> {
+/// not only directions; `telling` whether the runs were long enough for directions.
+pub(super) fn target(
+    name: &str,
+    runs: &[Run],
+    comparable: bool,
+    telling: bool,
+) -> Result<Target, EvalError> {
     let paper: BTreeMap<String, PaperTable> = toml::from_str(include_str!("paper.toml"))
         .map_err(|e| EvalError::input("the paper's numbers", "paper.toml", e.to_string()))?;
     let paper = paper.get(name);
@@ -120,7 +125,14 @@ pub(super) fn target(name: &str, runs: &[Run], comparable: bool) -> Result<Targe
         Some(table) => table.title.clone(),
         None => "Figure 3: reconstructions, and how sharp they are".into(),
     };
-    Ok(Target { target: name.into(), title, rows, claims: claims(name, runs) })
+    let mut claims = claims(name, runs);
+    if !telling {
+        for claim in &mut claims {
+            claim.holds = None;
+            claim.detail += " (too few steps to tell)";
+        }
+    }
+    Ok(Target { target: name.into(), title, rows, claims })
 }
 
 fn table_row(run: &Run, row: &Row, paper: Option<Paper>, comparable: bool) -> TableRow {
