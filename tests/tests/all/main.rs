@@ -18,6 +18,7 @@ mod hostile;
 mod parity_losses;
 mod parity_nets;
 mod parity_ops;
+mod parity_training;
 mod programs;
 mod resume;
 mod support;
