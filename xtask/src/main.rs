@@ -3,7 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`reproduce`] | `cargo xtask reproduce`: trains, evaluates, reports |
-//! | [`test`] | `cargo xtask test` |
+//! | [`mod@test`] | `cargo xtask test` |
 //! | [`ci`] | `cargo xtask ci` |
 //! | [`targets`] | tables and figures, and the runs they need |
 //! | [`scale`] | how long each scale trains |

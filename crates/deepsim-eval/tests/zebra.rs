@@ -11,7 +11,7 @@ const SIDE: usize = 64;
 
 /// Vertical stripes, each `width` pixels wide, moved by `shift` pixels.
 fn zebra(width: usize, shift: usize) -> Vec<u8> {
-    let pixel = |i: usize| if (i % SIDE + shift) / width % 2 == 0 { 60 } else { 180 };
+    let pixel = |i: usize| 60 + 120 * ((i % SIDE + shift) / width % 2) as u8;
     (0..3 * SIDE * SIDE).map(pixel).collect()
 }
 

@@ -79,10 +79,13 @@ impl Convolution {
     }
 }
 
+/// An operation on its inputs.
+type Apply<'a> = dyn Fn(&[Tensor]) -> candle_core::Result<Tensor> + 'a;
+
 /// Inputs with their names, and the operation on them.
 struct Run<'a> {
     inputs: &'a [&'a str],
-    apply: Box<dyn Fn(&[Tensor]) -> candle_core::Result<Tensor> + 'a>,
+    apply: Box<Apply<'a>>,
 }
 
 impl Op {
