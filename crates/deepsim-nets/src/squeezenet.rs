@@ -27,7 +27,8 @@ pub(crate) const LAYERS: [Layer; 16] = [
     fire("fire8", 64, 256),
     layer("pool8", POOL),
     fire("fire9", 64, 256),
-    conv("conv_final", Conv::new(1000, 1).fill(Filler::Gaussian { std: 0.01, bias: 0.0 })),
+    // The padding is in the published definition; it adds a border of biases to the mean.
+    conv("conv_final", Conv::new(1000, 1).pad(1).fill(Filler::Gaussian { std: 0.01, bias: 0.0 })),
     layer("relu_conv_final", Op::Relu),
     layer("pool_final", Op::GlobalAvgPool),
 ];

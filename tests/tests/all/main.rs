@@ -14,7 +14,7 @@
 //! What PyTorch computes is stored in `tests/fixtures`, with the script that made it.
 
 mod architecture;
-mod hostile;
+mod golden;
 mod parity_losses;
 mod parity_nets;
 mod parity_ops;
