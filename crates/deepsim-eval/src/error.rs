@@ -58,6 +58,14 @@ pub enum EvalError {
         /// The name given.
         got: String,
     },
+    /// A report was asked for something that no run was measured on.
+    #[error("{}: nothing was measured for {}", page.display(), targets.join(", "))]
+    Empty {
+        /// The page, which was written all the same.
+        page: PathBuf,
+        /// The tables and figures that are empty.
+        targets: Vec<String>,
+    },
     /// The data set.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -15,6 +15,7 @@
 
 mod architecture;
 mod golden;
+mod hostile;
 mod parity_losses;
 mod parity_nets;
 mod parity_ops;

@@ -88,5 +88,5 @@ fn row(
     let note = format!(
         "{source}; {pairs}; {side}x{side} centre crops, {dimensions} numbers each; spread over images"
     );
-    Ok(Row::new(name, error, "%", note).with_spread(spread))
+    Ok(Row::new(name, error, "%", note).with_spread(spread).over(images.len()))
 }

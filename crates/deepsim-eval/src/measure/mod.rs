@@ -38,6 +38,10 @@ pub struct Row {
     /// Population standard deviation, where the number is a mean.
     #[serde(default)]
     pub spread: Option<f64>,
+    /// How many independent samples the mean is over, where that is known; folds that share images
+    /// are not independent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<usize>,
     /// How it was computed, for people.
     #[serde(default)]
     pub note: String,
@@ -56,13 +60,19 @@ impl Row {
             note = format!("value {value}; {note}");
         }
         let value = Some(value).filter(|value| value.is_finite());
-        Self { name: name.into(), value, unit: unit.into(), spread: None, note }
+        Self { name: name.into(), value, unit: unit.into(), spread: None, samples: None, note }
     }
 
     /// The same row with a spread.
     #[must_use]
     pub fn with_spread(self, spread: f64) -> Self {
         Self { spread: Some(spread).filter(|spread| spread.is_finite()), ..self }
+    }
+
+    /// The same row as the mean of so many independent samples.
+    #[must_use]
+    pub fn over(self, samples: usize) -> Self {
+        Self { samples: Some(samples), ..self }
     }
 }
 
