@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
+
 use crate::programs::{TINY, assert_success, bytes, errors, folder_with_recipe, program, train};
 
 const IMAGE: usize = 3 * 96 * 96;
@@ -144,6 +146,70 @@ fn missing_and_foreign_weights_are_listed() {
 }
 
 #[test]
+fn weights_of_wrong_shape_or_type_are_all_listed() {
+    // An AlexNet with one layer turned round and one bias in half precision.
+    let shapes: [(&str, &[usize], Dtype); 10] = [
+        ("conv1.weight", &[96, 3, 11, 11], Dtype::F32),
+        ("conv1.bias", &[96], Dtype::F32),
+        ("conv2.weight", &[48, 256, 5, 5], Dtype::F32),
+        ("conv2.bias", &[256], Dtype::F32),
+        ("conv3.weight", &[384, 256, 3, 3], Dtype::F32),
+        ("conv3.bias", &[384], Dtype::F32),
+        ("conv4.weight", &[384, 192, 3, 3], Dtype::F32),
+        ("conv4.bias", &[384], Dtype::F16),
+        ("conv5.weight", &[256, 192, 3, 3], Dtype::F32),
+        ("conv5.bias", &[256], Dtype::F32),
+    ];
+    let zeros = vec![0; 4 * 384 * 256 * 9];
+    let views = shapes.map(|(name, shape, dtype)| {
+        let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+        (name, TensorView::new(dtype, shape.to_vec(), &zeros[..bytes]).expect("zeros"))
+    });
+    let folder = folder_with_recipe(TINY);
+    let path = folder.path().join("alexnet.safetensors");
+    serialize_to_file(views, None, &path).expect("the weights are written");
+    let output = train(folder.path(), "run", &["--weights", "."]);
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    for word in [
+        "alexnet.safetensors",
+        "conv2.weight: wanted f32 [256, 48, 5, 5], got F32 [48, 256, 5, 5]",
+        "conv4.bias: wanted f32 [384], got F16 [384]",
+    ] {
+        assert!(errors(&output).contains(word), "no `{word}` in: {}", errors(&output));
+    }
+    assert!(!folder.path().join("run").exists());
+}
+
+#[test]
+fn the_evaluation_names_what_it_cannot_use() {
+    let folder = folder_with_recipe(TINY);
+    assert_success(&train(folder.path(), "run", &["--set", "steps=1"]));
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).expect("a folder");
+    write_stl10(&data);
+    std::fs::write(data.join("test_y.bin"), [11; 20]).expect("the labels are changed");
+    std::fs::create_dir(folder.path().join("empty")).expect("a folder");
+    let cases: [(&[&str], i32, &[&str]); 6] = [
+        (&["error", "--run", "nowhere"], 1, &["nowhere", "no such folder"]),
+        (&["error", "--run", "empty"], 1, &["empty", "generator.safetensors"]),
+        (&["svm", "--run", "run", "--data", "data"], 1, &["test_y.bin", "label 11 at image 0"]),
+        (&["error", "--run", "run", "--data", "empty"], 1, &["opening", "unlabeled_X.bin"]),
+        (&["compare", "a.png", "b.png"], 1, &["opening a.png"]),
+        (&["guess", "--run", "run"], 2, &["unknown measure `guess`", "sharpness"]),
+    ];
+    for (arguments, code, words) in cases {
+        let mut command = Command::new(program("deepsim-eval"));
+        let output = command.current_dir(folder.path()).args(arguments).output();
+        let output = output.expect("deepsim-eval runs");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", errors(&output));
+        for word in words {
+            assert!(errors(&output).contains(word), "{arguments:?}: {}", errors(&output));
+        }
+        assert!(!folder.path().join("run/eval").exists(), "{arguments:?}: results were begun");
+    }
+}
+
+#[test]
 fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint() {
     let folder = folder_with_recipe(TINY);
     assert_success(&train(folder.path(), "run", &["--set", "steps=2"]));
@@ -156,6 +222,34 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint() {
     assert!(!folder.path().join("wild/checkpoint.safetensors").exists());
     assert!(!folder.path().join("wild/done.json").exists());
     assert!(before == bytes(&folder.path().join("run"), "checkpoint.safetensors"));
+}
+
+#[test]
+fn a_checkpoint_before_the_loss_blew_up_stays() {
+    // Without a discriminator the first step is still finite, and is saved.
+    let folder = folder_with_recipe(
+        r#"
+        name = "wild"
+        steps = 4
+        batch = 2
+        crop = 40
+        image = { distance = "squared-error", weight = 1.0 }
+        adam = { learning_rate = 1e30 }
+        output = { checkpoint_every = 1 }
+        "#,
+    );
+    let output = train(folder.path(), "run", &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    assert!(errors(&output).contains("step 2: the image loss is"), "{}", errors(&output));
+    let run = folder.path().join("run");
+    let saved = bytes(&run, "checkpoint.safetensors");
+    // Going on fails again at the same place and touches nothing.
+    let again = train(folder.path(), "run", &["--resume"]);
+    assert_eq!(again.status.code(), Some(1), "{}", errors(&again));
+    assert!(errors(&again).contains("step 2: the image loss is"), "{}", errors(&again));
+    assert!(saved == bytes(&run, "checkpoint.safetensors"), "the checkpoint was touched");
+    assert!(!run.join("done.json").exists());
+    no_temporary_files(&run);
 }
 
 #[test]
@@ -175,6 +269,16 @@ fn a_full_disk_leaves_the_old_checkpoint_whole() {
     let output = output.expect("sh runs");
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
     assert!(errors(&output).contains("writing run/checkpoint.safetensors"), "{}", errors(&output));
+    assert!(before == bytes(&run, "checkpoint.safetensors"), "the old checkpoint was touched");
+    no_temporary_files(&run);
+    // With less room still, the generator does not fit either, and the old one stays too.
+    let generator = bytes(&run, "generator.safetensors");
+    let script = script.replace("8000", "2000");
+    let output = Command::new("sh").current_dir(folder.path()).args(["-c", &script]).output();
+    let output = output.expect("sh runs");
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    assert!(errors(&output).contains("run/generator.safetensors"), "{}", errors(&output));
+    assert!(generator == bytes(&run, "generator.safetensors"), "the old generator was touched");
     assert!(before == bytes(&run, "checkpoint.safetensors"), "the old checkpoint was touched");
     no_temporary_files(&run);
     // With room again, the run goes on.

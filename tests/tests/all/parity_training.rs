@@ -21,8 +21,8 @@ const WEIGHTS: f64 = 1e-3;
 /// Their change in twenty steps, relative to its norm: a few percent are chaos, more is a mistake.
 const CHANGE: f64 = 5e-2;
 /// Losses, gradient norms and ratios, relative to the largest in the run: of the first step, of the
-/// first five, of all.
-const LOSSES: [(usize, f64); 3] = [(1, 1e-5), (5, 1e-3), (20, 1e-2)];
+/// first five, of all. Already the first adversarial term sees an updated discriminator.
+const LOSSES: [(usize, f64); 3] = [(1, 5e-5), (5, 2e-3), (20, 2e-2)];
 
 #[derive(Deserialize)]
 struct Run {
