@@ -71,7 +71,7 @@ fn the_page_holds_everything_and_needs_nothing() {
         assert!(html.contains(label), "{label} is missing");
     }
     // Every number of the paper stands with its caveat.
-    for number in ["15.30", "15.70", "19.80", "19.50", "34.60", "52.30"] {
+    for number in [">15.3 %", ">15.7 %", ">19.8 %", ">19.5 %", ">34.6 ±", ">50.1 %", ">52.3 ±"] {
         let after = html.split(number).nth(1).unwrap_or_else(|| panic!("{number} is missing"));
         let cell = after.split("</td>").next().unwrap_or_default();
         assert!(cell.contains("RECALLED"), "{number} stands without caveat: {cell}");
@@ -85,8 +85,7 @@ fn the_page_holds_everything_and_needs_nothing() {
     assert!(html.contains("the image term is dead"));
     assert!(html.contains("updated in only 5 % of the steps"));
 
-    let text = std::fs::read_to_string(out.join("results.json")).expect("the numbers");
-    let results: Value = serde_json::from_str(&text).expect("JSON");
+    let results = results(&out);
     assert_eq!(results["comparable_with_the_paper"], false);
     assert_eq!(results["git_commit"], "abc");
     let row = &results["targets"][0]["rows"][0];
@@ -105,8 +104,7 @@ fn directions_are_computed_and_not_assumed() {
         [run(folder.path(), "SE", 30.0, false), run(folder.path(), "AlexNet CONV3", 20.0, false)];
     let out = folder.path().join("report");
     report::write(&runs, &targets(), None, &out).expect("a report");
-    let text = std::fs::read_to_string(out.join("results.json")).expect("the numbers");
-    let results: Value = serde_json::from_str(&text).expect("JSON");
+    let results = results(&out);
     for target in results["targets"].as_array().expect("targets") {
         for claim in target["claims"].as_array().expect("claims") {
             assert_eq!(claim["holds"], false, "{claim}");
@@ -146,4 +144,95 @@ fn what_is_missing_is_said_and_what_is_broken_is_an_error() {
         .expect("a picture");
     let message = refused(&runs, &targets());
     assert!(message.contains("reconstructions.png") && message.contains("24x8"), "{message}");
+}
+
+fn results(out: &Path) -> Value {
+    let text = std::fs::read_to_string(out.join("results.json")).expect("the numbers");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn rows_of_the_paper_without_a_run_are_missing_and_said_to_be() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("report");
+    let runs = [run(folder.path(), "SE", 15.0, false), run(folder.path(), "mine", 9.0, false)];
+    report::write(&runs, &targets(), None, &out).expect("a report");
+    let results = results(&out);
+    let rows = results["targets"][0]["rows"].as_array().expect("rows");
+    let row = |run: &str| rows.iter().find(|row| row["run"] == run).expect("a row");
+    assert_eq!(row("l1")["value"], Value::Null);
+    assert_eq!(row("l1")["verdict"], "missing: no such run");
+    assert_eq!(row("l1")["paper"]["value"], 15.7, "the paper's number is there all the same");
+    assert_eq!(row("mine")["verdict"], "not in the paper");
+    assert_eq!(row("mine")["paper"], Value::Null);
+}
+
+#[test]
+fn a_target_that_nothing_was_measured_for_is_an_error_after_the_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("report");
+    let runs = [run(folder.path(), "SE", 15.0, false)];
+    std::fs::remove_file(folder.path().join("SE/eval/svm.json")).expect("the file was there");
+    std::fs::remove_file(folder.path().join("SE/eval/originals.png")).expect("the file was there");
+    let error = report::write(&runs, &targets(), None, &out).expect_err("two empty targets");
+    let message = error.to_string();
+    assert!(message.ends_with("nothing was measured for table4, fig3"), "{message}");
+    assert!(out.join("index.html").is_file(), "the report is written with what there is");
+    assert_eq!(results(&out)["targets"][0]["rows"][0]["value"], 15.0);
+}
+
+#[test]
+fn only_the_papers_experiment_is_compared_with_its_numbers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("report");
+    let plan = folder.path().join("plan.json");
+    std::fs::write(&plan, json!({"scale": "paper"}).to_string()).expect("a plan");
+    let runs = all_runs(folder.path(), false);
+    let written = || {
+        report::write(&runs, &targets(), Some(&plan), &out).expect("a report");
+        results(&out)
+    };
+    // Photographs at the scale `paper`, but stopped after 40 steps.
+    let stopped = written();
+    assert_eq!(
+        stopped["differences_from_the_paper"],
+        json!(["40 steps of training instead of 500000"])
+    );
+    assert_eq!(stopped["comparable_with_the_paper"], false);
+
+    for label in LABELS {
+        let dir = folder.path().join(label.replace(' ', "-"));
+        let last = json!({"step": 500_000, "terms": {}});
+        std::fs::write(dir.join("log.jsonl"), format!("{last}\n")).expect("a log");
+    }
+    let whole = written();
+    assert_eq!(whole["comparable_with_the_paper"], true);
+    let verdict = |run: &str| {
+        let rows = whole["targets"][0]["rows"].as_array().expect("rows");
+        let row = rows.iter().find(|row| row["run"] == run).expect("a row");
+        row["verdict"].as_str().expect("a verdict").to_owned()
+    };
+    assert_eq!(verdict("l1"), "+0.3 against the paper");
+    assert_eq!(verdict("AlexNet CONV3"), "-0.5 against the paper; direction as in the paper");
+
+    // Other photographs than STL-10's 100,000.
+    let data = "[data]\nsynthetic = false\nimages = 5000\n";
+    std::fs::write(folder.path().join("SE/plan.toml"), data).expect("a plan");
+    let fewer = written()["differences_from_the_paper"].clone();
+    assert_eq!(fewer, json!(["5000 training images instead of 100000"]));
+}
+
+#[test]
+fn differences_within_chance_are_undecided() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("report");
+    // Accuracies are twice the error, with a spread of 1.5 over folds.
+    let runs =
+        [run(folder.path(), "SE", 20.0, false), run(folder.path(), "AlexNet CONV3", 20.5, false)];
+    report::write(&runs, &targets(), None, &out).expect("a report");
+    let results = results(&out);
+    let claim = &results["targets"][1]["claims"][0];
+    assert_eq!(claim["holds"], Value::Null, "{claim}");
+    assert_eq!(claim["detail"], "41.0 against 40.0 of SE, within chance (± 1.5)");
+    assert_eq!(results["targets"][0]["claims"][0]["holds"], true, "the error says how far apart");
 }

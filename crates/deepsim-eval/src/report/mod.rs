@@ -2,6 +2,7 @@
 //! any other file, and as JSON.
 
 mod chart;
+mod claims;
 mod html;
 mod run;
 mod tables;
@@ -27,7 +28,8 @@ struct Report {
     /// One sentence on the data.
     dataset: String,
     synthetic: bool,
-    comparable: bool,
+    /// What keeps our numbers from being compared with the paper's.
+    differences: Vec<String>,
     warnings: Vec<String>,
     figure: Option<Figure>,
 }
@@ -44,7 +46,8 @@ struct Figure {
 /// `cargo xtask reproduce` writes.
 ///
 /// # Errors
-/// If a run folder is missing, a file in it is broken, or a target is unknown.
+/// If a run folder is missing, a file in it is broken, or a target is unknown. If nothing at all was
+/// measured for a target, that is an error too, after the report has been written.
 pub fn write(
     runs: &[String],
     targets: &[String],
@@ -61,10 +64,11 @@ pub fn write(
         }
     };
     let synthetic = runs.iter().any(Run::synthetic);
-    let comparable = !synthetic && plan["scale"] == "paper";
+    let differences = differences(&runs, &plan, synthetic);
     // A handful of steps shows that everything works and no more.
     let telling = !plan["scale"].as_str().is_some_and(|scale| scale.starts_with("smoke"));
-    let tables = targets.iter().map(|target| tables::target(target, &runs, comparable, telling));
+    let tables =
+        targets.iter().map(|target| tables::target(target, &runs, differences.is_empty(), telling));
     let measured = runs.iter().flat_map(|run| run.measurements.values()).next();
     let report = Report {
         targets: tables.collect::<Result<_, _>>()?,
@@ -74,7 +78,7 @@ pub fn write(
         runs,
         plan,
         synthetic,
-        comparable,
+        differences,
     };
     std::fs::create_dir_all(out).map_err(EvalError::io("creating folder", out))?;
     if let Some(figure) = &report.figure {
@@ -83,7 +87,36 @@ pub fn write(
     write_atomic(&out.join("results.json"), &json(&results(&report), "results")?)?;
     let page = out.join("index.html");
     write_atomic(&page, html::page(&report)?.as_bytes())?;
-    Ok(page)
+    let empty = report.targets.iter().filter(|target| target.empty);
+    let empty: Vec<String> = empty.map(|target| target.target.clone()).collect();
+    if empty.is_empty() { Ok(page) } else { Err(EvalError::Empty { page, targets: empty }) }
+}
+
+/// Training images of STL-10.
+const PAPER_IMAGES: i64 = 100_000;
+/// Steps after which the paper's numbers are taken, at least.
+const PAPER_STEPS: u64 = 500_000;
+
+/// What differs from the paper's experiment, so that numbers cannot be compared with its numbers.
+fn differences(runs: &[Run], plan: &Value, synthetic: bool) -> Vec<String> {
+    let mut differences = Vec::new();
+    if synthetic {
+        differences.push("procedural scenes instead of photographs".to_owned());
+    }
+    let images = runs.iter().filter_map(|run| run.plan_value("data.images")?.as_integer()).min();
+    if let Some(images) = images.filter(|images| *images != PAPER_IMAGES && !synthetic) {
+        differences.push(format!("{images} training images instead of {PAPER_IMAGES}"));
+    }
+    let steps = runs.iter().filter_map(Run::steps).min();
+    if let Some(steps) = steps.filter(|steps| *steps < PAPER_STEPS) {
+        differences.push(format!("{steps} steps of training instead of {PAPER_STEPS}"));
+    }
+    match plan["scale"].as_str() {
+        Some("paper") => {}
+        Some(scale) => differences.push(format!("scale {scale}")),
+        None => differences.push("the scale is not recorded".into()),
+    }
+    differences
 }
 
 /// The content of `results.json`.
@@ -101,7 +134,8 @@ fn results(report: &Report) -> Value {
     json!({
         "targets": report.targets,
         "dataset": { "description": report.dataset, "synthetic": report.synthetic },
-        "comparable_with_the_paper": report.comparable,
+        "comparable_with_the_paper": report.differences.is_empty(),
+        "differences_from_the_paper": report.differences,
         "device": report.plan["device"],
         "seconds": report.plan["seconds"],
         "git_commit": report.plan["git_commit"],

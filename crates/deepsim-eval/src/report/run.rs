@@ -100,6 +100,13 @@ impl Run {
         terms.map_or(Vec::new(), |terms| terms.keys().cloned().collect())
     }
 
+    /// Mean of a number over the last tenth of the log: single steps are noisy.
+    pub(super) fn at_the_end(&self, pointer: &str) -> Option<f64> {
+        let series = self.series(pointer);
+        let tail = &series[series.len() - series.len().div_ceil(10)..];
+        (!tail.is_empty()).then(|| tail.iter().map(|(_, y)| y).sum::<f64>() / tail.len() as f64)
+    }
+
     /// Share of logged steps in which a flag was set.
     pub(super) fn share(&self, flag: &str) -> Option<f64> {
         let flags: Vec<bool> = self.log.iter().filter_map(|line| line[flag].as_bool()).collect();
@@ -107,13 +114,19 @@ impl Run {
         (!flags.is_empty()).then(|| set as f64 / flags.len() as f64)
     }
 
+    /// Whether there are pictures of reconstructions.
+    pub(super) fn has_strips(&self) -> bool {
+        let eval = self.folder.join("eval");
+        [ORIGINALS, RECONSTRUCTIONS].iter().all(|file| eval.join(file).is_file())
+    }
+
     /// The strips of originals and of reconstructions.
     pub(super) fn strips(&self) -> Result<Option<(Picture, Picture)>, EvalError> {
-        let eval = self.folder.join("eval");
-        let (originals, reconstructions) = (eval.join(ORIGINALS), eval.join(RECONSTRUCTIONS));
-        if !originals.is_file() || !reconstructions.is_file() {
+        if !self.has_strips() {
             return Ok(None);
         }
+        let eval = self.folder.join("eval");
+        let (originals, reconstructions) = (eval.join(ORIGINALS), eval.join(RECONSTRUCTIONS));
         let (a, b) = (Picture::read_png(&originals)?, Picture::read_png(&reconstructions)?);
         if (a.width, a.height) != (b.width, b.height) || a.height == 0 {
             let wanted = format!("{}x{} pixels as in {ORIGINALS}", a.width, a.height);

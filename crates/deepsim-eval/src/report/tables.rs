@@ -96,19 +96,19 @@ pub(super) fn target(
     // then everything else that was measured.
     let mut rows = Vec::new();
     if let (Some(main), Some(table)) = (main, &paper) {
-        let theirs = |row: &PaperRow| Paper {
-            value: row.value,
-            spread: row.spread,
-            tag: table.tag.clone(),
-        };
+        let theirs =
+            |row: &PaperRow| Paper { value: row.value, spread: row.spread, tag: table.tag.clone() };
         let find = |label: &str| runs.iter().find(|run| run.label == label);
         let printed = table.rows.iter().map(|row| (&row.run, find(&row.run), Some(theirs(row))));
         let other = |run: &&Run| !table.rows.iter().any(|row| row.run == run.label);
         let others = runs.iter().filter(other).map(|run| (&run.label, Some(run), None));
         for (label, run, paper) in printed.chain(others) {
             let why = if run.is_some() { "not measured" } else { "no such run" };
-            let missing =
-                Row { unit: table.unit.clone(), note: why.into(), ..Row::new(main, f64::NAN, "", "") };
+            let missing = Row {
+                unit: table.unit.clone(),
+                note: why.into(),
+                ..Row::new(main, f64::NAN, "", "")
+            };
             let ours = run.and_then(|run| run.row(measure, main)).unwrap_or(&missing);
             let claim = claims.iter().find(|claim| claim.main && claim.run == *label);
             let verdict = verdict(ours, label, paper.as_ref(), comparable, claim);
@@ -160,7 +160,7 @@ fn verdict(
     };
     match claim {
         Some(claim) => format!("{number}; {}", claim.verdict()),
-        None if label == SE => format!("{number}; the others are compared with it"),
+        None if label == SE => format!("{number}; reference of the directions"),
         None => number,
     }
 }

@@ -15,15 +15,10 @@ pub(super) fn of(runs: &[Run], plan: &Value) -> Vec<String> {
         if let Some(origin) = run.comparator().filter(|origin| origin.starts_with("random")) {
             warnings.push(format!("{label}: the comparator has {origin}; nothing was learned"));
         }
-        let last = |pointer: &str| {
-            // The mean over the last tenth of the log: single steps are noisy.
-            let series = run.series(pointer);
-            let tail = &series[series.len() - series.len().div_ceil(10)..];
-            tail.iter().map(|(_, y)| y).sum::<f64>() / tail.len().max(1) as f64
-        };
+        let last =
+            |term: &String| run.at_the_end(&format!("/terms/{term}/grad_norm")).unwrap_or(0.0);
         let terms = run.terms();
-        let norms: Vec<f64> =
-            terms.iter().map(|term| last(&format!("/terms/{term}/grad_norm"))).collect();
+        let norms: Vec<f64> = terms.iter().map(last).collect();
         let total: f64 = norms.iter().sum();
         for (term, norm) in terms.iter().zip(&norms) {
             if *norm < DEAD * total {

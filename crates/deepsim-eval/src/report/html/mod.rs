@@ -1,0 +1,176 @@
+//! The page: one file, no scripts, nothing fetched.
+
+mod tables;
+mod training;
+
+use std::fmt::Write;
+
+use base64::Engine;
+use serde_json::Value;
+
+use super::chart::escape;
+use super::claims::Claim;
+use super::{Figure, Report};
+use crate::EvalError;
+
+/// The whole page as one string, with styles and pictures inside.
+pub(super) fn page(report: &Report) -> Result<String, EvalError> {
+    let mut html = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>DeePSiM: reproduction report</title><style>{}</style></head><body><main>\
+         <header><h1>Generating images with perceptual similarity metrics</h1>\
+         <p class=\"soft\">Reproduction of Dosovitskiy &amp; Brox (2016), the autoencoder \
+         experiment (v1, section 4.1).<br>{}</p></header>",
+        include_str!("../style.css"),
+        escape(&lead(report))
+    );
+    html += &banner(report);
+    html += &findings(report);
+    for target in &report.targets {
+        let _ = write!(
+            html,
+            "<section id=\"{}\"><h2>{}</h2>",
+            escape(&target.target),
+            escape(&target.title)
+        );
+        if target.target == "fig3" {
+            match &report.figure {
+                Some(figure) => html += &picture(figure)?,
+                None => html += "<p class=\"missing\">missing: no run has pictures yet</p>",
+            }
+        }
+        html += &tables::target(target);
+        html += "</section>";
+    }
+    html += "<section id=\"training\"><h2>Training</h2>";
+    html += &training::overview(&report.runs);
+    for run in &report.runs {
+        html += &training::curves(run);
+    }
+    html += "</section>";
+    html += &facts(report);
+    html += "</main></body></html>\n";
+    Ok(html)
+}
+
+/// What this was, in one line; the details are at the end of the page.
+fn lead(report: &Report) -> String {
+    let steps = report.runs.iter().filter_map(super::run::Run::steps).max();
+    let steps = steps.map_or(String::new(), |steps| format!(" trained for {steps} steps"));
+    let runs = match report.runs.len() {
+        1 => "1 run".to_owned(),
+        n => format!("{n} runs"),
+    };
+    format!("{runs}{steps}. Data: {}.", report.dataset)
+}
+
+fn banner(report: &Report) -> String {
+    if report.differences.is_empty() {
+        return String::new();
+    }
+    let (what, advice) = if report.synthetic {
+        (
+            "Procedural scenes, not photographs.",
+            "The numbers below show that everything works; they are not the paper's experiment and \
+             must not be compared with its numbers.",
+        )
+    } else {
+        ("Not the paper's scale.", "Compare directions, not numbers.")
+    };
+    let differences = escape(&report.differences.join("; "));
+    format!(
+        "<p class=\"banner\"><strong>{what}</strong> {advice}<br><small>Differs: {differences}.</small></p>"
+    )
+}
+
+/// Every claim of every target at a glance, then the warnings.
+fn findings(report: &Report) -> String {
+    let mut text = String::new();
+    let claims: Vec<&Claim> = report.targets.iter().flat_map(|target| &target.claims).collect();
+    if !claims.is_empty() {
+        text +=
+            "<section id=\"findings\"><h2>Does the paper's effect show?</h2><ul class=\"claims\">";
+        for claim in claims {
+            let (class, mark) = match claim.holds {
+                Some(true) => ("yes", "✓"),
+                Some(false) => ("no", "✗"),
+                None => ("unknown", "?"),
+            };
+            let verdict = match claim.detail.starts_with("missing") {
+                true => String::new(),
+                false => format!("; {}", claim.verdict()),
+            };
+            let _ = write!(
+                text,
+                "<li class=\"{class}\"><b aria-label=\"{class}\">{mark}</b><span>{}<br>\
+                 <small>{}{}</small></span></li>",
+                escape(&claim.claim),
+                escape(&claim.detail),
+                escape(&verdict),
+            );
+        }
+        text += "</ul></section>";
+    }
+    if !report.warnings.is_empty() {
+        text += "<section class=\"warnings\"><h2>Warnings</h2><ul>";
+        for warning in &report.warnings {
+            let _ = write!(text, "<li>{}</li>", escape(warning));
+        }
+        text += "</ul></section>";
+    }
+    text
+}
+
+fn picture(figure: &Figure) -> Result<String, EvalError> {
+    let mut text = String::from("<figure class=\"strips\">");
+    for (label, strip) in &figure.rows {
+        let png = base64::engine::general_purpose::STANDARD.encode(strip.upscale(2).to_png()?);
+        let _ = write!(
+            text,
+            "<div><span>{0}</span><img alt=\"{0}\" src=\"data:image/png;base64,{png}\"></div>",
+            escape(label)
+        );
+    }
+    Ok(text
+        + "<figcaption>Test images and what each generator makes of their 8x8x8 code, clamped to \
+           0..255 for display.</figcaption></figure>")
+}
+
+/// What was run, on what, and how.
+fn facts(report: &Report) -> String {
+    let plan = |key: &str| match &report.plan[key] {
+        Value::Null => "not recorded".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(n) if key == "seconds" => {
+            format!("{:.1} min (reused results not counted)", n.as_f64().unwrap_or(0.0) / 60.0)
+        }
+        other => other.to_string(),
+    };
+    let mut text = String::from("<section id=\"plan\"><h2>What was run</h2><dl class=\"facts\">");
+    let entries = [
+        ("data", report.dataset.clone()),
+        ("command", plan("command")),
+        ("scale", plan("scale")),
+        ("device, threads", format!("{}, {}", plan("device"), plan("threads"))),
+        ("seed", plan("seed")),
+        ("time", plan("seconds")),
+        ("git commit", plan("git_commit")),
+    ];
+    for (name, value) in entries {
+        let _ = write!(text, "<dt>{name}</dt><dd>{}</dd>", escape(&value));
+    }
+    text += "</dl>";
+    for run in &report.runs {
+        let plan = run.plan.as_ref().map_or("missing: plan.toml", |(text, _)| text);
+        let _ = write!(
+            text,
+            "<details><summary>plan of {}</summary><pre>{}</pre></details>",
+            escape(&run.label),
+            escape(plan)
+        );
+    }
+    text + "</section><footer class=\"soft\"><p>All numbers of the paper on this page are RECALLED: \
+            quoted from memory and not yet checked against a copy of the paper. Directions marked \
+            as the paper's are certain.</p></footer>"
+}

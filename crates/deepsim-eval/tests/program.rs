@@ -1,0 +1,153 @@
+//! The program `deepsim-eval`: what it prints, writes and exits with.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use candle_core::Device;
+use deepsim_data::picture::Picture;
+use deepsim_data::{Crop, Dataset, read_range};
+use deepsim_nets::{Autoencoder, AutoencoderConfig, Images, PixelFormat};
+use serde_json::Value;
+
+fn eval(arguments: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_deepsim-eval");
+    Command::new(program).args(arguments).output().expect("the program starts")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// Exit code and what was said on standard error.
+fn failure(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = eval(arguments);
+    assert!(output.stdout.is_empty(), "nothing is printed of a failure");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_generator_is_measured_to_the_same_numbers_by_any_number_of_threads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let measured = |threads: &str| -> Vec<(String, Value)> {
+        let run = folder.path().join(threads);
+        std::fs::create_dir(&run).expect("a folder");
+        Autoencoder::new(AutoencoderConfig::default(), 3, &Device::Cpu)
+            .and_then(|net| net.save(&run.join("generator.safetensors")))
+            .expect("a generator");
+        let sizes = ["--limit", "24", "--svm-draws", "2", "--svm-input", "center-code"];
+        let mut arguments = vec!["error", "svm", "sharpness", "grid", "--run", text(&run)];
+        arguments.extend(["--threads", threads]);
+        arguments.extend(sizes);
+        let output = eval(&arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        for word in ["image space", "alexnet CONV3 feature space, random weights", "error.json"] {
+            assert!(printed.contains(word), "{word} is not in {printed}");
+        }
+        for name in ["originals", "reconstructions"] {
+            let path = run.join(format!("eval/{name}.png"));
+            let picture = Picture::read_png(&path).expect("a picture");
+            assert_eq!((picture.height, picture.width), (64, 12 * 64));
+        }
+        ["error", "svm", "sharpness", "grid"]
+            .map(|name| {
+                let path = run.join(format!("eval/{name}.json"));
+                let file = std::fs::read_to_string(path).expect("results");
+                let value: Value = serde_json::from_str(&file).expect("JSON");
+                assert_eq!(value["measure"], name);
+                assert!(value["seconds"].as_f64().is_some_and(|seconds| seconds >= 0.0));
+                (name.to_owned(), value["rows"].clone())
+            })
+            .into()
+    };
+    let one = measured("1");
+    assert_eq!(one, measured("2"));
+    let error = &one[0].1[0];
+    assert_eq!(error["name"], "image space");
+    let wanted = image_error(24).expect("networks and data work");
+    assert!(error["value"].as_f64().is_some_and(|v| (v / wanted - 1.0).abs() < 1e-5), "{error}");
+    assert!(one[1].1[0]["value"].as_f64().is_some_and(|v| (0.0..=100.0).contains(&v)));
+}
+
+/// The error of the same generator on the first `n` test images, straight from its definition.
+fn image_error(n: usize) -> Result<f64, Box<dyn std::error::Error>> {
+    let dataset = Dataset::open(None, 0)?;
+    let batch = read_range(&*dataset.test.images, 0..n, Crop::Center(64))?;
+    let format = PixelFormat::CAFFE_BGR;
+    let images = Images::from_u8(&batch.pixels, n, 64, 64, format, &Device::Cpu)?;
+    let net = Autoencoder::new(AutoencoderConfig::default(), 3, &Device::Cpu)?;
+    let vectors = |images: &Images| -> Result<Vec<Vec<f32>>, candle_core::Error> {
+        images.tensor().flatten_from(1)?.to_vec2()
+    };
+    let (originals, answers) = (vectors(&images)?, vectors(&net.forward(&images)?)?);
+    let distance = |a: &[f32], b: &[f32]| -> f64 {
+        let squares = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
+        squares.sum::<f64>().sqrt()
+    };
+    let mean = |distances: Vec<f64>| distances.iter().sum::<f64>() / distances.len() as f64;
+    let errors = originals.iter().zip(&answers).map(|(a, b)| distance(a, b)).collect();
+    let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
+    let between = pairs.map(|(i, j)| distance(&originals[i], &originals[j])).collect();
+    Ok(100.0 * mean(errors) / mean(between))
+}
+
+#[test]
+fn two_pictures_are_compared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (a, b, c) =
+        (folder.path().join("a.png"), folder.path().join("b.png"), folder.path().join("c.png"));
+    Picture::new(64, 64, [90, 100, 110]).write_png(&a).expect("a picture");
+    Picture::new(64, 64, [93, 104, 110]).write_png(&b).expect("a picture");
+    Picture::new(64, 48, [90, 100, 110]).write_png(&c).expect("a picture");
+    let output = eval(&["compare", text(&a), text(&b)]);
+    assert!(output.status.success());
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    // sqrt((3² + 4² + 0²) / 3)
+    for word in ["root mean square error", "2.8868 grey levels", "random weights"] {
+        assert!(printed.contains(word), "{word} is not in {printed}");
+    }
+    let (code, message) = failure(&["compare", text(&a), text(&c)]);
+    assert_eq!(code, Some(2));
+    assert!(message.contains("64x64") && message.contains("48x64"), "{message}");
+    std::fs::write(&c, "not a picture").expect("a file");
+    let (code, message) = failure(&["compare", text(&a), text(&c)]);
+    assert_eq!(code, Some(1));
+    assert!(message.contains("c.png"), "{message}");
+}
+
+#[test]
+fn bad_arguments_exit_with_2_and_missing_things_with_1() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let empty = text(folder.path());
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["error", "--run", "/no/such/run"], 1, "run /no/such/run: no such folder"),
+        (&["error", "--run", empty], 1, "generator.safetensors"),
+        (&["fid", "--run", empty], 2, "unknown measure `fid`; known are error, svm"),
+        (&["--run", empty], 2, "measure"),
+        (&["error"], 2, "--run"),
+        (&["error", "--run", empty, "--space", "lenet:CONV1"], 2, "lenet:CONV1"),
+        (&["error", "--run", empty, "--data", "/no/such/data"], 1, "/no/such/data"),
+        (&["report", "--run", "SE", "--target", "table3", "--out", empty], 2, "LABEL=DIR"),
+    ];
+    for (arguments, wanted, words) in cases {
+        let (code, message) = failure(arguments);
+        assert_eq!(code, Some(wanted), "{arguments:?}: {message}");
+        assert!(message.contains(words), "{arguments:?}: {message}");
+    }
+    let nothing = format!("SE={empty}");
+    let out = folder.path().join("report");
+    let (code, message) =
+        failure(&["report", "--run", &nothing, "--target", "table3", "--out", text(&out)]);
+    assert_eq!(code, Some(1));
+    assert!(message.contains("nothing was measured for table3"), "{message}");
+}
+
+#[test]
+fn help_says_what_is_measured_and_how_it_exits() {
+    let output = eval(&["--help"]);
+    assert!(output.status.success());
+    let help = String::from_utf8_lossy(&output.stdout).into_owned();
+    for word in ["error", "svm", "sharpness", "grid", "compare", "report", "Exit codes"] {
+        assert!(help.contains(word), "{word} is not in {help}");
+    }
+}
