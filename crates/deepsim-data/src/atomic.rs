@@ -14,7 +14,7 @@ use crate::DataError;
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let io = || DataError::io("writing", path);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io())?;
+    let mut file = temporary(folder).map_err(io())?;
     file.write_all(bytes).map_err(io())?;
     file.as_file().sync_all().map_err(io())?;
     file.persist(path).map_err(|e| io()(e.error))?;
@@ -23,4 +23,13 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
         let _ = folder.sync_all();
     }
     Ok(())
+}
+
+/// A temporary file that, once renamed, can be read by whom the user's umask allows; the default
+/// would be the owner alone.
+fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }

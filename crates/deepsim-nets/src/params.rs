@@ -213,7 +213,11 @@ pub fn from_bytes(bytes: &[u8]) -> Vec<f32> {
 fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), NetError> {
     let io = |source| NetError::Io { operation: "writing weights to", path: path.into(), source };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+    let mut builder = tempfile::Builder::new();
+    // As the user's umask allows; the default would be the owner alone.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(io)?;
     file.write_all(bytes).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
     file.persist(path).map_err(|e| io(e.error))?;

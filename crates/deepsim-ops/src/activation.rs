@@ -13,7 +13,7 @@ use crate::glue::{input, like, slice, with};
 /// # Errors
 /// If the tensor is not `f32` on the CPU.
 pub fn relu(x: &Tensor) -> Result<Tensor> {
-    leaky_relu(x, 0.0)
+    apply("relu", x, 0.0)
 }
 
 /// `max(x, 0) + slope * min(x, 0)`; the gradient at 0 is `slope`.
@@ -32,30 +32,35 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
-    input(OP, x)?.apply_op1(LeakyRelu(slope as f32))
+    apply("leaky_relu", x, slope as f32)
 }
 
-const OP: &str = "leaky_relu";
+fn apply(op: &'static str, x: &Tensor, slope: f32) -> Result<Tensor> {
+    input(op, x)?.apply_op1(LeakyRelu { op, slope })
+}
 
-struct LeakyRelu(f32);
+struct LeakyRelu {
+    op: &'static str,
+    slope: f32,
+}
 
 impl CustomOp1 for LeakyRelu {
     fn name(&self) -> &'static str {
-        OP
+        self.op
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let slope = self.0;
+        let (op, slope) = (self.op, self.slope);
         // Written so that a NaN stays one.
         let leak = |x: f32| if x > 0.0 { x } else { x * slope };
-        let y = elementwise::map(slice(OP, x, layout)?, leak);
+        let y = elementwise::map(slice(op, x, layout)?, leak);
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let slope = self.0;
-        let dx = with(OP, x, |x| {
-            with(OP, &dy.contiguous()?, |dy| {
+        let (op, slope) = (self.op, self.slope);
+        let dx = with(op, x, |x| {
+            with(op, &dy.contiguous()?, |dy| {
                 Ok(elementwise::zip(x, dy, |x, dy| if x > 0.0 { dy } else { dy * slope }))
             })
         })?;

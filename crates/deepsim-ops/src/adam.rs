@@ -53,7 +53,7 @@ pub struct AdamStep {
     pub epsilon: f64,
     /// L2 penalty, added to the gradient (not AdamW).
     pub weight_decay: f64,
-    /// Number of the update for the bias correction.
+    /// Number of the update for the bias correction; the first is 1.
     pub t: u64,
 }
 
@@ -66,7 +66,7 @@ pub struct AdamStep {
 /// ```
 ///
 /// # Errors
-/// If the shapes differ or a tensor is not `f32` on the CPU.
+/// If the shapes differ, a tensor is not `f32` on the CPU, `t` is 0 or a decay not in `0..1`.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};
@@ -95,6 +95,11 @@ pub fn adam_update(
             moments.m.len(),
             moments.v.len()
         );
+    }
+    // The bias correction would divide by zero, and fill the parameter with NaN.
+    let decays = [step.beta1, step.beta2];
+    if step.t == 0 || decays.iter().any(|decay| !(0.0..1.0).contains(decay)) {
+        bail!("{OP}: wanted t >= 1 and decays 0 <= beta < 1, got t {} and {decays:?}", step.t);
     }
     parameter.inplace_op2(&input(OP, gradient)?, &Update { moments: Mutex::new(moments), step })
 }

@@ -72,12 +72,15 @@ pub fn conv2d(
     const OP: &str = "conv2d";
     let (n, c_in, h, w, kh, kw) = sizes(OP, x, weight, config)?;
     let (c_out, group_in) = (weight.dims()[0], weight.dims()[1]);
-    if group_in * config.groups != c_in || !c_out.is_multiple_of(config.groups) {
+    let groups = config.groups;
+    if !c_out.is_multiple_of(groups) {
+        bail!("{OP}: {groups} groups do not divide the outputs of weight {:?}", weight.dims());
+    }
+    if !c_in.is_multiple_of(groups) || c_in / groups != group_in {
         bail!(
-            "{OP}: weight {:?} with {} groups wants {} input channels, got {:?}",
+            "{OP}: weight {:?} with {groups} groups wants {} input channels, got {:?}",
             weight.dims(),
-            config.groups,
-            group_in * config.groups,
+            group_in.saturating_mul(groups),
             x.dims()
         );
     }
@@ -86,7 +89,8 @@ pub fn conv2d(
         bail!("{OP}: kernel {kh}x{kw} is larger than the padded input {:?}", x.dims());
     }
     let (oh, ow) = ((h + 2 * ph - kh) / sh + 1, (w + 2 * pw - kw) / sw + 1);
-    let groups = config.groups;
+    limit(OP, config, [c_in, h + 2 * ph, w + 2 * pw])?;
+    limit(OP, config, [c_out, oh, ow])?;
     let shape = ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, groups, oh, ow };
     apply(OP, x, weight, bias, c_out, ConvOp { shape, transposed: false, leaky: config.leaky })
 }
@@ -118,11 +122,14 @@ pub fn conv_transpose2d(
 ) -> Result<Tensor> {
     const OP: &str = "conv_transpose2d";
     let (n, channels, oh, ow, kh, kw) = sizes(OP, x, weight, config)?;
-    if weight.dims()[0] != channels || !channels.is_multiple_of(config.groups) {
+    let groups = config.groups;
+    if !channels.is_multiple_of(groups) {
+        bail!("{OP}: {groups} groups do not divide the channels of an input {:?}", x.dims());
+    }
+    if weight.dims()[0] != channels {
         bail!(
-            "{OP}: weight {:?} with {} groups wants {} input channels, got {:?}",
+            "{OP}: weight {:?} wants {} input channels, got {:?}",
             weight.dims(),
-            config.groups,
             weight.dims()[0],
             x.dims()
         );
@@ -132,8 +139,9 @@ pub fn conv_transpose2d(
     if h <= 2 * ph || w <= 2 * pw {
         bail!("{OP}: padding {:?} leaves nothing of the output {h}x{w}", config.padding);
     }
-    let (h, w, groups) = (h - 2 * ph, w - 2 * pw, config.groups);
     let out = weight.dims()[1] * groups;
+    limit(OP, config, [out, h, w])?;
+    let (h, w) = (h - 2 * ph, w - 2 * pw);
     // In the engine's words: the convolution from our output to our input.
     let shape =
         ConvShape { n, c_in: out, h, w, c_out: channels, kh, kw, sh, sw, ph, pw, groups, oh, ow };
@@ -159,10 +167,26 @@ fn sizes(
     if config.leaky.is_some_and(|slope| !(0.0..1.0).contains(&slope)) {
         bail!("{op}: wanted a slope 0 <= s < 1 of the leaky ReLU, got {:?}", config.leaky);
     }
-    if config.stride.0 == 0 || config.stride.1 == 0 || config.groups == 0 {
+    let Conv2dConfig { stride, padding, groups, .. } = config;
+    if stride.0 == 0 || stride.1 == 0 || groups == 0 {
         bail!("{op}: wanted strides and groups of at least 1, got {config:?}");
     }
+    if [stride.0, stride.1, padding.0, padding.1].iter().any(|&number| number > LARGEST) {
+        bail!("{op}: wanted strides and paddings of at most {LARGEST}, got {config:?}");
+    }
     Ok((n, c, h, w, kh, kw))
+}
+
+/// Strides and paddings beyond this are mistakes, and their sums and products might overflow.
+const LARGEST: usize = u16::MAX as usize;
+
+/// Refuses images, padded or computed, whose positions do not fit the engines' 32-bit offsets.
+fn limit(op: &str, config: Conv2dConfig, image: [usize; 3]) -> Result<()> {
+    let values = image.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+    if values.is_none_or(|values| values > i32::MAX as usize) {
+        bail!("{op}: {config:?} makes an image {image:?} of more than {} values", i32::MAX);
+    }
+    Ok(())
 }
 
 fn apply(

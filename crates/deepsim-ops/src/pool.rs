@@ -38,7 +38,7 @@ impl Pool2dConfig {
     }
 
     fn output(size: usize, kernel: usize, stride: usize, padding: usize, ceil: bool) -> usize {
-        let span = size + 2 * padding - kernel;
+        let span = size - (kernel - 2 * padding);
         let count = if ceil { span.div_ceil(stride) } else { span / stride } + 1;
         // A window that would start beyond the image and its left padding sees nothing.
         if ceil && (count - 1) * stride >= size + padding { count - 1 } else { count }
@@ -68,7 +68,7 @@ pub fn max_pool2d(x: &Tensor, config: Pool2dConfig) -> Result<Tensor> {
     };
     let Pool2dConfig { kernel, stride, padding, ceil_mode } = config;
     let fits = |size: usize, kernel: usize, stride: usize, padding: usize| {
-        kernel > 0 && stride > 0 && 2 * padding <= kernel && size + 2 * padding >= kernel
+        kernel > 0 && stride > 0 && padding <= kernel / 2 && size >= kernel - 2 * padding
     };
     if x.elem_count() == 0
         || !fits(h, kernel.0, stride.0, padding.0)

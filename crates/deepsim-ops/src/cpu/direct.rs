@@ -116,7 +116,9 @@ fn useful(rows: usize, columns: usize, width: usize, isa: Isa) -> f64 {
 }
 
 pub(crate) fn suits_forward(s: &ConvShape, isa: Isa) -> bool {
-    useful(s.oh, s.ow, Planes::of_input(s).width, isa) >= WORTHWHILE
+    // A stride beyond the kernel leaves phases that no tap reads.
+    let reads_every_phase = s.sh <= s.kh && s.sw <= s.kw;
+    reads_every_phase && useful(s.oh, s.ow, Planes::of_input(s).width, isa) >= WORTHWHILE
 }
 
 /// `y = conv(x, w) + bias`, then a leaky ReLU; every element of `y` is written.
