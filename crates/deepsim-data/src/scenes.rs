@@ -3,7 +3,7 @@
 //! The dead-leaves model (Matheron; Lee, Mumford & Huang 2001): shapes whose sizes follow a power
 //! law r⁻³ hide one another. Such pictures share the statistics of photographs that matter to an
 //! autoencoder: edges from occlusion, smooth shading, a power spectrum near 1/f². Each scene has
-//! one or two larger objects in front, whose shape and texture are its class.
+//! one or two larger objects in front, whose shape, texture and typical hue are its class.
 
 use rand_core::Rng;
 
@@ -19,7 +19,7 @@ pub const TRAIN: u8 = 1;
 /// The split everything is measured on.
 pub const TEST: u8 = 2;
 
-/// Names of the classes: shape x texture of the object in front.
+/// Names of the classes: texture and shape of the object in front.
 pub const CLASS_NAMES: [&str; 10] = [
     "plain-disc",
     "striped-disc",
@@ -106,7 +106,11 @@ impl Canvas {
             leaf.shape = Shape::ALL[class / 2];
             leaf.texture = [Texture::Plain, Texture::Stripes][class % 2];
             leaf.contrast = if class % 2 == 1 { between(rng, 0.5, 0.9) } else { 0.0 };
-            leaf.centre = [between(rng, 20.0, 76.0), between(rng, 20.0, 76.0)];
+            leaf.centre = [between(rng, 28.0, 68.0), between(rng, 28.0, 68.0)];
+            // A class has a typical colour, as natural classes do: there is something that even a
+            // linear machine on pixels can learn from a few hundred examples.
+            let hue = 0.6 * class as f32 + between(rng, -0.4, 0.4);
+            leaf.colour = hsv(hue, between(rng, 0.4, 0.9), between(rng, 0.25, 0.9));
             canvas.draw(&leaf);
         }
         for _ in 0..90 {
@@ -280,7 +284,11 @@ impl Texture {
 fn natural_colour(rng: &mut impl Rng) -> Colour {
     let value = 0.03 + 0.9 * uniform(rng).powf(1.6);
     let saturation = 0.75 * uniform(rng) * uniform(rng).sqrt();
-    let hue = between(rng, 0.0, 6.0);
+    hsv(between(rng, 0.0, 6.0), saturation, value)
+}
+
+/// Hue in sixths of the colour circle, 0 is red.
+fn hsv(hue: f32, saturation: f32, value: f32) -> Colour {
     std::array::from_fn(|channel| {
         let distance = (hue - 2.0 * channel as f32).rem_euclid(6.0);
         let full = (2.0 - distance.min(6.0 - distance)).clamp(0.0, 1.0);

@@ -76,3 +76,29 @@ fn the_default_data_set_has_balanced_folds() {
         }
     }
 }
+
+#[test]
+fn classes_can_be_told_from_the_colours_in_the_middle_better_than_by_chance() {
+    // Mean chromaticity of the middle, nearest class mean: far from perfect, far from 10 %.
+    let feature = |split, index: usize| -> [f64; 2] {
+        let source = Scenes::new(0, split, 1000);
+        let pixels =
+            read_range(&source, index..index + 1, Crop::Center(40)).expect("a scene").pixels;
+        let sum =
+            |c: usize| pixels[c * 1600..(c + 1) * 1600].iter().map(|v| f64::from(*v)).sum::<f64>();
+        let total = sum(0) + sum(1) + sum(2);
+        [sum(0) / total, sum(1) / total]
+    };
+    let mut means = [[0.0; 2]; 10];
+    for index in 0..500 {
+        let f = feature(scenes::TRAIN, index);
+        means[index % 10] =
+            [means[index % 10][0] + f[0] / 50.0, means[index % 10][1] + f[1] / 50.0];
+    }
+    let distance = |a: &[f64; 2], b: &[f64; 2]| (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2);
+    let nearest = |f: &[f64; 2]| {
+        (0..10).min_by(|a, b| distance(f, &means[*a]).total_cmp(&distance(f, &means[*b])))
+    };
+    let right = (0..500).filter(|i| nearest(&feature(scenes::TEST, *i)) == Some(i % 10)).count();
+    assert!((100..400).contains(&right), "{right} of 500 right");
+}
