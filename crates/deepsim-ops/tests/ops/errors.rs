@@ -1,0 +1,212 @@
+//! Bad input: every message names the operation, what was wanted and what was got.
+
+use candle_core::{DType, Device, Result, Tensor};
+use deepsim_ops::{
+    Conv2dConfig, LrnConfig, Pool2dConfig, absolute_error, conv_transpose2d, conv2d, dropout,
+    global_avg_pool2d, leaky_relu, linear, local_response_norm, max_pool2d, relu,
+    softmax_cross_entropy, squared_error,
+};
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::support::tensor;
+
+fn zeros(shape: &[usize]) -> Tensor {
+    Tensor::zeros(shape, DType::F32, &Device::Cpu).expect("a small tensor")
+}
+
+/// Fails unless `result` is an error that starts with `op` and contains every one of `wanted`.
+#[track_caller]
+fn refused(result: Result<Tensor>, op: &str, wanted: &[&str]) {
+    let Err(error) = result else { panic!("{op}: accepted, wanted a message with {wanted:?}") };
+    let error = error.to_string();
+    assert!(error.starts_with(&format!("{op}: ")), "wanted the name {op}: {error}");
+    for part in wanted {
+        assert!(error.contains(part), "wanted {part:?}: {error}");
+    }
+}
+
+#[test]
+fn convolutions_refuse_what_does_not_fit() {
+    let x = |channels| zeros(&[2, channels, 8, 9]);
+    let w = |o, c| zeros(&[o, c, 3, 3]);
+    let plain = Conv2dConfig::default();
+    let conv = |x: &Tensor, w: &Tensor, config| conv2d(x, w, None, config);
+    let up = |x: &Tensor, w: &Tensor, config| conv_transpose2d(x, w, None, config);
+
+    refused(
+        conv(&x(3), &w(64, 5), plain),
+        "conv2d",
+        &["weight [64, 5, 3, 3] with 1 groups wants 5 input channels", "got [2, 3, 8, 9]"],
+    );
+    refused(
+        conv(&x(4), &w(6, 4), plain.with_groups(2)),
+        "conv2d",
+        &["[6, 4, 3, 3] with 2 groups wants 8 input channels", "got [2, 4, 8, 9]"],
+    );
+    refused(
+        conv(&x(4), &w(5, 2), plain.with_groups(2)),
+        "conv2d",
+        &["2 groups do not divide the outputs", "[5, 2, 3, 3]"],
+    );
+    refused(
+        up(&x(3), &w(4, 5), plain),
+        "conv_transpose2d",
+        &["weight [4, 5, 3, 3] wants 4 input channels", "got [2, 3, 8, 9]"],
+    );
+    refused(
+        up(&x(3), &w(3, 5), plain.with_groups(2)),
+        "conv_transpose2d",
+        &["2 groups do not divide the channels", "[2, 3, 8, 9]"],
+    );
+    refused(
+        conv(&x(3), &zeros(&[4, 3, 9, 3]), plain),
+        "conv2d",
+        &["kernel 9x3 is larger than the padded input [2, 3, 8, 9]"],
+    );
+    refused(
+        up(&x(3), &w(3, 5), Conv2dConfig { padding: (5, 0), ..plain }),
+        "conv_transpose2d",
+        &["padding (5, 0) leaves nothing of the output 10x11"],
+    );
+
+    type Convolve = fn(&Tensor, &Tensor, Option<&Tensor>, Conv2dConfig) -> Result<Tensor>;
+    let both: [(&str, Convolve); 2] = [("conv2d", conv2d), ("conv_transpose2d", conv_transpose2d)];
+    let (x, w) = (x(4), w(4, 4));
+    for (op, convolve) in both {
+        for bias in [&[3][..], &[4, 1], &[]] {
+            let wanted = format!("wanted a bias [4], got {bias:?}");
+            refused(convolve(&x, &w, Some(&zeros(bias)), plain), op, &[&wanted]);
+        }
+        for (x, w) in [(zeros(&[4, 8, 9]), w.clone()), (x.clone(), zeros(&[4, 4]))] {
+            let wanted = format!("got {:?} and {:?}", x.dims(), w.dims());
+            refused(convolve(&x, &w, None, plain), op, &["wanted an input (N, C, H, W)", &wanted]);
+        }
+        for (x, w) in [
+            (zeros(&[0, 4, 8, 9]), w.clone()),
+            (zeros(&[2, 4, 0, 9]), w.clone()),
+            (x.clone(), zeros(&[4, 4, 0, 3])),
+            (zeros(&[2, 0, 8, 9]), zeros(&[4, 0, 3, 3])),
+        ] {
+            let wanted = format!("{:?} and {:?}", x.dims(), w.dims());
+            refused(convolve(&x, &w, None, plain), op, &["wanted non-empty tensors", &wanted]);
+        }
+        for config in [
+            Conv2dConfig { stride: (0, 1), ..plain },
+            Conv2dConfig { stride: (1, 0), ..plain },
+            plain.with_groups(0),
+        ] {
+            refused(convolve(&x, &w, None, config), op, &["strides and groups of at least 1"]);
+        }
+        for config in [
+            Conv2dConfig { padding: (usize::MAX, 0), ..plain },
+            Conv2dConfig { padding: (0, 1 << 63), ..plain },
+            Conv2dConfig { stride: (1, usize::MAX), ..plain },
+        ] {
+            refused(convolve(&x, &w, None, config), op, &["at most 65535"]);
+        }
+        for slope in [-0.1, 1.0, f32::NAN] {
+            let wanted = "wanted a slope 0 <= s < 1";
+            refused(convolve(&x, &w, None, plain.with_leaky(slope)), op, &[wanted]);
+        }
+        refused(convolve(&x, &w, None, plain.with_groups(usize::MAX)), op, &["groups do not"]);
+    }
+    let config = Conv2dConfig { padding: (65_535, 65_535), ..plain };
+    refused(conv(&x, &w, config), "conv2d", &["[4, 131078, 131079]", "more than 2147483647"]);
+    let config = Conv2dConfig { stride: (65_535, 65_535), ..plain };
+    refused(up(&x, &w, config), "conv_transpose2d", &["[4, 458748, 524283]", "2147483647"]);
+}
+
+#[test]
+fn the_other_operations_refuse_what_does_not_fit() {
+    let x = zeros(&[2, 3, 6, 7]);
+    let flat = zeros(&[4, 5]);
+
+    refused(linear(&x, &flat, None), "linear", &["(N, I)", "got [2, 3, 6, 7] and [4, 5]"]);
+    refused(
+        linear(&flat, &zeros(&[2, 6]), None),
+        "linear",
+        &["weight [2, 6] wants 6 inputs, got [4, 5]"],
+    );
+    let (weight, bias) = (zeros(&[2, 5]), zeros(&[3]));
+    refused(linear(&flat, &weight, Some(&bias)), "linear", &["wanted a bias [2], got [3]"]);
+    refused(linear(&zeros(&[0, 5]), &weight, None), "linear", &["non-empty", "[0, 5]"]);
+
+    let pool = Pool2dConfig::new;
+    refused(max_pool2d(&flat, pool(2, 2)), "max_pool2d", &["(N, C, H, W), got [4, 5]"]);
+    refused(max_pool2d(&zeros(&[2, 0, 6, 7]), pool(2, 2)), "max_pool2d", &["[2, 0, 6, 7]"]);
+    for config in [
+        pool(0, 1),
+        pool(2, 0),
+        pool(7, 1),
+        Pool2dConfig { padding: (2, 0), ..pool(3, 1) },
+        Pool2dConfig { padding: (0, 1 << 63), ..pool(3, 1) },
+        Pool2dConfig { kernel: (usize::MAX, 3), ..pool(3, 1) },
+    ] {
+        refused(max_pool2d(&x, config), "max_pool2d", &["does not fit", "[2, 3, 6, 7]"]);
+    }
+    refused(global_avg_pool2d(&flat), "global_avg_pool2d", &["(N, C, H, W), got [4, 5]"]);
+    refused(global_avg_pool2d(&zeros(&[2, 3, 0, 7])), "global_avg_pool2d", &["[2, 3, 0, 7]"]);
+
+    let lrn = LrnConfig::default();
+    refused(local_response_norm(&flat, lrn), "local_response_norm", &["got [4, 5]"]);
+    for size in [0, 4] {
+        let wanted = format!("an odd window, got [2, 3, 6, 7] and {size}");
+        let config = LrnConfig { size, ..lrn };
+        refused(local_response_norm(&x, config), "local_response_norm", &[&wanted]);
+    }
+
+    let entropy = "softmax_cross_entropy";
+    refused(softmax_cross_entropy(&x, &[0, 0]), entropy, &["(N, K), got [2, 3, 6, 7]"]);
+    refused(softmax_cross_entropy(&flat, &[0; 3]), entropy, &["each of 4 samples, got 3 labels"]);
+    refused(softmax_cross_entropy(&flat, &[0, 4, 5, 1]), entropy, &["labels below 5, got 5"]);
+    refused(softmax_cross_entropy(&zeros(&[0, 5]), &[]), entropy, &["0 samples"]);
+
+    for (op, distance) in [
+        ("squared_error", squared_error as fn(&Tensor, &Tensor) -> Result<Tensor>),
+        ("absolute_error", absolute_error),
+    ] {
+        let wanted = "equal shapes, got [4, 5] and [4]";
+        refused(distance(&flat, &zeros(&[4])), op, &[wanted]);
+        refused(distance(&flat, &zeros(&[5, 4])), op, &["got [4, 5] and [5, 4]"]);
+    }
+
+    let mut rng = ChaCha12Rng::seed_from_u64(0);
+    for p in [-0.1, 1.0, f64::NAN] {
+        let wanted = format!("0 <= p < 1, got {p}");
+        refused(dropout(&x, p, &mut rng), "dropout", &[&wanted]);
+    }
+}
+
+#[test]
+fn other_types_are_refused() -> Result<()> {
+    let double = |shape: &[usize]| tensor(shape, 1).to_dtype(DType::F64);
+    let (map, matrix, vector) = (double(&[1, 4, 5, 5])?, double(&[4, 4])?, double(&[4])?);
+    let (single_map, single) = (zeros(&[1, 4, 5, 5]), zeros(&[4, 4]));
+    let (kernel, single_kernel) = (double(&[4, 4, 3, 3])?, zeros(&[4, 4, 3, 3]));
+    let config = Conv2dConfig::default();
+    let mut rng = ChaCha12Rng::seed_from_u64(0);
+    let results = [
+        ("conv2d", conv2d(&map, &single_kernel, None, config)),
+        ("conv2d", conv2d(&single_map, &kernel, None, config)),
+        ("conv2d", conv2d(&single_map, &single_kernel, Some(&vector), config)),
+        ("conv_transpose2d", conv_transpose2d(&map, &single_kernel, None, config)),
+        ("conv_transpose2d", conv_transpose2d(&single_map, &kernel, None, config)),
+        ("linear", linear(&matrix, &single, None)),
+        ("linear", linear(&single, &matrix, None)),
+        ("linear", linear(&single, &single, Some(&vector))),
+        ("max_pool2d", max_pool2d(&map, Pool2dConfig::new(2, 2))),
+        ("global_avg_pool2d", global_avg_pool2d(&map)),
+        ("local_response_norm", local_response_norm(&map, LrnConfig::default())),
+        ("relu", relu(&map)),
+        ("leaky_relu", leaky_relu(&map, 0.3)),
+        ("dropout", dropout(&map, 0.5, &mut rng)),
+        ("softmax_cross_entropy", softmax_cross_entropy(&matrix, &[0; 4])),
+        ("squared_error", squared_error(&matrix, &single)),
+        ("absolute_error", absolute_error(&single, &matrix)),
+    ];
+    for (op, result) in results {
+        refused(result, op, &["wanted f32, got F64"]);
+    }
+    Ok(())
+}

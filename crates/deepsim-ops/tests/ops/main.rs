@@ -1,0 +1,12 @@
+//! Every operation through its public function: values and gradients against plain loops in double
+//! precision, conventions, bit-identity over threads, bad input.
+
+mod adjoint;
+mod cases;
+mod conventions;
+mod errors;
+mod gradients;
+mod optimiser;
+mod reference;
+mod support;
+mod threads;
