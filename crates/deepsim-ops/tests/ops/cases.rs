@@ -65,7 +65,7 @@ fn config(stride: (usize, usize), padding: (usize, usize), groups: usize) -> Con
 fn convolutions() -> Vec<Case> {
     let mut cases = Vec::new();
     // Maps wide and narrow, so that both engines run; sizes that a stride does not divide.
-    let conv: [(Four, Four, Conv2dConfig); 11] = [
+    let conv: [(Four, Four, Conv2dConfig); 12] = [
         ([2, 3, 7, 9], [5, 3, 3, 3], config((1, 1), (1, 1), 1)),
         ([2, 4, 8, 7], [6, 2, 3, 2], config((2, 1), (1, 0), 2)),
         ([1, 2, 9, 18], [3, 2, 2, 5], config((1, 2), (0, 2), 1)),
@@ -77,6 +77,7 @@ fn convolutions() -> Vec<Case> {
         ([1, 2, 3, 4], [3, 2, 2, 2], config((1, 1), (3, 4), 1)),
         ([1, 2, 7, 8], [3, 2, 2, 3], config((4, 5), (1, 0), 1)),
         ([1, 4, 5, 21], [4, 1, 3, 3], config((1, 1), (1, 1), 4)),
+        ([2, 3, 2, 3], [4, 3, 3, 3], config((1, 2), (1, 1), 1)),
     ];
     for (i, (x, w, config)) in conv.into_iter().enumerate() {
         cases.push(convolution(false, x, w, i % 2 == 0, config));
