@@ -10,6 +10,18 @@ use serde_json::Value;
 use crate::scale::Size;
 use crate::targets::Run;
 
+/// What a run must be to count as the one that was asked for, as far as is known before training;
+/// `deepsim-train` compares the rest of the plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// Steps and batch.
+    pub(crate) size: Size,
+    /// Seed.
+    pub(crate) seed: u64,
+    /// Whether it is trained on procedural scenes.
+    pub(crate) synthetic: bool,
+}
+
 /// Speed that estimates assume, in 10⁹ floating-point operations per second and core: a cautious
 /// figure for a recent desktop or server processor.
 pub(crate) const GFLOPS_PER_CORE: f64 = 60.0;
@@ -43,21 +55,32 @@ impl Planned {
     /// Looks into the folder of a run.
     ///
     /// # Errors
-    /// If the folder holds something that is not a run, or a run longer than `size`.
-    pub(crate) fn look(run: Run, folder: PathBuf, size: &Size) -> Result<Self> {
+    /// If the folder holds something that is not a run, or a run that is not the one wanted: to go
+    /// on would mix two experiments, to start afresh would lose one.
+    pub(crate) fn look(run: Run, folder: PathBuf, wanted: &Wanted) -> Result<Self> {
         let checkpoint = folder.join("checkpoint.safetensors");
-        let state = match checkpoint.exists() {
-            false => State::New,
-            true => match step_of(&checkpoint)? {
-                step if step > size.steps => bail!(
-                    "{} holds a run at step {step}, which is more than the {} steps wanted; \
-                     choose another --out or more steps",
-                    folder.display(),
-                    size.steps
-                ),
-                step if step == size.steps && folder.join("done.json").exists() => State::Finished,
+        let done = folder.join("done.json").exists();
+        let state = if checkpoint.exists() {
+            let found = Found::read(&checkpoint)?;
+            if let Some(difference) = found.difference(wanted) {
+                bail!(
+                    "{} holds another run: {difference}; choose another --out, or delete that \
+                     folder",
+                    folder.display()
+                );
+            }
+            match found.step {
+                step if step == wanted.size.steps && done => State::Finished,
                 step => State::Interrupted(step),
-            },
+            }
+        } else if folder.join("generator.safetensors").exists() {
+            bail!(
+                "{} holds a generator without the checkpoint it was made with, which would be \
+                 overwritten; choose another --out, or delete that folder",
+                folder.display()
+            );
+        } else {
+            State::New
         };
         Ok(Self { run, folder, state })
     }
@@ -116,23 +139,58 @@ fn duration(minutes: f64) -> String {
     }
 }
 
-/// The step at which a checkpoint was made, from the metadata of the safetensors file.
-fn step_of(path: &Path) -> Result<u64> {
-    let what = || format!("reading checkpoint {}", path.display());
-    let mut file = File::open(path).with_context(what)?;
-    let mut length = [0; 8];
-    file.read_exact(&mut length).with_context(what)?;
-    let length = u64::from_le_bytes(length);
-    if length > MAX_HEADER {
-        bail!("{}: not a checkpoint: its header would have {length} bytes", path.display());
+/// What the metadata of a checkpoint says about its run.
+#[derive(Debug, PartialEq, Eq)]
+struct Found {
+    step: u64,
+    batch: Option<u64>,
+    seed: Option<u64>,
+    synthetic: Option<bool>,
+}
+
+impl Found {
+    /// Reads the header of the safetensors file.
+    fn read(path: &Path) -> Result<Self> {
+        let what = || format!("reading checkpoint {}", path.display());
+        let mut file = File::open(path).with_context(what)?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length).with_context(what)?;
+        let length = u64::from_le_bytes(length);
+        if length > MAX_HEADER {
+            bail!("{}: not a checkpoint: its header would have {length} bytes", path.display());
+        }
+        let mut header = vec![0; usize::try_from(length)?];
+        file.read_exact(&mut header).with_context(what)?;
+        let header: Value = serde_json::from_slice(&header).with_context(what)?;
+        let state = header["__metadata__"]["deepsim"].as_str().unwrap_or("null");
+        let state: Value = serde_json::from_str(state).with_context(what)?;
+        let (state, plan) = (&state["state"], &state["state"]["plan"]);
+        let step = state["step"].as_u64();
+        Ok(Self {
+            step: step.with_context(|| {
+                format!("{}: not a checkpoint: it names no step", path.display())
+            })?,
+            batch: plan["recipe"]["batch"].as_u64(),
+            seed: plan["recipe"]["seed"].as_u64(),
+            synthetic: plan["data"]["synthetic"].as_bool(),
+        })
     }
-    let mut header = vec![0; usize::try_from(length)?];
-    file.read_exact(&mut header).with_context(what)?;
-    let header: Value = serde_json::from_slice(&header).with_context(what)?;
-    let state = header["__metadata__"]["deepsim"].as_str().unwrap_or("null");
-    let state: Value = serde_json::from_str(state).with_context(what)?;
-    let step = state["state"]["step"].as_u64();
-    step.with_context(|| format!("{}: not a checkpoint: it names no step", path.display()))
+
+    /// A sentence about the first thing that is not as wanted.
+    fn difference(&self, wanted: &Wanted) -> Option<String> {
+        let data = |synthetic| if synthetic { "procedural scenes" } else { "--data" };
+        let size = wanted.size;
+        if self.step > size.steps {
+            Some(format!("at step {}, which is more than the {} wanted", self.step, size.steps))
+        } else if let Some(batch) = self.batch.filter(|batch| *batch != size.batch) {
+            Some(format!("in batches of {batch}, wanted {}", size.batch))
+        } else if let Some(seed) = self.seed.filter(|seed| *seed != wanted.seed) {
+            Some(format!("with seed {seed}, wanted {}", wanted.seed))
+        } else {
+            let found = self.synthetic.filter(|synthetic| *synthetic != wanted.synthetic)?;
+            Some(format!("trained on {}, wanted {}", data(found), data(wanted.synthetic)))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -141,9 +199,15 @@ mod tests {
     use crate::scale::Scale;
     use crate::targets::AUTOENCODERS;
 
+    fn wanted(scale: Scale) -> Wanted {
+        Wanted { size: scale.size(), seed: 3, synthetic: true }
+    }
+
     /// A file with the header of a checkpoint made at `step`, and no tensors.
-    fn checkpoint(folder: &Path, step: u64) {
-        let state = serde_json::json!({ "state": { "step": step } }).to_string();
+    fn checkpoint(folder: &Path, step: u64, batch: u64, seed: u64, synthetic: bool) {
+        let recipe = serde_json::json!({ "batch": batch, "seed": seed });
+        let plan = serde_json::json!({ "recipe": recipe, "data": { "synthetic": synthetic } });
+        let state = serde_json::json!({ "state": { "step": step, "plan": plan } }).to_string();
         let header = serde_json::json!({ "__metadata__": { "deepsim": state } }).to_string();
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
         bytes.extend(header.as_bytes());
@@ -154,27 +218,50 @@ mod tests {
     fn the_state_of_a_folder_is_seen() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let size = Size { steps: 10, ..Scale::Quick.size() };
-        let look = || Planned::look(AUTOENCODERS[0], folder.path().into(), &size);
+        let wanted = Wanted { size, ..wanted(Scale::Quick) };
+        let look = || Planned::look(AUTOENCODERS[0], folder.path().into(), &wanted);
         assert_eq!(look()?.state, State::New);
-        checkpoint(folder.path(), 4);
+        checkpoint(folder.path(), 4, size.batch, 3, true);
         assert_eq!((look()?.state, look()?.remaining(&size)), (State::Interrupted(4), 6));
-        checkpoint(folder.path(), 10);
+        checkpoint(folder.path(), 10, size.batch, 3, true);
         assert_eq!(look()?.state, State::Interrupted(10));
         std::fs::write(folder.path().join("done.json"), "{}")?;
         assert_eq!((look()?.state, look()?.remaining(&size)), (State::Finished, 0));
-        checkpoint(folder.path(), 11);
-        let message = look().expect_err("a longer run").to_string();
-        assert!(message.contains("step 11, which is more than the 10 steps"), "{message}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_run_of_another_plan_is_neither_reused_nor_overwritten() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let wanted = wanted(Scale::Quick);
+        let (steps, batch) = (wanted.size.steps, wanted.size.batch);
+        let message = || {
+            let look = Planned::look(AUTOENCODERS[0], folder.path().into(), &wanted);
+            look.expect_err("another run").to_string()
+        };
+        let cases = [
+            (steps + 1, batch, 3, true, format!("at step {}, which is more", steps + 1)),
+            (1, batch + 1, 3, true, format!("in batches of {}, wanted {batch}", batch + 1)),
+            (steps, batch, 4, true, "with seed 4, wanted 3".to_owned()),
+            (1, batch, 3, false, "trained on --data, wanted procedural scenes".to_owned()),
+        ];
+        for (step, batch, seed, synthetic, part) in cases {
+            checkpoint(folder.path(), step, batch, seed, synthetic);
+            assert!(message().contains(&part), "{}", message());
+        }
+        std::fs::remove_file(folder.path().join("checkpoint.safetensors"))?;
+        std::fs::write(folder.path().join("generator.safetensors"), "")?;
+        assert!(message().contains("without the checkpoint"), "{}", message());
         Ok(())
     }
 
     #[test]
     fn what_is_not_a_checkpoint_is_an_error() -> Result<()> {
         let folder = tempfile::tempdir()?;
-        let size = Scale::Smoke.size();
         for bytes in [&b"short"[..], &[255; 64], &[2, 0, 0, 0, 0, 0, 0, 0, b'{', b'}']] {
             std::fs::write(folder.path().join("checkpoint.safetensors"), bytes)?;
-            let look = Planned::look(AUTOENCODERS[0], folder.path().into(), &size);
+            let wanted = wanted(Scale::Smoke);
+            let look = Planned::look(AUTOENCODERS[0], folder.path().into(), &wanted);
             let message = format!("{:#}", look.expect_err("not a checkpoint"));
             assert!(message.contains("checkpoint.safetensors"), "{message}");
         }
@@ -184,12 +271,12 @@ mod tests {
     #[test]
     fn estimates_follow_from_the_operations() -> Result<()> {
         let folder = tempfile::tempdir()?;
-        let size = Scale::Paper.size();
+        let wanted = wanted(Scale::Paper);
         let [se, _, alexnet, _] = AUTOENCODERS;
-        let plan = |run| Planned::look(run, folder.path().into(), &size);
+        let plan = |run| Planned::look(run, folder.path().into(), &wanted);
         // 1.98 GFLOP * 500,000 * 64 / (60 GFLOP/s * 2) / 60 s
-        assert_eq!(plan(alexnet)?.minutes(&size, 2).round(), 8800.0);
-        let text = table(&[plan(se)?, plan(alexnet)?], &size, 2);
+        assert_eq!(plan(alexnet)?.minutes(&wanted.size, 2).round(), 8800.0);
+        let text = table(&[plan(se)?, plan(alexnet)?], &wanted.size, 2);
         assert!(text.contains("8800 minutes (6.1 days)") && text.contains("estimate"), "{text}");
         assert_eq!(text.matches("to train").count(), 2);
         Ok(())

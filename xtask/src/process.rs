@@ -74,26 +74,33 @@ pub(crate) fn shown(command: &Command) -> String {
 /// Runs a program to its end. It writes to this program's streams.
 ///
 /// # Errors
-/// If it cannot be started or does not succeed; the error carries its exit code.
+/// If it cannot be started or does not succeed; the error carries its exit code. Also if this
+/// program was told to stop meanwhile, even where the other one succeeded: no next step follows.
 pub(crate) fn run(command: &mut Command, what: &str) -> Result<()> {
     signals();
     let child = command.spawn().with_context(|| format!("starting {}", shown(command)))?;
     let status = wait(child)?;
-    if status.success() {
-        return Ok(());
+    match ending(status.code(), signals().load(Ordering::Relaxed) != 0) {
+        0 => Ok(()),
+        INTERRUPTED => {
+            let message = format!("{what}: interrupted; the same command goes on");
+            Err(Failure::error(INTERRUPTED, message))
+        }
+        code => {
+            let message = format!("{what} failed ({status}): {}", shown(command));
+            Err(Failure::error(code, message))
+        }
     }
-    let interrupted = signals().load(Ordering::Relaxed) != 0;
-    let code = match status.code() {
+}
+
+/// The exit code to end with after a program ended with `code`, or with none because a signal ended
+/// it.
+fn ending(code: Option<i32>, interrupted: bool) -> u8 {
+    match code {
         _ if interrupted => INTERRUPTED,
         Some(code) => u8::try_from(code).unwrap_or(1),
         None => 1,
-    };
-    Err(match code {
-        INTERRUPTED => {
-            Failure::error(code, format!("{what}: interrupted; the same command goes on"))
-        }
-        _ => Failure::error(code, format!("{what} failed ({status}): {}", shown(command))),
-    })
+    }
 }
 
 /// The signal that was received last, 0 for none.
@@ -129,5 +136,34 @@ fn wait(mut child: Child) -> Result<ExitStatus> {
             let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
         }
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_passed_on_and_interruptions_win() {
+        assert_eq!(ending(Some(0), false), 0);
+        assert_eq!(ending(Some(2), false), USAGE);
+        assert_eq!(ending(Some(130), false), INTERRUPTED);
+        assert_eq!(ending(None, false), 1);
+        // 256 and more, as on Windows, must not wrap around to success.
+        assert_eq!((ending(Some(256), false), ending(Some(-1), false)), (1, 1));
+        assert_eq!(ending(Some(0), true), INTERRUPTED);
+        assert_eq!(ending(None, true), INTERRUPTED);
+    }
+
+    #[test]
+    fn a_program_that_fails_gives_its_code_and_one_that_is_missing_its_name() {
+        let mut cargo = crate::workspace::cargo(&["no-such-command"]);
+        cargo.stderr(std::process::Stdio::null());
+        let error = run(&mut cargo, "trying").expect_err("cargo has no such command");
+        assert_eq!(exit_code(&error), 101);
+        assert!(error.to_string().contains("trying failed"), "{error}");
+        let error = run(&mut Command::new("no such program"), "trying").expect_err("missing");
+        assert_eq!(exit_code(&error), 1);
+        assert!(error.to_string().contains("'no such program'"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask reproduce`
 
+mod arguments;
 mod evaluate;
 
 use std::path::{Path, PathBuf};
@@ -7,69 +8,16 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use serde_json::json;
 
-use crate::plan::{Planned, State, table};
-use crate::process::{self, Failure, say};
+use crate::plan::{Planned, State, Wanted, table};
+use crate::process::{self, say};
 use crate::scale::{Scale, Size};
 use crate::targets::{AUTOENCODERS, Run, Target};
 use crate::workspace;
 
-/// Reproduce tables and figures: train what is missing, evaluate, write a report.
-///
-/// Finished runs in --out are reused, interrupted ones resumed. Without --data, everything is done
-/// on built-in procedural scenes; numbers on them are not the paper's, and the report says so.
-#[derive(clap::Args)]
-#[command(
-    after_help = "The report is OUT/report/index.html, its numbers OUT/report/results.json; \
-trained generators are in OUT/runs. Ctrl-C saves a checkpoint; the same command goes on."
-)]
-pub(crate) struct Arguments {
-    /// What to reproduce
-    #[arg(value_enum, default_values_t = [Target::Autoencoder])]
-    targets: Vec<Target>,
-    /// How far to go
-    #[arg(long, value_enum, default_value_t = Scale::Quick)]
-    scale: Scale,
-    /// Where to train
-    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
-    device: DeviceKind,
-    /// Data in STL-10's binary format, see docs/data.md [default: built-in procedural scenes]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Folder with comparators' weights, see docs/data.md [default: random weights]
-    #[arg(long, value_name = "DIR")]
-    weights: Option<PathBuf>,
-    /// Folder to write to [default: out/SCALE in the workspace]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Seed of everything that is drawn
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// Threads; changes the speed only, never the result [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
-    /// Override a key of every recipe that has it, e.g. --set steps=1000 --set feature.rho=1
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-}
-
-/// Where to train.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum DeviceKind {
-    Cpu,
-    Cuda,
-}
-
-impl DeviceKind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-        }
-    }
-}
+pub(crate) use arguments::Arguments;
+use arguments::check;
 
 /// What the steps below share.
 struct Job<'a> {
@@ -107,24 +55,6 @@ fn default_out(scale: Scale) -> PathBuf {
     if here { out } else { workspace::root().join(out) }
 }
 
-/// What can be refused before anything is built.
-fn check(arguments: &Arguments) -> Result<Size> {
-    for (option, folder) in [("--data", &arguments.data), ("--weights", &arguments.weights)] {
-        if let Some(folder) = folder
-            && !folder.is_dir()
-        {
-            let folder = folder.display();
-            return Err(Failure::usage(format!("{option} {folder}: no such folder")));
-        }
-    }
-    if arguments.scale == Scale::Paper && arguments.data.is_none() {
-        return Err(Failure::usage(
-            "--scale paper trains on STL-10: say where it is with --data DIR (docs/data.md)",
-        ));
-    }
-    arguments.scale.size().with(&arguments.set).map_err(Failure::usage)
-}
-
 impl Job<'_> {
     fn cores(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -144,9 +74,14 @@ impl Job<'_> {
     }
 
     fn plan(&self) -> Result<Vec<Planned>> {
+        let wanted = Wanted {
+            size: self.size,
+            seed: self.arguments.seed,
+            synthetic: self.arguments.data.is_none(),
+        };
         let look = |run: Run| {
             let folder = self.out.join("runs").join(run.recipe);
-            Planned::look(run, folder, &self.size)
+            Planned::look(run, folder, &wanted)
         };
         let plan = AUTOENCODERS.into_iter().map(look).collect::<Result<Vec<_>>>()?;
         let names: Vec<_> = self.targets().iter().map(|target| target.name()).collect();
@@ -159,6 +94,13 @@ impl Job<'_> {
                 None => "built-in procedural scenes; numbers on them are not the paper's".into(),
             }
         ));
+        say(&format!(
+            "weights: {}",
+            match &self.arguments.weights {
+                Some(folder) => folder.display().to_string(),
+                None => "none; comparators have random weights".into(),
+            }
+        ));
         say(&table(&plan, &self.size, self.cores()));
         Ok(plan)
     }
@@ -166,9 +108,9 @@ impl Job<'_> {
     /// The scale for reports: with overrides it is not the scale of that name any more.
     fn scale(&self) -> String {
         let name = self.arguments.scale.name();
-        match self.arguments.set.is_empty() {
+        match self.arguments.sets().is_empty() {
             true => name.to_owned(),
-            false => format!("{name}, changed by --set"),
+            false => format!("{name}, changed by {}", self.arguments.sets().join(" ")),
         }
     }
 
@@ -208,7 +150,7 @@ impl Job<'_> {
             format!("batch={}", self.size.batch),
             format!("seed={}", arguments.seed),
         ];
-        for set in sets.iter().chain(arguments.set.iter().filter(|set| run.takes(set))) {
+        for set in sets.iter().chain(arguments.sets().iter().filter(|set| run.takes(set))) {
             command.args(["--set", set]);
         }
         process::run(&mut command, &format!("training {}", run.label)).inspect_err(|error| {
@@ -288,49 +230,4 @@ fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
         std::fs::rename(&part, path)
     };
     write().with_context(|| format!("writing {}", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Reproduce {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
-
-    fn checked(words: &[&str]) -> Result<Size> {
-        let words = std::iter::once(&"reproduce").chain(words);
-        check(&Reproduce::try_parse_from(words)?.arguments)
-    }
-
-    #[test]
-    fn the_default_is_the_whole_experiment_at_quick_scale() -> Result<()> {
-        let arguments = Reproduce::try_parse_from(["reproduce"])?.arguments;
-        assert_eq!(arguments.targets, [Target::Autoencoder]);
-        assert_eq!(check(&arguments)?, Scale::Quick.size());
-        Ok(())
-    }
-
-    #[test]
-    fn bad_arguments_are_refused_with_exit_code_2_before_anything_is_built() -> Result<()> {
-        let cases: [(&[&str], &str); 4] = [
-            (&["--data", "no/such/folder"], "--data no/such/folder: no such folder"),
-            (&["--weights", "no/such/folder"], "--weights no/such/folder: no such folder"),
-            (&["--scale", "paper"], "--data DIR"),
-            (&["--set", "batch=0"], "--set batch=0: wanted a whole number"),
-        ];
-        for (words, wanted) in cases {
-            let error = checked(words).expect_err(wanted);
-            assert!(error.to_string().contains(wanted), "{error}");
-            assert_eq!(process::exit_code(&error), process::USAGE);
-        }
-        let folder = tempfile::tempdir()?;
-        let data = folder.path().to_string_lossy().into_owned();
-        let size = checked(&["--scale", "paper", "--data", &data, "--set", "steps=7"])?;
-        assert_eq!((size.steps, size.batch), (7, 64));
-        Ok(())
-    }
 }

@@ -26,6 +26,10 @@ const TESTS: &str = "deepsim-tests";
 /// Crates that must stay free of candle: useful without a tensor library, or quick to build.
 const WITHOUT_CANDLE: [&str; 2] = ["deepsim-data", "xtask"];
 
+/// Crates whose presence means that something is compiled with a C compiler, or linked from outside.
+/// `Cargo.lock` has the features that are off by default too: one that brings C needs a decision.
+const NATIVE: [&str; 5] = ["cc", "cmake", "bindgen", "pkg-config", "pyo3"];
+
 fn members() -> Vec<Package> {
     let mut command = MetadataCommand::new();
     command.manifest_path(workspace().join("Cargo.toml")).no_deps();
@@ -114,6 +118,17 @@ fn data_and_xtask_have_no_candle_in_their_tree() {
     }
     // The same search does find candle where it is.
     assert!(reachable(&packages, ["deepsim-train"]).iter().any(candle));
+}
+
+#[test]
+fn nothing_but_rust_is_needed_to_build() {
+    let path = workspace().join("Cargo.lock");
+    let text = std::fs::read_to_string(&path).expect("Cargo.lock is read");
+    let packages = locked(&text);
+    let found: Vec<_> = NATIVE.into_iter().filter(|name| packages.contains_key(name)).collect();
+    assert!(found.is_empty(), "{found:?} in Cargo.lock: a fresh machine has nothing but Rust");
+    // The lock file was understood: it has the crates that everything rests on.
+    assert!(["candle-core", "gemm", "serde"].iter().all(|name| packages.contains_key(name)));
 }
 
 #[test]

@@ -1,0 +1,199 @@
+//! The arguments of `cargo xtask reproduce`, and what can be refused before anything is built.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::process::Failure;
+use crate::scale::{Scale, Size};
+use crate::targets::Target;
+
+/// Reproduce tables and figures: train what is missing, evaluate, write a report.
+///
+/// Finished runs in --out are reused, interrupted ones resumed. Without --data, everything is done
+/// on built-in procedural scenes; numbers on them are not the paper's, and the report says so.
+#[derive(clap::Args)]
+#[command(
+    after_help = "The report is OUT/report/index.html, its numbers OUT/report/results.json; \
+trained generators are in OUT/runs. Ctrl-C saves a checkpoint; the same command goes on."
+)]
+pub(crate) struct Arguments {
+    /// What to reproduce
+    #[arg(value_enum, default_values_t = [Target::Autoencoder])]
+    pub(super) targets: Vec<Target>,
+    /// How far to go
+    #[arg(long, value_enum, default_value_t = Scale::Quick)]
+    pub(super) scale: Scale,
+    /// Where to train
+    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+    pub(super) device: DeviceKind,
+    /// Data in STL-10's binary format, see docs/data.md [default: built-in procedural scenes]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Folder with comparators' weights, see docs/data.md [default: random weights]
+    #[arg(long, value_name = "DIR")]
+    pub(super) weights: Option<PathBuf>,
+    /// Folder to write to [default: out/SCALE in the workspace]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Seed of everything that is drawn
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Threads; changes the speed only, never the result [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) threads: Option<u16>,
+    /// Training steps of each run [default: the scale's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
+    /// Images per step [default: the scale's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    batch: Option<u64>,
+    /// Override a key of every recipe that has it, e.g. --set feature.rho=1
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Arguments {
+    /// All overrides `key=value`; of two of one key, the later one counts.
+    pub(super) fn sets(&self) -> Vec<String> {
+        let mut sets = self.set.clone();
+        sets.extend(self.steps.map(|steps| format!("steps={steps}")));
+        sets.extend(self.batch.map(|batch| format!("batch={batch}")));
+        sets
+    }
+}
+
+/// Where to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum DeviceKind {
+    Cpu,
+    Cuda,
+}
+
+impl DeviceKind {
+    /// Name on the command line and in reports.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        }
+    }
+}
+
+/// What can be refused before anything is built.
+pub(super) fn check(arguments: &Arguments) -> Result<Size> {
+    for (option, folder) in [("--data", &arguments.data), ("--weights", &arguments.weights)] {
+        if let Some(folder) = folder
+            && !folder.is_dir()
+        {
+            let folder = folder.display();
+            return Err(Failure::usage(format!("{option} {folder}: no such folder")));
+        }
+    }
+    if let Some(folder) = &arguments.data {
+        check_data(folder)?;
+    }
+    if arguments.scale == Scale::Paper && arguments.data.is_none() {
+        return Err(Failure::usage(
+            "--scale paper trains on STL-10: say where it is with --data DIR (docs/data.md)",
+        ));
+    }
+    arguments.scale.size().with(&arguments.sets()).map_err(Failure::usage)
+}
+
+/// Files of a data set in STL-10's binary format.
+const DATA_FILES: [&str; 7] = [
+    "unlabeled_X.bin",
+    "train_X.bin",
+    "train_y.bin",
+    "test_X.bin",
+    "test_y.bin",
+    "fold_indices.txt",
+    "class_names.txt",
+];
+
+/// Whether every file is there; what is in them is the programs' business.
+fn check_data(folder: &Path) -> Result<()> {
+    let inner = folder.join("stl10_binary");
+    let inner = if inner.is_dir() { inner } else { folder.to_path_buf() };
+    let missing: Vec<_> =
+        DATA_FILES.into_iter().filter(|file| !inner.join(file).is_file()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "--data {}: no data set in STL-10's binary format (docs/data.md): {} lacks {}",
+        folder.display(),
+        inner.display(),
+        missing.join(", ")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Reproduce {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn checked(words: &[&str]) -> Result<Size> {
+        let words = std::iter::once(&"reproduce").chain(words);
+        check(&Reproduce::try_parse_from(words)?.arguments)
+    }
+
+    #[test]
+    fn the_default_is_the_whole_experiment_at_quick_scale() -> Result<()> {
+        let arguments = Reproduce::try_parse_from(["reproduce"])?.arguments;
+        assert_eq!(arguments.targets, [Target::Autoencoder]);
+        assert_eq!(check(&arguments)?, Scale::Quick.size());
+        Ok(())
+    }
+
+    #[test]
+    fn bad_arguments_are_refused_with_exit_code_2_before_anything_is_built() -> Result<()> {
+        let cases: [(&[&str], &str); 4] = [
+            (&["--data", "no/such/folder"], "--data no/such/folder: no such folder"),
+            (&["--weights", "no/such/folder"], "--weights no/such/folder: no such folder"),
+            (&["--scale", "paper"], "--data DIR"),
+            (&["--set", "batch=0"], "--set batch=0: wanted a whole number"),
+        ];
+        for (words, wanted) in cases {
+            let error = checked(words).expect_err(wanted);
+            assert!(error.to_string().contains(wanted), "{error}");
+            assert_eq!(process::exit_code(&error), process::USAGE);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn data_is_looked_at_before_anything_is_built() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let data = folder.path().to_string_lossy().into_owned();
+        let paper = ["--scale", "paper", "--data", &data, "--set", "steps=7"];
+        for inner in [folder.path().to_path_buf(), folder.path().join("stl10_binary")] {
+            std::fs::create_dir_all(&inner)?;
+            for file in DATA_FILES {
+                let error = checked(&paper).expect_err(file);
+                assert!(error.to_string().contains(&format!("lacks {file}")), "{error}");
+                assert_eq!(process::exit_code(&error), process::USAGE);
+                std::fs::write(inner.join(file), "")?;
+            }
+            assert_eq!((checked(&paper)?.steps, checked(&paper)?.batch), (7, 64));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn steps_and_batch_are_short_for_overrides_and_come_last() -> Result<()> {
+        let size = checked(&["--steps", "30", "--set", "steps=20", "--set", "batch=3"])?;
+        assert_eq!((size.steps, size.batch), (30, 3));
+        assert!(Reproduce::try_parse_from(["reproduce", "--steps", "0"]).is_err());
+        Ok(())
+    }
+}
