@@ -6,8 +6,8 @@
 
 use candle_core::Tensor;
 use deepsim_ops::{
-    Conv2dConfig, LrnConfig, Pool2dConfig, conv_transpose2d, conv2d, dropout, global_avg_pool2d,
-    leaky_relu, linear, local_response_norm, max_pool2d, relu,
+    Conv2dConfig, LrnConfig, Pool2dConfig, Step, conv2d, dropout, global_avg_pool2d, leaky_relu,
+    linear, relu, sequence,
 };
 use rand_chacha::ChaCha12Rng;
 
@@ -231,6 +231,12 @@ impl Stack {
         mut dropout_rng: Option<&mut ChaCha12Rng>,
     ) -> Result<Tensor, NetError> {
         let mut x = x.clone();
+        // Spatial operations are run together, which is faster than one by one.
+        let mut steps: Vec<Step> = Vec::new();
+        let flush = |x: Tensor, steps: &mut Vec<Step>| match steps.is_empty() {
+            true => Ok(x),
+            false => sequence(&x, &std::mem::take(steps)),
+        };
         let mut rows = self.rows[..end].iter().peekable();
         while let Some((layer, w)) = rows.next() {
             // An activation after a convolution is computed in the same pass.
@@ -242,14 +248,34 @@ impl Stack {
             if leaky.is_some() {
                 rows.next();
             }
+            let weights = || (w[0].clone(), w.get(1).cloned());
+            match layer.op {
+                Op::Conv(c) => {
+                    let ((weight, bias), config) = (weights(), c.config(leaky));
+                    steps.push(Step::Conv2d { weight, bias, config });
+                    continue;
+                }
+                Op::UpConv(c) => {
+                    let ((weight, bias), config) = (weights(), c.config(leaky));
+                    steps.push(Step::ConvTranspose2d { weight, bias, config });
+                    continue;
+                }
+                Op::MaxPool(config) => {
+                    steps.push(Step::MaxPool2d(config));
+                    continue;
+                }
+                Op::Lrn(config) => {
+                    steps.push(Step::LocalResponseNorm(config));
+                    continue;
+                }
+                _ => {}
+            }
+            x = flush(x, &mut steps)?;
             x = match layer.op {
-                Op::Conv(c) => conv2d(&x, &w[0], w.get(1), c.config(leaky))?,
-                Op::UpConv(c) => conv_transpose2d(&x, &w[0], w.get(1), c.config(leaky))?,
+                Op::Conv(_) | Op::UpConv(_) | Op::MaxPool(_) | Op::Lrn(_) => x,
                 Op::Linear(..) => linear(&x, &w[0], w.get(1))?,
                 Op::Relu => relu(&x)?,
                 Op::LeakyRelu(slope) => leaky_relu(&x, slope)?,
-                Op::MaxPool(config) => max_pool2d(&x, config)?,
-                Op::Lrn(config) => local_response_norm(&x, config)?,
                 Op::GlobalAvgPool => global_avg_pool2d(&x)?,
                 Op::Dropout(p) => match dropout_rng.as_deref_mut() {
                     Some(rng) => dropout(&x, p, rng)?,
@@ -258,7 +284,7 @@ impl Stack {
                 Op::Fire { .. } => fire(&x, w)?,
             };
         }
-        Ok(x)
+        Ok(flush(x, &mut steps)?)
     }
 }
 

@@ -50,6 +50,7 @@ mod linear;
 mod memory;
 mod norm;
 mod pool;
+mod sequence;
 mod softmax;
 
 pub use activation::{leaky_relu, relu};
@@ -61,4 +62,5 @@ pub use linear::linear;
 pub use memory::keep_freed_memory;
 pub use norm::{LrnConfig, local_response_norm};
 pub use pool::{Pool2dConfig, global_avg_pool2d, max_pool2d};
+pub use sequence::{Step, sequence};
 pub use softmax::softmax_cross_entropy;

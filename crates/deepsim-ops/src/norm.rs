@@ -1,11 +1,8 @@
 //! Local response normalisation.
 
-use std::sync::OnceLock;
+use candle_core::{Result, Tensor, bail};
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-
-use crate::cpu::lrn;
-use crate::glue::{input, like, slice, with};
+use crate::sequence::{Step, run};
 
 /// Numbers of a local response normalisation; the defaults are AlexNet's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,49 +42,16 @@ impl Default for LrnConfig {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn local_response_norm(x: &Tensor, config: LrnConfig) -> Result<Tensor> {
-    let &[_, channels, h, w] = x.dims() else {
-        bail!("local_response_norm: wanted (N, C, H, W), got {:?}", x.dims());
-    };
-    if x.elem_count() == 0 || config.size.is_multiple_of(2) {
-        bail!(
-            "local_response_norm: wanted a non-empty input and an odd window, got {:?} and {}",
-            x.dims(),
-            config.size
-        );
-    }
-    let op = Lrn { config, channels, plane: h * w, scale: OnceLock::new() };
-    input(OP, x)?.apply_op1(op)
+    run("local_response_norm", x, &[Step::LocalResponseNorm(config)])
 }
 
-const OP: &str = "local_response_norm";
-
-struct Lrn {
-    config: LrnConfig,
-    channels: usize,
-    plane: usize,
-    scale: OnceLock<Vec<f32>>,
-}
-
-impl CustomOp1 for Lrn {
-    fn name(&self) -> &'static str {
-        OP
+/// Refuses what cannot be normalised.
+///
+/// # Errors
+/// As for [`local_response_norm`].
+pub(crate) fn check(op: &str, x: [usize; 4], config: LrnConfig) -> Result<()> {
+    if x.contains(&0) || config.size.is_multiple_of(2) {
+        bail!("{op}: wanted a non-empty input and an odd window, got {x:?} and {}", config.size);
     }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = slice(OP, x, layout)?;
-        let (y, scale) = lrn::forward(self.config, x, self.channels, self.plane);
-        // The op belongs to one application, so nothing can have been kept before.
-        self.scale.get_or_init(|| scale);
-        Ok((CpuStorage::F32(y), layout.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let Some(scale) = self.scale.get() else { bail!("{OP}: backward before forward") };
-        let dx = with(OP, x, |x| {
-            with(OP, &dy.contiguous()?, |dy| {
-                Ok(lrn::backward(self.config, x, scale, dy, self.channels, self.plane))
-            })
-        })?;
-        Ok(Some(like(dx, x)?))
-    }
+    Ok(())
 }

@@ -1,11 +1,9 @@
 //! Pooling.
 
-use std::sync::OnceLock;
+use candle_core::{Result, Tensor, bail};
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-
-use crate::cpu::pool::{PoolShape, max_backward, max_forward};
-use crate::glue::{input, like, slice, with};
+use crate::cpu::pool::PoolShape;
+use crate::sequence::{Step, run};
 
 /// Numbers of a 2-d pooling. Pairs are (vertical, horizontal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,49 +61,28 @@ impl Pool2dConfig {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn max_pool2d(x: &Tensor, config: Pool2dConfig) -> Result<Tensor> {
-    let &[_, _, h, w] = x.dims() else {
-        bail!("{MAX}: wanted (N, C, H, W), got {:?}", x.dims());
-    };
+    run("max_pool2d", x, &[Step::MaxPool2d(config)])
+}
+
+/// The pooling of images `x (N, C, H, W)`.
+///
+/// # Errors
+/// As for [`max_pool2d`].
+pub(crate) fn shape(op: &str, x: [usize; 4], config: Pool2dConfig) -> Result<PoolShape> {
+    let [_, channels, h, w] = x;
     let Pool2dConfig { kernel, stride, padding, ceil_mode } = config;
     let fits = |size: usize, kernel: usize, stride: usize, padding: usize| {
         kernel > 0 && stride > 0 && padding <= kernel / 2 && size >= kernel - 2 * padding
     };
-    if x.elem_count() == 0
+    if x.contains(&0)
         || !fits(h, kernel.0, stride.0, padding.0)
         || !fits(w, kernel.1, stride.1, padding.1)
     {
-        bail!("{MAX}: {config:?} does not fit an input {:?}", x.dims());
+        bail!("{op}: {config:?} does not fit an input {x:?}");
     }
     let oh = Pool2dConfig::output(h, kernel.0, stride.0, padding.0, ceil_mode);
     let ow = Pool2dConfig::output(w, kernel.1, stride.1, padding.1, ceil_mode);
-    let shape = PoolShape { h, w, oh, ow, kernel, stride, padding };
-    input(MAX, x)?.apply_op1(MaxPool { shape, from: OnceLock::new() })
-}
-
-const MAX: &str = "max_pool2d";
-
-struct MaxPool {
-    shape: PoolShape,
-    from: OnceLock<Vec<u32>>,
-}
-
-impl CustomOp1 for MaxPool {
-    fn name(&self) -> &'static str {
-        MAX
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (y, from) = max_forward(&self.shape, slice(MAX, x, layout)?);
-        self.from.get_or_init(|| from);
-        let dims = layout.dims();
-        Ok((CpuStorage::F32(y), (dims[0], dims[1], self.shape.oh, self.shape.ow).into()))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let Some(from) = self.from.get() else { bail!("{MAX}: backward before forward") };
-        let dx = with(MAX, &dy.contiguous()?, |dy| Ok(max_backward(&self.shape, from, dy)))?;
-        Ok(Some(like(dx, x)?))
-    }
+    Ok(PoolShape { channels, h, w, oh, ow, kernel, stride, padding })
 }
 
 /// Mean over all positions.
@@ -116,37 +93,5 @@ impl CustomOp1 for MaxPool {
 /// # Errors
 /// If the tensor has another rank or is not `f32` on the CPU.
 pub fn global_avg_pool2d(x: &Tensor) -> Result<Tensor> {
-    if x.rank() != 4 || x.elem_count() == 0 {
-        bail!("{AVG}: wanted a non-empty (N, C, H, W), got {:?}", x.dims());
-    }
-    input(AVG, x)?.apply_op1(GlobalAvgPool)
-}
-
-const AVG: &str = "global_avg_pool2d";
-
-struct GlobalAvgPool;
-
-impl CustomOp1 for GlobalAvgPool {
-    fn name(&self) -> &'static str {
-        AVG
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let dims = layout.dims();
-        let plane = dims[2] * dims[3];
-        let mean = |plane: &[f32]| {
-            (plane.iter().map(|&v| f64::from(v)).sum::<f64>() / plane.len() as f64) as f32
-        };
-        let y = slice(AVG, x, layout)?.chunks_exact(plane).map(mean).collect();
-        Ok((CpuStorage::F32(y), (dims[0], dims[1]).into()))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let plane = x.dims()[2] * x.dims()[3];
-        let dx = with(AVG, &dy.contiguous()?, |dy| {
-            let spread = |dy: &f32| std::iter::repeat_n(dy / plane as f32, plane);
-            Ok(dy.iter().flat_map(spread).collect())
-        })?;
-        Ok(Some(like(dx, x)?))
-    }
+    run("global_avg_pool2d", x, &[Step::GlobalAvgPool2d])
 }

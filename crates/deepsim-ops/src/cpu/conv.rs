@@ -1,14 +1,16 @@
-//! One convolution and its gradients; two ways to compute them.
+//! One convolution and its gradients, on channels-last images `(n, h, w, c)`.
 //!
-//! All functions speak of one convolution from `x (n, c_in, h, w)` to `y (n, c_out, oh, ow)` with
+//! All functions speak of one convolution from `x (n, h, w, c_in)` to `y (n, oh, ow, c_out)` with
 //! weights `(c_out, c_in / groups, kh, kw)`; a transposed convolution is the same with the roles of
-//! `x` and `y` exchanged. Maps wide enough to fill vectors go to [`direct`], small ones to
-//! [`lowered`].
+//! `x` and `y` exchanged.
 
 use rayon::prelude::*;
 
+use super::axis::Axis;
+use super::buffer::Buffer;
+use super::correlate::{Correlation, Finish};
+use super::panels::{Panels, pack, pack_block};
 use super::simd::Isa;
-use super::{direct, lowered};
 
 /// Sizes of one convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,61 +56,110 @@ impl ConvShape {
     pub(crate) fn w_len(&self) -> usize {
         self.c_out * self.patch()
     }
-
-    /// The input row that output row `oy` reads with tap `ky`, if it is not padding.
-    pub(crate) fn input_row(&self, oy: usize, ky: usize) -> Option<usize> {
-        (oy * self.sh + ky).checked_sub(self.ph).filter(|&iy| iy < self.h)
-    }
-
-    /// The output columns `from..to` whose tap `kx` reads the input and not padding.
-    pub(crate) fn valid_columns(&self, kx: usize) -> (usize, usize) {
-        let from = self.pw.saturating_sub(kx).div_ceil(self.sw);
-        let to = (self.w + self.pw).saturating_sub(kx).div_ceil(self.sw).min(self.ow);
-        (from.min(to), to)
-    }
 }
 
-/// `y = conv(x, w) + bias`, then a leaky ReLU; `y` must be zero.
-pub(crate) fn forward(s: &ConvShape, x: &[f32], w: &[f32], finish: Finish<'_>, y: &mut [f32]) {
-    let isa = Isa::best();
-    if direct::suits_forward(s, isa) {
-        direct::forward(s, isa, x, w, finish, y);
-    } else {
-        lowered::forward(s, x, w, finish, y);
-    }
+/// `y = conv(x, w) + bias`, then a leaky ReLU; every element of `y` is written.
+pub(crate) fn forward(
+    s: &ConvShape,
+    isa: Isa,
+    x: &[f32],
+    w: &[f32],
+    finish: Finish<'_>,
+    y: &mut [f32],
+) {
+    let rows = Axis::forward(s.h, s.kh, s.sh, s.ph, s.oh);
+    let plain = Axis::forward(s.w, s.kw, s.sw, s.pw, s.ow);
+    let blocks = |block| Axis::forward_in_blocks(s.w, s.kw, s.sw, s.pw, s.ow, block);
+    let columns = best_columns(s, isa, s.c_out, plain, s.kw, 1, blocks);
+    correlate(s, isa, false, (rows, columns), x, w, finish, y);
 }
 
-/// `x = convᵀ(y, w) + bias`, then a leaky ReLU: the gradient of [`forward`] to its input, and the transposed
-/// convolution. `x` must be zero.
+/// `x = convᵀ(y, w) + bias`, then a leaky ReLU: the gradient of [`forward`] to its input, and the
+/// transposed convolution; every element of `x` is written.
 pub(crate) fn backward_data(
     s: &ConvShape,
+    isa: Isa,
     y: &[f32],
     w: &[f32],
     finish: Finish<'_>,
     x: &mut [f32],
 ) {
-    let isa = Isa::best();
-    if direct::suits_backward_data(s, isa) {
-        direct::backward_data(s, isa, y, w, finish, x);
-    } else {
-        lowered::backward_data(s, y, w, finish, x);
+    // Each phase of the stride makes its own pixels of x.
+    for a in 0..s.sh {
+        let rows = Axis::adjoint(s.h, s.kh, s.sh, s.ph, s.oh, a);
+        let phase = |b| Axis::adjoint(s.w, s.kw, s.sw, s.pw, s.ow, b);
+        let blocks = |block| Axis::adjoint_in_blocks(s.w, s.kw, s.sw, s.pw, s.ow, block);
+        let columns = best_columns(s, isa, s.c_in, phase(0), s.kw.div_ceil(s.sw), s.sw, blocks);
+        let phases = if columns.block > 1 { 1..1 } else { 1..s.sw };
+        for columns in std::iter::once(columns).chain(phases.map(phase)) {
+            correlate(s, isa, true, (rows, columns), y, w, finish, x);
+        }
     }
 }
 
-/// The gradient of [`forward`] to its weights.
-pub(crate) fn backward_weight(s: &ConvShape, x: &[f32], y: &[f32]) -> Vec<f32> {
-    let isa = Isa::best();
-    if direct::suits_backward_weight(s, isa) {
-        direct::backward_weight(s, isa, x, y)
-    } else {
-        lowered::backward_weight(s, x, y)
+/// Columns one by one, or in blocks if their channels leave vectors too empty.
+///
+/// `channels` are those of a column, `taps` what it sees; blocks are of multiples of `step` columns.
+fn best_columns(
+    s: &ConvShape,
+    isa: Isa,
+    channels: usize,
+    plain: Axis,
+    taps: usize,
+    step: usize,
+    blocks: impl Fn(usize) -> Axis,
+) -> Axis {
+    let (lanes, size) = (isa.lanes(), plain.size);
+    if s.groups > 1 || channels > lanes / 2 {
+        return plain;
     }
+    // Vector operations for each column; a single vector cannot hide all loads.
+    let vectors = |channels: usize| if channels <= lanes { 1.1 } else { 2.0 };
+    let mut best = (plain, taps as f64 * vectors(channels));
+    for block in (step..=2 * lanes / channels).step_by(step).filter(|block| *block > 1) {
+        let axis = blocks(block);
+        let operations = axis.taps as f64 * vectors(block * channels);
+        let cost = operations * axis.count as f64 / size as f64;
+        if cost < best.1 {
+            best = (axis, cost);
+        }
+    }
+    best.0
 }
 
-/// Adds partial sums in order, so that the result does not depend on who computed them.
-pub(crate) fn add_in_order(mut sums: Vec<Vec<f32>>, len: usize) -> Vec<f32> {
+fn correlate(
+    s: &ConvShape,
+    isa: Isa,
+    adjoint: bool,
+    (rows, columns): (Axis, Axis),
+    source: &[f32],
+    w: &[f32],
+    finish: Finish<'_>,
+    destination: &mut [f32],
+) {
+    if rows.count == 0 || columns.count == 0 {
+        return;
+    }
+    let taps = rows.taps * columns.taps;
+    let (group_in, group_out) = (s.group_in(), s.group_out());
+    let (depth, out) = if adjoint { (group_out, group_in) } else { (group_in, group_out) };
+    let channels = if adjoint { (s.c_out, s.c_in) } else { (s.c_in, s.c_out) };
+    let panels = Panels::new(s.groups, out * columns.block, depth, taps, isa.lanes());
+    let pack = if columns.block > 1 { pack_block } else { pack };
+    let (panels, weights) = (&panels, &pack(s, (&rows, &columns), adjoint, &panels, w));
+    Correlation { rows, columns, channels, panels, weights, finish }.run(
+        isa,
+        s.n,
+        source,
+        destination,
+    );
+}
+
+/// Adds partial sums to the first one in order, so that the result does not depend on who computed
+/// them.
+pub(super) fn add_in_order(sums: &mut [Buffer]) {
     const CHUNK: usize = 4096;
-    let Some((first, rest)) = sums.split_first_mut() else { return vec![0.0; len] };
+    let Some((first, rest)) = sums.split_first_mut() else { return };
     first.par_chunks_mut(CHUNK).enumerate().for_each(|(i, total)| {
         for sum in rest.iter() {
             for (t, v) in total.iter_mut().zip(&sum[i * CHUNK..]) {
@@ -116,54 +167,4 @@ pub(crate) fn add_in_order(mut sums: Vec<Vec<f32>>, len: usize) -> Vec<f32> {
             }
         }
     });
-    std::mem::take(first)
-}
-
-/// Sums over everything but channels: the gradient of a bias.
-pub(crate) fn backward_bias(gradient: &[f32], channels: usize, plane: usize) -> Vec<f32> {
-    (0..channels)
-        .into_par_iter()
-        .map(|channel| {
-            let planes = gradient.chunks_exact(plane).skip(channel).step_by(channels);
-            planes.map(sum).sum::<f64>() as f32
-        })
-        .collect()
-}
-
-/// Sum in double precision, in eight lanes so that additions need not wait for one another.
-fn sum(values: &[f32]) -> f64 {
-    let mut lanes = [0f64; 8];
-    let chunks = values.chunks_exact(8);
-    let rest: f64 = chunks.remainder().iter().map(|&v| f64::from(v)).sum();
-    for chunk in chunks {
-        for (lane, &v) in lanes.iter_mut().zip(chunk) {
-            *lane += f64::from(v);
-        }
-    }
-    lanes.iter().sum::<f64>() + rest
-}
-
-/// What is done to a result while it is still in the cache.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Finish<'a> {
-    /// Added to each channel.
-    pub(crate) bias: Option<&'a [f32]>,
-    /// Slope of a leaky ReLU.
-    pub(crate) leaky: Option<f32>,
-}
-
-impl Finish<'_> {
-    pub(crate) fn apply(&self, values: &mut [f32], plane: usize) {
-        if self.bias.is_none() && self.leaky.is_none() {
-            return;
-        }
-        let slope = self.leaky.unwrap_or(1.0);
-        for (index, plane) in values.chunks_exact_mut(plane.max(1)).enumerate() {
-            let bias = self.bias.map_or(0.0, |bias| bias[index % bias.len()]);
-            for value in plane {
-                let v = *value + bias;
-                *value = if v > 0.0 { v } else { v * slope };
-            }
-        }
-    }
 }

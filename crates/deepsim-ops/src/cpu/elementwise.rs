@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::simd::Isa;
+
 const CHUNK: usize = 16 * 1024;
 
 /// `f(x)` for every element.
@@ -35,4 +37,15 @@ pub(crate) fn zip_sum(a: &[f32], b: &[f32], f: impl Fn(f64, f64) -> f64 + Sync) 
         .map(|(a, b)| a.iter().zip(b).map(|(&a, &b)| f(f64::from(a), f64::from(b))).sum())
         .collect();
     partial.iter().sum()
+}
+
+/// Multiplies by `slope` where `by` is not positive: a leaky ReLU of `by`, or its gradient.
+pub(crate) fn gate(isa: Isa, values: &mut [f32], by: &[f32], slope: f32) {
+    values.par_chunks_mut(CHUNK).zip(by.par_chunks(CHUNK)).for_each(|(values, by)| {
+        isa.vectorise(|| {
+            for (value, by) in values.iter_mut().zip(by) {
+                *value = if *by > 0.0 { *value } else { *value * slope };
+            }
+        });
+    });
 }

@@ -1,292 +1,257 @@
-//! The two inner loops of direct convolution, for every instruction set.
+//! The two inner loops of convolution, for every instruction set.
 //!
-//! Both keep a tile of accumulators in registers: [`Sum`] for some output channels times some
-//! vectors of positions, [`dots`] for some output channels times some taps. The tile sizes are
+//! Both keep a tile of accumulators in registers, `P` broadcast values times `NV` vectors of output
+//! channels: [`Sum`] for `P` pixels, [`Product`] for `P` rows of the weights. The sizes are
 //! constants so that the compiler unrolls every loop over the tile; a loop that is not unrolled
-//! would move the accumulators to memory and cost half the speed.
+//! moves the accumulators to memory and costs half the speed. Keep the loops small for that reason.
 #![expect(clippy::needless_range_loop, reason = "the tiles read as in the formulas")]
 
 use super::simd::{Four, Isa, Vector};
 
-/// `flat[o][p] = Σ_k weights[o][k] * x[offsets[k] + p]` for `p < len`.
-pub(crate) struct Sum<'a> {
-    /// Padded planes, readable some vectors beyond the last position.
-    pub(crate) x: &'a [f32],
-    /// Where each tap starts in `x`.
-    pub(crate) offsets: &'a [u32],
-    /// Packed by [`pack`].
-    pub(crate) weights: &'a [f32],
-    /// Positions wanted.
+/// Most pixels, or rows of weights, in a tile.
+pub(crate) const MOST: usize = 14;
+
+/// Values that lie one after the other, in the source and in the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// From a pixel's first value in the source.
+    pub(crate) source: usize,
+    /// From the panel's first weight, in channels of the source (times the panel's width).
+    pub(crate) weights: usize,
     pub(crate) len: usize,
-    /// Floats between two output channels: `len` rounded up to whole vectors.
-    pub(crate) stride: usize,
-    /// Output channels in a block of packed weights.
-    pub(crate) block: usize,
 }
 
-/// Output channels computed together.
-pub(crate) fn block(isa: Isa, out: usize) -> usize {
-    match isa {
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 if out > 4 => 8,
-        _ => {
-            let _ = out;
-            4
-        }
-    }
+/// `out[place] = leaky(bias + Σ_segments source[pixel + i] * weights[i])` for some pixels, and one
+/// panel of output channels.
+pub(crate) struct Sum {
+    pub(crate) source: *const f32,
+    /// First value of each pixel.
+    pub(crate) pixels: *const u32,
+    pub(crate) segments: *const Segment,
+    pub(crate) segment_count: usize,
+    pub(crate) weights: *const f32,
+    pub(crate) bias: *const f32,
+    pub(crate) slope: f32,
+    pub(crate) out: *mut f32,
+    /// Where each pixel's result goes.
+    pub(crate) places: *const u32,
+    /// Values by whose sign the results are gated, at the same places, or null.
+    pub(crate) gate: *const f32,
+    pub(crate) gate_slope: f32,
 }
 
-/// Weights `w(o, k)` as blocks of channels, taps, channels of the block; missing channels are 0.
-pub(crate) fn pack(
-    block: usize,
-    out: usize,
-    taps: usize,
-    w: impl Fn(usize, usize) -> f32,
-) -> Vec<f32> {
-    let mut packed = vec![0f32; out.next_multiple_of(block) * taps];
-    for (b, packed) in packed.chunks_exact_mut((block * taps).max(1)).enumerate() {
-        for (k, packed) in packed.chunks_exact_mut(block).enumerate() {
-            for (i, value) in packed.iter_mut().enumerate().take(out - b * block) {
-                *value = w(b * block + i, k);
-            }
-        }
-    }
-    packed
+/// `sums[row] += Σ_pixels x[pixel + row] * y[pixel]` for some rows and one panel.
+pub(crate) struct Product {
+    pub(crate) x: *const f32,
+    /// Floats between images, rows and pixels of `x`.
+    pub(crate) x_strides: (usize, usize, usize),
+    /// Packed: a pixel is one panel wide.
+    pub(crate) y: *const f32,
+    /// Floats between images and rows of `y`.
+    pub(crate) y_strides: (usize, usize),
+    /// Images, rows, pixels of a row.
+    pub(crate) counts: (usize, usize, usize),
+    pub(crate) sums: *mut f32,
 }
 
-impl Sum<'_> {
-    /// Computes all blocks.
-    ///
-    /// `flat` holds `stride` floats for each channel, their number rounded up to whole blocks.
-    pub(crate) fn run(&self, isa: Isa, flat: &mut [f32]) {
-        let (taps, last) = (self.offsets.len(), self.offsets.iter().max().copied().unwrap_or(0));
-        let blocks = self.weights.len() / (self.block * taps).max(1);
-        assert!(self.stride >= self.len && self.stride.is_multiple_of(isa.lanes()));
-        assert!(last as usize + self.stride <= self.x.len(), "planes are too short");
-        assert!(blocks * self.block * self.stride <= flat.len(), "the output is too short");
-        // SAFETY: the instruction set was detected; reads reach at most to the last offset plus
-        // `stride`, writes to `blocks * block * stride`, both checked above.
-        unsafe {
-            match (isa, self.block) {
-                #[cfg(target_arch = "x86_64")]
-                (Isa::Avx512, 8) => x86::sum_avx512_8(self, blocks, flat.as_mut_ptr()),
-                #[cfg(target_arch = "x86_64")]
-                (Isa::Avx512, _) => x86::sum_avx512_4(self, blocks, flat.as_mut_ptr()),
-                #[cfg(target_arch = "x86_64")]
-                (Isa::Avx2, _) => x86::sum_avx2(self, blocks, flat.as_mut_ptr()),
-                (Isa::Portable, _) => sum_blocks::<Four, 4, 2>(self, blocks, flat.as_mut_ptr()),
-            }
-        }
-    }
+/// The functions of one instruction set, by number of vectors in the panel and size of the tile.
+pub(crate) struct Kernels {
+    /// Largest tile.
+    pub(crate) most: usize,
+    sums: [&'static [unsafe fn(&Sum)]; 2],
+    products: [&'static [unsafe fn(&Product)]; 2],
 }
 
-/// `sums[o][k] += Σ_p y[o * stride + p] * x[offsets[k] + p]` for `p < stride`.
-///
-/// `stride` is a whole number of vectors.
-pub(crate) fn dots(
-    isa: Isa,
-    y: &[f32],
-    stride: usize,
-    x: &[f32],
-    offsets: &[u32],
-    sums: &mut [f32],
-) {
-    let (out, last) = (y.len() / stride, offsets.iter().max().copied().unwrap_or(0));
-    assert!(stride.is_multiple_of(isa.lanes()) && out * stride <= y.len());
-    assert!(last as usize + stride <= x.len(), "planes are too short");
-    assert!(out * offsets.len() == sums.len(), "one sum for each channel and tap");
-    // SAFETY: the instruction set was detected; reads reach at most to `out * stride` in `y` and
-    // the last offset plus `stride` in `x`, both checked above.
-    unsafe {
+impl Kernels {
+    pub(crate) fn of(isa: Isa) -> &'static Self {
         match isa {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => x86::dots_avx512(y, stride, x, offsets, sums),
+            Isa::Avx512 => &x86::AVX512,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => x86::dots_avx2(y, stride, x, offsets, sums),
-            Isa::Portable => dot_tiles::<Four, 2, 4>(y, stride, x, offsets, sums),
+            Isa::Avx2 => &x86::AVX2,
+            Isa::Portable => &PORTABLE,
         }
     }
+
+    /// # Safety
+    /// The machine has the instruction set, and every pointer the floats that the fields speak of.
+    pub(crate) unsafe fn sum(&self, vectors: usize, pixels: usize, sum: &Sum) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.sums[vectors - 1][pixels - 1](sum) }
+    }
+
+    /// # Safety
+    /// As for [`Kernels::sum`].
+    pub(crate) unsafe fn product(&self, vectors: usize, rows: usize, product: &Product) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.products[vectors - 1][rows - 1](product) }
+    }
+}
+
+/// Tables of all tile sizes.
+macro_rules! kernels {
+    ($most:literal, $sum:ident, $product:ident, [$($p:literal)*]) => {
+        Kernels {
+            most: $most,
+            sums: [&[$($sum::<$p, 1>),*], &[$($sum::<$p, 2>),*]],
+            products: [&[$($product::<$p, 1>),*], &[$($product::<$p, 2>),*]],
+        }
+    };
+}
+
+static PORTABLE: Kernels = kernels!(6, portable_sum, portable_product, [1 2 3 4 5 6]);
+
+unsafe fn portable_sum<const P: usize, const NV: usize>(a: &Sum) {
+    // SAFETY: passed on to the caller.
+    unsafe { sum::<Four, P, NV>(a) }
+}
+
+unsafe fn portable_product<const P: usize, const NV: usize>(a: &Product) {
+    // SAFETY: passed on to the caller.
+    unsafe { product::<Four, P, NV>(a) }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{__m256, __m512};
 
-    use super::{Sum, dot_tiles, sum_blocks};
+    use super::{Kernels, Product, Sum, product, sum};
 
-    // 8 x 3 or 4 x 6 accumulators of 32 registers; 4 x 3 of 16.
+    // 14 x 2 accumulators, 2 vectors of weights and a broadcast fill 31 of 32 registers; 6 x 2 the
+    // 16 of AVX2.
+    pub(super) static AVX512: Kernels =
+        kernels!(14, sum512, product512, [1 2 3 4 5 6 7 8 9 10 11 12 13 14]);
+    pub(super) static AVX2: Kernels = kernels!(6, sum256, product256, [1 2 3 4 5 6]);
+
     #[target_feature(enable = "avx512f,fma")]
-    pub(super) unsafe fn sum_avx512_8(sum: &Sum<'_>, blocks: usize, flat: *mut f32) {
+    unsafe fn sum512<const P: usize, const NV: usize>(a: &Sum) {
         // SAFETY: passed on to the caller.
-        unsafe { sum_blocks::<__m512, 8, 3>(sum, blocks, flat) }
+        unsafe { sum::<__m512, P, NV>(a) }
     }
 
     #[target_feature(enable = "avx512f,fma")]
-    pub(super) unsafe fn sum_avx512_4(sum: &Sum<'_>, blocks: usize, flat: *mut f32) {
+    unsafe fn product512<const P: usize, const NV: usize>(a: &Product) {
         // SAFETY: passed on to the caller.
-        unsafe { sum_blocks::<__m512, 4, 6>(sum, blocks, flat) }
+        unsafe { product::<__m512, P, NV>(a) }
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn sum_avx2(sum: &Sum<'_>, blocks: usize, flat: *mut f32) {
+    unsafe fn sum256<const P: usize, const NV: usize>(a: &Sum) {
         // SAFETY: passed on to the caller.
-        unsafe { sum_blocks::<__m256, 4, 3>(sum, blocks, flat) }
-    }
-
-    #[target_feature(enable = "avx512f,fma")]
-    pub(super) unsafe fn dots_avx512(
-        y: &[f32],
-        stride: usize,
-        x: &[f32],
-        offsets: &[u32],
-        sums: &mut [f32],
-    ) {
-        // SAFETY: passed on to the caller.
-        unsafe { dot_tiles::<__m512, 4, 6>(y, stride, x, offsets, sums) }
+        unsafe { sum::<__m256, P, NV>(a) }
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn dots_avx2(
-        y: &[f32],
-        stride: usize,
-        x: &[f32],
-        offsets: &[u32],
-        sums: &mut [f32],
-    ) {
+    unsafe fn product256<const P: usize, const NV: usize>(a: &Product) {
         // SAFETY: passed on to the caller.
-        unsafe { dot_tiles::<__m256, 2, 4>(y, stride, x, offsets, sums) }
+        unsafe { product::<__m256, P, NV>(a) }
     }
 }
 
-/// All blocks of `MR` channels, `NV` vectors of positions at a time, then fewer.
 #[inline(always)]
-unsafe fn sum_blocks<V: Vector, const MR: usize, const NV: usize>(
-    sum: &Sum<'_>,
-    blocks: usize,
-    flat: *mut f32,
-) {
-    let taps = sum.offsets.len();
-    let vectors = sum.stride / V::LANES;
-    for block in 0..blocks {
-        // SAFETY: within the packed weights, the planes and the output, as checked by `run`.
-        unsafe {
-            let weights = sum.weights.as_ptr().add(block * MR * taps);
-            let flat = flat.add(block * MR * sum.stride);
-            let mut v = 0;
-            while v < vectors {
-                let (x, out) = (sum.x.as_ptr().add(v * V::LANES), flat.add(v * V::LANES));
-                v += match vectors - v {
-                    left if left >= NV => sum_tile::<V, MR, NV>(x, sum, weights, out),
-                    5 => sum_tile::<V, MR, 5>(x, sum, weights, out),
-                    4 => sum_tile::<V, MR, 4>(x, sum, weights, out),
-                    3 => sum_tile::<V, MR, 3>(x, sum, weights, out),
-                    2 => sum_tile::<V, MR, 2>(x, sum, weights, out),
-                    _ => sum_tile::<V, MR, 1>(x, sum, weights, out),
-                };
-            }
-        }
-    }
-}
-
-/// `MR` channels x `NV` vectors; returns `NV`.
-#[inline(always)]
-unsafe fn sum_tile<V: Vector, const MR: usize, const NV: usize>(
-    x: *const f32,
-    sum: &Sum<'_>,
-    mut weights: *const f32,
-    out: *mut f32,
-) -> usize {
-    // SAFETY: within bounds, as checked by `run`.
+unsafe fn sum<V: Vector, const P: usize, const NV: usize>(a: &Sum) {
+    // SAFETY: the caller guarantees the floats.
     unsafe {
-        let mut acc = [[V::zero(); NV]; MR];
-        for &offset in sum.offsets {
-            let from = x.add(offset as usize);
-            let mut values = [V::zero(); NV];
-            for j in 0..NV {
-                values[j] = V::load(from.add(j * V::LANES));
-            }
-            for i in 0..MR {
-                let weight = V::splat(*weights.add(i));
-                for j in 0..NV {
-                    acc[i][j] = weight.mul_add(values[j], acc[i][j]);
-                }
-            }
-            weights = weights.add(MR);
+        let mut acc = [[V::zero(); NV]; P];
+        let mut from = [a.source; P];
+        for i in 0..P {
+            from[i] = a.source.add(*a.pixels.add(i) as usize);
         }
-        for i in 0..MR {
+        for s in 0..a.segment_count {
+            let segment = *a.segments.add(s);
+            let mut weights = a.weights.add(segment.weights * NV * V::LANES);
+            let mut at = segment.source;
+            let end = at + segment.len;
+            macro_rules! step {
+                ($u:expr) => {{
+                    let mut w = [V::zero(); NV];
+                    for j in 0..NV {
+                        w[j] = V::load(weights.add(($u * NV + j) * V::LANES));
+                    }
+                    for i in 0..P {
+                        let value = V::splat(*from[i].add(at + $u));
+                        for j in 0..NV {
+                            acc[i][j] = value.mul_add(w[j], acc[i][j]);
+                        }
+                    }
+                }};
+            }
+            while at + 4 <= end {
+                step!(0);
+                step!(1);
+                step!(2);
+                step!(3);
+                at += 4;
+                weights = weights.add(4 * NV * V::LANES);
+            }
+            while at < end {
+                step!(0);
+                at += 1;
+                weights = weights.add(NV * V::LANES);
+            }
+        }
+        let slope = V::splat(a.slope);
+        let mut bias = [V::zero(); NV];
+        for j in 0..NV {
+            bias[j] = V::load(a.bias.add(j * V::LANES));
+        }
+        for i in 0..P {
+            let out = a.out.add(*a.places.add(i) as usize);
             for j in 0..NV {
-                acc[i][j].store(out.add(i * sum.stride + j * V::LANES));
+                let value = acc[i][j].add(bias[j]);
+                value.gate(value, slope).store(out.add(j * V::LANES));
+            }
+        }
+        if a.gate.is_null() {
+            return;
+        }
+        // A second pass over what is still in the cache: in the loop above, it would keep the
+        // accumulators from staying in registers.
+        let slope = V::splat(a.gate_slope);
+        for i in 0..P {
+            let place = *a.places.add(i) as usize;
+            for j in 0..NV {
+                let (out, by) = (a.out.add(place + j * V::LANES), a.gate.add(place + j * V::LANES));
+                V::load(out).gate(V::load(by), slope).store(out);
             }
         }
     }
-    NV
-}
-
-/// All sums, `MO` channels x `MK` taps at a time; the last tiles repeat the last tap.
-#[inline(always)]
-unsafe fn dot_tiles<V: Vector, const MO: usize, const MK: usize>(
-    y: &[f32],
-    stride: usize,
-    x: &[f32],
-    offsets: &[u32],
-    sums: &mut [f32],
-) {
-    let (out, taps) = (y.len() / stride, offsets.len());
-    let mut o = 0;
-    while o < out {
-        let rows = if out - o >= MO { MO } else { 1 };
-        for k in (0..taps).step_by(MK) {
-            let tile: [u32; MK] = std::array::from_fn(|i| offsets[(k + i).min(taps - 1)]);
-            let mut results = [[0f32; MK]; MO];
-            // SAFETY: within bounds, as checked by `dots`.
-            unsafe {
-                let y = y.as_ptr().add(o * stride);
-                if rows == MO {
-                    dot_tile::<V, MO, MK>(y, stride, x.as_ptr(), &tile, &mut results);
-                } else {
-                    let mut one = [[0f32; MK]; 1];
-                    dot_tile::<V, 1, MK>(y, stride, x.as_ptr(), &tile, &mut one);
-                    results[0] = one[0];
-                }
-            }
-            for (i, results) in results.iter().enumerate().take(rows) {
-                let sums = &mut sums[(o + i) * taps + k..];
-                for (sum, result) in sums.iter_mut().zip(results).take(taps - k) {
-                    *sum += result;
-                }
-            }
-        }
-        o += rows;
-    }
 }
 
 #[inline(always)]
-unsafe fn dot_tile<V: Vector, const MO: usize, const MK: usize>(
-    y: *const f32,
-    stride: usize,
-    x: *const f32,
-    offsets: &[u32; MK],
-    results: &mut [[f32; MK]; MO],
-) {
-    // SAFETY: within bounds, as checked by `dots`.
+unsafe fn product<V: Vector, const P: usize, const NV: usize>(a: &Product) {
+    // SAFETY: the caller guarantees the floats.
     unsafe {
-        let mut acc = [[V::zero(); MK]; MO];
-        for v in 0..stride / V::LANES {
-            let p = v * V::LANES;
-            let mut values = [V::zero(); MO];
-            for i in 0..MO {
-                values[i] = V::load(y.add(i * stride + p));
+        let mut acc = [[V::zero(); NV]; P];
+        for i in 0..P {
+            for j in 0..NV {
+                acc[i][j] = V::load(a.sums.add((i * NV + j) * V::LANES));
             }
-            for k in 0..MK {
-                let tap = V::load(x.add(offsets[k] as usize + p));
-                for i in 0..MO {
-                    acc[i][k] = tap.mul_add(values[i], acc[i][k]);
+        }
+        let (images, rows, pixels) = a.counts;
+        for image in 0..images {
+            for row in 0..rows {
+                let mut x = a.x.add(image * a.x_strides.0 + row * a.x_strides.1);
+                let mut y = a.y.add(image * a.y_strides.0 + row * a.y_strides.1);
+                for _ in 0..pixels {
+                    let mut values = [V::zero(); NV];
+                    for j in 0..NV {
+                        values[j] = V::load(y.add(j * V::LANES));
+                    }
+                    for i in 0..P {
+                        let x = V::splat(*x.add(i));
+                        for j in 0..NV {
+                            acc[i][j] = x.mul_add(values[j], acc[i][j]);
+                        }
+                    }
+                    x = x.add(a.x_strides.2);
+                    y = y.add(NV * V::LANES);
                 }
             }
         }
-        for i in 0..MO {
-            for k in 0..MK {
-                results[i][k] = acc[i][k].sum();
+        for i in 0..P {
+            for j in 0..NV {
+                acc[i][j].store(a.sums.add((i * NV + j) * V::LANES));
             }
         }
     }

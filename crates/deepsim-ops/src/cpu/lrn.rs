@@ -1,86 +1,117 @@
-//! Local response normalisation across channels of `(n, c, plane)`.
+//! Local response normalisation across channels of channels-last images.
 
 use rayon::prelude::*;
 
+use super::buffer::Buffer;
+use super::simd::Isa;
 use crate::norm::LrnConfig;
 
+/// Pixels of a unit of work.
+const PIXELS: usize = 512;
+
 /// `scale = k + alpha/size * Σ_window x²`, `y = x * scale^-beta`; returns `(y, scale)`.
-pub(crate) fn forward(
-    config: LrnConfig,
-    x: &[f32],
-    channels: usize,
-    plane: usize,
-) -> (Vec<f32>, Vec<f32>) {
-    let image = channels * plane;
-    let (mut y, mut scale) = (vec![0f32; x.len()], vec![0f32; x.len()]);
-    y.par_chunks_mut(image).zip(scale.par_chunks_mut(image)).zip(x.par_chunks(image)).for_each(
-        |((y, scale), x)| {
-            let factor = config.alpha / config.size as f32;
-            for c in 0..channels {
-                let at = c * plane..(c + 1) * plane;
-                let scale = &mut scale[at.clone()];
-                scale.fill(config.k);
-                for neighbour in window(config.size, c, channels) {
-                    for (s, x) in scale.iter_mut().zip(&x[neighbour * plane..][..plane]) {
-                        *s += factor * x * x;
-                    }
+pub(crate) fn forward(config: LrnConfig, isa: Isa, x: &[f32], channels: usize) -> (Buffer, Buffer) {
+    let (mut y, mut scale) = (Buffer::new(x.len()), Buffer::new(x.len()));
+    let unit = PIXELS * channels;
+    let factor = config.alpha / config.size as f32;
+    let outputs = y.par_chunks_mut(unit).zip(scale.par_chunks_mut(unit));
+    outputs.zip(x.par_chunks(unit)).for_each(|((y, scale), x)| {
+        let mut window = Window::new(config.size, channels);
+        isa.vectorise(|| {
+            let pixels = y.chunks_exact_mut(channels).zip(scale.chunks_exact_mut(channels));
+            for ((y, scale), x) in pixels.zip(x.chunks_exact(channels)) {
+                for (square, x) in window.values().iter_mut().zip(x) {
+                    *square = factor * x * x;
                 }
-                for ((y, x), s) in y[at.clone()].iter_mut().zip(&x[at]).zip(scale.iter()) {
-                    *y = x * power(*s, config.beta);
+                window.sum(config.k, scale);
+                power(scale, config.beta, y);
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y *= x;
                 }
             }
-        },
-    );
+        });
+    });
     (y, scale)
 }
 
 /// `dx = dy * scale^-beta - 2 alpha beta / size * x * Σ_window dy * y / scale`
 pub(crate) fn backward(
     config: LrnConfig,
+    isa: Isa,
     x: &[f32],
     scale: &[f32],
     dy: &[f32],
     channels: usize,
-    plane: usize,
-) -> Vec<f32> {
-    let image = channels * plane;
-    let mut dx = vec![0f32; x.len()];
-    let inputs = x.par_chunks(image).zip(scale.par_chunks(image)).zip(dy.par_chunks(image));
-    dx.par_chunks_mut(image).zip(inputs).for_each(|(dx, ((x, scale), dy))| {
-        // dy * y / scale of every channel, needed by its neighbours.
-        let mut share = vec![0f32; image];
-        for (i, share) in share.iter_mut().enumerate() {
-            *share = dy[i] * x[i] * power(scale[i], config.beta) / scale[i];
-        }
-        let factor = 2.0 * config.alpha * config.beta / config.size as f32;
-        let mut sum = vec![0f32; plane];
-        for c in 0..channels {
-            sum.fill(0.0);
-            for neighbour in window(config.size, c, channels) {
-                for (s, v) in sum.iter_mut().zip(&share[neighbour * plane..][..plane]) {
-                    *s += v;
+) -> Buffer {
+    let mut dx = Buffer::new(x.len());
+    let unit = PIXELS * channels;
+    let factor = 2.0 * config.alpha * config.beta / config.size as f32;
+    let inputs = x.par_chunks(unit).zip(scale.par_chunks(unit)).zip(dy.par_chunks(unit));
+    dx.par_chunks_mut(unit).zip(inputs).for_each(|(dx, ((x, scale), dy))| {
+        let mut window = Window::new(config.size, channels);
+        let mut sum = vec![0f32; channels];
+        isa.vectorise(|| {
+            let inputs = x.chunks_exact(channels).zip(scale.chunks_exact(channels));
+            let pixels = inputs.zip(dy.chunks_exact(channels));
+            for (dx, ((x, scale), dy)) in dx.chunks_exact_mut(channels).zip(pixels) {
+                power(scale, config.beta, dx);
+                // dy * scale^-beta, and with x / scale the share of every channel.
+                let share = window.values();
+                for (c, dx) in dx.iter_mut().enumerate() {
+                    *dx *= dy[c];
+                    share[c] = *dx * x[c] / scale[c];
+                }
+                window.sum(0.0, &mut sum);
+                for (c, dx) in dx.iter_mut().enumerate() {
+                    *dx -= factor * x[c] * sum[c];
                 }
             }
-            for (p, sum) in sum.iter().enumerate() {
-                let i = c * plane + p;
-                dx[i] = dy[i] * power(scale[i], config.beta) - factor * x[i] * sum;
-            }
-        }
+        });
     });
     dx
 }
 
-fn window(size: usize, c: usize, channels: usize) -> std::ops::Range<usize> {
-    c.saturating_sub(size / 2)..(c + size - size / 2).min(channels)
+/// Values of all channels with zeros on both sides, for sums over windows.
+struct Window {
+    padded: Vec<f32>,
+    size: usize,
+}
+
+impl Window {
+    fn new(size: usize, channels: usize) -> Self {
+        // A window wider than all channels sees all of them.
+        let size = size.min(2 * channels + 1);
+        Self { padded: vec![0.0; channels + size - 1], size }
+    }
+
+    #[inline(always)]
+    fn values(&mut self) -> &mut [f32] {
+        let (half, len) = (self.size / 2, self.padded.len());
+        &mut self.padded[half..len - half]
+    }
+
+    #[inline(always)]
+    fn sum(&self, start: f32, sums: &mut [f32]) {
+        sums.fill(start);
+        for shift in 0..self.size {
+            for (sum, value) in sums.iter_mut().zip(&self.padded[shift..]) {
+                *sum += value;
+            }
+        }
+    }
 }
 
 /// `s^-beta`; two square roots are much faster than a power for the usual beta of 0.75.
-#[inline]
-fn power(s: f32, beta: f32) -> f32 {
+#[inline(always)]
+fn power(scale: &[f32], beta: f32, to: &mut [f32]) {
     if beta == 0.75 {
-        let root = s.sqrt();
-        1.0 / (root * root.sqrt())
+        for (to, s) in to.iter_mut().zip(scale) {
+            let root = s.sqrt();
+            *to = 1.0 / (root * root.sqrt());
+        }
     } else {
-        s.powf(-beta)
+        for (to, s) in to.iter_mut().zip(scale) {
+            *to = s.powf(-beta);
+        }
     }
 }

@@ -1,18 +1,19 @@
-//! The CPU engine: plain `f32` slices in and out, no tensors.
-//!
-//! Work is split by shape alone, never by the number of threads, so results are bit-identical for
-//! any number of threads.
+//! The CPU engine: channels-last images, several instruction sets, any number of threads.
 
+pub(crate) mod axis;
+pub(crate) mod buffer;
 pub(crate) mod conv;
-pub(crate) mod direct;
+pub(crate) mod correlate;
 pub(crate) mod elementwise;
-pub(crate) mod gemm;
-pub(crate) mod im2col;
-pub(crate) mod kernel;
-pub(crate) mod lowered;
+mod kernel;
+pub(crate) mod layout;
 pub(crate) mod lrn;
+mod panels;
 pub(crate) mod pool;
-pub(crate) mod scratch;
 pub(crate) mod simd;
+pub(crate) mod weight_gradient;
+
+#[cfg(test)]
+mod bench_tmp;
 #[cfg(test)]
 mod tests;

@@ -16,10 +16,26 @@ pub(crate) enum Isa {
 }
 
 impl Isa {
-    /// The best one that this machine has.
+    /// The best one that this machine has, or the one that `DEEPSIM_ISA` names (`avx512`, `avx2`,
+    /// `portable`) if the machine has it: for tests and for comparisons.
     pub(crate) fn best() -> Self {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| Self::available()[0])
+        *BEST.get_or_init(|| {
+            let all = Self::available();
+            let wanted = std::env::var("DEEPSIM_ISA").unwrap_or_default();
+            all.iter().copied().find(|isa| isa.name() == wanted).unwrap_or(all[0])
+        })
+    }
+
+    /// As in `DEEPSIM_ISA`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            Self::Portable => "portable",
+        }
     }
 
     /// All that this machine has, best first.
@@ -28,11 +44,31 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             all.insert(0, Self::Avx2);
-            if is_x86_feature_detected!("avx512f") {
+            // What Skylake-X and everything after it has.
+            let features = [
+                is_x86_feature_detected!("avx512f"),
+                is_x86_feature_detected!("avx512vl"),
+                is_x86_feature_detected!("avx512dq"),
+                is_x86_feature_detected!("avx512bw"),
+            ];
+            if features.iter().all(|has| *has) {
                 all.insert(0, Self::Avx512);
             }
         }
         all
+    }
+
+    /// Calls `f` compiled for this instruction set, for loops that the compiler vectorises itself.
+    pub(crate) fn vectorise<R>(self, f: impl FnOnce() -> R) -> R {
+        match self {
+            // SAFETY: the instruction set was detected.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { x86::avx512(f) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { x86::avx2(f) },
+            Self::Portable => f(),
+        }
     }
 
     /// Floats in a vector.
@@ -58,9 +94,11 @@ pub(crate) trait Vector: Copy {
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
+    unsafe fn add(self, b: Self) -> Self;
     /// `self * b + acc`
     unsafe fn mul_add(self, b: Self, acc: Self) -> Self;
-    unsafe fn sum(self) -> f32;
+    /// Lane by lane: `self` where `by` is positive, else `self * slope`.
+    unsafe fn gate(self, by: Self, slope: Self) -> Self;
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -69,8 +107,36 @@ mod x86 {
 
     use super::Vector;
 
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
+    pub(super) unsafe fn avx512<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn avx2<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
+
+    #[inline(always)]
+    unsafe fn gate512(v: __m512, by: __m512, slope: __m512) -> __m512 {
+        // SAFETY: the caller guarantees the instruction set.
+        unsafe {
+            let shut = _mm512_cmp_ps_mask::<_CMP_NGT_UQ>(by, _mm512_setzero_ps());
+            _mm512_mask_mul_ps(v, shut, v, slope)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn gate256(v: __m256, by: __m256, slope: __m256) -> __m256 {
+        // SAFETY: the caller guarantees the instruction set.
+        unsafe {
+            let open = _mm256_cmp_ps::<_CMP_GT_OQ>(by, _mm256_setzero_ps());
+            _mm256_blendv_ps(_mm256_mul_ps(v, slope), v, open)
+        }
+    }
+
     macro_rules! vector {
-        ($type:ty, $lanes:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $fma:ident) => {
+        ($type:ty, $lanes:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $add:ident, $fma:ident, $gate:ident) => {
             impl Vector for $type {
                 const LANES: usize = $lanes;
                 #[inline(always)]
@@ -94,16 +160,19 @@ mod x86 {
                     unsafe { $store(to, self) }
                 }
                 #[inline(always)]
+                unsafe fn add(self, b: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $add(self, b) }
+                }
+                #[inline(always)]
                 unsafe fn mul_add(self, b: Self, acc: Self) -> Self {
                     // SAFETY: as above.
                     unsafe { $fma(self, b, acc) }
                 }
                 #[inline(always)]
-                unsafe fn sum(self) -> f32 {
-                    let mut lanes = [0f32; $lanes];
-                    // SAFETY: as above; the array has as many floats as the vector.
-                    unsafe { $store(lanes.as_mut_ptr(), self) };
-                    super::sum(&mut lanes)
+                unsafe fn gate(self, by: Self, slope: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $gate(self, by, slope) }
                 }
             }
         };
@@ -115,7 +184,9 @@ mod x86 {
         _mm512_set1_ps,
         _mm512_loadu_ps,
         _mm512_storeu_ps,
-        _mm512_fmadd_ps
+        _mm512_add_ps,
+        _mm512_fmadd_ps,
+        gate512
     );
     vector!(
         __m256,
@@ -124,7 +195,9 @@ mod x86 {
         _mm256_set1_ps,
         _mm256_loadu_ps,
         _mm256_storeu_ps,
-        _mm256_fmadd_ps
+        _mm256_add_ps,
+        _mm256_fmadd_ps,
+        gate256
     );
 }
 
@@ -153,26 +226,17 @@ impl Vector for Four {
         unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
     }
     #[inline(always)]
+    unsafe fn add(self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + b.0[i]))
+    }
+    #[inline(always)]
     unsafe fn mul_add(self, b: Self, acc: Self) -> Self {
         // Not `f32::mul_add`, which is a slow library call where there is no such instruction.
         Self(std::array::from_fn(|i| self.0[i] * b.0[i] + acc.0[i]))
     }
     #[inline(always)]
-    unsafe fn sum(self) -> f32 {
-        let mut lanes = self.0;
-        sum(&mut lanes)
+    unsafe fn gate(self, by: Self, slope: Self) -> Self {
+        let lane = |i| if by.0[i] > 0.0 { self.0[i] } else { self.0[i] * slope.0[i] };
+        Self(std::array::from_fn(lane))
     }
-}
-
-/// Pairwise, halves onto each other.
-#[inline(always)]
-fn sum(lanes: &mut [f32]) -> f32 {
-    let mut width = lanes.len() / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
 }

@@ -1,8 +1,10 @@
-//! Every engine and instruction set against plain loops in double precision.
+//! Every instruction set against plain loops in double precision.
 
-use super::conv::{ConvShape, Finish};
+use super::buffer::Buffer;
+use super::conv::{ConvShape, backward_data, forward};
+use super::correlate::Finish;
 use super::simd::Isa;
-use super::{direct, lowered};
+use super::weight_gradient::{backward_bias, backward_weight};
 
 /// Kernel, stride, padding (each vertical, horizontal), groups, size.
 type Case = ((usize, usize), (usize, usize), (usize, usize), usize, (usize, usize));
@@ -50,8 +52,8 @@ fn each_product(s: &ConvShape, mut f: impl FnMut(usize, usize, usize)) {
                             continue;
                         }
                         let channel = o / out * inp + c;
-                        let x = ((n * s.c_in + channel) * s.h + iy - s.ph) * s.w + ix - s.pw;
-                        let y = ((n * s.c_out + o) * s.oh + oy) * s.ow + ox;
+                        let x = ((n * s.h + iy - s.ph) * s.w + ix - s.pw) * s.c_in + channel;
+                        let y = ((n * s.oh + oy) * s.ow + ox) * s.c_out + o;
                         f(x, y, ((o * inp + c) * s.kh + ky) * s.kw + kx);
                     }
                 }
@@ -70,75 +72,72 @@ fn assert_near(what: &str, got: &[f32], wanted: &[f64]) {
 }
 
 #[test]
-fn every_engine_equals_plain_loops() {
+fn every_instruction_set_equals_plain_loops() {
     for case in CASES {
         // Channel counts around the tile sizes; one image and several.
-        for (n, channels, out) in [(1, 3, 8), (3, 5, 13), (2, 9, 3), (9, 2, 1)] {
+        for (n, channels, out) in [(1, 3, 8), (3, 5, 13), (2, 9, 3), (9, 2, 1), (2, 17, 33)] {
             let s = shape(case, n, channels, out);
             let (x, y) = (values(n * s.x_len(), 1), values(n * s.y_len(), 2));
             let (w, bias_y, bias_x) = (values(s.w_len(), 3), values(s.c_out, 4), values(s.c_in, 5));
-            let spread = |bias: &[f32], plane: usize| -> Vec<f64> {
-                let one = bias.iter().flat_map(|b| std::iter::repeat_n(f64::from(*b), plane));
-                let one: Vec<f64> = one.collect();
-                one.repeat(n)
+            let (gate_y, gate_x) = (values(y.len(), 6), values(x.len(), 7));
+            let spread = |bias: &[f32], len: usize| -> Vec<f64> {
+                bias.iter().cycle().take(len).map(|b| f64::from(*b)).collect()
             };
-            let mut wanted_y = spread(&bias_y, s.oh * s.ow);
-            let mut wanted_x = spread(&bias_x, s.h * s.w);
+            let mut wanted_y = spread(&bias_y, y.len());
+            let mut wanted_x = spread(&bias_x, x.len());
             let mut wanted_w = vec![0f64; w.len()];
             each_product(&s, |i, j, k| {
                 wanted_y[j] += f64::from(x[i]) * f64::from(w[k]);
                 wanted_x[i] += f64::from(y[j]) * f64::from(w[k]);
                 wanted_w[k] += f64::from(x[i]) * f64::from(y[j]);
             });
-            for value in wanted_y.iter_mut().chain(&mut wanted_x) {
-                *value = value.max(0.25 * *value);
+            let gates = gate_y.iter().chain(&gate_x);
+            for (value, gate) in wanted_y.iter_mut().chain(&mut wanted_x).zip(gates) {
+                *value = value.max(0.25 * *value) * if *gate > 0.0 { 1.0 } else { 0.5 };
             }
-            let check = |engine: &str, got_y: &[f32], got_x: &[f32], got_w: &[f32]| {
-                let what = |part: &str| format!("{engine} {part} of {s:?}");
-                assert_near(&what("forward"), got_y, &wanted_y);
-                assert_near(&what("gradient to the input"), got_x, &wanted_x);
-                assert_near(&what("gradient to the weights"), got_w, &wanted_w);
-            };
-            let on = |bias| Finish { bias: Some(bias), leaky: Some(0.25) };
-            let (mut got_y, mut got_x) = (vec![0f32; y.len()], vec![0f32; x.len()]);
-            lowered::forward(&s, &x, &w, on(&bias_y[..]), &mut got_y);
-            lowered::backward_data(&s, &y, &w, on(&bias_x[..]), &mut got_x);
-            check("lowered", &got_y, &got_x, &lowered::backward_weight(&s, &x, &y));
+            let mut wanted_bias = vec![0f64; s.c_out];
+            for (i, value) in y.iter().enumerate() {
+                wanted_bias[i % s.c_out] += f64::from(*value);
+            }
             for isa in Isa::available() {
-                let (mut got_y, mut got_x) = (vec![0f32; y.len()], vec![0f32; x.len()]);
-                direct::forward(&s, isa, &x, &w, on(&bias_y[..]), &mut got_y);
-                direct::backward_data(&s, isa, &y, &w, on(&bias_x[..]), &mut got_x);
-                let got_w = direct::backward_weight(&s, isa, &x, &y);
-                check(&format!("direct {isa:?}"), &got_y, &got_x, &got_w);
+                let what = |part: &str| format!("{isa:?} {part} of {s:?}");
+                let finish = |bias, gate| Finish {
+                    bias: Some(bias),
+                    leaky: Some(0.25),
+                    gate: Some((gate, 0.5)),
+                };
+                // Every element must be written: a NaN that stays is found.
+                let mut got = vec![f32::NAN; y.len()];
+                forward(&s, isa, &x, &w, finish(&bias_y[..], &gate_y[..]), &mut got);
+                assert_near(&what("forward"), &got, &wanted_y);
+                let mut got = vec![f32::NAN; x.len()];
+                backward_data(&s, isa, &y, &w, finish(&bias_x[..], &gate_x[..]), &mut got);
+                assert_near(&what("gradient to the input"), &got, &wanted_x);
+                let got = backward_weight(&s, isa, &x, &y);
+                assert_near(&what("gradient to the weights"), &got, &wanted_w);
             }
+            assert_near("gradient to the bias", &backward_bias(&y, s.c_out), &wanted_bias);
         }
     }
 }
 
 #[test]
-fn garbage_in_scratch_memory_does_not_leak() {
-    // Scratch buffers are reused as they are; a NaN left in one must not reach a result. One thread,
-    // so that the buffers filled here are the ones used.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread pool");
+fn garbage_in_reused_memory_does_not_leak() {
+    // Buffers are reused as they are; a NaN left in one must not reach a result.
     let s = shape(CASES[0], 2, 4, 9);
     let (x, y, w) = (values(2 * s.x_len(), 1), values(2 * s.y_len(), 2), values(s.w_len(), 3));
-    let poison = || {
-        super::scratch::with(1 << 20, |a| {
-            a.fill(f32::NAN);
-            super::scratch::with(1 << 20, |b| b.fill(f32::NAN));
-        })
-    };
-    pool.install(|| {
-        for isa in Isa::available() {
-            let (mut got_y, mut got_x) = (vec![0f32; y.len()], vec![0f32; x.len()]);
-            poison();
-            direct::forward(&s, isa, &x, &w, Finish::default(), &mut got_y);
-            poison();
-            direct::backward_data(&s, isa, &y, &w, Finish::default(), &mut got_x);
-            poison();
-            let got_w = direct::backward_weight(&s, isa, &x, &y);
+    for isa in Isa::available() {
+        let (mut got_y, mut got_x) = (vec![0f32; y.len()], vec![0f32; x.len()]);
+        for _ in 0..3 {
+            forward(&s, isa, &x, &w, Finish::default(), &mut got_y);
+            backward_data(&s, isa, &y, &w, Finish::default(), &mut got_x);
+            let got_w = backward_weight(&s, isa, &x, &y);
             let mut all = got_y.iter().chain(&got_x).chain(&got_w);
             assert!(all.all(|v| v.is_finite()), "{isa:?}");
+            // Sizes around those that were just given back.
+            let lens = [64, 256, 1024, 4096, 16384, 65536];
+            let mut poisoned: Vec<_> = lens.map(Buffer::new).into_iter().collect();
+            poisoned.iter_mut().for_each(|buffer| buffer.fill(f32::NAN));
         }
-    });
+    }
 }

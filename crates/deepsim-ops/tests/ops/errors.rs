@@ -78,10 +78,18 @@ fn convolutions_refuse_what_does_not_fit() {
             let wanted = format!("wanted a bias [4], got {bias:?}");
             refused(convolve(&x, &w, Some(&zeros(bias)), plain), op, &[&wanted]);
         }
-        for (x, w) in [(zeros(&[4, 8, 9]), w.clone()), (x.clone(), zeros(&[4, 4]))] {
-            let wanted = format!("got {:?} and {:?}", x.dims(), w.dims());
-            refused(convolve(&x, &w, None, plain), op, &["wanted an input (N, C, H, W)", &wanted]);
-        }
+        let flat = zeros(&[4, 8, 9]);
+        refused(
+            convolve(&flat, &w, None, plain),
+            op,
+            &["wanted an input (N, C, H, W), got [4, 8, 9]"],
+        );
+        let flat = zeros(&[4, 4]);
+        refused(
+            convolve(&x, &flat, None, plain),
+            op,
+            &["wanted a weight of four axes, got [4, 4]"],
+        );
         for (x, w) in [
             (zeros(&[0, 4, 8, 9]), w.clone()),
             (zeros(&[2, 4, 0, 9]), w.clone()),

@@ -1,0 +1,182 @@
+//! Weights as the kernels read them: panels of one or two vectors of output channels.
+//!
+//! A panel holds, for each tap and each source channel, its output channels side by side; channels
+//! that are missing in the last panel of a group are 0.
+
+use rayon::prelude::*;
+
+use super::axis::Axis;
+use super::buffer::Buffer;
+use super::conv::ConvShape;
+
+/// Some output channels of one group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Panel {
+    pub(crate) group: usize,
+    /// First channel, counted over all groups.
+    pub(crate) first: usize,
+    pub(crate) channels: usize,
+    /// 1 or 2.
+    pub(crate) vectors: usize,
+    /// First float of the panel.
+    pub(crate) at: usize,
+}
+
+/// The panels of one convolution.
+#[derive(Clone, Debug)]
+pub(crate) struct Panels {
+    pub(crate) list: Vec<Panel>,
+    /// Source channels of a group.
+    pub(crate) depth: usize,
+    /// Floats in a vector.
+    pub(crate) lanes: usize,
+    taps: usize,
+    len: usize,
+}
+
+impl Panels {
+    /// For `groups` of `out` output and `depth` source channels.
+    pub(crate) fn new(groups: usize, out: usize, depth: usize, taps: usize, lanes: usize) -> Self {
+        let (mut list, mut at) = (Vec::new(), 0);
+        for group in 0..groups {
+            for first in (0..out).step_by(2 * lanes) {
+                let channels = (out - first).min(2 * lanes);
+                let vectors = channels.div_ceil(lanes);
+                list.push(Panel { group, first: group * out + first, channels, vectors, at });
+                at += vectors * lanes * depth * taps;
+            }
+        }
+        Self { list, depth, lanes, taps, len: at }
+    }
+
+    /// Floats of all panels.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Floats of one panel.
+    pub(crate) fn panel_len(&self, panel: &Panel) -> usize {
+        panel.vectors * self.lanes * self.depth * self.taps
+    }
+
+    /// `values` cut into panels.
+    pub(super) fn split<'a>(&self, mut values: &'a mut [f32]) -> Vec<(Panel, &'a mut [f32])> {
+        let cut = |panel: &Panel| {
+            let (part, rest) = std::mem::take(&mut values).split_at_mut(self.panel_len(panel));
+            values = rest;
+            (*panel, part)
+        };
+        self.list.iter().map(cut).collect()
+    }
+}
+
+/// Floats of a channel that are copied together, so that a cache line is read or written once.
+const LINE: usize = 16;
+
+/// Weights `(c_out, c_in / groups, kh, kw)` of a convolution whose taps are those of `rows` and
+/// `columns`, for making its outputs, or its inputs if `adjoint`.
+pub(crate) fn pack(
+    s: &ConvShape,
+    (rows, columns): (&Axis, &Axis),
+    adjoint: bool,
+    panels: &Panels,
+    w: &[f32],
+) -> Buffer {
+    let kernel = s.kh * s.kw;
+    // Floats between channels of the panel, and between channels of the source.
+    let (lane, depth) =
+        if adjoint { (kernel, s.group_in() * kernel) } else { (s.group_in() * kernel, kernel) };
+    let out = if adjoint { s.group_in() } else { s.group_out() };
+    let mut packed = Buffer::new(panels.len());
+    panels.split(&mut packed).into_par_iter().for_each(|(panel, packed)| {
+        let width = panel.vectors * panels.lanes;
+        if panel.channels < width {
+            packed.fill(0.0);
+        }
+        let group = panel.group * s.group_out() * s.group_in() * kernel;
+        let first = group + (panel.first - panel.group * out) * lane;
+        for c in 0..panels.depth {
+            for t in 0..rows.taps {
+                for u in 0..columns.taps {
+                    let Some((ky, kx)) = rows.kernel(t, 0).zip(columns.kernel(u, 0)) else {
+                        continue;
+                    };
+                    let to = ((t * columns.taps + u) * panels.depth + c) * width;
+                    let from = &w[first + c * depth + ky * s.kw + kx..];
+                    gather(from, lane, &mut packed[to..to + panel.channels]);
+                }
+            }
+        }
+    });
+    packed
+}
+
+/// Every `stride`-th value.
+#[inline(always)]
+fn gather(from: &[f32], stride: usize, to: &mut [f32]) {
+    if stride == 1 {
+        return to.copy_from_slice(&from[..to.len()]);
+    }
+    assert!((to.len() - 1) * stride < from.len(), "the last value is there");
+    for (i, to) in to.iter_mut().enumerate() {
+        // SAFETY: i is at most that of the last value.
+        *to = unsafe { *from.get_unchecked(i * stride) };
+    }
+}
+
+/// As [`pack`], for the one panel whose channels are those of a block of neighbouring columns.
+pub(crate) fn pack_block(
+    s: &ConvShape,
+    (rows, columns): (&Axis, &Axis),
+    adjoint: bool,
+    panels: &Panels,
+    w: &[f32],
+) -> Buffer {
+    let mut packed = Buffer::new(panels.len());
+    packed.fill(0.0);
+    let channels = if adjoint { s.c_in } else { s.c_out };
+    let [panel] = panels.list[..] else { return packed };
+    let width = panel.vectors * panels.lanes;
+    for (t, u) in (0..rows.taps).flat_map(|t| (0..columns.taps).map(move |u| (t, u))) {
+        for position in 0..columns.block {
+            let tap = rows.kernel(t, 0).zip(columns.kernel(u, position));
+            let Some((ky, kx)) = tap else { continue };
+            for c in 0..panels.depth {
+                let to = ((t * columns.taps + u) * panels.depth + c) * width + position * channels;
+                for (channel, value) in packed[to..to + channels].iter_mut().enumerate() {
+                    let (o, i) = if adjoint { (c, channel) } else { (channel, c) };
+                    *value = w[((o * s.c_in + i) * s.kh + ky) * s.kw + kx];
+                }
+            }
+        }
+    }
+    packed
+}
+
+/// The inverse of [`pack`] for a forward convolution: gradients in panels to `(c_out, ..)`.
+pub(crate) fn unpack(s: &ConvShape, panels: &Panels, packed: &[f32]) -> Vec<f32> {
+    let (kernel, patch) = (s.kh * s.kw, s.patch());
+    let mut w = vec![0f32; s.w_len()];
+    let mut rest = w.as_mut_slice();
+    let mut parts = Vec::with_capacity(panels.list.len());
+    for panel in &panels.list {
+        let (part, after) = std::mem::take(&mut rest).split_at_mut(panel.channels * patch);
+        parts.push((panel, part));
+        rest = after;
+    }
+    let together = LINE.div_ceil(kernel);
+    parts.into_par_iter().for_each(|(panel, w)| {
+        let width = panel.vectors * panels.lanes;
+        for start in (0..panels.depth).step_by(together) {
+            let end = (start + together).min(panels.depth);
+            for (lane, w) in w.chunks_exact_mut(patch).enumerate() {
+                for (c, w) in (start..end).zip(w[start * kernel..].chunks_exact_mut(kernel)) {
+                    for (tap, value) in w.iter_mut().enumerate() {
+                        *value = packed[panel.at + (tap * panels.depth + c) * width + lane];
+                    }
+                }
+            }
+        }
+    });
+    w
+}

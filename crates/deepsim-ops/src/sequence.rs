@@ -1,0 +1,238 @@
+//! A chain of operations as one node of candle's graph.
+
+mod cpu;
+mod parameters;
+
+use std::sync::Mutex;
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+
+use crate::conv::{self, Conv2dConfig};
+use crate::cpu::conv::ConvShape;
+use crate::cpu::pool::PoolShape;
+use crate::glue::{input, slice, with};
+use crate::norm::{self, LrnConfig};
+use crate::pool::{self, Pool2dConfig};
+use cpu::Saved;
+use parameters::Parameters;
+
+/// One operation of a [`sequence`].
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// As [`conv2d`](crate::conv2d).
+    Conv2d {
+        /// `(O, C/groups, kh, kw)`
+        weight: Tensor,
+        /// `(O)`
+        bias: Option<Tensor>,
+        /// Its numbers.
+        config: Conv2dConfig,
+    },
+    /// As [`conv_transpose2d`](crate::conv_transpose2d).
+    ConvTranspose2d {
+        /// `(C, O/groups, kh, kw)`
+        weight: Tensor,
+        /// `(O)`
+        bias: Option<Tensor>,
+        /// Its numbers.
+        config: Conv2dConfig,
+    },
+    /// As [`leaky_relu`](crate::leaky_relu), with a slope `0 <= s < 1`.
+    LeakyRelu(f32),
+    /// As [`max_pool2d`](crate::max_pool2d).
+    MaxPool2d(Pool2dConfig),
+    /// As [`local_response_norm`](crate::local_response_norm).
+    LocalResponseNorm(LrnConfig),
+    /// As [`global_avg_pool2d`](crate::global_avg_pool2d); nothing can follow it.
+    GlobalAvgPool2d,
+}
+
+/// Applies operations one after the other, faster than one by one.
+///
+/// Between the operations, images stay in the layout that the engine computes in (channels last),
+/// gradients are passed on without candle's additions, and the gradient of an activation is computed
+/// together with that of the operation after it. Values and gradients are those of the operations
+/// applied one by one, up to rounding.
+///
+/// # Shapes
+/// `x (N, C, H, W)` -> as the last operation gives
+///
+/// # Errors
+/// If shapes do not fit or a tensor is not `f32` on the CPU.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use deepsim_ops::{Conv2dConfig, Pool2dConfig, Step, sequence};
+/// let x = Tensor::ones((2, 3, 16, 16), DType::F32, &Device::Cpu)?;
+/// let weight = Tensor::ones((8, 3, 3, 3), DType::F32, &Device::Cpu)?;
+/// let relu = Conv2dConfig::new(1, 1).with_leaky(0.0);
+/// let steps = [
+///     Step::Conv2d { weight, bias: None, config: relu },
+///     Step::MaxPool2d(Pool2dConfig::new(2, 2)),
+/// ];
+/// assert_eq!(sequence(&x, &steps)?.dims(), [2, 8, 8, 8]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn sequence(x: &Tensor, steps: &[Step]) -> Result<Tensor> {
+    run("sequence", x, steps)
+}
+
+/// [`sequence`], under the name of the operation that the caller asked for.
+pub(crate) fn run(op: &'static str, x: &Tensor, steps: &[Step]) -> Result<Tensor> {
+    let &[n, c, h, w] = x.dims() else {
+        bail!("{op}: wanted an input (N, C, H, W), got {:?}", x.dims());
+    };
+    let x = input(op, x)?;
+    let mut map = [n, c, h, w];
+    let mut flat = false;
+    let (mut layers, mut tensors) = (Vec::with_capacity(steps.len()), Vec::new());
+    for step in steps {
+        if flat {
+            bail!("{op}: nothing can follow global average pooling in a sequence");
+        }
+        let (kind, output) = Kind::plan(op, step, map, &mut tensors)?;
+        flat = matches!(kind, Kind::Mean);
+        layers.push(Layer { kind, input: map, output });
+        map = output;
+    }
+    let parameters = Parameters::new(op, tensors)?;
+    let keep = x.track_op() || parameters.tracked();
+    let token = parameters.token()?;
+    let node = Sequence { op, layers, parameters, flat, keep, saved: Mutex::new(None) };
+    x.apply_op2(&token, node)
+}
+
+/// A layer with its sizes, `(N, C, H, W)`.
+struct Layer {
+    kind: Kind,
+    input: [usize; 4],
+    output: [usize; 4],
+}
+
+/// What a layer does; parameters by number.
+enum Kind {
+    Conv {
+        shape: ConvShape,
+        transposed: bool,
+        weight: usize,
+        bias: Option<usize>,
+        slope: Option<f32>,
+    },
+    LeakyRelu(f32),
+    MaxPool(PoolShape),
+    Lrn(LrnConfig),
+    Mean,
+}
+
+impl Kind {
+    /// Checks a step, and gives the size of its output.
+    fn plan(
+        op: &str,
+        step: &Step,
+        x: [usize; 4],
+        tensors: &mut Vec<Tensor>,
+    ) -> Result<(Self, [usize; 4])> {
+        let mut add = |tensor: &Tensor| {
+            tensors.push(tensor.clone());
+            tensors.len() - 1
+        };
+        Ok(match step {
+            Step::Conv2d { weight, bias, config } => {
+                let shape = conv::shape(op, x, weight, bias.as_ref(), *config)?;
+                let (weight, bias) = (add(weight), bias.as_ref().map(add));
+                let slope = config.leaky;
+                let output = [shape.n, shape.c_out, shape.oh, shape.ow];
+                (Self::Conv { shape, transposed: false, weight, bias, slope }, output)
+            }
+            Step::ConvTranspose2d { weight, bias, config } => {
+                let shape = conv::transposed_shape(op, x, weight, bias.as_ref(), *config)?;
+                let (weight, bias) = (add(weight), bias.as_ref().map(add));
+                let slope = config.leaky;
+                let output = [shape.n, shape.c_in, shape.h, shape.w];
+                (Self::Conv { shape, transposed: true, weight, bias, slope }, output)
+            }
+            Step::LeakyRelu(slope) => {
+                if !(0.0..1.0).contains(slope) {
+                    bail!("{op}: wanted a slope 0 <= s < 1 of the leaky ReLU, got {slope}");
+                }
+                (Self::LeakyRelu(*slope), x)
+            }
+            Step::MaxPool2d(config) => {
+                let shape = pool::shape(op, x, *config)?;
+                (Self::MaxPool(shape), [x[0], x[1], shape.oh, shape.ow])
+            }
+            Step::LocalResponseNorm(config) => {
+                norm::check(op, x, *config)?;
+                (Self::Lrn(*config), x)
+            }
+            Step::GlobalAvgPool2d => {
+                if x.contains(&0) {
+                    bail!("{op}: wanted a non-empty input, got {x:?}");
+                }
+                (Self::Mean, [x[0], x[1], 1, 1])
+            }
+        })
+    }
+
+    /// Slope of the rectifier that the layer ends with.
+    fn slope(&self) -> Option<f32> {
+        match self {
+            Self::Conv { slope, .. } => *slope,
+            Self::LeakyRelu(slope) => Some(*slope),
+            _ => None,
+        }
+    }
+}
+
+/// The node. Its second input stands for all parameters.
+struct Sequence {
+    op: &'static str,
+    layers: Vec<Layer>,
+    parameters: Parameters,
+    /// Whether the result is `(N, C)`.
+    flat: bool,
+    /// Whether there will be a backward pass.
+    keep: bool,
+    saved: Mutex<Option<Saved>>,
+}
+
+impl CustomOp2 for Sequence {
+    fn name(&self) -> &'static str {
+        self.op
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        layout: &Layout,
+        _token: &CpuStorage,
+        _token_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (y, saved) = self.forward(slice(self.op, x, layout)?)?;
+        if let Ok(mut kept) = self.saved.lock() {
+            *kept = saved;
+        }
+        let dims = self.layers.last().map_or_else(|| layout.dims().to_vec(), |l| l.output.to_vec());
+        let dims = if self.flat { &dims[..2] } else { &dims[..] };
+        Ok((CpuStorage::F32(y), dims.into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        token: &Tensor,
+        _y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let saved = self.saved.lock();
+        let Ok(Some(saved)) = saved.as_deref() else {
+            bail!("{}: backward before forward", self.op);
+        };
+        let dy = dy.contiguous()?;
+        let dx = with(self.op, &dy, |dy| self.backward(saved, dy, x.track_op()))?;
+        let dx = dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
+        // Something must arrive at the token for its backward pass to be called.
+        let through = if token.track_op() { Some(token.zeros_like()?) } else { None };
+        Ok((dx, through))
+    }
+}
