@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::axis::Axis;
 use super::buffer::Buffer;
 use super::correlate::{Correlation, Finish};
+use super::elementwise;
 use super::panels::{Panels, pack, pack_block};
 use super::simd::Isa;
 
@@ -157,14 +158,12 @@ fn correlate(
 
 /// Adds partial sums to the first one in order, so that the result does not depend on who computed
 /// them.
-pub(super) fn add_in_order(sums: &mut [Buffer]) {
+pub(super) fn add_in_order(isa: Isa, sums: &mut [Buffer]) {
     const CHUNK: usize = 4096;
     let Some((first, rest)) = sums.split_first_mut() else { return };
     first.par_chunks_mut(CHUNK).enumerate().for_each(|(i, total)| {
         for sum in rest.iter() {
-            for (t, v) in total.iter_mut().zip(&sum[i * CHUNK..]) {
-                *t += v;
-            }
+            elementwise::add(isa, total, &sum[i * CHUNK..]);
         }
     });
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::simd::Isa;
+use super::simd::{Isa, vectorised};
 
 const CHUNK: usize = 16 * 1024;
 
@@ -42,10 +42,30 @@ pub(crate) fn zip_sum(a: &[f32], b: &[f32], f: impl Fn(f64, f64) -> f64 + Sync) 
 /// Multiplies by `slope` where `by` is not positive: a leaky ReLU of `by`, or its gradient.
 pub(crate) fn gate(isa: Isa, values: &mut [f32], by: &[f32], slope: f32) {
     values.par_chunks_mut(CHUNK).zip(by.par_chunks(CHUNK)).for_each(|(values, by)| {
-        isa.vectorise(|| {
-            for (value, by) in values.iter_mut().zip(by) {
-                *value = if *by > 0.0 { *value } else { *value * slope };
-            }
-        });
+        gate_chunk(isa, values, by, slope);
     });
+}
+
+vectorised! {
+    fn gate_chunk(values: &mut [f32], by: &[f32], slope: f32) {
+        for (value, by) in values.iter_mut().zip(by) {
+            *value = if *by > 0.0 { *value } else { *value * slope };
+        }
+    }
+
+    /// `to += from`
+    pub(crate) fn add(to: &mut [f32], from: &[f32]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to += from;
+        }
+    }
+
+    /// Adds the rows of a matrix to `sums`.
+    pub(crate) fn add_rows(rows: &[f32], sums: &mut [f32]) {
+        for row in rows.chunks_exact(sums.len()) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::simd::Isa;
+use super::simd::{Isa, vectorised};
 use crate::norm::LrnConfig;
 
 /// Pixels of a unit of work.
@@ -13,23 +13,10 @@ const PIXELS: usize = 512;
 pub(crate) fn forward(config: LrnConfig, isa: Isa, x: &[f32], channels: usize) -> (Buffer, Buffer) {
     let (mut y, mut scale) = (Buffer::new(x.len()), Buffer::new(x.len()));
     let unit = PIXELS * channels;
-    let factor = config.alpha / config.size as f32;
     let outputs = y.par_chunks_mut(unit).zip(scale.par_chunks_mut(unit));
     outputs.zip(x.par_chunks(unit)).for_each(|((y, scale), x)| {
         let mut window = Window::new(config.size, channels);
-        isa.vectorise(|| {
-            let pixels = y.chunks_exact_mut(channels).zip(scale.chunks_exact_mut(channels));
-            for ((y, scale), x) in pixels.zip(x.chunks_exact(channels)) {
-                for (square, x) in window.values().iter_mut().zip(x) {
-                    *square = factor * x * x;
-                }
-                window.sum(config.k, scale);
-                power(scale, config.beta, y);
-                for (y, x) in y.iter_mut().zip(x) {
-                    *y *= x;
-                }
-            }
-        });
+        normalise(isa, (config, channels), &mut window, x, scale, y);
     });
     (y, scale)
 }
@@ -45,30 +32,64 @@ pub(crate) fn backward(
 ) -> Buffer {
     let mut dx = Buffer::new(x.len());
     let unit = PIXELS * channels;
-    let factor = 2.0 * config.alpha * config.beta / config.size as f32;
     let inputs = x.par_chunks(unit).zip(scale.par_chunks(unit)).zip(dy.par_chunks(unit));
     dx.par_chunks_mut(unit).zip(inputs).for_each(|(dx, ((x, scale), dy))| {
         let mut window = Window::new(config.size, channels);
-        let mut sum = vec![0f32; channels];
-        isa.vectorise(|| {
-            let inputs = x.chunks_exact(channels).zip(scale.chunks_exact(channels));
-            let pixels = inputs.zip(dy.chunks_exact(channels));
-            for (dx, ((x, scale), dy)) in dx.chunks_exact_mut(channels).zip(pixels) {
-                power(scale, config.beta, dx);
-                // dy * scale^-beta, and with x / scale the share of every channel.
-                let share = window.values();
-                for (c, dx) in dx.iter_mut().enumerate() {
-                    *dx *= dy[c];
-                    share[c] = *dx * x[c] / scale[c];
-                }
-                window.sum(0.0, &mut sum);
-                for (c, dx) in dx.iter_mut().enumerate() {
-                    *dx -= factor * x[c] * sum[c];
-                }
-            }
-        });
+        gradient(isa, (config, channels), &mut window, (x, scale, dy), dx);
     });
     dx
+}
+
+vectorised! {
+    fn normalise(
+        numbers: (LrnConfig, usize),
+        window: &mut Window,
+        x: &[f32],
+        scale: &mut [f32],
+        y: &mut [f32],
+    ) {
+        let (config, channels) = numbers;
+        let factor = config.alpha / config.size as f32;
+        let pixels = y.chunks_exact_mut(channels).zip(scale.chunks_exact_mut(channels));
+        for ((y, scale), x) in pixels.zip(x.chunks_exact(channels)) {
+            for (square, x) in window.values().iter_mut().zip(x) {
+                *square = factor * x * x;
+            }
+            window.sum(config.k, scale);
+            power(scale, config.beta, y);
+            for (y, x) in y.iter_mut().zip(x) {
+                *y *= x;
+            }
+        }
+    }
+
+    fn gradient(
+        numbers: (LrnConfig, usize),
+        window: &mut Window,
+        inputs: (&[f32], &[f32], &[f32]),
+        dx: &mut [f32],
+    ) {
+        let (config, channels) = numbers;
+        let factor = 2.0 * config.alpha * config.beta / config.size as f32;
+        let mut sum = vec![0f32; channels];
+        for (pixel, dx) in dx.chunks_exact_mut(channels).enumerate() {
+            let at = pixel * channels..(pixel + 1) * channels;
+            let (x, scale) = (&inputs.0[at.clone()], &inputs.1[at.clone()]);
+            power(scale, config.beta, dx);
+            // dy * scale^-beta, and with x / scale the share of every channel.
+            for (dx, dy) in dx.iter_mut().zip(&inputs.2[at]) {
+                *dx *= dy;
+            }
+            let share = window.values().iter_mut();
+            for (share, ((dx, x), scale)) in share.zip(dx.iter().zip(x).zip(scale)) {
+                *share = dx * x / scale;
+            }
+            window.sum(0.0, &mut sum);
+            for (dx, (x, sum)) in dx.iter_mut().zip(x.iter().zip(&sum)) {
+                *dx -= factor * x * sum;
+            }
+        }
+    }
 }
 
 /// Values of all channels with zeros on both sides, for sums over windows.

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::simd::Isa;
+use super::simd::{Isa, vectorised};
 
 /// Sizes of one pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,24 +47,7 @@ pub(crate) fn max_forward(s: &PoolShape, isa: Isa, x: &[f32]) -> (Buffer, Vec<u3
     let windows: Vec<_> = s.windows().collect();
     let outputs = y.par_chunks_mut(s.output()).zip(from.par_chunks_mut(s.output()));
     outputs.zip(x.par_chunks(s.input())).for_each(|((y, from), x)| {
-        let c = s.channels;
-        isa.vectorise(|| {
-            for (output, window) in &windows {
-                let (y, from) = (&mut y[output * c..][..c], &mut from[output * c..][..c]);
-                // Never empty for a valid shape.
-                y.copy_from_slice(&x[window[0] * c..][..c]);
-                from.fill(window[0] as u32);
-                for &pixel in &window[1..] {
-                    let values = &x[pixel * c..][..c];
-                    for ((best, from), &value) in y.iter_mut().zip(from.iter_mut()).zip(values) {
-                        // A NaN must not vanish: the loss check is to see it.
-                        let better = value > *best || value.is_nan();
-                        *best = if better { value } else { *best };
-                        *from = if better { pixel as u32 } else { *from };
-                    }
-                }
-            }
-        });
+        max_of_windows(isa, s.channels, &windows, x, y, from);
     });
     (y, from)
 }
@@ -75,21 +58,54 @@ pub(crate) fn max_backward(s: &PoolShape, isa: Isa, from: &[u32], dy: &[f32]) ->
     let windows: Vec<_> = s.windows().collect();
     let inputs = dy.par_chunks(s.output()).zip(from.par_chunks(s.output()));
     dx.par_chunks_mut(s.input()).zip(inputs).for_each(|(dx, (dy, from))| {
-        let c = s.channels;
-        isa.vectorise(|| {
-            dx.fill(0.0);
-            for (output, window) in &windows {
-                let (dy, from) = (&dy[output * c..][..c], &from[output * c..][..c]);
-                for &pixel in window {
-                    let dx = &mut dx[pixel * c..][..c];
-                    for ((dx, dy), from) in dx.iter_mut().zip(dy).zip(from) {
-                        *dx += if *from == pixel as u32 { *dy } else { 0.0 };
-                    }
-                }
-            }
-        });
+        dx.fill(0.0);
+        send_back(isa, s.channels, &windows, dy, from, dx);
     });
     dx
+}
+
+vectorised! {
+    fn max_of_windows(
+        c: usize,
+        windows: &[(usize, Vec<usize>)],
+        x: &[f32],
+        y: &mut [f32],
+        from: &mut [u32],
+    ) {
+        for (output, window) in windows {
+            let (y, from) = (&mut y[output * c..][..c], &mut from[output * c..][..c]);
+            // Never empty for a valid shape.
+            y.copy_from_slice(&x[window[0] * c..][..c]);
+            from.fill(window[0] as u32);
+            for &pixel in &window[1..] {
+                let values = &x[pixel * c..][..c];
+                for ((best, from), &value) in y.iter_mut().zip(from.iter_mut()).zip(values) {
+                    // A NaN must not vanish: the loss check is to see it.
+                    let better = (value > *best) | value.is_nan();
+                    *best = if better { value } else { *best };
+                    *from = if better { pixel as u32 } else { *from };
+                }
+            }
+        }
+    }
+
+    fn send_back(
+        c: usize,
+        windows: &[(usize, Vec<usize>)],
+        dy: &[f32],
+        from: &[u32],
+        dx: &mut [f32],
+    ) {
+        for (output, window) in windows {
+            let (dy, from) = (&dy[output * c..][..c], &from[output * c..][..c]);
+            for &pixel in window {
+                let dx = &mut dx[pixel * c..][..c];
+                for ((dx, dy), from) in dx.iter_mut().zip(dy).zip(from) {
+                    *dx += if *from == pixel as u32 { *dy } else { 0.0 };
+                }
+            }
+        }
+    }
 }
 
 /// Means of `plane` pixels.

@@ -58,19 +58,6 @@ impl Isa {
         all
     }
 
-    /// Calls `f` compiled for this instruction set, for loops that the compiler vectorises itself.
-    pub(crate) fn vectorise<R>(self, f: impl FnOnce() -> R) -> R {
-        match self {
-            // SAFETY: the instruction set was detected.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { x86::avx512(f) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { x86::avx2(f) },
-            Self::Portable => f(),
-        }
-    }
-
     /// Floats in a vector.
     pub(crate) fn lanes(self) -> usize {
         match self {
@@ -106,16 +93,6 @@ mod x86 {
     use std::arch::x86_64::*;
 
     use super::Vector;
-
-    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-    pub(super) unsafe fn avx512<R>(f: impl FnOnce() -> R) -> R {
-        f()
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) unsafe fn avx2<R>(f: impl FnOnce() -> R) -> R {
-        f()
-    }
 
     #[inline(always)]
     unsafe fn gate512(v: __m512, by: __m512, slope: __m512) -> __m512 {
@@ -240,3 +217,38 @@ impl Vector for Four {
         Self(std::array::from_fn(lane))
     }
 }
+
+/// Functions with loops that the compiler vectorises itself, compiled for every instruction set; the
+/// first argument of each is the one to use.
+macro_rules! vectorised {
+    ($($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block)*) => {$(
+        $(#[$meta])*
+        $vis fn $name(isa: $crate::cpu::simd::Isa, $($arg: $type),*) {
+            #[inline(always)]
+            fn body($($arg: $type),*) $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
+            unsafe fn avx512($($arg: $type),*) {
+                body($($arg),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2($($arg: $type),*) {
+                body($($arg),*)
+            }
+
+            match isa {
+                // SAFETY: the instruction set was detected.
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::simd::Isa::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::cpu::simd::Isa::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::cpu::simd::Isa::Portable => body($($arg),*),
+            }
+        }
+    )*};
+}
+pub(crate) use vectorised;

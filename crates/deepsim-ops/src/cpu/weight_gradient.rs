@@ -9,12 +9,15 @@ use rayon::prelude::*;
 use super::axis::Axis;
 use super::buffer::Buffer;
 use super::conv::{ConvShape, add_in_order};
+use super::elementwise;
 use super::kernel::{Kernels, Product};
 use super::panels::{Panel, Panels, unpack};
 use super::simd::Isa;
 
 /// Pixels of a block.
 const BLOCK: usize = 160;
+/// Channels of a full panel of the widest vectors.
+const WIDE: usize = 32;
 /// Units of work that a convolution is split into if it can be.
 const UNITS: usize = 8;
 
@@ -40,7 +43,7 @@ pub(crate) fn backward_weight(s: &ConvShape, isa: Isa, x: &[f32], dy: &[f32]) ->
         let dy = &dy[images.start * s.y_len()..images.end * s.y_len()];
         one_panel(s, isa, &panels, &panel, &taps, (x, dy), sums);
     });
-    add_in_order(&mut sums);
+    add_in_order(isa, &mut sums);
     unpack(s, &panels, &sums[0])
 }
 
@@ -108,6 +111,13 @@ fn one_panel(
                 let from = ((image + i) * s.oh + row) * s.ow * s.c_out + panel.first;
                 let pixels = dy[from..].chunks(s.c_out).take(rows.len() * s.ow);
                 let packed = packed[i * y_strides.0..].chunks_exact_mut(width);
+                if panel.channels == WIDE {
+                    // The usual case, without a call for every copy.
+                    for (packed, pixel) in packed.zip(pixels) {
+                        packed[..WIDE].copy_from_slice(&pixel[..WIDE]);
+                    }
+                    continue;
+                }
                 for (packed, pixel) in packed.zip(pixels) {
                     let (used, unused) = packed.split_at_mut(panel.channels);
                     used.copy_from_slice(&pixel[..panel.channels]);
@@ -144,17 +154,13 @@ fn one_panel(
 }
 
 /// Sums over everything but channels: the gradient of a bias.
-pub(crate) fn backward_bias(dy: &[f32], channels: usize) -> Vec<f32> {
+pub(crate) fn backward_bias(isa: Isa, dy: &[f32], channels: usize) -> Vec<f32> {
     const PIXELS: usize = 512;
     let parts: Vec<Vec<f32>> = dy
         .par_chunks(PIXELS * channels)
         .map(|dy| {
             let mut sums = vec![0f32; channels];
-            for pixel in dy.chunks_exact(channels) {
-                for (sum, value) in sums.iter_mut().zip(pixel) {
-                    *sum += value;
-                }
-            }
+            elementwise::add_rows(isa, dy, &mut sums);
             sums
         })
         .collect();

@@ -171,7 +171,7 @@ impl Sequence {
             self.parameters.leave(*weight, backward_weight(shape, isa, from, to))?;
         }
         if let Some(bias) = bias.filter(|bias| self.parameters.is_tracked(*bias)) {
-            self.parameters.leave(bias, backward_bias(dy, layer.output[1]))?;
+            self.parameters.leave(bias, backward_bias(isa, dy, layer.output[1]))?;
         }
         Ok(())
     }
