@@ -8,8 +8,9 @@ use rayon::prelude::*;
 
 use super::axis::Axis;
 use super::buffer::Buffer;
-use super::correlate::{Correlation, Finish};
+use super::correlate::{Correlation, Finish, run};
 use super::elementwise;
+use super::linear::Linear;
 use super::panels::{Panels, pack, pack_block};
 use super::simd::Isa;
 
@@ -68,11 +69,14 @@ pub(crate) fn forward(
     finish: Finish<'_>,
     y: &mut [f32],
 ) {
+    if let Some(l) = Linear::of(s) {
+        return l.forward(isa, x, w, finish, y);
+    }
     let rows = Axis::forward(s.h, s.kh, s.sh, s.ph, s.oh);
     let plain = Axis::forward(s.w, s.kw, s.sw, s.pw, s.ow);
     let blocks = |block| Axis::forward_in_blocks(s.w, s.kw, s.sw, s.pw, s.ow, block);
     let columns = best_columns(s, isa, s.c_out, plain, s.kw, 1, blocks);
-    correlate(s, isa, false, (rows, columns), x, w, finish, y);
+    correlate(s, isa, false, &[(rows, columns)], x, w, finish, y);
 }
 
 /// `x = convᵀ(y, w) + bias`, then a leaky ReLU: the gradient of [`forward`] to its input, and the
@@ -85,17 +89,21 @@ pub(crate) fn backward_data(
     finish: Finish<'_>,
     x: &mut [f32],
 ) {
+    if let Some(l) = Linear::of(s) {
+        return l.backward_data(isa, y, w, finish, x);
+    }
     // Each phase of the stride makes its own pixels of x.
+    let mut axes = Vec::with_capacity(s.sh * s.sw);
     for a in 0..s.sh {
         let rows = Axis::adjoint(s.h, s.kh, s.sh, s.ph, s.oh, a);
         let phase = |b| Axis::adjoint(s.w, s.kw, s.sw, s.pw, s.ow, b);
         let blocks = |block| Axis::adjoint_in_blocks(s.w, s.kw, s.sw, s.pw, s.ow, block);
         let columns = best_columns(s, isa, s.c_in, phase(0), s.kw.div_ceil(s.sw), s.sw, blocks);
         let phases = if columns.block > 1 { 1..1 } else { 1..s.sw };
-        for columns in std::iter::once(columns).chain(phases.map(phase)) {
-            correlate(s, isa, true, (rows, columns), y, w, finish, x);
-        }
+        let all = std::iter::once(columns).chain(phases.map(phase));
+        axes.extend(all.map(|columns| (rows, columns)));
     }
+    correlate(s, isa, true, &axes, y, w, finish, x);
 }
 
 /// Columns one by one, or in blocks if their channels leave vectors too empty.
@@ -128,32 +136,32 @@ fn best_columns(
     best.0
 }
 
-fn correlate(
+/// The sums along some pairs of axes, which make different places of the destination.
+pub(super) fn correlate(
     s: &ConvShape,
     isa: Isa,
     adjoint: bool,
-    (rows, columns): (Axis, Axis),
+    axes: &[(Axis, Axis)],
     source: &[f32],
     w: &[f32],
     finish: Finish<'_>,
     destination: &mut [f32],
 ) {
-    if rows.count == 0 || columns.count == 0 {
-        return;
-    }
-    let taps = rows.taps * columns.taps;
     let (group_in, group_out) = (s.group_in(), s.group_out());
     let (depth, out) = if adjoint { (group_out, group_in) } else { (group_in, group_out) };
     let channels = if adjoint { (s.c_out, s.c_in) } else { (s.c_in, s.c_out) };
-    let panels = Panels::new(s.groups, out * columns.block, depth, taps, isa.lanes());
-    let pack = if columns.block > 1 { pack_block } else { pack };
-    let (panels, weights) = (&panels, &pack(s, (&rows, &columns), adjoint, &panels, w));
-    Correlation { rows, columns, channels, panels, weights, finish }.run(
-        isa,
-        s.n,
-        source,
-        destination,
-    );
+    let correlations: Vec<Correlation> = axes
+        .par_iter()
+        .filter(|(rows, columns)| rows.count > 0 && columns.count > 0)
+        .map(|&(rows, columns)| {
+            let taps = rows.taps * columns.taps;
+            let panels = Panels::new(s.groups, out * columns.block, depth, taps, isa.lanes());
+            let pack = if columns.block > 1 { pack_block } else { pack };
+            let weights = pack(s, (&rows, &columns), adjoint, &panels, w);
+            Correlation { rows, columns, channels, panels, weights, finish }
+        })
+        .collect();
+    run(&correlations, isa, s.n, source, destination);
 }
 
 /// Adds partial sums to the first one in order, so that the result does not depend on who computed

@@ -5,10 +5,12 @@
 //! in the padding cost nothing.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::axis::{Axis, Run};
+use super::buffer::Buffer;
 use super::kernel::{Kernels, MOST, Segment, Sum};
 use super::panels::{Panel, Panels};
 use super::simd::Isa;
@@ -32,14 +34,32 @@ pub(crate) struct Finish<'a> {
     pub(crate) gate: Option<(&'a [f32], f32)>,
 }
 
+impl Finish<'_> {
+    /// Finishes `values` of `channels` in a pass of its own.
+    pub(super) fn apply(&self, values: &mut [f32], channels: usize) {
+        let leak = |value: f32, by: f32, slope: f32| if by > 0.0 { value } else { value * slope };
+        if let Some(bias) = self.bias {
+            for values in values.chunks_exact_mut(channels) {
+                values.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
+            }
+        }
+        if let Some(slope) = self.leaky {
+            values.iter_mut().for_each(|value| *value = leak(*value, *value, slope));
+        }
+        if let Some((gate, slope)) = self.gate {
+            values.iter_mut().zip(gate).for_each(|(value, by)| *value = leak(*value, *by, slope));
+        }
+    }
+}
+
 /// A correlation from source to destination images.
 pub(crate) struct Correlation<'a> {
     pub(crate) rows: Axis,
     pub(crate) columns: Axis,
     /// Channels of a source and of a destination pixel.
     pub(crate) channels: (usize, usize),
-    pub(crate) panels: &'a Panels,
-    pub(crate) weights: &'a [f32],
+    pub(crate) panels: Panels,
+    pub(crate) weights: Buffer,
     pub(crate) finish: Finish<'a>,
 }
 
@@ -58,35 +78,49 @@ unsafe impl Sync for Destination {}
 // SAFETY: as above.
 unsafe impl Send for Destination {}
 
+/// Computes all outputs of `images` images.
+pub(crate) fn run(
+    correlations: &[Correlation<'_>],
+    isa: Isa,
+    images: usize,
+    source: &[f32],
+    destination: &mut [f32],
+) {
+    let mut work = Vec::new();
+    for correlation in correlations {
+        correlation.check(images, source, destination);
+        let runs = Arc::new((correlation.rows.runs(), correlation.columns.runs()));
+        let units = correlation.units(images).into_iter();
+        work.extend(units.map(|unit| (correlation, runs.clone(), unit)));
+    }
+    let destination = Destination(destination.as_mut_ptr());
+    work.into_par_iter().for_each(|(correlation, runs, unit)| {
+        for run in &runs.0 {
+            let start = run.outputs.start.max(unit.rows.start);
+            let end = run.outputs.end.min(unit.rows.end);
+            let run = Run { outputs: start..end, ..run.clone() };
+            for columns in runs.1.iter().filter(|_| start < end) {
+                correlation.unit(isa, &unit, &run, columns, source, destination);
+            }
+        }
+    });
+}
+
 impl Correlation<'_> {
+    fn check(&self, images: usize, source: &[f32], destination: &[f32]) {
+        assert!(source.len() == images * self.source_len(), "the source has another size");
+        assert!(destination.len() == images * self.destination_len(), "the destination, too");
+        assert!(self.weights.len() == self.panels.len(), "and the weights");
+        let gate = self.finish.gate.map(|(gate, _)| gate.len());
+        assert!(gate.is_none_or(|len| len == destination.len()), "and the gate");
+    }
+
     fn source_len(&self) -> usize {
         self.rows.source * self.columns.source * self.channels.0
     }
 
     fn destination_len(&self) -> usize {
         self.rows.size * self.columns.size * self.channels.1
-    }
-
-    /// Computes all outputs of `images` images. The places of other phases are left alone.
-    pub(crate) fn run(&self, isa: Isa, images: usize, source: &[f32], destination: &mut [f32]) {
-        assert!(source.len() == images * self.source_len(), "the source has another size");
-        assert!(destination.len() == images * self.destination_len(), "the destination, too");
-        assert!(self.weights.len() == self.panels.len(), "and the weights");
-        let gate = self.finish.gate.map(|(gate, _)| gate.len());
-        assert!(gate.is_none_or(|len| len == destination.len()), "and the gate");
-        let destination = Destination(destination.as_mut_ptr());
-        let row_runs = self.rows.runs();
-        let column_runs = self.columns.runs();
-        self.units(images).into_par_iter().for_each(|unit| {
-            for run in &row_runs {
-                let start = run.outputs.start.max(unit.rows.start);
-                let end = run.outputs.end.min(unit.rows.end);
-                let run = Run { outputs: start..end, ..run.clone() };
-                for columns in column_runs.iter().filter(|_| start < end) {
-                    self.unit(isa, &unit, &run, columns, source, destination);
-                }
-            }
-        });
     }
 
     /// Depends on sizes only, never on the number of threads.

@@ -45,13 +45,14 @@ pub(crate) struct Product {
     pub(crate) x: *const f32,
     /// Floats between images, rows and pixels of `x`.
     pub(crate) x_strides: (usize, usize, usize),
-    /// Packed: a pixel is one panel wide.
     pub(crate) y: *const f32,
-    /// Floats between images and rows of `y`.
-    pub(crate) y_strides: (usize, usize),
+    /// Floats between images, rows and pixels of `y`.
+    pub(crate) y_strides: (usize, usize, usize),
     /// Images, rows, pixels of a row.
     pub(crate) counts: (usize, usize, usize),
     pub(crate) sums: *mut f32,
+    /// Floats between rows of `sums`.
+    pub(crate) sums_stride: usize,
 }
 
 /// The functions of one instruction set, by number of vectors in the panel and size of the tile.
@@ -225,7 +226,7 @@ unsafe fn product<V: Vector, const P: usize, const NV: usize>(a: &Product) {
         let mut acc = [[V::zero(); NV]; P];
         for i in 0..P {
             for j in 0..NV {
-                acc[i][j] = V::load(a.sums.add((i * NV + j) * V::LANES));
+                acc[i][j] = V::load(a.sums.add(i * a.sums_stride + j * V::LANES));
             }
         }
         let (images, rows, pixels) = a.counts;
@@ -245,13 +246,13 @@ unsafe fn product<V: Vector, const P: usize, const NV: usize>(a: &Product) {
                         }
                     }
                     x = x.add(a.x_strides.2);
-                    y = y.add(NV * V::LANES);
+                    y = y.add(a.y_strides.2);
                 }
             }
         }
         for i in 0..P {
             for j in 0..NV {
-                acc[i][j].store(a.sums.add((i * NV + j) * V::LANES));
+                acc[i][j].store(a.sums.add(i * a.sums_stride + j * V::LANES));
             }
         }
     }

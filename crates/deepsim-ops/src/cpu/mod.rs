@@ -7,6 +7,7 @@ pub(crate) mod correlate;
 pub(crate) mod elementwise;
 mod kernel;
 pub(crate) mod layout;
+mod linear;
 pub(crate) mod lrn;
 mod panels;
 pub(crate) mod pool;

@@ -26,6 +26,8 @@ const CASES: [Case; 14] = [
     ((8, 8), (1, 1), (0, 0), 1, (8, 8)),
 ];
 
+const FULL: Case = ((1, 1), (1, 1), (0, 0), 1, (1, 1));
+
 fn shape(case: Case, n: usize, channels: usize, out: usize) -> ConvShape {
     let ((kh, kw), (sh, sw), (ph, pw), groups, (h, w)) = case;
     let (oh, ow) = ((h + 2 * ph - kh) / sh + 1, (w + 2 * pw - kw) / sw + 1);
@@ -73,9 +75,14 @@ fn assert_near(what: &str, got: &[f32], wanted: &[f64]) {
 
 #[test]
 fn every_instruction_set_equals_plain_loops() {
-    for case in CASES {
+    // Fully connected layers, which are computed in a way of their own.
+    let full = [(2, 32, 64), (17, 35, 50), (64, 70, 64)].map(|sizes| (FULL, vec![sizes]));
+    let convolutions = CASES.map(|case| {
         // Channel counts around the tile sizes; one image and several.
-        for (n, channels, out) in [(1, 3, 8), (3, 5, 13), (2, 9, 3), (9, 2, 1), (2, 17, 33)] {
+        (case, vec![(1, 3, 8), (3, 5, 13), (2, 9, 3), (9, 2, 1), (2, 17, 33)])
+    });
+    for (case, sizes) in convolutions.into_iter().chain(full) {
+        for (n, channels, out) in sizes {
             let s = shape(case, n, channels, out);
             let (x, y) = (values(n * s.x_len(), 1), values(n * s.y_len(), 2));
             let (w, bias_y, bias_x) = (values(s.w_len(), 3), values(s.c_out, 4), values(s.c_in, 5));

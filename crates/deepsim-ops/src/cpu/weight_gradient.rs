@@ -11,6 +11,7 @@ use super::buffer::Buffer;
 use super::conv::{ConvShape, add_in_order};
 use super::elementwise;
 use super::kernel::{Kernels, Product};
+use super::linear::Linear;
 use super::panels::{Panel, Panels, unpack};
 use super::simd::Isa;
 
@@ -24,6 +25,9 @@ const UNITS: usize = 8;
 /// `dw (c_out, c_in / groups, kh, kw)` from the input `x` and the gradient `dy`, both channels-last.
 pub(crate) fn backward_weight(s: &ConvShape, isa: Isa, x: &[f32], dy: &[f32]) -> Vec<f32> {
     assert!(x.len() == s.n * s.x_len() && dy.len() == s.n * s.y_len(), "images of other sizes");
+    if let Some(l) = Linear::of(s) {
+        return l.backward_weight(isa, x, dy);
+    }
     let panels = Panels::new(s.groups, s.group_out(), s.group_in(), s.kh * s.kw, isa.lanes());
     // Images are shared among parts whose sums are added in order; depends on sizes only.
     let parts = UNITS.div_ceil(panels.list.len()).min(s.n);
@@ -106,7 +110,7 @@ fn one_panel(
         let count = block_images.min(images - image);
         for row in (0..s.oh).step_by(block_rows) {
             let rows = row..(row + block_rows).min(s.oh);
-            let y_strides = (rows.len() * s.ow * width, s.ow * width);
+            let y_strides = (rows.len() * s.ow * width, s.ow * width, width);
             for i in 0..count {
                 let from = ((image + i) * s.oh + row) * s.ow * s.c_out + panel.first;
                 let pixels = dy[from..].chunks(s.c_out).take(rows.len() * s.ow);
@@ -143,6 +147,7 @@ fn one_panel(
                         y_strides,
                         counts: (count, end - start, tap.columns.len()),
                         sums: sums[(tap.weights + r0) * width..].as_mut_ptr(),
+                        sums_stride: width,
                     };
                     // SAFETY: the instruction set was detected; the tap's outputs are those whose
                     // source pixel is in the image; `packed` holds the block, `sums` the panel.
