@@ -21,6 +21,10 @@ use crate::glue::{input, like, slice, with};
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn squared_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if a.device().is_cuda() {
+        return crate::cuda::squared_error(a, b);
+    }
     apply(a, b, Distance { op: "squared_error", value: |d| d * d, slope: |d| 2.0 * d })
 }
 
@@ -32,6 +36,10 @@ pub fn squared_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// If the shapes differ or a tensor is not `f32` on the CPU.
 pub fn absolute_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if a.device().is_cuda() {
+        return crate::cuda::absolute_error(a, b);
+    }
     let sign = |d: f32| if d == 0.0 { 0.0 } else { d.signum() };
     apply(a, b, Distance { op: "absolute_error", value: f64::abs, slope: sign })
 }

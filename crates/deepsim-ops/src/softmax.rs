@@ -32,6 +32,10 @@ pub fn softmax_cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> 
     if let Some(label) = labels.iter().find(|&&label| label as usize >= classes) {
         bail!("{OP}: wanted labels below {classes}, got {label}");
     }
+    #[cfg(feature = "cuda")]
+    if logits.device().is_cuda() {
+        return crate::cuda::softmax_cross_entropy(logits, labels);
+    }
     let op = SoftmaxCrossEntropy { labels: labels.to_vec(), softmax: OnceLock::new() };
     input(OP, logits)?.apply_op1(op)
 }
