@@ -198,6 +198,10 @@ fn apply(
     conv: ConvOp,
 ) -> Result<Tensor> {
     let (x, weight) = (input(op, x)?, input(op, weight)?);
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::cuda::conv(&x, &weight, bias, &conv.shape, conv.transposed, conv.leaky);
+    }
     match bias {
         Some(bias) if bias.dims() != [out] => {
             bail!("{op}: wanted a bias [{out}], got {:?}", bias.dims())

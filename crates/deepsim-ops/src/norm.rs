@@ -55,6 +55,10 @@ pub fn local_response_norm(x: &Tensor, config: LrnConfig) -> Result<Tensor> {
             config.size
         );
     }
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::cuda::lrn(x, config);
+    }
     let op = Lrn { config, channels, plane: h * w, scale: OnceLock::new() };
     input(OP, x)?.apply_op1(op)
 }

@@ -78,6 +78,10 @@ pub fn max_pool2d(x: &Tensor, config: Pool2dConfig) -> Result<Tensor> {
     }
     let oh = Pool2dConfig::output(h, kernel.0, stride.0, padding.0, ceil_mode);
     let ow = Pool2dConfig::output(w, kernel.1, stride.1, padding.1, ceil_mode);
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::cuda::max_pool(x, kernel, stride, padding, (oh, ow));
+    }
     let shape = PoolShape { h, w, oh, ow, kernel, stride, padding };
     input(MAX, x)?.apply_op1(MaxPool { shape, from: OnceLock::new() })
 }
@@ -118,6 +122,10 @@ impl CustomOp1 for MaxPool {
 pub fn global_avg_pool2d(x: &Tensor) -> Result<Tensor> {
     if x.rank() != 4 || x.elem_count() == 0 {
         bail!("{AVG}: wanted a non-empty (N, C, H, W), got {:?}", x.dims());
+    }
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::cuda::global_avg_pool(x);
     }
     input(AVG, x)?.apply_op1(GlobalAvgPool)
 }
