@@ -4,9 +4,9 @@ use std::sync::Mutex;
 #[cfg(feature = "cuda")]
 use std::sync::OnceLock;
 
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
 #[cfg(feature = "cuda")]
-use candle_core::CudaStorage;
-use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Result, Tensor, Var, bail};
+use candle_core::{CudaStorage, Device};
 use rayon::prelude::*;
 
 #[cfg(feature = "cuda")]
@@ -105,25 +105,30 @@ impl Moments {
     }
 
     /// Moves the state to a device, for a parameter that was moved or a state that was loaded.
-    #[cfg_attr(not(feature = "cuda"), expect(clippy::unnecessary_wraps))]
+    #[cfg(feature = "cuda")]
     fn follow(&mut self, device: &Device) -> Result<()> {
-        #[cfg(feature = "cuda")]
-        {
-            // An update is coming, after which the copy would be old.
-            self.copy = OnceLock::new();
-            match (&self.state, device) {
-                (State::Host(m, v), Device::Cuda(device)) => {
-                    self.state = State::Device(DeviceMoments::from_host(device, m, v)?);
-                }
-                (State::Device(moments), Device::Cpu) => {
-                    let (m, v) = moments.to_host()?;
-                    self.state = State::Host(m, v);
-                }
-                _ => {}
+        // An update is coming, after which the copy would be old.
+        self.copy = OnceLock::new();
+        match (&self.state, device) {
+            (State::Host(m, v), Device::Cuda(device)) => {
+                self.state = State::Device(DeviceMoments::from_host(device, m, v)?);
             }
+            (State::Device(moments), Device::Cpu) => {
+                let (m, v) = moments.to_host()?;
+                self.state = State::Host(m, v);
+            }
+            _ => {}
         }
-        let _ = device;
         Ok(())
+    }
+
+    /// The values of a state on the CPU.
+    fn host_mut(&mut self) -> Option<(&mut [f32], &mut [f32])> {
+        match &mut self.state {
+            State::Host(m, v) => Some((m, v)),
+            #[cfg(feature = "cuda")]
+            State::Device(_) => None,
+        }
     }
 }
 
@@ -193,13 +198,8 @@ pub fn adam_update(
     if step.t == 0 || decays.iter().any(|decay| !(0.0..1.0).contains(decay)) {
         bail!("{OP}: wanted t >= 1 and decays 0 <= beta < 1, got t {} and {decays:?}", step.t);
     }
-    #[cfg(feature = "cuda")]
-    if parameter.device().is_cuda() {
-        let gradient = crate::cuda::input(OP, gradient)?;
-        moments.follow(parameter.device())?;
-        return parameter.inplace_op2(&gradient, &Update { moments: Mutex::new(moments), step });
-    }
     let gradient = input(OP, gradient)?;
+    #[cfg(feature = "cuda")]
     moments.follow(parameter.device())?;
     parameter.inplace_op2(&gradient, &Update { moments: Mutex::new(moments), step })
 }
@@ -257,9 +257,7 @@ impl InplaceOp2 for Update<'_> {
         };
         let (p, g) = (&mut p[start..end], slice(OP, g, g_layout)?);
         let Ok(mut moments) = self.moments.lock() else { bail!("{OP}: poisoned state") };
-        let State::Host(m, v) = &mut moments.state else {
-            bail!("{OP}: wanted moments on the CPU")
-        };
+        let Some((m, v)) = moments.host_mut() else { bail!("{OP}: wanted moments on the CPU") };
         let Numbers { rate, beta1, beta2, rest1, rest2, epsilon, decay } = Numbers::new(self.step);
         const CHUNK: usize = 16 * 1024;
         let state = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));

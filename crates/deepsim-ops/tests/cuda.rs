@@ -4,8 +4,9 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use deepsim_ops::{
     AdamStep, Conv2dConfig, LrnConfig, Moments, Pool2dConfig, Precision, absolute_error,
-    adam_update, conv_transpose2d, conv2d, dropout, global_avg_pool2d, leaky_relu, linear,
-    local_response_norm, max_pool2d, relu, set_precision, softmax_cross_entropy, squared_error,
+    adam_update, conv_transpose2d, conv2d, dropout, global_avg_pool2d, keep_freed_device_memory,
+    leaky_relu, linear, local_response_norm, max_pool2d, relu, set_precision,
+    softmax_cross_entropy, squared_error,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -283,6 +284,14 @@ fn a_nan_does_not_vanish() -> Result<()> {
     for y in [relu(&x)?, max_pool2d(&x, Pool2dConfig::new(3, 2))?] {
         assert!(flat(&y).iter().any(|value| value.is_nan()));
     }
+    Ok(())
+}
+
+#[test]
+fn freed_memory_can_be_kept() -> Result<()> {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    keep_freed_device_memory(&gpu)?;
+    assert!(keep_freed_device_memory(&Device::Cpu).is_err());
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor, bail};
 
 /// Refuses what the kernels cannot handle, and makes the tensor contiguous.
-pub(crate) fn input(op: &'static str, tensor: &Tensor) -> Result<Tensor> {
+pub(super) fn input(op: &'static str, tensor: &Tensor) -> Result<Tensor> {
     if tensor.dtype() != DType::F32 {
         bail!("{op}: wanted f32, got {:?}", tensor.dtype());
     }

@@ -70,9 +70,12 @@ pub(super) fn summing_blocks(n: u32) -> u32 {
     n.div_ceil(BLOCK).clamp(1, 1024)
 }
 
+/// Major and minor number of an architecture.
+type Capability = (i32, i32);
+
 /// The kernels for the device's architecture; compiled once per process.
 fn ptx(op: &'static str, device: &CudaDevice) -> Result<Arc<str>> {
-    static COMPILED: Mutex<Vec<((i32, i32), Arc<str>)>> = Mutex::new(Vec::new());
+    static COMPILED: Mutex<Vec<(Capability, Arc<str>)>> = Mutex::new(Vec::new());
     let stream = device.cuda_stream();
     let capability = done(op, "compute capability", stream.context().compute_capability())?;
     // Nothing can be half done under this lock.

@@ -54,7 +54,11 @@ pub(crate) fn max_pool(
         pw: size(padding.1)?,
     };
     let sees = |windows: usize, size: usize, kernel: usize, stride: usize, padding: usize| {
-        stride > 0 && padding < kernel && windows > 0 && (windows - 1) * stride < size + padding
+        // Larger kernels are mistakes, and sums with them might overflow.
+        (padding + 1..=usize::from(u16::MAX)).contains(&kernel)
+            && stride > 0
+            && windows > 0
+            && (windows - 1) * stride < size + padding
     };
     if !sees(oh, h, kernel.0, stride.0, padding.0) || !sees(ow, w, kernel.1, stride.1, padding.1) {
         bail!("{MAX}: windows {kernel:?}, {stride:?}, {padding:?} do not fit {:?}", x.dims());
