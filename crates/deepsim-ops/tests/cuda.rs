@@ -120,7 +120,22 @@ fn convolutions() {
             linear(&t[0], &t[1], Some(&t[2]))
         });
     }
+    set_precision(Precision::Bf16);
+    let rounded = rounded(&gpu).expect("the GPU computes it");
     set_precision(Precision::F32);
+    assert_eq!(rounded[..4], [1.0, 1.015_625, 1.007_812_5, f32::INFINITY]);
+    assert!(rounded[4].is_nan());
+}
+
+/// Two ties, a number just above one, a number beyond the largest `bf16`, and a NaN whose upper half
+/// is infinity's, times 1.
+fn rounded(gpu: &Device) -> Result<Vec<f32>> {
+    let step = 1.0 / 256.0;
+    let numbers =
+        vec![1.0 + step, 1.0 + 3.0 * step, 1.00391, f32::MAX, f32::from_bits(0x7f80_0001)];
+    let x = Tensor::from_vec(numbers, (1, 1, 1, 5), gpu)?;
+    let one = Tensor::ones((1, 1, 1, 1), DType::F32, gpu)?;
+    Ok(flat(&conv2d(&x, &one, None, Conv2dConfig::default())?))
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 
+use candle_core::cuda_backend::cudarc::cudnn::sys;
 use candle_core::cuda_backend::cudarc::driver::{
     CudaSlice, CudaView, DevicePtr, DevicePtrMut, DeviceRepr,
 };
@@ -35,6 +36,12 @@ pub(crate) fn conv(
         Some(bias) => x.apply_op3(&weight, &input(op, bias)?, conv),
         None => x.apply_op2(&weight, conv),
     }
+}
+
+/// Values of a tensor, or their bits rounded to `bf16`.
+enum Factor<'a> {
+    F32(&'a CudaView<'a, f32>),
+    Bf16(CudaSlice<u16>),
 }
 
 #[derive(Clone, Copy)]
@@ -79,27 +86,36 @@ impl Conv {
         Ok(())
     }
 
-    /// One pass over values in `f32`.
+    /// Values as this precision multiplies them.
+    fn factor<'a>(&self, device: &CudaDevice, values: &'a CudaView<'a, f32>) -> Result<Factor<'a>> {
+        match self.precision {
+            Precision::F32 | Precision::Tf32 => Ok(Factor::F32(values)),
+            Precision::Bf16 => Ok(Factor::Bf16(to_bf16(self.op(), device, values)?)),
+        }
+    }
+
+    /// One pass, with an end of its own if it is the operation's result.
     fn run(
         &self,
         device: &CudaDevice,
         pass: Pass,
-        a: &CudaView<'_, f32>,
-        b: &CudaView<'_, f32>,
-        finish: Option<Finish<'_>>,
+        a: &Factor<'_>,
+        b: &Factor<'_>,
+        finish: Finish<'_>,
     ) -> Result<CudaSlice<f32>> {
         let op = self.op();
-        if self.precision != Precision::Bf16 {
-            let mut out = self.pass(device, pass, a, b)?;
-            if let Some(finish) = finish {
+        match (a, b) {
+            (Factor::F32(a), Factor::F32(b)) => {
+                let mut out = self.pass(device, pass, a, b)?;
                 finish.apply(op, device, &mut out)?;
+                Ok(out)
             }
-            return Ok(out);
+            (Factor::Bf16(a), Factor::Bf16(b)) => {
+                let out = self.pass(device, pass, &a.as_view(), &b.as_view())?;
+                finish.apply_bf16(op, device, &out)
+            }
+            _ => bail!("{op}: factors of two types"),
         }
-        let (a, b) = (to_bf16(op, device, a)?, to_bf16(op, device, b)?);
-        let out = self.pass::<u16>(device, pass, &a.as_view(), &b.as_view())?;
-        let plain = Finish { bias: None, leaky: None, channels: 1, plane: 1 };
-        finish.unwrap_or(plain).apply_bf16(op, device, &out)
     }
 
     /// One pass over values in `f32`, or in `bf16` as their bits.
@@ -118,7 +134,7 @@ impl Conv {
         };
         let mut out = alloc::<T>(op, device, len)?;
         let context = Context::get(op, device)?;
-        let plan = context.plan(key(s, pass, self.precision), || {
+        let plan = context.plan(key(op, s, pass, self.precision), || {
             Plan::new(op, &context, s, pass, self.precision)
         })?;
         {
@@ -129,7 +145,7 @@ impl Conv {
             let inputs = (a as *const c_void, b as *const c_void);
             // SAFETY: `check` has compared the sizes of input and weight with the shape, gradients
             // have the size of what they are gradients of, and `out` was allocated for this pass.
-            // `T` is the plan's type: `run` gives `u16` for `bf16` alone.
+            // `T` is the plan's type: `factor` gives `u16` for `bf16` alone.
             unsafe { plan.run(&context, device, inputs, out as *mut c_void)? };
         }
         Ok(out)
@@ -148,7 +164,8 @@ impl Conv {
         let (bias, leaky, plane) = (bias.as_ref(), self.leaky, h * w_out);
         let finish = Finish { bias, leaky, channels, plane };
         let pass = if self.transposed { Pass::BackwardData } else { Pass::Forward };
-        let y = self.run(device, pass, &x, &w, Some(finish))?;
+        let (x, w) = (self.factor(device, &x)?, self.factor(device, &w)?);
+        let y = self.run(device, pass, &x, &w, finish)?;
         Ok((storage(y, device), self.out().to_vec().into()))
     }
 
@@ -170,15 +187,19 @@ impl Conv {
         let op = self.op();
         let (mut dx, mut dw) = (None, None);
         with(op, dy, |device, dy| {
+            let dy = self.factor(device, dy)?;
             if x.track_op() {
                 let pass = if self.transposed { Pass::Forward } else { Pass::BackwardData };
-                let values = with(op, w, |_, w| self.run(device, pass, dy, w, None))?;
+                let values = with(op, w, |_, w| {
+                    self.run(device, pass, &dy, &self.factor(device, w)?, Finish::default())
+                })?;
                 dx = Some(tensor(values, device, x.shape()));
             }
             if w.track_op() {
                 let values = with(op, x, |_, x| {
-                    let (from, to) = if self.transposed { (dy, x) } else { (x, dy) };
-                    self.run(device, Pass::BackwardWeight, from, to, None)
+                    let x = self.factor(device, x)?;
+                    let (from, to) = if self.transposed { (&dy, &x) } else { (&x, &dy) };
+                    self.run(device, Pass::BackwardWeight, from, to, Finish::default())
                 })?;
                 dw = Some(tensor(values, device, w.shape()));
             }
@@ -205,7 +226,6 @@ impl Conv {
                 // SAFETY: handle and descriptions are alive; `dy` has the size of the operation's
                 // result, `sums` one value for each channel.
                 let status = unsafe {
-                    use candle_core::cuda_backend::cudarc::cudnn::sys;
                     sys::cudnnConvolutionBackwardBias(handle, one, from, dy, zero, to, sums)
                 };
                 check(op, "cudnnConvolutionBackwardBias", status)?;

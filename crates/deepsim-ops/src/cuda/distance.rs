@@ -1,7 +1,9 @@
 //! Distances summed over all elements, in double precision.
 
-use candle_core::cuda_backend::cudarc::driver::PushKernelArg;
-use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, PushKernelArg};
+use candle_core::{
+    CpuStorage, CudaDevice, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor, bail,
+};
 
 use super::glue::{alloc, count, done, input, storage, tensor, view, with};
 use super::kernels::{Kernel, blocks, summing_blocks, threads};
@@ -106,8 +108,8 @@ impl CustomOp2 for Distance {
 /// `factor * Σ part` as an `f32` scalar.
 pub(super) fn sum_blocks(
     op: &'static str,
-    device: &candle_core::CudaDevice,
-    part: &candle_core::cuda_backend::cudarc::driver::CudaSlice<f64>,
+    device: &CudaDevice,
+    part: &CudaSlice<f64>,
     factor: f64,
 ) -> Result<CudaStorage> {
     let n = count(op, part.len())?;

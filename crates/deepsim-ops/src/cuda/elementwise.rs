@@ -9,13 +9,19 @@ use super::glue::{alloc, count, done, input, storage, tensor, view, with};
 use super::kernels::{Kernel, threads};
 
 /// What a convolution ends with: a bias for each channel, and a leaky ReLU.
-#[derive(Clone, Copy)]
 pub(super) struct Finish<'a> {
     pub(super) bias: Option<&'a CudaView<'a, f32>>,
     pub(super) leaky: Option<f32>,
     pub(super) channels: usize,
     /// Values of a channel of one image.
     pub(super) plane: usize,
+}
+
+impl Default for Finish<'_> {
+    /// Nothing of either.
+    fn default() -> Self {
+        Self { bias: None, leaky: None, channels: 1, plane: 1 }
+    }
 }
 
 impl Finish<'_> {

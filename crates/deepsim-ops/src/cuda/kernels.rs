@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::cuda_backend::DeviceId;
@@ -99,13 +98,10 @@ fn ptx(op: &'static str, device: &CudaDevice) -> Result<Arc<str>> {
 
 /// The compiler's own words, where it has any.
 fn reason(error: &CompileError) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = match error {
+    match error {
         CompileError::CompileError { nvrtc, log, .. } => {
-            write!(text, "{nvrtc:?}: {}", log.to_string_lossy())
+            format!("{nvrtc:?}: {}", log.to_string_lossy())
         }
-        error => write!(text, "{error:?}"),
-    };
-    text
+        error => format!("{error:?}"),
+    }
 }

@@ -30,12 +30,12 @@ pub(super) enum Pass {
     BackwardWeight,
 }
 
-/// What a plan is made for.
-pub(super) type Key = (Pass, Precision, [usize; 14]);
+/// What a plan is made for, and the operation that its errors name.
+pub(super) type Key = (&'static str, Pass, Precision, [usize; 14]);
 
-pub(super) fn key(s: &ConvShape, pass: Pass, precision: Precision) -> Key {
+pub(super) fn key(op: &'static str, s: &ConvShape, pass: Pass, precision: Precision) -> Key {
     let &ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, groups, oh, ow } = s;
-    (pass, precision, [n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, groups, oh, ow])
+    (op, pass, precision, [n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, groups, oh, ow])
 }
 
 /// Algorithms that want more scratch memory than this are passed over.
