@@ -164,7 +164,7 @@ pub struct AdamStep {
 /// ```
 ///
 /// # Errors
-/// If the shapes differ, a tensor is not `f32` on the CPU, `t` is 0 or a decay not in `0..1`.
+/// If the shapes differ, a tensor is not `f32` on the CPU (with `cuda`: or a GPU), `t` is 0 or a decay not in `0..1`.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};

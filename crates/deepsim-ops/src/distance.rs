@@ -11,7 +11,7 @@ use crate::glue::{input, like, slice, with};
 /// two of equal shape -> scalar
 ///
 /// # Errors
-/// If the shapes differ or a tensor is not `f32` on the CPU.
+/// If the shapes differ or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -34,7 +34,7 @@ pub fn squared_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// two of equal shape -> scalar
 ///
 /// # Errors
-/// If the shapes differ or a tensor is not `f32` on the CPU.
+/// If the shapes differ or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
 pub fn absolute_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
     if a.device().is_cuda() {

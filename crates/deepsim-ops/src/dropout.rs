@@ -14,7 +14,7 @@ use crate::glue::{input, like, slice, with};
 /// any -> the same
 ///
 /// # Errors
-/// If `p` is not in `0..1`, or the tensor is not `f32` on the CPU.
+/// If `p` is not in `0..1`, or the tensor is not `f32` on the CPU (with `cuda`: or a GPU).
 pub fn dropout(x: &Tensor, p: f64, rng: &mut impl Rng) -> Result<Tensor> {
     if !(0.0..1.0).contains(&p) {
         bail!("{OP}: wanted a probability 0 <= p < 1, got {p}");

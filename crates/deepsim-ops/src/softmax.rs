@@ -12,7 +12,7 @@ use crate::glue::{input, like, slice, with};
 /// `logits (N, K)`, `N` labels below `K` -> scalar
 ///
 /// # Errors
-/// If shapes or labels do not fit, or the tensor is not `f32` on the CPU.
+/// If shapes or labels do not fit, or the tensor is not `f32` on the CPU (with `cuda`: or a GPU).
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
