@@ -13,8 +13,7 @@ use rayon::prelude::*;
 use crate::cuda::adam::{DeviceMoments, update};
 use crate::glue::{input, slice};
 
-/// Running means of the gradient and of its square, for one parameter. They live where the parameter
-/// does.
+/// Running means of the gradient and of its square, for one parameter, on the parameter's device.
 #[derive(Clone, Debug)]
 pub struct Moments {
     state: State,
@@ -164,7 +163,8 @@ pub struct AdamStep {
 /// ```
 ///
 /// # Errors
-/// If the shapes differ, a tensor is not `f32` on the CPU (with `cuda`: or a GPU), `t` is 0 or a decay not in `0..1`.
+/// If the shapes differ, a tensor is not `f32` on the CPU (with `cuda`: or a GPU), `t` is 0 or a
+/// decay not in `0..1`.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};

@@ -127,8 +127,8 @@ fn convolutions() {
     assert!(rounded[4].is_nan());
 }
 
-/// Two ties, a number just above one, a number beyond the largest `bf16`, and a NaN whose upper half
-/// is infinity's, times 1.
+/// Two ties, a number just above one, a number beyond the largest `bf16`, and a NaN whose upper
+/// half is infinity's, times 1.
 fn rounded(gpu: &Device) -> Result<Vec<f32>> {
     let step = 1.0 / 256.0;
     let numbers =

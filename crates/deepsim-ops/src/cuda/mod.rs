@@ -9,7 +9,8 @@
 //! | [`kernels`] | our own kernels, compiled when first used |
 //! | [`memory`] | keeping freed device memory |
 //! | [`glue`] | between candle's tensors and device memory |
-//! | [`mod@conv`], [`mod@pool`], [`mod@lrn`], [`mod@elementwise`], [`mod@softmax`], [`mod@distance`], [`mod@adam`] | the operations |
+//! | [`mod@conv`], [`mod@pool`], [`mod@lrn`], [`mod@elementwise`] | the operations |
+//! | [`mod@softmax`], [`mod@distance`], [`mod@adam`] | losses and the optimiser |
 //!
 //! Everything is computed in the stream of the tensors' device, without waiting for it. Sums are
 //! taken in an order that depends on shapes alone, and cuDNN's algorithms are chosen by its

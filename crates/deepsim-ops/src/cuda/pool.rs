@@ -1,7 +1,7 @@
 //! Pooling.
 //!
-//! cuDNN rounds the number of windows down, so that Caffe's would need a padded copy. Two kernels of
-//! our own need none, and keep where each maximum came from, as on the CPU.
+//! cuDNN rounds the number of windows down, so that Caffe's would need a padded copy. Two kernels
+//! of our own need none, and keep where each maximum came from, as on the CPU.
 
 use std::sync::OnceLock;
 
