@@ -36,6 +36,10 @@ pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
 }
 
 fn apply(op: &'static str, x: &Tensor, slope: f32) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::cuda::leaky_relu(op, x, slope);
+    }
     input(op, x)?.apply_op1(LeakyRelu { op, slope })
 }
 

@@ -1,42 +1,139 @@
 //! Adam in Caffe's form, fused into one pass over a parameter.
 
 use std::sync::Mutex;
+#[cfg(feature = "cuda")]
+use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, Device};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use crate::cuda::adam::{DeviceMoments, update};
 use crate::glue::{input, slice};
 
-/// Running means of the gradient and of its square, for one parameter.
-#[derive(Clone, Debug, PartialEq)]
+/// Running means of the gradient and of its square, for one parameter, on the parameter's device.
+#[derive(Clone, Debug)]
 pub struct Moments {
-    m: Vec<f32>,
-    v: Vec<f32>,
+    state: State,
+    /// What [`Moments::first`] and [`Moments::second`] show of a state on a device.
+    #[cfg(feature = "cuda")]
+    copy: OnceLock<(Vec<f32>, Vec<f32>)>,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Host(Vec<f32>, Vec<f32>),
+    #[cfg(feature = "cuda")]
+    Device(DeviceMoments),
 }
 
 impl Moments {
     /// The state before the first update.
     ///
     /// # Errors
-    /// None on the CPU; other devices will have to allocate.
+    /// None on the CPU; on another device if the allocation fails.
     pub fn zeros_like(parameter: &Tensor) -> Result<Self> {
         let n = parameter.elem_count();
-        Ok(Self { m: vec![0.0; n], v: vec![0.0; n] })
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(device) = parameter.device() {
+            return Ok(Self::new(State::Device(DeviceMoments::zeros(device, n)?)));
+        }
+        Ok(Self::from_parts(vec![0.0; n], vec![0.0; n]))
     }
 
     /// A state taken apart by [`Moments::first`] and [`Moments::second`].
     pub fn from_parts(m: Vec<f32>, v: Vec<f32>) -> Self {
-        Self { m, v }
+        Self::new(State::Host(m, v))
     }
 
-    /// Running mean of the gradient, in the parameter's order.
+    fn new(state: State) -> Self {
+        Self {
+            state,
+            #[cfg(feature = "cuda")]
+            copy: OnceLock::new(),
+        }
+    }
+
+    /// Running mean of the gradient, in the parameter's order. Copied from a device, and empty if
+    /// that fails: [`Moments::to_host`] gives the error.
     pub fn first(&self) -> &[f32] {
-        &self.m
+        self.host().0
     }
 
-    /// Running mean of the squared gradient, in the parameter's order.
+    /// Running mean of the squared gradient, in the parameter's order. Copied from a device, and
+    /// empty if that fails: [`Moments::to_host`] gives the error.
     pub fn second(&self) -> &[f32] {
-        &self.v
+        self.host().1
+    }
+
+    /// The same state on the CPU.
+    ///
+    /// # Errors
+    /// If the copy from a device fails.
+    pub fn to_host(&self) -> Result<Self> {
+        match &self.state {
+            State::Host(..) => Ok(self.clone()),
+            #[cfg(feature = "cuda")]
+            State::Device(moments) => {
+                let (m, v) = moments.to_host()?;
+                Ok(Self::from_parts(m, v))
+            }
+        }
+    }
+
+    fn host(&self) -> (&[f32], &[f32]) {
+        match &self.state {
+            State::Host(m, v) => (m, v),
+            #[cfg(feature = "cuda")]
+            State::Device(moments) => {
+                let (m, v) = self.copy.get_or_init(|| moments.to_host().unwrap_or_default());
+                (m, v)
+            }
+        }
+    }
+
+    /// Numbers of values of both moments.
+    fn lens(&self) -> (usize, usize) {
+        match &self.state {
+            State::Host(m, v) => (m.len(), v.len()),
+            #[cfg(feature = "cuda")]
+            State::Device(moments) => (moments.len(), moments.len()),
+        }
+    }
+
+    /// Moves the state to a device, for a parameter that was moved or a state that was loaded.
+    #[cfg(feature = "cuda")]
+    fn follow(&mut self, device: &Device) -> Result<()> {
+        // An update is coming, after which the copy would be old.
+        self.copy = OnceLock::new();
+        match (&self.state, device) {
+            (State::Host(m, v), Device::Cuda(device)) => {
+                self.state = State::Device(DeviceMoments::from_host(device, m, v)?);
+            }
+            (State::Device(moments), Device::Cpu) => {
+                let (m, v) = moments.to_host()?;
+                self.state = State::Host(m, v);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The values of a state on the CPU.
+    fn host_mut(&mut self) -> Option<(&mut [f32], &mut [f32])> {
+        match &mut self.state {
+            State::Host(m, v) => Some((m, v)),
+            #[cfg(feature = "cuda")]
+            State::Device(_) => None,
+        }
+    }
+}
+
+impl PartialEq for Moments {
+    fn eq(&self, other: &Self) -> bool {
+        self.host() == other.host()
     }
 }
 
@@ -66,7 +163,8 @@ pub struct AdamStep {
 /// ```
 ///
 /// # Errors
-/// If the shapes differ, a tensor is not `f32` on the CPU, `t` is 0 or a decay not in `0..1`.
+/// If the shapes differ, a tensor is not `f32` on the CPU (with `cuda`: or a GPU), `t` is 0 or a
+/// decay not in `0..1`.
 ///
 /// ```
 /// use candle_core::{Device, Tensor, Var};
@@ -87,13 +185,12 @@ pub fn adam_update(
     step: AdamStep,
 ) -> Result<()> {
     let n = parameter.elem_count();
-    if gradient.dims() != parameter.dims() || moments.m.len() != n || moments.v.len() != n {
+    let (first, second) = moments.lens();
+    if gradient.dims() != parameter.dims() || first != n || second != n {
         bail!(
-            "{OP}: parameter {:?}, gradient {:?}, moments of {} and {} values",
+            "{OP}: parameter {:?}, gradient {:?}, moments of {first} and {second} values",
             parameter.dims(),
             gradient.dims(),
-            moments.m.len(),
-            moments.v.len()
         );
     }
     // The bias correction would divide by zero, and fill the parameter with NaN.
@@ -101,10 +198,41 @@ pub fn adam_update(
     if step.t == 0 || decays.iter().any(|decay| !(0.0..1.0).contains(decay)) {
         bail!("{OP}: wanted t >= 1 and decays 0 <= beta < 1, got t {} and {decays:?}", step.t);
     }
-    parameter.inplace_op2(&input(OP, gradient)?, &Update { moments: Mutex::new(moments), step })
+    let gradient = input(OP, gradient)?;
+    #[cfg(feature = "cuda")]
+    moments.follow(parameter.device())?;
+    parameter.inplace_op2(&gradient, &Update { moments: Mutex::new(moments), step })
 }
 
 const OP: &str = "adam_update";
+
+/// The numbers of the innermost loop.
+#[derive(Clone, Copy)]
+pub(crate) struct Numbers {
+    pub(crate) rate: f32,
+    pub(crate) beta1: f32,
+    pub(crate) beta2: f32,
+    pub(crate) rest1: f32,
+    pub(crate) rest2: f32,
+    pub(crate) epsilon: f32,
+    pub(crate) decay: f32,
+}
+
+impl Numbers {
+    fn new(s: AdamStep) -> Self {
+        let correction = (1.0 - s.beta2.powf(s.t as f64)).sqrt() / (1.0 - s.beta1.powf(s.t as f64));
+        Self {
+            rate: (s.learning_rate * correction) as f32,
+            beta1: s.beta1 as f32,
+            beta2: s.beta2 as f32,
+            // Subtracted in double precision: 1 - 0.999 in single precision is off by 1e-5.
+            rest1: (1.0 - s.beta1) as f32,
+            rest2: (1.0 - s.beta2) as f32,
+            epsilon: s.epsilon as f32,
+            decay: s.weight_decay as f32,
+        }
+    }
+}
 
 struct Update<'a> {
     moments: Mutex<&'a mut Moments>,
@@ -129,15 +257,8 @@ impl InplaceOp2 for Update<'_> {
         };
         let (p, g) = (&mut p[start..end], slice(OP, g, g_layout)?);
         let Ok(mut moments) = self.moments.lock() else { bail!("{OP}: poisoned state") };
-        let Moments { m, v } = &mut **moments;
-
-        let s = self.step;
-        let correction = (1.0 - s.beta2.powf(s.t as f64)).sqrt() / (1.0 - s.beta1.powf(s.t as f64));
-        let rate = (s.learning_rate * correction) as f32;
-        let (beta1, beta2) = (s.beta1 as f32, s.beta2 as f32);
-        // Subtracted in double precision: 1 - 0.999 in single precision is off by 1e-5.
-        let (rest1, rest2) = ((1.0 - s.beta1) as f32, (1.0 - s.beta2) as f32);
-        let (epsilon, decay) = (s.epsilon as f32, s.weight_decay as f32);
+        let Some((m, v)) = moments.host_mut() else { bail!("{OP}: wanted moments on the CPU") };
+        let Numbers { rate, beta1, beta2, rest1, rest2, epsilon, decay } = Numbers::new(self.step);
         const CHUNK: usize = 16 * 1024;
         let state = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
         p.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).zip(state).for_each(|((p, g), (m, v))| {
@@ -149,5 +270,20 @@ impl InplaceOp2 for Update<'_> {
             }
         });
         Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        p: &mut CudaStorage,
+        p_layout: &Layout,
+        g: &CudaStorage,
+        g_layout: &Layout,
+    ) -> Result<()> {
+        let Ok(mut moments) = self.moments.lock() else { bail!("{OP}: poisoned state") };
+        let State::Device(moments) = &mut moments.state else {
+            bail!("{OP}: wanted moments on a GPU")
+        };
+        update(p, p_layout, g, g_layout, moments, Numbers::new(self.step))
     }
 }

@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use crate::cpu::elementwise;
+use crate::cpu::simd::Isa;
 use crate::glue::{input, like, slice, with};
 
 /// `Σ (a - b)²`.
@@ -11,7 +12,7 @@ use crate::glue::{input, like, slice, with};
 /// two of equal shape -> scalar
 ///
 /// # Errors
-/// If the shapes differ or a tensor is not `f32` on the CPU.
+/// If the shapes differ or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -21,7 +22,11 @@ use crate::glue::{input, like, slice, with};
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn squared_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    apply(a, b, Distance { op: "squared_error", value: |d| d * d, slope: |d| 2.0 * d })
+    #[cfg(feature = "cuda")]
+    if a.device().is_cuda() {
+        return crate::cuda::squared_error(a, b);
+    }
+    apply(a, b, Distance { op: "squared_error", squared: true })
 }
 
 /// `Σ |a - b|`; the gradient where `a` equals `b` is 0.
@@ -30,10 +35,13 @@ pub fn squared_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// two of equal shape -> scalar
 ///
 /// # Errors
-/// If the shapes differ or a tensor is not `f32` on the CPU.
+/// If the shapes differ or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
 pub fn absolute_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let sign = |d: f32| if d == 0.0 { 0.0 } else { d.signum() };
-    apply(a, b, Distance { op: "absolute_error", value: f64::abs, slope: sign })
+    #[cfg(feature = "cuda")]
+    if a.device().is_cuda() {
+        return crate::cuda::absolute_error(a, b);
+    }
+    apply(a, b, Distance { op: "absolute_error", squared: false })
 }
 
 fn apply(a: &Tensor, b: &Tensor, distance: Distance) -> Result<Tensor> {
@@ -47,8 +55,7 @@ fn apply(a: &Tensor, b: &Tensor, distance: Distance) -> Result<Tensor> {
 #[derive(Clone, Copy)]
 struct Distance {
     op: &'static str,
-    value: fn(f64) -> f64,
-    slope: fn(f32) -> f32,
+    squared: bool,
 }
 
 impl CustomOp2 for Distance {
@@ -64,7 +71,7 @@ impl CustomOp2 for Distance {
         b_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (a, b) = (slice(self.op, a, a_layout)?, slice(self.op, b, b_layout)?);
-        let sum = elementwise::zip_sum(a, b, |a, b| (self.value)(a - b));
+        let sum = elementwise::distance(Isa::best(), a, b, self.squared);
         Ok((CpuStorage::F32(vec![sum as f32]), ().into()))
     }
 
@@ -79,7 +86,11 @@ impl CustomOp2 for Distance {
         let toward = |factor: f32| {
             with(self.op, a, |a| {
                 with(self.op, b, |b| {
-                    Ok(elementwise::zip(a, b, |a, b| factor * (self.slope)(a - b)))
+                    let sign = |d: f32| if d == 0.0 { 0.0 } else { d.signum() };
+                    Ok(match self.squared {
+                        true => elementwise::zip(a, b, |a, b| factor * (2.0 * (a - b))),
+                        false => elementwise::zip(a, b, |a, b| factor * sign(a - b)),
+                    })
                 })
             })
         };

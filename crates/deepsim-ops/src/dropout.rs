@@ -14,7 +14,7 @@ use crate::glue::{input, like, slice, with};
 /// any -> the same
 ///
 /// # Errors
-/// If `p` is not in `0..1`, or the tensor is not `f32` on the CPU.
+/// If `p` is not in `0..1`, or the tensor is not `f32` on the CPU (with `cuda`: or a GPU).
 pub fn dropout(x: &Tensor, p: f64, rng: &mut impl Rng) -> Result<Tensor> {
     if !(0.0..1.0).contains(&p) {
         bail!("{OP}: wanted a probability 0 <= p < 1, got {p}");
@@ -24,7 +24,11 @@ pub fn dropout(x: &Tensor, p: f64, rng: &mut impl Rng) -> Result<Tensor> {
     }
     let (threshold, scale) = ((p * 2f64.powi(32)) as u32, (1.0 / (1.0 - p)) as f32);
     let keep = |draw: u32| if draw < threshold { 0.0 } else { scale };
-    let mask = (0..x.elem_count()).map(|_| keep(rng.next_u32())).collect();
+    let mask: Vec<f32> = (0..x.elem_count()).map(|_| keep(rng.next_u32())).collect();
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return crate::cuda::dropout(x, mask);
+    }
     input(OP, x)?.apply_op1(Dropout { mask })
 }
 

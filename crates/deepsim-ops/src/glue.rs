@@ -33,7 +33,8 @@ pub(crate) fn input(op: &'static str, tensor: &Tensor) -> Result<Tensor> {
     if tensor.dtype() != DType::F32 {
         bail!("{op}: wanted f32, got {:?}", tensor.dtype());
     }
-    if !tensor.device().is_cpu() {
+    let device = tensor.device();
+    if !(device.is_cpu() || cfg!(feature = "cuda") && device.is_cuda()) {
         bail!("{op}: wanted a CPU tensor, got one on {:?}", tensor.device());
     }
     tensor.contiguous()

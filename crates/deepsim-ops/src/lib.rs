@@ -43,6 +43,8 @@ mod activation;
 mod adam;
 mod conv;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod distance;
 mod dropout;
 mod glue;
@@ -56,6 +58,8 @@ mod softmax;
 pub use activation::{leaky_relu, relu};
 pub use adam::{AdamStep, Moments, adam_update};
 pub use conv::{Conv2dConfig, conv_transpose2d, conv2d};
+#[cfg(feature = "cuda")]
+pub use cuda::{Precision, keep_freed_device_memory, precision, set_precision};
 pub use distance::{absolute_error, squared_error};
 pub use dropout::dropout;
 pub use linear::linear;

@@ -1,6 +1,8 @@
 //! A chain of operations as one node of candle's graph.
 
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod parameters;
 
 use std::sync::Mutex;
@@ -94,6 +96,10 @@ pub(crate) fn run(op: &'static str, x: &Tensor, steps: &[Step]) -> Result<Tensor
         flat = matches!(kind, Kind::Mean);
         layers.push(Layer { kind, input: map, output });
         map = output;
+    }
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return cuda::run(op, x, &layers, &tensors);
     }
     let parameters = Parameters::new(op, tensors)?;
     let keep = x.track_op() || parameters.tracked();

@@ -12,7 +12,7 @@ use crate::glue::{input, like, slice, with};
 /// `logits (N, K)`, `N` labels below `K` -> scalar
 ///
 /// # Errors
-/// If shapes or labels do not fit, or the tensor is not `f32` on the CPU.
+/// If shapes or labels do not fit, or the tensor is not `f32` on the CPU (with `cuda`: or a GPU).
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -31,6 +31,10 @@ pub fn softmax_cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> 
     }
     if let Some(label) = labels.iter().find(|&&label| label as usize >= classes) {
         bail!("{OP}: wanted labels below {classes}, got {label}");
+    }
+    #[cfg(feature = "cuda")]
+    if logits.device().is_cuda() {
+        return crate::cuda::softmax_cross_entropy(logits, labels);
     }
     let op = SoftmaxCrossEntropy { labels: labels.to_vec(), softmax: OnceLock::new() };
     input(OP, logits)?.apply_op1(op)

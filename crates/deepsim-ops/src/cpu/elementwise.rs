@@ -29,15 +29,25 @@ pub(crate) fn zip(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> V
     out
 }
 
-/// Sum of `f(a, b)` over all pairs, in double precision.
-pub(crate) fn zip_sum(a: &[f32], b: &[f32], f: impl Fn(f64, f64) -> f64 + Sync) -> f64 {
-    let partial: Vec<f64> = a
-        .par_chunks(CHUNK)
-        .zip(b.par_chunks(CHUNK))
-        .map(|(a, b)| a.iter().zip(b).map(|(&a, &b)| f(f64::from(a), f64::from(b))).sum())
+/// Sum of the squared or absolute differences, in double precision.
+pub(crate) fn distance(isa: Isa, a: &[f32], b: &[f32], squared: bool) -> f64 {
+    let chunks = a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK));
+    let partial: Vec<f64> = chunks
+        .map(|(a, b)| {
+            // Lanes, so that additions need not wait for one another.
+            let mut lanes = [0f64; LANES];
+            if squared {
+                add_squares(isa, a, b, &mut lanes);
+            } else {
+                add_absolutes(isa, a, b, &mut lanes);
+            }
+            lanes.iter().sum()
+        })
         .collect();
     partial.iter().sum()
 }
+
+const LANES: usize = 32;
 
 /// Multiplies by `slope` where `by` is not positive: a leaky ReLU of `by`, or its gradient.
 pub(crate) fn gate(isa: Isa, values: &mut [f32], by: &[f32], slope: f32) {
@@ -47,6 +57,23 @@ pub(crate) fn gate(isa: Isa, values: &mut [f32], by: &[f32], slope: f32) {
 }
 
 vectorised! {
+    fn add_squares(a: &[f32], b: &[f32], lanes: &mut [f64; LANES]) {
+        for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
+            for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+                let d = f64::from(*a) - f64::from(*b);
+                *lane += d * d;
+            }
+        }
+    }
+
+    fn add_absolutes(a: &[f32], b: &[f32], lanes: &mut [f64; LANES]) {
+        for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
+            for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+                *lane += (f64::from(*a) - f64::from(*b)).abs();
+            }
+        }
+    }
+
     fn gate_chunk(values: &mut [f32], by: &[f32], slope: f32) {
         for (value, by) in values.iter_mut().zip(by) {
             *value = if *by > 0.0 { *value } else { *value * slope };

@@ -1,0 +1,208 @@
+//! Operations on single elements.
+
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, PushKernelArg};
+use candle_core::{
+    CpuStorage, CudaDevice, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor, bail,
+};
+
+use super::glue::{alloc, count, done, input, storage, tensor, view, with};
+use super::kernels::{Kernel, threads};
+
+/// What a convolution ends with: a bias for each channel, and a leaky ReLU.
+pub(super) struct Finish<'a> {
+    pub(super) bias: Option<&'a CudaView<'a, f32>>,
+    pub(super) leaky: Option<f32>,
+    pub(super) channels: usize,
+    /// Values of a channel of one image.
+    pub(super) plane: usize,
+}
+
+impl Default for Finish<'_> {
+    /// Nothing of either.
+    fn default() -> Self {
+        Self { bias: None, leaky: None, channels: 1, plane: 1 }
+    }
+}
+
+impl Finish<'_> {
+    /// Finishes the result of a convolution in place.
+    pub(super) fn apply(
+        &self,
+        op: &'static str,
+        device: &CudaDevice,
+        y: &mut CudaSlice<f32>,
+    ) -> Result<()> {
+        if self.bias.is_none() && self.leaky.is_none() {
+            return Ok(());
+        }
+        let n = count(op, y.len())?;
+        let (channels, plane) = (count(op, self.channels)?, count(op, self.plane)?);
+        let slope = self.leaky.unwrap_or(1.0);
+        let kernel = Kernel::get(op, device, "finish")?;
+        let mut arguments = kernel.arguments();
+        arguments.arg(y);
+        match self.bias {
+            Some(bias) => arguments.arg(bias),
+            None => arguments.arg(&NULL),
+        };
+        arguments.arg(&slope).arg(&channels).arg(&plane).arg(&n);
+        // SAFETY: these are the parameters of `finish`; `y` has `n` values, the bias one for each
+        // channel.
+        done(op, "finish", unsafe { arguments.launch(threads(n)) })?;
+        Ok(())
+    }
+
+    /// Finishes the result of a convolution in `bf16`.
+    pub(super) fn apply_bf16(
+        &self,
+        op: &'static str,
+        device: &CudaDevice,
+        x: &CudaSlice<u16>,
+    ) -> Result<CudaSlice<f32>> {
+        let n = count(op, x.len())?;
+        let (channels, plane) = (count(op, self.channels)?, count(op, self.plane)?);
+        let slope = self.leaky.unwrap_or(1.0);
+        let mut y = alloc(op, device, x.len())?;
+        let kernel = Kernel::get(op, device, "finish_bf16")?;
+        let mut arguments = kernel.arguments();
+        arguments.arg(x).arg(&mut y);
+        match self.bias {
+            Some(bias) => arguments.arg(bias),
+            None => arguments.arg(&NULL),
+        };
+        arguments.arg(&slope).arg(&channels).arg(&plane).arg(&n);
+        // SAFETY: these are the parameters of `finish_bf16`; `x` and `y` have `n` values, the bias
+        // one for each channel.
+        done(op, "finish_bf16", unsafe { arguments.launch(threads(n)) })?;
+        Ok(y)
+    }
+}
+
+/// A pointer to nothing, as an argument of a kernel.
+const NULL: u64 = 0;
+
+/// Values rounded to `bf16`, as their bits.
+pub(super) fn to_bf16(
+    op: &'static str,
+    device: &CudaDevice,
+    x: &CudaView<'_, f32>,
+) -> Result<CudaSlice<u16>> {
+    let n = count(op, x.len())?;
+    let mut y = alloc(op, device, x.len())?;
+    let kernel = Kernel::get(op, device, "to_bf16")?;
+    let mut arguments = kernel.arguments();
+    arguments.arg(x).arg(&mut y).arg(&n);
+    // SAFETY: these are the parameters of `to_bf16`; both slices have `n` values.
+    done(op, "to_bf16", unsafe { arguments.launch(threads(n)) })?;
+    Ok(y)
+}
+
+/// The gradient before a leaky ReLU, of which `sign` is the input or the output.
+pub(super) fn before_leaky(
+    op: &'static str,
+    sign: &Tensor,
+    dy: &Tensor,
+    slope: f32,
+) -> Result<Tensor> {
+    with(op, sign, |device, sign| {
+        with(op, &dy.contiguous()?, |_, dy_values| {
+            let n = count(op, sign.len())?;
+            let mut dx = alloc(op, device, sign.len())?;
+            let kernel = Kernel::get(op, device, "leaky_gradient")?;
+            let mut arguments = kernel.arguments();
+            arguments.arg(sign).arg(dy_values).arg(&mut dx).arg(&slope).arg(&n);
+            // SAFETY: these are the parameters of `leaky_gradient`; all slices have `n` values.
+            done(op, "leaky_gradient", unsafe { arguments.launch(threads(n)) })?;
+            Ok(tensor(dx, device, dy.shape()))
+        })
+    })
+}
+
+/// `max(x, 0) + slope * min(x, 0)`; the gradient at 0 is `slope`.
+pub(crate) fn leaky_relu(op: &'static str, x: &Tensor, slope: f32) -> Result<Tensor> {
+    input(op, x)?.apply_op1(LeakyRelu { op, slope })
+}
+
+struct LeakyRelu {
+    op: &'static str,
+    slope: f32,
+}
+
+impl CustomOp1 for LeakyRelu {
+    fn name(&self) -> &'static str {
+        self.op
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        bail!("{}: wanted a CUDA tensor", self.op)
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (op, device, x) = (self.op, &x.device, view(self.op, x, layout)?);
+        let n = count(op, x.len())?;
+        let mut y = alloc(op, device, x.len())?;
+        let kernel = Kernel::get(op, device, "leaky")?;
+        let mut arguments = kernel.arguments();
+        arguments.arg(&x).arg(&mut y).arg(&self.slope).arg(&n);
+        // SAFETY: these are the parameters of `leaky`; both slices have `n` values.
+        done(op, "leaky", unsafe { arguments.launch(threads(n)) })?;
+        Ok((storage(y, device), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(before_leaky(self.op, x, dy, self.slope)?))
+    }
+}
+
+/// Multiplies each element by a number of its own, drawn on the host: the same random stream gives
+/// the same mask as on the CPU.
+pub(crate) fn dropout(x: &Tensor, mask: Vec<f32>) -> Result<Tensor> {
+    let x = input(DROPOUT, x)?;
+    if mask.len() != x.elem_count() {
+        bail!("{DROPOUT}: wanted a mask of {} values, got {}", x.elem_count(), mask.len());
+    }
+    let mask = Tensor::from_vec(mask, x.shape(), x.device())?;
+    x.apply_op1(Dropout { mask })
+}
+
+const DROPOUT: &str = "dropout";
+
+struct Dropout {
+    mask: Tensor,
+}
+
+impl Dropout {
+    fn multiply(&self, device: &CudaDevice, x: &CudaView<'_, f32>) -> Result<CudaSlice<f32>> {
+        with(DROPOUT, &self.mask, |_, mask| {
+            let n = count(DROPOUT, x.len())?;
+            let mut y = alloc(DROPOUT, device, x.len())?;
+            let kernel = Kernel::get(DROPOUT, device, "multiply")?;
+            let mut arguments = kernel.arguments();
+            arguments.arg(x).arg(mask).arg(&mut y).arg(&n);
+            // SAFETY: these are the parameters of `multiply`; all slices have `n` values.
+            done(DROPOUT, "multiply", unsafe { arguments.launch(threads(n)) })?;
+            Ok(y)
+        })
+    }
+}
+
+impl CustomOp1 for Dropout {
+    fn name(&self) -> &'static str {
+        DROPOUT
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        bail!("{DROPOUT}: wanted a CUDA tensor")
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let y = self.multiply(&x.device, &view(DROPOUT, x, layout)?)?;
+        Ok((storage(y, &x.device), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        with(DROPOUT, &dy.contiguous()?, |device, dy| {
+            Ok(Some(tensor(self.multiply(device, dy)?, device, x.shape())))
+        })
+    }
+}

@@ -1,0 +1,25 @@
+//! Keeping freed device memory for the next step.
+
+use candle_core::cuda_backend::cudarc::driver::{result, sys};
+use candle_core::{Device, Result, bail};
+
+use super::glue::done;
+
+/// Tells the driver to keep freed device memory instead of giving it back at every synchronisation,
+/// such as reading a loss. Call it once for each device at the start of a program.
+///
+/// # Errors
+/// If the device is not a GPU, or the driver refuses.
+pub fn keep_freed_device_memory(device: &Device) -> Result<()> {
+    const OP: &str = "keep_freed_device_memory";
+    let Device::Cuda(device) = device else { bail!("{OP}: wanted a CUDA device, got {device:?}") };
+    let stream = device.cuda_stream();
+    // SAFETY: the device exists, as it has a stream.
+    let pool = unsafe { result::device::get_default_mem_pool(stream.context().cu_device()) };
+    let pool = done(OP, "memory pool", pool)?;
+    let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    let mut bytes = u64::MAX;
+    // SAFETY: the pool is the device's own, and this attribute is a 64-bit number.
+    let set = unsafe { result::mem_pool::set_attribute(pool, threshold, (&raw mut bytes).cast()) };
+    done(OP, "release threshold", set)
+}
