@@ -20,6 +20,11 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
     check("lints", &clippy, &[])?;
     process::say("== tests");
     test::run(&test::Arguments {})?;
+    // Unit tests take every instruction set of the machine; here the whole crate does.
+    for isa in ["avx2", "portable"] {
+        let ops = ["test", "--release", "--package", "deepsim-ops", "--test", "ops"];
+        check(&format!("tests with {isa} only"), &ops, &[("DEEPSIM_ISA", isa)])?;
+    }
     let doc = ["doc", "--release", "--no-deps", "--workspace"];
     check("documentation", &doc, &[("RUSTDOCFLAGS", "-D warnings")])?;
     if deny_is_installed() {

@@ -161,6 +161,34 @@ impl Images {
         Self::new(tensor, self.format)
     }
 
+    /// These images, then `others` of the same size, in this format.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W)` and `(M, 3, H, W)` -> `(N + M, 3, H, W)`
+    ///
+    /// # Errors
+    /// If the sizes differ.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use deepsim_nets::{Images, PixelFormat};
+    /// let image = |grey| Images::from_u8(&[grey; 12], 1, 2, 2, PixelFormat::RGB_U8, &Device::Cpu);
+    /// let both = image(1)?.followed_by(&image(2)?)?;
+    /// assert_eq!((both.len(), both.to_u8()?[23]), (2, 2));
+    /// # Ok::<(), deepsim_nets::NetError>(())
+    /// ```
+    pub fn followed_by(&self, others: &Self) -> Result<Self, NetError> {
+        let others = others.convert(self.format)?;
+        if self.tensor.dims()[1..] != others.tensor.dims()[1..] {
+            return Err(NetError::Shape {
+                operation: "Images::followed_by",
+                wanted: format!("images of {}x{}", self.height(), self.width()),
+                got: format!("{}x{}", others.height(), others.width()),
+            });
+        }
+        self.with_tensor(Tensor::cat(&[&self.tensor, &others.tensor], 0)?)
+    }
+
     /// The values, `(N, 3, H, W)`.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor

@@ -35,11 +35,28 @@ impl Pool2dConfig {
         Self { ceil_mode: true, ..self }
     }
 
-    fn output(size: usize, kernel: usize, stride: usize, padding: usize, ceil: bool) -> usize {
-        let span = size - (kernel - 2 * padding);
-        let count = if ceil { span.div_ceil(stride) } else { span / stride } + 1;
+    /// Windows along one axis; `None` if there are none or the numbers make no sense.
+    fn output(
+        size: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+        ceil: bool,
+    ) -> Option<usize> {
+        let limit = i32::MAX as usize;
+        if kernel == 0
+            || stride == 0
+            || padding > kernel / 2
+            || kernel.max(stride).max(size) > limit
+        {
+            return None;
+        }
+        let span = (size + 2 * padding) as i64 - kernel as i64;
+        let round = if ceil { stride as i64 - 1 } else { 0 };
+        let count = usize::try_from((span + round).div_euclid(stride as i64) + 1).ok()?;
         // A window that would start beyond the image and its left padding sees nothing.
-        if ceil && (count - 1) * stride >= size + padding { count - 1 } else { count }
+        let beyond = ceil && count > 0 && (count - 1) * stride >= size + padding;
+        Some(if beyond { count - 1 } else { count }).filter(|count| *count > 0)
     }
 }
 
@@ -71,17 +88,16 @@ pub fn max_pool2d(x: &Tensor, config: Pool2dConfig) -> Result<Tensor> {
 pub(crate) fn shape(op: &str, x: [usize; 4], config: Pool2dConfig) -> Result<PoolShape> {
     let [_, channels, h, w] = x;
     let Pool2dConfig { kernel, stride, padding, ceil_mode } = config;
-    let fits = |size: usize, kernel: usize, stride: usize, padding: usize| {
-        kernel > 0 && stride > 0 && padding <= kernel / 2 && size >= kernel - 2 * padding
+    let output = |axis: fn((usize, usize)) -> usize, size| {
+        Pool2dConfig::output(size, axis(kernel), axis(stride), axis(padding), ceil_mode)
     };
-    if x.contains(&0)
-        || !fits(h, kernel.0, stride.0, padding.0)
-        || !fits(w, kernel.1, stride.1, padding.1)
-    {
+    let (rows, columns) = (output(|pair| pair.0, h), output(|pair| pair.1, w));
+    let (Some(oh), Some(ow)) = (rows, columns) else {
         bail!("{op}: {config:?} does not fit an input {x:?}");
+    };
+    if x.contains(&0) {
+        bail!("{op}: wanted a non-empty input, got {x:?}");
     }
-    let oh = Pool2dConfig::output(h, kernel.0, stride.0, padding.0, ceil_mode);
-    let ow = Pool2dConfig::output(w, kernel.1, stride.1, padding.1, ceil_mode);
     Ok(PoolShape { channels, h, w, oh, ow, kernel, stride, padding })
 }
 

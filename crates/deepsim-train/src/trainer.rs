@@ -249,10 +249,11 @@ impl Adversary {
     ) -> Result<Losses, TrainError> {
         let train = self.balance.train_discriminator;
         let net = if train { self.net.clone() } else { self.net.frozen() };
-        let mut rng = dropout_stream(seed, step, Pass::Real);
-        let real_logits = net.forward(real, Some(&mut rng))?;
-        let mut rng = dropout_stream(seed, step, Pass::Generated);
-        let generated_logits = net.forward(generated, Some(&mut rng))?;
+        // One pass over both batches: the update comes after both, so the weights are the same.
+        let mut rng = dropout_stream(seed, step, Pass::Judge);
+        let logits = net.forward(&real.followed_by(generated)?, Some(&mut rng))?;
+        let real_logits = logits.narrow(0, 0, real.len())?;
+        let generated_logits = logits.narrow(0, real.len(), generated.len())?;
         let real_loss = terms::discriminator_real(&real_logits)?;
         let generated_loss = terms::discriminator_generated(&generated_logits)?;
         let losses = Losses {
@@ -285,17 +286,17 @@ pub fn calibrated_weight(
     Ok(calibrate::feature_weight(feature_energy, image_weight, image_energy, rho)?)
 }
 
-/// The three passes through the discriminator; each draws its own dropout masks.
+/// The passes through the discriminator; each draws its own dropout masks.
 enum Pass {
-    Real,
-    Generated,
+    /// Real images, then generated ones, to train the discriminator.
+    Judge,
+    /// Generated images, to train the generator.
     Fool,
 }
 
 fn dropout_stream(seed: u64, step: u64, pass: Pass) -> rand_chacha::ChaCha12Rng {
     let purpose = match pass {
-        Pass::Real => "dropout/real",
-        Pass::Generated => "dropout/generated",
+        Pass::Judge => "dropout/judge",
         Pass::Fool => "dropout/fool",
     };
     stream(seed, purpose, step)

@@ -2,6 +2,7 @@
 //!
 //! | module | asks |
 //! |---|---|
+//! | `accepted` | are shapes accepted and refused as by PyTorch? |
 //! | `architecture` | do the crates depend on each other only as planned? |
 //! | `parity_ops` | does every operation compute what PyTorch computes, forward and backward? |
 //! | `parity_nets` | does every network? |
@@ -13,6 +14,7 @@
 //!
 //! What PyTorch computes is stored in `tests/fixtures`, with the script that made it.
 
+mod accepted;
 mod architecture;
 mod golden;
 mod hostile;

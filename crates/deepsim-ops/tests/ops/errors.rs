@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use deepsim_ops::{
-    Conv2dConfig, LrnConfig, Pool2dConfig, absolute_error, conv_transpose2d, conv2d, dropout,
-    global_avg_pool2d, leaky_relu, linear, local_response_norm, max_pool2d, relu,
+    Conv2dConfig, LrnConfig, Pool2dConfig, Step, absolute_error, conv_transpose2d, conv2d, dropout,
+    global_avg_pool2d, leaky_relu, linear, local_response_norm, max_pool2d, relu, sequence,
     softmax_cross_entropy, squared_error,
 };
 use rand_chacha::ChaCha12Rng;
@@ -217,4 +217,17 @@ fn other_types_are_refused() -> Result<()> {
         refused(result, op, &["wanted f32, got F64"]);
     }
     Ok(())
+}
+
+#[test]
+fn sequences_refuse_what_does_not_fit() {
+    let x = zeros(&[2, 3, 8, 8]);
+    let slope = sequence(&x, &[Step::LeakyRelu(1.5)]);
+    refused(slope, "sequence", &["wanted a slope 0 <= s < 1", "got 1.5"]);
+    let after = sequence(&x, &[Step::GlobalAvgPool2d, Step::LeakyRelu(0.0)]);
+    refused(after, "sequence", &["nothing can follow global average pooling"]);
+    let (weight, bias, config) = (zeros(&[4, 5, 3, 3]), None, Conv2dConfig::new(1, 1));
+    let second = Step::Conv2d { weight, bias, config };
+    let channels = sequence(&x, &[Step::MaxPool2d(Pool2dConfig::new(2, 2)), second]);
+    refused(channels, "sequence", &["wants 5 input channels", "got [2, 3, 4, 4]"]);
 }

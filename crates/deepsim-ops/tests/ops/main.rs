@@ -7,6 +7,7 @@ mod conventions;
 mod errors;
 mod gradients;
 mod optimiser;
+mod random;
 mod reference;
 mod support;
 mod threads;

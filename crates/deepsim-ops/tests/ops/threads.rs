@@ -2,9 +2,9 @@
 
 use candle_core::{Result, Tensor, Var};
 use deepsim_ops::{
-    AdamStep, Conv2dConfig, LrnConfig, Moments, Pool2dConfig, absolute_error, adam_update,
+    AdamStep, Conv2dConfig, LrnConfig, Moments, Pool2dConfig, Step, absolute_error, adam_update,
     conv_transpose2d, conv2d, dropout, global_avg_pool2d, leaky_relu, linear, local_response_norm,
-    max_pool2d, softmax_cross_entropy, squared_error,
+    max_pool2d, sequence, softmax_cross_entropy, squared_error,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -49,6 +49,15 @@ fn cases() -> Vec<Case> {
         }),
         case("squared_error", &[&[100_003], &[100_003]], |t| squared_error(&t[0], &t[1])),
         case("absolute_error", &[&[100_003], &[100_003]], |t| absolute_error(&t[0], &t[1])),
+        case("sequence", &[&[11, 3, 33, 31], &[40, 3, 5, 5], &[40], &[40, 3, 4, 4]], |t| {
+            let leaky = Conv2dConfig::new(2, 2).with_leaky(0.3);
+            let conv =
+                Step::Conv2d { weight: t[1].clone(), bias: Some(t[2].clone()), config: leaky };
+            let up = Conv2dConfig::new(2, 1);
+            let up = Step::ConvTranspose2d { weight: t[3].clone(), bias: None, config: up };
+            let pool = Step::MaxPool2d(Pool2dConfig::new(3, 2).ceil());
+            sequence(&t[0], &[conv, Step::LocalResponseNorm(LrnConfig::default()), pool, up])
+        }),
         case("gradient of a sum of uses", &[&[11, 5, 9, 9], &[5, 5, 3, 3]], |t| {
             let once = conv2d(&t[0], &t[1], None, Conv2dConfig::new(1, 1))?;
             conv2d(&once, &t[1], None, Conv2dConfig::new(1, 1))
