@@ -14,6 +14,7 @@ use super::buffer::Buffer;
 use super::kernel::{Kernels, MOST, Segment, Sum};
 use super::panels::{Panel, Panels};
 use super::simd::Isa;
+use super::winograd;
 
 /// Pixels that a unit of work should have, so that its tiles are full.
 const UNIT_PIXELS: usize = 512;
@@ -72,11 +73,18 @@ struct Unit {
 
 /// The destination, of which every unit writes its own places.
 #[derive(Clone, Copy)]
-struct Destination(*mut f32);
+pub(super) struct Destination(pub(super) *mut f32);
 // SAFETY: units write different places, and nobody reads before all are done.
 unsafe impl Sync for Destination {}
 // SAFETY: as above.
 unsafe impl Send for Destination {}
+
+impl Destination {
+    /// A closure that calls this captures the whole, and so what is said of it above.
+    pub(super) fn get(&self) -> *mut f32 {
+        self.0
+    }
+}
 
 /// Computes all outputs of `images` images.
 pub(crate) fn run(
@@ -87,13 +95,17 @@ pub(crate) fn run(
     destination: &mut [f32],
 ) {
     let mut work = Vec::new();
+    correlations.iter().for_each(|correlation| correlation.check(images, source, destination));
+    let destination = Destination(destination.as_mut_ptr());
     for correlation in correlations {
-        correlation.check(images, source, destination);
+        if winograd::suits(correlation) {
+            winograd::run(correlation, isa, images, source, destination);
+            continue;
+        }
         let runs = Arc::new((correlation.rows.runs(), correlation.columns.runs()));
         let units = correlation.units(images).into_iter();
         work.extend(units.map(|unit| (correlation, runs.clone(), unit)));
     }
-    let destination = Destination(destination.as_mut_ptr());
     work.into_par_iter().for_each(|(correlation, runs, unit)| {
         for run in &runs.0 {
             let start = run.outputs.start.max(unit.rows.start);

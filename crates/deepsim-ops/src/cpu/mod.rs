@@ -13,6 +13,7 @@ mod panels;
 pub(crate) mod pool;
 pub(crate) mod simd;
 pub(crate) mod weight_gradient;
+mod winograd;
 
 #[cfg(test)]
 mod bench_tmp;

@@ -82,6 +82,7 @@ pub(crate) trait Vector: Copy {
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
     unsafe fn add(self, b: Self) -> Self;
+    unsafe fn sub(self, b: Self) -> Self;
     /// `self * b + acc`
     unsafe fn mul_add(self, b: Self, acc: Self) -> Self;
     /// Lane by lane: `self` where `by` is positive, else `self * slope`.
@@ -113,7 +114,7 @@ mod x86 {
     }
 
     macro_rules! vector {
-        ($type:ty, $lanes:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $add:ident, $fma:ident, $gate:ident) => {
+        ($type:ty, $lanes:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $fma:ident, $gate:ident) => {
             impl Vector for $type {
                 const LANES: usize = $lanes;
                 #[inline(always)]
@@ -142,6 +143,11 @@ mod x86 {
                     unsafe { $add(self, b) }
                 }
                 #[inline(always)]
+                unsafe fn sub(self, b: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $sub(self, b) }
+                }
+                #[inline(always)]
                 unsafe fn mul_add(self, b: Self, acc: Self) -> Self {
                     // SAFETY: as above.
                     unsafe { $fma(self, b, acc) }
@@ -162,6 +168,7 @@ mod x86 {
         _mm512_loadu_ps,
         _mm512_storeu_ps,
         _mm512_add_ps,
+        _mm512_sub_ps,
         _mm512_fmadd_ps,
         gate512
     );
@@ -173,6 +180,7 @@ mod x86 {
         _mm256_loadu_ps,
         _mm256_storeu_ps,
         _mm256_add_ps,
+        _mm256_sub_ps,
         _mm256_fmadd_ps,
         gate256
     );
@@ -205,6 +213,10 @@ impl Vector for Four {
     #[inline(always)]
     unsafe fn add(self, b: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] + b.0[i]))
+    }
+    #[inline(always)]
+    unsafe fn sub(self, b: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] - b.0[i]))
     }
     #[inline(always)]
     unsafe fn mul_add(self, b: Self, acc: Self) -> Self {

@@ -28,6 +28,9 @@ const CASES: [Case; 14] = [
 
 const FULL: Case = ((1, 1), (1, 1), (0, 0), 1, (1, 1));
 
+const WIDE: Case = ((3, 3), (1, 1), (0, 2), 1, (7, 9));
+const GROUPED: Case = ((3, 3), (1, 1), (1, 1), 2, (5, 8));
+
 fn shape(case: Case, n: usize, channels: usize, out: usize) -> ConvShape {
     let ((kh, kw), (sh, sw), (ph, pw), groups, (h, w)) = case;
     let (oh, ow) = ((h + 2 * ph - kh) / sh + 1, (w + 2 * pw - kw) / sw + 1);
@@ -81,7 +84,9 @@ fn every_instruction_set_equals_plain_loops() {
         // Channel counts around the tile sizes; one image and several.
         (case, vec![(1, 3, 8), (3, 5, 13), (2, 9, 3), (9, 2, 1), (2, 17, 33)])
     });
-    for (case, sizes) in convolutions.into_iter().chain(full) {
+    // 3x3 with enough channels for Winograd's algorithm; the first has a tile at the border.
+    let winograd = [CASES[0], WIDE, GROUPED].map(|case| (case, vec![(2, 32, 40), (3, 37, 33)]));
+    for (case, sizes) in convolutions.into_iter().chain(full).chain(winograd) {
         for (n, channels, out) in sizes {
             let s = shape(case, n, channels, out);
             let (x, y) = (values(n * s.x_len(), 1), values(n * s.y_len(), 2));
