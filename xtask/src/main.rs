@@ -5,12 +5,14 @@
 //! | [`reproduce`] | `cargo xtask reproduce`: trains, evaluates, reports |
 //! | [`mod@test`] | `cargo xtask test` |
 //! | [`ci`] | `cargo xtask ci` |
+//! | [`bench`] | `cargo xtask bench`: speed beside PyTorch's |
 //! | [`targets`] | tables and figures, and the runs they need |
 //! | [`scale`] | how long each scale trains |
 //! | [`plan`] | what is there already, what is to be done, what it costs |
 //! | [`process`] | starting programs and passing on how they ended |
 //! | [`workspace`] | paths |
 
+mod bench;
 mod ci;
 mod plan;
 mod process;
@@ -42,6 +44,7 @@ struct Arguments {
 enum Command {
     Reproduce(reproduce::Arguments),
     Test(test::Arguments),
+    Bench(bench::Arguments),
     Ci(ci::Arguments),
 }
 
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Reproduce(arguments) => reproduce::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),
     };
     match result {

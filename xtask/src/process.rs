@@ -93,6 +93,17 @@ pub(crate) fn run(command: &mut Command, what: &str) -> Result<()> {
     }
 }
 
+/// Fails if this program was told to stop: for work that waits for other programs by itself.
+///
+/// # Errors
+/// With the exit code of an interruption.
+pub(crate) fn check_interrupted() -> Result<()> {
+    match signals().load(Ordering::Relaxed) {
+        0 => Ok(()),
+        _ => Err(Failure::error(INTERRUPTED, "interrupted")),
+    }
+}
+
 /// The exit code to end with after a program ended with `code`, or with none because a signal ended
 /// it.
 fn ending(code: Option<i32>, interrupted: bool) -> u8 {

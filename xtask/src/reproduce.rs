@@ -220,7 +220,7 @@ fn write_plan(job: &Job<'_>, plan: &[Planned], file: &Path, start: Instant) -> R
 }
 
 /// Writes a file that appears whole or not at all.
-fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     let part = path.with_extension("part");
     let write = || -> std::io::Result<()> {

@@ -1,0 +1,30 @@
+"""The conversation of a benchmark server with `cargo xtask bench`; see serve.rs beside op_server."""
+
+import json
+import sys
+import time
+
+
+def timed(call, repeats=1):
+    """Wall and CPU milliseconds of one call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(repeats):
+        call()
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return wall * 1e3 / repeats, cpu * 1e3 / repeats
+
+
+def serve(facts, answer):
+    """Says that it is ready, then answers every line with the milliseconds that `answer` gives."""
+    print("ready", json.dumps(facts), flush=True)
+    for line in sys.stdin:
+        wall, cpu = answer(line.strip())
+        print(f"{wall:.4f} {cpu:.4f}", flush=True)
+
+
+def main(run):
+    """Runs; Ctrl-C is for the program that started this one to speak about."""
+    try:
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,64 @@
+//! `cargo xtask bench`
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`nets`] | tables of the networks: convolutions, weights, FLOPs |
+//! | [`statistics`] | medians, ratios and their spread |
+//! | [`server`] | talking to the programs that do the work |
+//! | [`torch`] | finding or installing PyTorch |
+//! | [`rounds`] | asking all servers in turn |
+//! | [`step`] | `cargo xtask bench step` |
+//! | [`ops`] | `cargo xtask bench ops` |
+//! | [`report`] | machine, versions, tables, files |
+
+mod nets;
+mod ops;
+mod report;
+mod rounds;
+mod server;
+mod statistics;
+mod step;
+mod torch;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Compare speed with PyTorch, alternately in one run.
+///
+/// PyTorch is installed below cargo's target folder if no --python is given. Numbers from a machine
+/// that does anything else at the same time are worthless; see docs/benchmarks/README.md.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Step(step::Arguments),
+    Ops(ops::Arguments),
+}
+
+/// What both benchmarks can be told.
+#[derive(clap::Args)]
+struct Common {
+    /// How often each contestant is timed; medians are reported [default: 15 of step, 7 of ops]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
+    /// Python interpreter that has torch, numpy and safetensors [default: one is set up]
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
+    /// Write the numbers to docs/benchmarks too
+    #[arg(long)]
+    save: bool,
+}
+
+/// Runs a benchmark.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.command {
+        Command::Step(arguments) => step::run(arguments),
+        Command::Ops(arguments) => ops::run(arguments),
+    }
+}
