@@ -1,4 +1,4 @@
-//! Adam in Caffe's form, fused into one pass over a parameter.
+//! Adam in Caffe's form, fused into one pass over each of many parameters.
 
 use std::sync::Mutex;
 #[cfg(feature = "cuda")]
@@ -9,6 +9,7 @@ use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
 use candle_core::{CudaStorage, Device};
 use rayon::prelude::*;
 
+use crate::cpu::simd::{Isa, vectorised};
 #[cfg(feature = "cuda")]
 use crate::cuda::adam::{DeviceMoments, update};
 use crate::glue::{input, slice};
@@ -184,24 +185,46 @@ pub fn adam_update(
     moments: &mut Moments,
     step: AdamStep,
 ) -> Result<()> {
-    let n = parameter.elem_count();
-    let (first, second) = moments.lens();
-    if gradient.dims() != parameter.dims() || first != n || second != n {
-        bail!(
-            "{OP}: parameter {:?}, gradient {:?}, moments of {first} and {second} values",
-            parameter.dims(),
-            gradient.dims(),
-        );
-    }
-    // The bias correction would divide by zero, and fill the parameter with NaN.
+    adam_update_all([(parameter, gradient, moments)], step)
+}
+
+/// [`adam_update`] of many parameters. If one of them does not fit, none is changed.
+///
+/// # Errors
+/// As for [`adam_update`].
+pub fn adam_update_all<'a>(
+    updates: impl IntoIterator<Item = (&'a Var, &'a Tensor, &'a mut Moments)>,
+    step: AdamStep,
+) -> Result<()> {
+    // The bias correction would divide by zero, and fill the parameters with NaN.
     let decays = [step.beta1, step.beta2];
     if step.t == 0 || decays.iter().any(|decay| !(0.0..1.0).contains(decay)) {
         bail!("{OP}: wanted t >= 1 and decays 0 <= beta < 1, got t {} and {decays:?}", step.t);
     }
-    let gradient = input(OP, gradient)?;
-    #[cfg(feature = "cuda")]
-    moments.follow(parameter.device())?;
-    parameter.inplace_op2(&gradient, &Update { moments: Mutex::new(moments), step })
+    let checked = |(parameter, gradient, moments): (&'a Var, &'a Tensor, &'a mut Moments)| {
+        let n = parameter.elem_count();
+        let (first, second) = moments.lens();
+        if gradient.dims() != parameter.dims() || first != n || second != n {
+            bail!(
+                "{OP}: parameter {:?}, gradient {:?}, moments of {first} and {second} values",
+                parameter.dims(),
+                gradient.dims(),
+            );
+        }
+        Ok((parameter, input(OP, gradient)?, moments))
+    };
+    let updates = updates.into_iter().map(checked).collect::<Result<Vec<_>>>()?;
+    let on_cpu = updates.iter().all(|(parameter, ..)| parameter.device().is_cpu());
+    let apply = || {
+        updates.into_iter().try_for_each(|(parameter, gradient, moments)| {
+            #[cfg(feature = "cuda")]
+            moments.follow(parameter.device())?;
+            parameter.inplace_op2(&gradient, &Update { moments: Mutex::new(moments), step })
+        })
+    };
+    // On the CPU one parallel region for all, since most parameters are small; a GPU's launches must
+    // come from the caller's thread, which has a stream of its own.
+    if on_cpu { rayon::scope(|_| apply()) } else { apply() }
 }
 
 const OP: &str = "adam_update";
@@ -258,16 +281,11 @@ impl InplaceOp2 for Update<'_> {
         let (p, g) = (&mut p[start..end], slice(OP, g, g_layout)?);
         let Ok(mut moments) = self.moments.lock() else { bail!("{OP}: poisoned state") };
         let Some((m, v)) = moments.host_mut() else { bail!("{OP}: wanted moments on the CPU") };
-        let Numbers { rate, beta1, beta2, rest1, rest2, epsilon, decay } = Numbers::new(self.step);
+        let (isa, numbers) = (Isa::best(), Numbers::new(self.step));
         const CHUNK: usize = 16 * 1024;
         let state = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
         p.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).zip(state).for_each(|((p, g), (m, v))| {
-            for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
-                let g = g + decay * *p;
-                *m = beta1 * *m + rest1 * g;
-                *v = beta2 * *v + rest2 * g * g;
-                *p -= rate * *m / (v.sqrt() + epsilon);
-            }
+            update_chunk(isa, numbers, p, g, m, v);
         });
         Ok(())
     }
@@ -285,5 +303,16 @@ impl InplaceOp2 for Update<'_> {
             bail!("{OP}: wanted moments on a GPU")
         };
         update(p, p_layout, g, g_layout, moments, Numbers::new(self.step))
+    }
+}
+
+vectorised! {
+    fn update_chunk(n: Numbers, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
+        for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+            let g = g + n.decay * *p;
+            *m = n.beta1 * *m + n.rest1 * g;
+            *v = n.beta2 * *v + n.rest2 * g * g;
+            *p -= n.rate * *m / (v.sqrt() + n.epsilon);
+        }
     }
 }

@@ -56,7 +56,7 @@ mod sequence;
 mod softmax;
 
 pub use activation::{leaky_relu, relu};
-pub use adam::{AdamStep, Moments, adam_update};
+pub use adam::{AdamStep, Moments, adam_update, adam_update_all};
 pub use conv::{Conv2dConfig, conv_transpose2d, conv2d};
 #[cfg(feature = "cuda")]
 pub use cuda::{Precision, keep_freed_device_memory, precision, set_precision};

@@ -214,7 +214,10 @@ impl CustomOp2 for Sequence {
         _token: &CpuStorage,
         _token_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (y, saved) = self.forward(slice(self.op, x, layout)?)?;
+        // All parallel loops of the chain start from a thread of the pool: to wake the pool for each
+        // would cost more than some of them take.
+        let x = slice(self.op, x, layout)?;
+        let (y, saved) = rayon::scope(|_| self.forward(x))?;
         if let Ok(mut kept) = self.saved.lock() {
             *kept = saved;
         }
@@ -235,7 +238,8 @@ impl CustomOp2 for Sequence {
             bail!("{}: backward before forward", self.op);
         };
         let dy = dy.contiguous()?;
-        let dx = with(self.op, &dy, |dy| self.backward(saved, dy, x.track_op()))?;
+        let wanted = x.track_op();
+        let dx = with(self.op, &dy, |dy| rayon::scope(|_| self.backward(saved, dy, wanted)))?;
         let dx = dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
         // Something must arrive at the token for its backward pass to be called.
         let through = if token.track_op() { Some(token.zeros_like()?) } else { None };

@@ -2,7 +2,7 @@
 
 use candle_core::backprop::GradStore;
 use deepsim_nets::Params;
-use deepsim_ops::{AdamStep, Moments, adam_update};
+use deepsim_ops::{AdamStep, Moments, adam_update_all};
 
 use crate::TrainError;
 use crate::recipe::AdamConfig;
@@ -42,13 +42,14 @@ impl Adam {
             // adds one more: the first bias correction is that of t = 2.
             t: self.updates + 1,
         };
+        let mut updates = Vec::with_capacity(self.moments.len());
         for ((name, var), moments) in params.iter().zip(&mut self.moments) {
             let gradient = gradients
                 .get(var)
                 .ok_or_else(|| candle_core::Error::Msg(format!("Adam: no gradient for {name}")))?;
-            adam_update(var, gradient, moments, step)?;
+            updates.push((var, gradient, moments));
         }
-        Ok(())
+        Ok(adam_update_all(updates, step)?)
     }
 
     /// Learning rate of the coming update.

@@ -1,4 +1,20 @@
-//! The CPU engine: channels-last images, several instruction sets, any number of threads.
+//! The CPU engine: plain `f32` slices of channels-last images in and out, no tensors.
+//!
+//! | file | what |
+//! |---|---|
+//! | `conv` | one convolution and its adjoint; chooses among the next four |
+//! | `axis` | which source positions an output sees, for any stride and padding, both ways |
+//! | `correlate` | the sum itself: lists of pixels that see the same taps, times panels of weights |
+//! | `winograd` | the same for 3x3 kernels with stride 1, in fewer multiplications |
+//! | `linear` | the same for 1x1 maps, without copying the weights |
+//! | `weight_gradient` | gradients to weights and biases |
+//! | `panels` | weights as the kernels read them |
+//! | `kernel`, `simd` | the two inner loops, for AVX-512, AVX2 and any machine |
+//! | `pool`, `lrn`, `elementwise`, `layout` | everything else |
+//! | `buffer` | memory that is kept between calls |
+//!
+//! Work is split by shape alone, never by the number of threads, so results are bit-identical for
+//! any number of threads.
 
 pub(crate) mod axis;
 pub(crate) mod buffer;
@@ -15,7 +31,5 @@ pub(crate) mod simd;
 pub(crate) mod weight_gradient;
 mod winograd;
 
-#[cfg(test)]
-mod bench_tmp;
 #[cfg(test)]
 mod tests;
