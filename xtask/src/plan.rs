@@ -101,28 +101,32 @@ impl Planned {
     }
 }
 
-/// The plan as a table.
-pub(crate) fn table(plan: &[Planned], size: &Size, cores: usize) -> String {
-    let mut text =
-        format!("{:32}{:>9}{:>7}  {:28}{}\n", "run", "steps", "batch", "state", "estimate");
+/// The plan as a table, with estimates for a number of cores; without any for a GPU, on which
+/// nothing has been timed.
+pub(crate) fn table(plan: &[Planned], size: &Size, cores: Option<usize>) -> String {
+    let line = |run: &str, steps: &str, batch: &str, state: &str, estimate: &str| {
+        format!("{run:32}{steps:>9}{batch:>7}  {state:28}{estimate}").trim_end().to_owned() + "\n"
+    };
+    let estimate = if cores.is_some() { "estimate" } else { "" };
+    let mut text = line("run", "steps", "batch", "state", estimate);
+    let (steps, batch) = (size.steps.to_string(), size.batch.to_string());
     for row in plan {
         let state = match row.state {
             State::New => "to train".to_owned(),
             State::Interrupted(step) => format!("to resume after step {step}"),
             State::Finished => "finished".to_owned(),
         };
-        let minutes = duration(row.minutes(size, cores));
-        let name = row.run.recipe;
-        text += &format!("{name:32}{:>9}{:>7}  {state:28}{minutes}\n", size.steps, size.batch);
+        let minutes = cores.map_or(String::new(), |cores| duration(row.minutes(size, cores)));
+        text += &line(row.run.recipe, &steps, &batch, &state, &minutes);
     }
-    let total: f64 = plan.iter().map(|row| row.minutes(size, cores)).sum();
-    text += &match total {
-        0.0 => "Nothing is left to train.".to_owned(),
-        _ => format!(
+    text += &match cores {
+        _ if plan.iter().all(|row| row.remaining(size) == 0) => "Nothing is left to train.".into(),
+        None => "There is no estimate of the time on a GPU.".into(),
+        Some(cores) => format!(
             "Training takes about {}: an estimate from the number of operations at \
              {GFLOPS_PER_CORE} GFLOP/s on each of {cores} cores.\nBuilding and evaluating come on \
              top.",
-            duration(total)
+            duration(plan.iter().map(|row| row.minutes(size, cores)).sum())
         ),
     };
     text
@@ -276,9 +280,12 @@ mod tests {
         let plan = |run| Planned::look(run, folder.path().into(), &wanted);
         // 1.98 GFLOP * 500,000 * 64 / (60 GFLOP/s * 2) / 60 s
         assert_eq!(plan(alexnet)?.minutes(&wanted.size, 2).round(), 8800.0);
-        let text = table(&[plan(se)?, plan(alexnet)?], &wanted.size, 2);
+        let rows = [plan(se)?, plan(alexnet)?];
+        let text = table(&rows, &wanted.size, Some(2));
         assert!(text.contains("8800 minutes (6.1 days)") && text.contains("estimate"), "{text}");
         assert_eq!(text.matches("to train").count(), 2);
+        let text = table(&rows, &wanted.size, None);
+        assert!(text.contains("no estimate") && !text.contains("minutes"), "{text}");
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod evaluate;
+mod nvcc;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,12 +13,12 @@ use serde_json::json;
 
 use crate::plan::{Planned, State, Wanted, table};
 use crate::process::{self, say};
-use crate::scale::{Scale, Size};
+use crate::scale::Size;
 use crate::targets::{AUTOENCODERS, Run, Target};
 use crate::workspace;
 
 pub(crate) use arguments::Arguments;
-use arguments::check;
+use arguments::{DeviceKind, check};
 
 /// What the steps below share.
 struct Job<'a> {
@@ -34,8 +35,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let size = check(arguments)?;
     let out = match &arguments.out {
         Some(folder) => folder.clone(),
-        None => default_out(arguments.scale),
+        None => default_out(arguments),
     };
+    if arguments.device == DeviceKind::Cuda {
+        nvcc::check()?;
+    }
     let job = Job { arguments, size, out, target: workspace::target_dir()? };
     let plan = job.plan()?;
     job.build()?;
@@ -48,9 +52,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     job.report(&plan, start)
 }
 
-/// `out/SCALE` in the workspace, short where that is the current folder.
-fn default_out(scale: Scale) -> PathBuf {
-    let out = Path::new("out").join(scale.name());
+/// `out/SCALE` in the workspace, short where that is the current folder. A GPU's numbers are not
+/// those of the CPU to the last bit, so its runs have a folder of their own.
+fn default_out(arguments: &Arguments) -> PathBuf {
+    let scale = arguments.scale.name();
+    let out = Path::new("out").join(match arguments.device {
+        DeviceKind::Cpu => scale.to_owned(),
+        DeviceKind::Cuda => format!("{scale}-cuda"),
+    });
     let here = std::env::current_dir().is_ok_and(|folder| folder == workspace::root());
     if here { out } else { workspace::root().join(out) }
 }
@@ -70,6 +79,9 @@ impl Job<'_> {
         let packages = ["-p", "deepsim-train", "-p", "deepsim-eval"];
         let mut command = workspace::cargo(&["build", "--release"]);
         command.args(packages).arg("--bins").arg("--target-dir").arg(&self.target);
+        if self.arguments.device == DeviceKind::Cuda {
+            command.args(["--features", "deepsim-train/cuda,deepsim-eval/cuda"]);
+        }
         process::run(&mut command, "build")
     }
 
@@ -101,7 +113,11 @@ impl Job<'_> {
                 None => "none; comparators have random weights".into(),
             }
         ));
-        say(&table(&plan, &self.size, self.cores()));
+        let cores = match self.arguments.device {
+            DeviceKind::Cpu => Some(self.cores()),
+            DeviceKind::Cuda => None,
+        };
+        say(&table(&plan, &self.size, cores));
         Ok(plan)
     }
 
@@ -118,9 +134,10 @@ impl Job<'_> {
         Target::expand(&self.arguments.targets)
     }
 
-    /// Says where data and weights are; both programs take these options.
+    /// Says where data and weights are and where to compute; both programs take these options.
     fn inputs(&self, command: &mut Command) {
         let arguments = self.arguments;
+        command.args(["--device", arguments.device.name()]);
         for (option, folder) in [("--data", &arguments.data), ("--weights", &arguments.weights)] {
             if let Some(folder) = folder {
                 command.arg(option).arg(folder);
@@ -142,7 +159,6 @@ impl Job<'_> {
         let mut command = self.program("deepsim-train");
         command.arg(recipes.join(run.recipe).with_extension("toml"));
         command.arg("--out").arg(&planned.folder).arg("--resume");
-        command.args(["--device", arguments.device.name()]);
         self.inputs(&mut command);
         self.threads(&mut command);
         let sets = [

@@ -22,7 +22,12 @@ use crate::statistics::{euclidean_distance, norm};
 ///
 /// # Errors
 /// If the pictures differ in size or are too small for a comparator, or weights do not fit.
-pub fn compare(a: &Picture, b: &Picture, weights: Option<&Path>) -> Result<Vec<Row>, EvalError> {
+pub fn compare(
+    a: &Picture,
+    b: &Picture,
+    weights: Option<&Path>,
+    device: &Device,
+) -> Result<Vec<Row>, EvalError> {
     let (height, width) = (a.height, a.width);
     if (b.height, b.width) != (height, width) {
         return Err(EvalError::input(
@@ -45,14 +50,13 @@ pub fn compare(a: &Picture, b: &Picture, weights: Option<&Path>) -> Result<Vec<R
     let sharpness = 100.0 * power(&luma_b) / power(&luma_a);
     rows.push(Row::new("high-frequency power", sharpness, "%", "of the first picture's"));
 
-    let device = Device::Cpu;
     let images = |picture: &Picture| {
         let format = PixelFormat::CAFFE_BGR;
-        Images::from_u8(&picture.to_planes(), 1, height, width, format, &device)
+        Images::from_u8(&picture.to_planes(), 1, height, width, format, device)
     };
     let (a, b) = (images(a)?, images(b)?);
     for space in Space::standard() {
-        let net = open_comparator(space.comparator, weights, &device)?;
+        let net = open_comparator(space.comparator, weights, device)?;
         let (of_a, of_b) =
             (numbers(&net.features(&a, &space.tap)?)?, numbers(&net.features(&b, &space.tap)?)?);
         let distance = 100.0 * euclidean_distance(&of_a, &of_b) / norm(&of_a);
@@ -74,20 +78,23 @@ mod tests {
         let value = |rows: &[Row], name: &str| {
             rows.iter().find(|row| row.name.starts_with(name)).and_then(|row| row.value)
         };
-        let rows = compare(&a, &a, None)?;
+        let rows = compare(&a, &a, None, &Device::Cpu)?;
         assert_eq!(value(&rows, "root mean square"), Some(0.0));
         assert_eq!(value(&rows, "peak signal"), None, "infinite, so not a number in JSON");
         assert_eq!(value(&rows, "structural"), Some(1.0));
         assert_eq!(value(&rows, "alexnet"), Some(0.0));
 
         let flat = Picture::new(64, 64, [128; 3]);
-        let rows = compare(&a, &flat, None)?;
+        let rows = compare(&a, &flat, None, &Device::Cpu)?;
         assert!(value(&rows, "root mean square").is_some_and(|v| v > 50.0));
         assert_eq!(value(&rows, "high-frequency"), Some(0.0));
         assert!(value(&rows, "alexnet").is_some_and(|v| v > 0.0));
 
         let small = Picture::new(64, 32, [0; 3]);
-        let message = compare(&a, &small, None).err().map(|e| e.to_string()).unwrap_or_default();
+        let message = compare(&a, &small, None, &Device::Cpu)
+            .err()
+            .map(|e| e.to_string())
+            .unwrap_or_default();
         assert!(message.contains("64x64") && message.contains("32x64"), "{message}");
         Ok(())
     }

@@ -1,17 +1,19 @@
 //! `deepsim-eval`: measures trained generators and writes the report.
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to its user")]
 
+mod device;
+
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use candle_core::Device;
 use clap::{Args, Parser, Subcommand};
 use deepsim_data::Dataset;
 use deepsim_data::picture::Picture;
 use deepsim_eval::measure::svm::SvmInput;
 use deepsim_eval::measure::{self, Context, Measure, Progress, Row, Settings, Space};
 use deepsim_eval::{EvalError, compare, report};
+use device::{DeviceError, DeviceKind};
 
 /// Measure trained generators.
 ///
@@ -46,6 +48,9 @@ enum Command {
         /// Folder with comparators' weights [default: random weights]
         #[arg(long, value_name = "DIR")]
         weights: Option<PathBuf>,
+        /// Where to compute
+        #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+        device: DeviceKind,
     },
     /// Write index.html and results.json from measured runs
     Report {
@@ -93,20 +98,43 @@ struct MeasureArguments {
     /// Seed of the procedural scenes and of everything that is drawn
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+    device: DeviceKind,
     /// Threads; changes the speed only, never the result [default: all cores]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
+}
+
+/// Why the program fails.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Eval(EvalError::Unknown { .. } | EvalError::Input { .. }) => 2,
+            Self::Eval(_) => 1,
+            Self::Device(error) => error.code,
+        }
+    }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     deepsim_ops::keep_freed_memory();
     let result = match arguments.command {
-        Some(Command::Compare { a, b, weights }) => distances(&a, &b, weights.as_deref()),
+        Some(Command::Compare { a, b, weights, device }) => {
+            distances(&a, &b, weights.as_deref(), device)
+        }
         Some(Command::Report { run, target, plan, out }) => {
-            report::write(&run, &target, plan.as_deref(), &out).map(|path| {
-                println!("{}", path.display());
-            })
+            let page = report::write(&run, &target, plan.as_deref(), &out);
+            page.map(|path| println!("{}", path.display())).map_err(Failure::from)
         }
         None => measure(&arguments.measure),
     };
@@ -114,38 +142,45 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            let usage = matches!(error, EvalError::Unknown { .. } | EvalError::Input { .. });
-            ExitCode::from(if usage { 2 } else { 1 })
+            ExitCode::from(error.code())
         }
     }
 }
 
 fn distances(
-    a: &std::path::Path,
-    b: &std::path::Path,
-    weights: Option<&std::path::Path>,
-) -> Result<(), EvalError> {
-    let rows = compare::compare(&Picture::read_png(a)?, &Picture::read_png(b)?, weights)?;
-    print(&rows);
+    a: &Path,
+    b: &Path,
+    weights: Option<&Path>,
+    device: DeviceKind,
+) -> Result<(), Failure> {
+    let device = device.open()?;
+    let (a, b) = (
+        Picture::read_png(a).map_err(EvalError::from)?,
+        Picture::read_png(b).map_err(EvalError::from)?,
+    );
+    print(&compare::compare(&a, &b, weights, &device)?);
     Ok(())
 }
 
-fn measure(arguments: &MeasureArguments) -> Result<(), EvalError> {
+fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
     let unknown = |what, known: &str| EvalError::Unknown {
         what,
         known: known.into(),
         got: "nothing (see --help)".into(),
     };
-    let Some(run) = &arguments.run else { return Err(unknown("run", "--run DIR")) };
+    let Some(run) = &arguments.run else { return Err(unknown("run", "--run DIR").into()) };
     if arguments.measures.is_empty() {
-        return Err(unknown("measure", &measure::all().map(Measure::name).join(", ")));
+        let known = measure::all().map(Measure::name).join(", ");
+        return Err(unknown("measure", &known).into());
     }
     let wanted = arguments.measures.iter().map(|name| measure::by_name(name));
-    let wanted: Vec<&dyn Measure> = wanted.collect::<Result<_, _>>()?;
+    let wanted: Vec<&dyn Measure> = wanted.collect::<Result<_, EvalError>>()?;
+    let device = arguments.device.open()?;
     // A pool that exists already is as good: the number of threads changes nothing but speed.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global();
 
-    let dataset = Dataset::open(arguments.data.as_deref(), arguments.seed)?;
+    let dataset =
+        Dataset::open(arguments.data.as_deref(), arguments.seed).map_err(EvalError::from)?;
     let svm_inputs = match &arguments.svm_input[..] {
         [] => SvmInput::ALL.to_vec(),
         chosen => chosen.to_vec(),
@@ -168,7 +203,6 @@ fn measure(arguments: &MeasureArguments) -> Result<(), EvalError> {
         }
     };
     let weights = arguments.weights.as_deref();
-    let device = Device::Cpu;
     let context = Context::open(run, &dataset, weights, &settings, &device, &tell)?;
     for measure in wanted {
         let (measurement, path) = measure::evaluate(measure, &context)?;

@@ -142,6 +142,18 @@ fn bad_arguments_exit_with_2_and_missing_things_with_1() {
     assert!(message.contains("nothing was measured for table3"), "{message}");
 }
 
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn cuda_is_refused_clearly_by_a_program_built_without_it() {
+    let cases: [&[&str]; 2] =
+        [&["error", "--run", ".", "--device", "cuda"], &["compare", "a", "b", "--device", "cuda"]];
+    for arguments in cases {
+        let (code, message) = failure(arguments);
+        assert_eq!(code, Some(2), "{message}");
+        assert!(message.contains("-p deepsim-eval --features cuda"), "{message}");
+    }
+}
+
 #[test]
 fn help_says_what_is_measured_and_how_it_exits() {
     let output = eval(&["--help"]);

@@ -1,11 +1,14 @@
 //! The CUDA backend against the CPU. Without a GPU every test says so and passes.
 #![cfg(feature = "cuda")]
 
+use std::ops::Deref;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use candle_core::{DType, Device, Result, Tensor, Var};
 use deepsim_ops::{
-    AdamStep, Conv2dConfig, LrnConfig, Moments, Pool2dConfig, Precision, absolute_error,
+    AdamStep, Conv2dConfig, LrnConfig, Moments, Pool2dConfig, Precision, Step, absolute_error,
     adam_update, conv_transpose2d, conv2d, dropout, global_avg_pool2d, keep_freed_device_memory,
-    leaky_relu, linear, local_response_norm, max_pool2d, relu, set_precision,
+    leaky_relu, linear, local_response_norm, max_pool2d, relu, sequence, set_precision,
     softmax_cross_entropy, squared_error,
 };
 use rand_chacha::ChaCha12Rng;
@@ -20,11 +23,29 @@ use support::{assert_near, bits, flat, tensor, values};
 /// An operation on some inputs.
 type Op<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor>;
 
+/// The GPU, for one test at a time: the precision is for the whole process.
+struct Gpu {
+    device: Device,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Deref for Gpu {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        &self.device
+    }
+}
+
 /// The first GPU; the reason why not is shown with `--nocapture`.
 #[expect(clippy::print_stderr, reason = "the reason for passing without a test")]
-fn gpu() -> Option<Device> {
+fn gpu() -> Option<Gpu> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // A test that failed says so itself.
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    set_precision(Precision::F32);
     match Device::new_cuda(0) {
-        Ok(device) => Some(device),
+        Ok(device) => Some(Gpu { device, _turn: turn }),
         Err(error) => {
             let error = error.to_string();
             eprintln!("not tested, no GPU: {}", error.lines().next().unwrap_or_default());
@@ -160,6 +181,76 @@ fn poolings() {
     }
     compare("global_avg_pool2d", &gpu, &[&[3, 5, 6, 7]], 1e-5, &|t| global_avg_pool2d(&t[0]));
     compare("one plane", &gpu, &[&[1, 1, 40, 41]], 1e-5, &|t| global_avg_pool2d(&t[0]));
+}
+
+/// A small network: weights and biases of three convolutions.
+fn network(t: &[Tensor]) -> [Step; 8] {
+    let layer = |i: usize| (t[2 * i].clone(), Some(t[2 * i + 1].clone()));
+    let leaky = |config: Conv2dConfig| config.with_leaky(0.3);
+    let ((w0, b0), (w1, b1), (w2, _)) = (layer(0), layer(1), layer(2));
+    [
+        Step::Conv2d { weight: w0, bias: b0, config: leaky(Conv2dConfig::new(2, 1)) },
+        Step::LocalResponseNorm(LrnConfig { alpha: 0.5, ..LrnConfig::default() }),
+        Step::MaxPool2d(Pool2dConfig::new(3, 2).ceil()),
+        Step::ConvTranspose2d { weight: w1, bias: b1, config: leaky(Conv2dConfig::new(2, 1)) },
+        Step::Conv2d { weight: w2, bias: None, config: Conv2dConfig::new(1, 0).with_groups(2) },
+        Step::LeakyRelu(0.1),
+        Step::MaxPool2d(Pool2dConfig::new(2, 1)),
+        Step::GlobalAvgPool2d,
+    ]
+}
+
+/// Input, and weights and biases of [`network`]; the last convolution does not use its bias.
+const NETWORK: [&[usize]; 7] =
+    [&[2, 3, 21, 18], &[6, 3, 3, 3], &[6], &[6, 4, 4, 4], &[4], &[8, 2, 3, 3], &[8]];
+
+/// The output of [`network`], and the gradients of what is tracked of [`NETWORK`].
+fn network_gradients(
+    device: &Device,
+    tracked: impl Fn(usize) -> bool,
+) -> Result<(Tensor, Vec<Option<Tensor>>)> {
+    let vars = NETWORK.iter().enumerate();
+    let vars = vars.map(|(i, shape)| Var::from_tensor(&tensor(shape, i + 1).to_device(device)?));
+    let vars = vars.collect::<Result<Vec<Var>>>()?;
+    let used = |(i, var): (usize, &Var)| match tracked(i) {
+        true => var.as_tensor().clone(),
+        false => var.as_detached_tensor(),
+    };
+    let inputs: Vec<Tensor> = vars.iter().enumerate().map(used).collect();
+    let y = sequence(&inputs[0], &network(&inputs[1..]))?;
+    let target = tensor(y.dims(), 9).to_device(device)?;
+    let gradients = squared_error(&y, &target)?.backward()?;
+    let found = vars.iter().map(|var| gradients.get(var).cloned()).collect();
+    Ok((y, found))
+}
+
+#[test]
+fn sequences() -> Result<()> {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    type Tracked = fn(usize) -> bool;
+    let cases: [(&str, Tracked); 4] = [
+        ("all tracked", |_| true),
+        ("frozen weights", |i| i == 0),
+        ("a frozen input", |i| i > 0),
+        ("one frozen layer", |i| ![3, 4].contains(&i)),
+    ];
+    for (what, tracked) in cases {
+        let (wanted, wanted_gradients) = network_gradients(&Device::Cpu, tracked)?;
+        let (got, gradients) = network_gradients(&gpu, tracked)?;
+        assert_eq!(got.dims(), [2, 8], "{what}");
+        let double = |t: &Tensor| flat(t).iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+        assert_near(&format!("{what}: result"), &flat(&got), &double(&wanted), 1e-4);
+        for (i, (got, wanted)) in gradients.iter().zip(&wanted_gradients).enumerate() {
+            let expected = tracked(i) && i + 1 < NETWORK.len();
+            assert_eq!((got.is_some(), wanted.is_some()), (expected, expected), "{what}: {i}");
+            let (Some(got), Some(wanted)) = (got, wanted) else { continue };
+            assert_eq!(got.dims(), wanted.dims(), "{what}: gradient {i}");
+            assert_near(&format!("{what}: gradient {i}"), &flat(got), &double(wanted), 1e-4);
+        }
+    }
+    let x = tensor(NETWORK[0], 1).to_device(&gpu)?;
+    assert_eq!(flat(&sequence(&x, &[])?), flat(&x), "no operation at all");
+    Ok(())
 }
 
 #[test]

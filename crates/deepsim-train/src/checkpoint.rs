@@ -116,6 +116,7 @@ fn collect(
     for ((name, var), moments) in params.iter().zip(adam.moments()) {
         let shape = var.dims().to_vec();
         tensors.push((format!("{net}/{name}"), shape.clone(), to_bytes(var)?));
+        let moments = moments.to_host()?;
         for (kind, values) in [("m", moments.first()), ("v", moments.second())] {
             let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
             tensors.push((format!("adam/{net}/{kind}/{name}"), shape.clone(), bytes));

@@ -1,6 +1,8 @@
 //! `deepsim-train`: trains one generator from a recipe.
 #![expect(clippy::print_stderr, reason = "a program talks to its user")]
 
+mod device;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,12 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use deepsim_train::TrainError;
 use deepsim_train::log::Record;
 use deepsim_train::plan::Plan;
 use deepsim_train::recipe::Recipe;
 use deepsim_train::run::{Event, Outcome, RunOptions, run};
+use device::{DeviceError, DeviceKind};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Train a DeePSiM generator.
@@ -57,12 +60,6 @@ struct Arguments {
     threads: Option<usize>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DeviceKind {
-    Cpu,
-    Cuda,
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // candle spins a thread pool of its own beside rayon's; it costs more than it brings here.
@@ -80,20 +77,23 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("error: {error:#}");
-            let usage = error.downcast_ref::<TrainError>().is_some_and(is_usage);
-            ExitCode::from(if usage { 2 } else { 1 })
+            ExitCode::from(exit_code(&error))
         }
     }
 }
 
-fn is_usage(error: &TrainError) -> bool {
-    matches!(error, TrainError::Recipe { .. })
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(error) = error.downcast_ref::<DeviceError>() {
+        return error.code;
+    }
+    match error.downcast_ref::<TrainError>() {
+        Some(TrainError::Recipe { .. }) => 2,
+        _ => 1,
+    }
 }
 
 fn train(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    if arguments.device == DeviceKind::Cuda {
-        anyhow::bail!("--device cuda: deepsim-ops has no CUDA kernels yet; use --device cpu");
-    }
+    let device = arguments.device.open()?;
     if let Some(folder) = &arguments.weights
         && !folder.is_dir()
     {
@@ -113,6 +113,7 @@ fn train(arguments: &Arguments) -> anyhow::Result<Outcome> {
         data: arguments.data.clone(),
         weights: arguments.weights.clone(),
         resume: arguments.resume,
+        device,
         workers: 1,
     };
     let mut progress = Progress::new();

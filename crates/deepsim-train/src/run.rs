@@ -28,7 +28,7 @@ pub const LOG: &str = "log.jsonl";
 /// File of a run folder that is there once the run is finished.
 pub const DONE: &str = "done.json";
 
-/// Where a run reads and writes.
+/// Where a run reads, computes and writes.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// The run folder.
@@ -39,6 +39,8 @@ pub struct RunOptions {
     pub weights: Option<PathBuf>,
     /// Continue the run that the folder holds.
     pub resume: bool,
+    /// Where networks are.
+    pub device: Device,
     /// Threads that prepare batches.
     pub workers: usize,
 }
@@ -78,8 +80,7 @@ pub fn run(
     stop: &AtomicBool,
     mut tell: impl FnMut(Event<'_>),
 ) -> Result<Outcome, TrainError> {
-    let device = Device::Cpu;
-    let out = &options.out;
+    let (out, device) = (&options.out, &options.device);
     let checkpoint = out.join(CHECKPOINT);
     let earlier = match checkpoint.exists() {
         true => Some(checkpoint::read_state(&checkpoint)?),
@@ -100,8 +101,8 @@ pub fn run(
     let dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
     let earlier = earlier.map(|state| state.plan);
     let weights = options.weights.as_deref();
-    let (plan, feature) = Plan::settle(recipe, &dataset, weights, earlier.as_ref(), &device)?;
-    let mut trainer = Trainer::new(&plan.recipe, feature, &device)?;
+    let (plan, feature) = Plan::settle(recipe, &dataset, weights, earlier.as_ref(), device)?;
+    let mut trainer = Trainer::new(&plan.recipe, feature, device)?;
     let mut cursor = Cursor::default();
     if let Some(earlier) = earlier {
         if !plan.continues(&earlier) {
@@ -128,7 +129,7 @@ pub fn run(
     }
     remove(&out.join(DONE))?;
     let mut events = EventFile::create(out)?;
-    let samples = Samples::new(&dataset, plan.recipe.crop, &device)?;
+    let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
 
     tell(Event::Started { plan: &plan, from: trainer.steps() });
     let mut batches = loader(&dataset, &plan.recipe, options.workers, cursor)?;
@@ -137,7 +138,7 @@ pub fn run(
     let output = plan.recipe.output;
     while trainer.steps() < steps && !stop.load(Ordering::Relaxed) {
         let batch = batches.next().ok_or_else(|| TrainError::recipe("the data set is empty"))??;
-        let report = trainer.step(&images(&batch, &device)?)?;
+        let report = trainer.step(&images(&batch, device)?)?;
         cursor = batch.next;
         window_steps += 1;
 

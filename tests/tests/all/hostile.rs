@@ -304,9 +304,10 @@ fn damaged_checkpoints_are_refused() {
 }
 
 #[test]
-fn cuda_is_refused_clearly() {
+fn cuda_is_refused_clearly_by_a_program_built_without_it() {
     let folder = folder_with_recipe(TINY);
     let output = train(folder.path(), "run", &["--device", "cuda"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(errors(&output).contains("--device cuda"), "{}", errors(&output));
+    assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+    assert!(errors(&output).contains("-p deepsim-train --features cuda"), "{}", errors(&output));
+    assert!(!folder.path().join("run").exists());
 }

@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     /// How far to go
     #[arg(long, value_enum, default_value_t = Scale::Quick)]
     pub(super) scale: Scale,
-    /// Where to train
+    /// Where to train and measure; cuda needs an NVIDIA GPU, and nvcc to build, see docs/cuda.md
     #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
     pub(super) device: DeviceKind,
     /// Data in STL-10's binary format, see docs/data.md [default: built-in procedural scenes]
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     /// Folder with comparators' weights, see docs/data.md [default: random weights]
     #[arg(long, value_name = "DIR")]
     pub(super) weights: Option<PathBuf>,
-    /// Folder to write to [default: out/SCALE in the workspace]
+    /// Folder to write to [default: out/SCALE in the workspace, out/SCALE-cuda on a GPU]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Seed of everything that is drawn
@@ -64,7 +64,7 @@ impl Arguments {
     }
 }
 
-/// Where to train.
+/// Where to train and measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum DeviceKind {
     Cpu,

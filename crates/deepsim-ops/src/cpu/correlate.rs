@@ -35,10 +35,14 @@ pub(crate) struct Finish<'a> {
     pub(crate) gate: Option<(&'a [f32], f32)>,
 }
 
+/// A leaky ReLU's factor by the sign of `by`; a NaN counts as not positive.
+pub(super) fn leak(value: f32, by: f32, slope: f32) -> f32 {
+    if by > 0.0 { value } else { value * slope }
+}
+
 impl Finish<'_> {
     /// Finishes `values` of `channels` in a pass of its own.
     pub(super) fn apply(&self, values: &mut [f32], channels: usize) {
-        let leak = |value: f32, by: f32, slope: f32| if by > 0.0 { value } else { value * slope };
         if let Some(bias) = self.bias {
             for values in values.chunks_exact_mut(channels) {
                 values.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
@@ -297,9 +301,7 @@ impl Correlation<'_> {
                 out.copy_from_slice(&staged[i * width..][..panel.channels]);
                 if let Some(gate) = gate {
                     for (out, by) in out.iter_mut().zip(&gate[*place as usize..]) {
-                        if !(*by > 0.0) {
-                            *out *= sum.gate_slope;
-                        }
+                        *out = leak(*out, *by, sum.gate_slope);
                     }
                 }
             }

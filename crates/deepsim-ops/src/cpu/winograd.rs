@@ -3,13 +3,16 @@
 //! A tile of 2x2 outputs is computed from 4x4 inputs with 16 instead of 36 multiplications for each
 //! pair of channels. Inputs, weights and outputs are transformed by additions, per channel; between
 //! them lie 16 matrix products over channels, done by the kernel of direct convolution.
+//!
 //! Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), section 4.1.
+
+#![expect(clippy::needless_range_loop, reason = "the transforms read as in the formulas")]
 
 use rayon::prelude::*;
 
 use super::axis::Axis;
 use super::buffer::Buffer;
-use super::correlate::{Correlation, Destination};
+use super::correlate::{Correlation, Destination, leak};
 use super::kernel::{Kernels, MOST, Segment, Sum};
 use super::simd::{Four, Isa, Vector};
 
@@ -211,10 +214,8 @@ fn finish_tile(
                     };
                     to.copy_from_slice(&values[..channels]);
                     for (i, to) in to.iter_mut().enumerate() {
-                        if let Some((gate, slope)) = c.finish.gate
-                            && !(gate[place + i] > 0.0)
-                        {
-                            *to *= slope;
+                        if let Some((gate, slope)) = c.finish.gate {
+                            *to = leak(*to, gate[place + i], slope);
                         }
                     }
                 }

@@ -1,0 +1,148 @@
+//! Training on a GPU against the CPU. Without a GPU every test says so and passes.
+#![cfg(feature = "cuda")]
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use candle_core::Device;
+use deepsim_data::Dataset;
+use deepsim_nets::{Images, Params, PixelFormat};
+use deepsim_train::plan::Plan;
+use deepsim_train::recipe::Recipe;
+use deepsim_train::run::{CHECKPOINT, GENERATOR, LOG, Outcome, RunOptions, run};
+use deepsim_train::trainer::{StepReport, Trainer};
+use deepsim_train::{TrainError, checkpoint};
+
+/// All terms, with dropout; the paper's networks on a few small crops.
+const RECIPE: &str = r#"
+name = "tiny"
+steps = 3
+batch = 2
+crop = 40
+
+[image]
+distance = "squared-error"
+weight = 2.5e-5
+
+[feature]
+comparator = "alexnet"
+tap = "CONV2"
+rho = 2.0
+
+[adversarial]
+weight = 100.0
+
+[output]
+log_every = 1
+grid_every = 100
+checkpoint_every = 2
+"#;
+
+/// The first GPU; the reason why not is shown with `--nocapture`.
+#[expect(clippy::print_stderr, reason = "the reason for passing without a test")]
+fn gpu() -> Option<Device> {
+    match Device::new_cuda(0) {
+        Ok(device) => Some(device),
+        Err(error) => {
+            let error = error.to_string();
+            eprintln!("not tested, no GPU: {}", error.lines().next().unwrap_or_default());
+            None
+        }
+    }
+}
+
+fn batch(seed: usize, device: &Device) -> Result<Images, TrainError> {
+    let pixels: Vec<u8> =
+        (0..2 * 3 * 40 * 40).map(|i| ((i + seed * 977) * (i / 7 + 3) % 251) as u8).collect();
+    Ok(Images::from_u8(&pixels, 2, 40, 40, PixelFormat::CAFFE_BGR, device)?)
+}
+
+fn trainer(device: &Device) -> Result<(Plan, Trainer), TrainError> {
+    let recipe = Recipe::parse(RECIPE, &[])?;
+    let dataset = Dataset::open(None, recipe.seed)?;
+    let (plan, feature) = Plan::settle(&recipe, &dataset, None, None, device)?;
+    let trainer = Trainer::new(&plan.recipe, feature, device)?;
+    Ok((plan, trainer))
+}
+
+/// The numbers of a report; those of a GPU should be near the CPU's.
+fn numbers(report: &StepReport) -> Vec<f64> {
+    let mut numbers = vec![report.learning_rate];
+    for term in &report.terms {
+        numbers.extend([term.value, term.weight, term.grad_norm]);
+    }
+    let adversary = report.adversary.expect("the recipe has a discriminator");
+    numbers.extend([adversary.real, adversary.generated, adversary.accuracy, adversary.ratio]);
+    numbers
+}
+
+#[track_caller]
+fn assert_near(got: &StepReport, wanted: &StepReport, tolerance: f64) {
+    for (i, (got, wanted)) in numbers(got).iter().zip(numbers(wanted)).enumerate() {
+        let near = (got - wanted).abs() <= tolerance * wanted.abs();
+        assert!(near, "number {i} of a step: wanted {wanted}, got {got}");
+    }
+}
+
+fn weights(params: &Params) -> Result<Vec<Vec<f32>>, TrainError> {
+    params.iter().map(|(_, var)| Ok(var.flatten_all()?.to_vec1::<f32>()?)).collect()
+}
+
+#[test]
+fn steps_are_those_of_the_cpu_and_a_checkpoint_goes_on_on_either_device() -> Result<(), TrainError>
+{
+    let Some(gpu) = gpu() else { return Ok(()) };
+    let (plan, mut on_cpu) = trainer(&Device::Cpu)?;
+    let (gpu_plan, mut on_gpu) = trainer(&gpu)?;
+    let weight = |plan: &Plan| plan.recipe.feature.as_ref().and_then(|f| f.weight).unwrap_or(0.0);
+    assert!((weight(&gpu_plan) / weight(&plan) - 1.0).abs() < 1e-4, "calibration");
+
+    for (step, tolerance) in [(1, 1e-3), (2, 1e-2)] {
+        let wanted = on_cpu.step(&batch(step, &Device::Cpu)?)?;
+        assert_near(&on_gpu.step(&batch(step, &gpu)?)?, &wanted, tolerance);
+    }
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join(CHECKPOINT);
+    checkpoint::save(&path, &on_gpu, Default::default(), &gpu_plan)?;
+    let wanted = on_gpu.step(&batch(3, &gpu)?)?;
+    let (_, mut again) = trainer(&gpu)?;
+    checkpoint::load(&path, &mut again)?;
+    assert_eq!(again.step(&batch(3, &gpu)?)?, wanted, "resumed on the GPU");
+    let after = weights(on_gpu.generator().params())?;
+    assert!(weights(again.generator().params())? == after, "weights resumed on the GPU");
+
+    let (_, mut elsewhere) = trainer(&Device::Cpu)?;
+    checkpoint::load(&path, &mut elsewhere)?;
+    assert_near(&elsewhere.step(&batch(3, &Device::Cpu)?)?, &wanted, 1e-3);
+    Ok(())
+}
+
+fn train(out: &Path, device: &Device, steps: u64) -> Result<Outcome, TrainError> {
+    let recipe = Recipe::parse(RECIPE, &[format!("steps={steps}")])?;
+    let options = RunOptions {
+        out: out.into(),
+        data: None,
+        weights: None,
+        resume: true,
+        device: device.clone(),
+        workers: 1,
+    };
+    run(&recipe, &options, &AtomicBool::new(false), |_| {})
+}
+
+#[test]
+fn a_run_on_a_gpu_that_is_continued_has_the_bytes_of_one_that_is_not() -> Result<(), TrainError> {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (once, twice) = (folder.path().join("once"), folder.path().join("twice"));
+    assert_eq!(train(&once, &gpu, 3)?, Outcome::Finished);
+    train(&twice, &gpu, 2)?;
+    assert_eq!(train(&twice, &gpu, 3)?, Outcome::Finished);
+    for file in [GENERATOR, CHECKPOINT] {
+        let bytes = |out: &Path| std::fs::read(out.join(file)).expect("the run wrote it");
+        assert!(bytes(&once) == bytes(&twice), "{file} differs");
+    }
+    assert!(once.join(LOG).exists() && once.join("grids/step-0000003.png").exists());
+    Ok(())
+}
