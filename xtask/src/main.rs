@@ -5,7 +5,7 @@
 //! | [`reproduce`] | `cargo xtask reproduce`: trains, evaluates, reports |
 //! | [`mod@test`] | `cargo xtask test` |
 //! | [`ci`] | `cargo xtask ci` |
-//! | [`bench`] | `cargo xtask bench`: speed beside PyTorch's |
+//! | [`mod@bench`] | `cargo xtask bench`: speed beside PyTorch's |
 //! | [`targets`] | tables and figures, and the runs they need |
 //! | [`scale`] | how long each scale trains |
 //! | [`plan`] | what is there already, what is to be done, what it costs |

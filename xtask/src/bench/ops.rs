@@ -105,7 +105,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         Server::start("PyTorch, channels last", &mut channels_last(true))?,
     ];
     let rounds = usize::from(common.rounds.unwrap_or(ROUNDS));
-    say(&format!("== {} convolutions, {rounds} rounds", ops.len()));
+    say(&format!("== convolutions: {}, rounds: {rounds}", ops.len()));
     let sgemm = sgemm(&mut servers[0], rounds)?;
     let mut measured = Vec::with_capacity(ops.len());
     for op in ops {

@@ -40,10 +40,10 @@ pub(super) fn finish(
     let memory = memory();
     let versions = versions(torch);
     let date = date(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
-    let gib =
-        memory.map_or_else(String::new, |bytes| format!(", {:.0} GiB", bytes / 2f64.powi(30)));
-    let on = format!("{cpu}, {} cores{gib}, load {load:?} before, {date}", cores());
-    say(&on.replace("Some(", "").replace(')', "").replace("None", "unknown"));
+    let unknown = || "unknown".to_owned();
+    let gib = memory.map_or_else(unknown, |bytes| format!("{:.0} GiB", bytes / 2f64.powi(30)));
+    let before = load.map_or_else(unknown, |load| format!("{load:.2}"));
+    say(&format!("{cpu}, {} cores, memory {gib}, load before {before}, {date}", cores()));
     say(&format!("versions: {}", shown(&versions)));
     if !save {
         return Ok(());

@@ -129,11 +129,13 @@ impl Job {
         let folder = Folder::new(self.target.join(format!("bench-{name}-{batch}")))?;
         say(&format!("== {name}, batch {batch}: check"));
         let ours = self.ours(&folder.0, batch, true)?;
-        let worst = [false, true].into_iter().try_fold(0f64, |worst, best| {
+        let mut worst = 0f64;
+        for best in [false, true] {
             let theirs = self.theirs(&folder.0, best, true)?;
-            agree(&self.net.training(), &ours.facts, &theirs.facts).map(|other| worst.max(other))
-        });
-        let worst = worst.context("the two do not train alike, so there is nothing to report")?;
+            let difference = agree(&self.net.training(), &ours.facts, &theirs.facts)
+                .context("the two do not train alike, so there is nothing to report")?;
+            worst = worst.max(difference);
+        }
         drop(ours);
         say(&format!("weights as many, losses of two steps differ by {worst:.1e} at most"));
 

@@ -53,12 +53,13 @@ pub(super) fn interpreter(given: Option<&Path>, target: &Path) -> Result<PathBuf
     command.args(["-m", "pip", "install", "--no-deps", TORCH]).args(BESIDES);
     process::run(&mut command, "installing PyTorch")?;
     resolve(&python).map_err(|error| {
-        let python = python.display();
+        let (python, folder) = (python.display(), folder.display());
         error.context(format!(
             "PyTorch was installed but does not start. On Linux with x86-64 the common package \
-             wants its GPU libraries (several gigabytes) even on a CPU. Name an interpreter that \
-             has PyTorch by --python, or complete this one with `{python} -m pip install {TORCH}`; \
-             it is used again from then on"
+             wants its GPU libraries (several gigabytes) even on a CPU. Either name an interpreter \
+             that has PyTorch by --python; or remove {folder} and set PIP_EXTRA_INDEX_URL to an \
+             index that has PyTorch for CPUs; or complete what is there by \
+             `{python} -m pip install {TORCH}`"
         ))
     })
 }
