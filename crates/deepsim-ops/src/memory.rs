@@ -12,5 +12,7 @@ pub fn keep_freed_memory() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, i32::MAX);
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
         libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+        // Arenas of other threads cannot grow beyond 64 MiB, and would give large blocks back.
+        libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }

@@ -11,8 +11,8 @@ use deepsim_nets::init::Filler;
 use deepsim_nets::random::{normal, stream};
 use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
 use deepsim_ops::{
-    AdamStep, Conv2dConfig, Moments, adam_update, conv_transpose2d, conv2d, dropout,
-    global_avg_pool2d, leaky_relu, linear, relu,
+    AdamStep, Conv2dConfig, Moments, Step, adam_update_all, dropout, leaky_relu, linear, relu,
+    sequence,
 };
 
 use crate::serve::Result;
@@ -124,49 +124,49 @@ impl Weights {
             weight_decay: self.decay,
             t: self.updates + 1,
         };
+        let mut updates = Vec::new();
         for ((name, var), moments) in self.names.iter().zip(&self.vars).zip(&mut self.moments) {
             let gradient = gradients.get(var).ok_or_else(|| format!("no gradient for {name}"))?;
-            adam_update(var, gradient, moments, step)?;
+            updates.push((var, gradient, moments));
         }
-        Ok(())
+        Ok(adam_update_all(updates, step)?)
     }
 }
 
-/// Runs a convolutional row with its activation.
-fn convolve(
-    x: &Tensor,
+/// A convolutional row with its activation.
+fn step(
     kind: Kind,
     weights: &mut impl Iterator<Item = Tensor>,
     leaky: Option<f32>,
-) -> Result<Tensor> {
+) -> Result<Step> {
     let mut next = || weights.next().ok_or("a weight is missing");
     let weight = next()?;
     Ok(match kind {
-        Kind::Linear => linear(x, &weight, Some(&next()?))?,
         Kind::Up => {
             let config = Conv2dConfig { leaky, ..Conv2dConfig::new(2, 1) };
-            conv_transpose2d(x, &weight, None, config)?
+            Step::ConvTranspose2d { weight, bias: None, config }
         }
         Kind::Conv { stride, padding, bias, .. } => {
             let config = Conv2dConfig { leaky, ..Conv2dConfig::new(stride, padding) };
             let bias = if bias { Some(next()?) } else { None };
-            conv2d(x, &weight, bias.as_ref(), config)?
+            Step::Conv2d { weight, bias, config }
         }
+        Kind::Linear => return Err("a fully connected layer is no step".into()),
     })
 }
 
 fn generate(weights: Vec<Tensor>, codes: &Tensor) -> Result<Images> {
-    let (mut weights, mut x) = (weights.into_iter(), codes.clone());
+    let (mut weights, mut x, mut steps) = (weights.into_iter(), codes.clone(), vec![]);
     for (name, kind, _) in GENERATOR {
-        let leaky = if name == "deconv0" { None } else { Some(SLOPE as f32) };
-        x = convolve(&x, kind, &mut weights, leaky)?;
         if let Kind::Linear = kind {
+            x = linear(&x, &weights.next().ok_or("no weight")?, weights.next().as_ref())?;
             x = leaky_relu(&x, SLOPE)?;
-        }
-        if name == "defc5" {
-            x = x.reshape(((), 256, 4, 4))?;
+        } else {
+            let leaky = if name == "deconv0" { None } else { Some(SLOPE as f32) };
+            steps.push(step(kind, &mut weights, leaky)?);
         }
     }
+    let x = sequence(&x.reshape(((), 256, 4, 4))?, &steps)?;
     let first = (SIDE - CROP) / 2;
     let x = x.narrow(2, first, CROP)?.narrow(3, first, CROP)?.contiguous()?;
     Ok(Images::new(x, PixelFormat::CAFFE_BGR)?)
@@ -182,28 +182,23 @@ pub(crate) struct Inversion {
     steps: u64,
 }
 
-/// The three passes through the discriminator; each draws its own dropout masks.
-#[derive(Clone, Copy)]
-enum Pass {
-    Real,
-    Generated,
-    Fool,
-}
-
 impl Inversion {
-    fn discriminate(&self, images: &Images, pass: Pass) -> Result<Tensor> {
-        let mut rng = stream(0, "dropout", 3 * self.steps + pass as u64);
-        let frozen = matches!(pass, Pass::Fool);
+    /// `frozen` for the pass that trains the generator; each draws its own dropout masks.
+    fn discriminate(&self, images: &Images, frozen: bool) -> Result<Tensor> {
+        let mut rng = stream(0, "dropout", 2 * self.steps + u64::from(frozen));
         let mut weights = self.discriminator.tensors(frozen).into_iter();
-        let mut x = images.tensor().clone();
-        for (name, kind, _) in DISCRIMINATOR {
-            if let Kind::Linear = kind {
-                x = if name == "fc1" { global_avg_pool2d(&x)? } else { relu(&x)? };
-                x = dropout(&x, self.dropout, &mut rng)?;
-            }
-            x = convolve(&x, kind, &mut weights, Some(0.0))?;
+        let mut steps = vec![];
+        for (_, kind, _) in DISCRIMINATOR.iter().filter(|row| !matches!(row.1, Kind::Linear)) {
+            steps.push(step(*kind, &mut weights, Some(0.0))?);
         }
-        Ok(x)
+        steps.push(Step::GlobalAvgPool2d);
+        let x = sequence(images.tensor(), &steps)?;
+        let mut linear = |x: Tensor| -> Result<Tensor> {
+            let x = dropout(&x, self.dropout, &mut rng)?;
+            Ok(linear(&x, &weights.next().ok_or("no weight")?, weights.next().as_ref())?)
+        };
+        let x = relu(&linear(x)?)?;
+        linear(x)
     }
 }
 
@@ -243,15 +238,15 @@ impl Training for Inversion {
         let real = self.images.clone();
         let output = generate(self.generator.tensors(false), &self.codes)?;
         let generated = output.with_tensor(output.tensor().detach())?;
-        let on_real = self.discriminate(&real, Pass::Real)?;
-        let on_real = terms::discriminator_real(&on_real)?;
-        let on_generated = self.discriminate(&generated, Pass::Generated)?;
+        let logits = self.discriminate(&real.followed_by(&generated)?, false)?;
+        let on_real = terms::discriminator_real(&logits.narrow(0, 0, real.len())?)?;
+        let on_generated = logits.narrow(0, real.len(), generated.len())?;
         let on_generated = terms::discriminator_generated(&on_generated)?;
         self.discriminator.update(&(&on_real + &on_generated)?.backward()?)?;
 
         let wanted = self.comparator.features(&real, "CONV5")?;
         let adversarial = |images: &Images| {
-            let logits = self.discriminate(images, Pass::Fool);
+            let logits = self.discriminate(images, true);
             terms::adversarial(&logits.map_err(|e| candle_core::Error::Msg(e.to_string()))?)
         };
         let feature =
