@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 use crate::process::{self, Failure, say};
 use crate::workspace;
 
-/// The version that is installed, without the packages it names: on some systems these are several
-/// gigabytes of GPU libraries.
+/// The version that is installed, at first without the packages it names: on some systems these are
+/// several gigabytes of GPU libraries that are not needed.
 const TORCH: &str = "torch==2.15.0";
 /// What it and the scripts need besides.
 const BESIDES: [&str; 11] = [
@@ -52,16 +52,16 @@ pub(super) fn interpreter(given: Option<&Path>, target: &Path) -> Result<PathBuf
     let mut command = Command::new(&python);
     command.args(["-m", "pip", "install", "--no-deps", TORCH]).args(BESIDES);
     process::run(&mut command, "installing PyTorch")?;
-    resolve(&python).map_err(|error| {
-        let (python, folder) = (python.display(), folder.display());
-        error.context(format!(
-            "PyTorch was installed but does not start. On Linux with x86-64 the common package \
-             wants its GPU libraries (several gigabytes) even on a CPU. Either name an interpreter \
-             that has PyTorch by --python; or remove {folder} and set PIP_EXTRA_INDEX_URL to an \
-             index that has PyTorch for CPUs; or complete what is there by \
-             `{python} -m pip install {TORCH}`"
-        ))
-    })
+    if let Ok(found) = resolve(&python) {
+        return Ok(found);
+    }
+    // On Linux with x86-64 the common package wants its GPU libraries even to start on a CPU.
+    say("== PyTorch does not start without its GPU libraries: install them, several gigabytes");
+    let mut command = Command::new(&python);
+    process::run(command.args(["-m", "pip", "install", TORCH]), "installing PyTorch's libraries")?;
+    resolve(&python).context(
+        "PyTorch was installed but does not start; name an interpreter that has it by --python",
+    )
 }
 
 /// The program itself behind a shim or link, if it can import what the scripts need.

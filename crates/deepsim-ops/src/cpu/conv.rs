@@ -155,7 +155,7 @@ pub(super) fn correlate(
         .filter(|(rows, columns)| rows.count > 0 && columns.count > 0)
         .map(|&(rows, columns)| {
             let taps = rows.taps * columns.taps;
-            let panels = Panels::new(s.groups, out * columns.block, depth, taps, isa.lanes());
+            let panels = Panels::new(s.groups, out * columns.block, depth, taps, isa);
             let pack = if columns.block > 1 { pack_block } else { pack };
             let weights = pack(s, (&rows, &columns), adjoint, &panels, w);
             Correlation { rows, columns, channels, panels, weights, finish }

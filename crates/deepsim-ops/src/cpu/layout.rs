@@ -2,29 +2,42 @@
 
 use rayon::prelude::*;
 
-/// Side of the square blocks that are transposed in the cache.
-const BLOCK: usize = 16;
+use super::simd::{Isa, on_vectors};
 
 /// `(n, rows, columns) -> (n, columns, rows)`: channels-first to channels-last with channels as rows,
 /// and back with pixels as rows.
-pub(crate) fn transpose(from: &[f32], rows: usize, columns: usize, to: &mut [f32]) {
+pub(crate) fn transpose(isa: Isa, from: &[f32], rows: usize, columns: usize, to: &mut [f32]) {
+    assert!(from.len() == to.len() && from.len().is_multiple_of((rows * columns).max(1)));
     let image = (rows * columns).max(1);
     to.par_chunks_mut(image).zip(from.par_chunks(image)).for_each(|(to, from)| {
         if rows == 1 || columns == 1 {
-            to.copy_from_slice(from);
-            return;
+            return to.copy_from_slice(from);
         }
-        for row in (0..rows).step_by(BLOCK) {
-            let height = BLOCK.min(rows - row);
-            for column in (0..columns).step_by(BLOCK) {
-                for c in column..(column + BLOCK).min(columns) {
-                    let target = &mut to[c * rows + row..][..height];
-                    let source = from[row * columns + c..].iter().step_by(columns);
-                    for (t, v) in target.iter_mut().zip(source) {
-                        *t = *v;
-                    }
+        // SAFETY: the instruction set was detected; both hold rows x columns values.
+        unsafe { transpose_image(isa, from, rows, columns, to) };
+    });
+}
+
+on_vectors! {
+    unsafe fn transpose_image<V>(from: &[f32], rows: usize, columns: usize, to: &mut [f32]) {
+        let (whole_rows, whole_columns) = (rows / V::LANES * V::LANES, columns / V::LANES * V::LANES);
+        for row in (0..whole_rows).step_by(V::LANES) {
+            for column in (0..whole_columns).step_by(V::LANES) {
+                // SAFETY: the square lies within the matrix.
+                unsafe {
+                    let from = from.as_ptr().add(row * columns + column);
+                    let to = to.as_mut_ptr().add(column * rows + row);
+                    V::transpose(from, to, (columns, rows));
                 }
             }
         }
-    });
+        // What is left at the right and below.
+        for column in 0..columns {
+            let start = if column < whole_columns { whole_rows } else { 0 };
+            let from = from[column..].iter().skip(start * columns).step_by(columns);
+            for (to, from) in to[column * rows + start..(column + 1) * rows].iter_mut().zip(from) {
+                *to = *from;
+            }
+        }
+    }
 }

@@ -70,7 +70,7 @@ impl Linear {
         let columns = Axis::forward(1, 1, 1, 0, 1);
         let mut transposed = Buffer::new(y.len());
         correlate(&s, isa, false, &[(rows, columns)], w, x, Finish::default(), &mut transposed);
-        transpose(&transposed, self.outputs, self.n, y);
+        transpose(isa, &transposed, self.outputs, self.n, y);
         finish.apply(y, self.outputs);
     }
 
@@ -83,7 +83,7 @@ impl Linear {
         dx: &mut [f32],
     ) {
         let mut transposed = Buffer::new(dy.len());
-        transpose(dy, self.n, self.outputs, &mut transposed);
+        transpose(isa, dy, self.n, self.outputs, &mut transposed);
         let divides = |parts: &usize| self.outputs.is_multiple_of(*parts);
         let images = (1..=PARTS).rev().find(divides).unwrap_or(1);
         dx.copy_from_slice(&backward_weight(&self.exchanged(images), isa, w, &transposed));

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::axis::Axis;
 use super::buffer::Buffer;
 use super::conv::ConvShape;
+use super::simd::{Isa, on_vectors};
 
 /// Some output channels of one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(crate) struct Panels {
     pub(crate) list: Vec<Panel>,
     /// Source channels of a group.
     pub(crate) depth: usize,
+    /// What they are made for.
+    isa: Isa,
     /// Floats in a vector.
     pub(crate) lanes: usize,
     taps: usize,
@@ -36,7 +39,8 @@ pub(crate) struct Panels {
 
 impl Panels {
     /// For `groups` of `out` output and `depth` source channels.
-    pub(crate) fn new(groups: usize, out: usize, depth: usize, taps: usize, lanes: usize) -> Self {
+    pub(crate) fn new(groups: usize, out: usize, depth: usize, taps: usize, isa: Isa) -> Self {
+        let lanes = isa.lanes();
         let (mut list, mut at) = (Vec::new(), 0);
         for group in 0..groups {
             for first in (0..out).step_by(2 * lanes) {
@@ -46,7 +50,7 @@ impl Panels {
                 at += vectors * lanes * depth * taps;
             }
         }
-        Self { list, depth, lanes, taps, len: at }
+        Self { list, depth, isa, lanes, taps, len: at }
     }
 
     /// Floats of all panels.
@@ -95,20 +99,59 @@ pub(crate) fn pack(
         }
         let group = panel.group * s.group_out() * s.group_in() * kernel;
         let first = group + (panel.first - panel.group * out) * lane;
+        let tap = |t: usize, u: usize| -> Option<usize> {
+            Some(rows.kernel(t, 0)? * s.kw + columns.kernel(u, 0)?)
+        };
+        if !adjoint && rows.taps * columns.taps == kernel {
+            // Every weight is wanted, and a channel's lie one after the other.
+            return pack_rows(panels, &panel, kernel, &w[first..], packed);
+        }
         for c in 0..panels.depth {
-            for t in 0..rows.taps {
-                for u in 0..columns.taps {
-                    let Some((ky, kx)) = rows.kernel(t, 0).zip(columns.kernel(u, 0)) else {
-                        continue;
-                    };
-                    let to = ((t * columns.taps + u) * panels.depth + c) * width;
-                    let from = &w[first + c * depth + ky * s.kw + kx..];
-                    gather(from, lane, &mut packed[to..to + panel.channels]);
-                }
+            for (t, u) in (0..rows.taps).flat_map(|t| (0..columns.taps).map(move |u| (t, u))) {
+                let Some(tap) = tap(t, u) else { continue };
+                let to = ((t * columns.taps + u) * panels.depth + c) * width;
+                let from = &w[first + c * depth + tap..];
+                gather(from, lane, &mut packed[to..to + panel.channels]);
             }
         }
     });
     packed
+}
+
+/// The rows `(depth, kernel)` of a panel's channels as `(kernel, depth, channel)`, by squares of
+/// channels and weights.
+fn pack_rows(panels: &Panels, panel: &Panel, kernel: usize, w: &[f32], packed: &mut [f32]) {
+    let (isa, lanes, depth) = (panels.isa, panels.lanes, panels.depth);
+    let (row, width) = (depth * kernel, panel.vectors * lanes);
+    let place = |at: usize| (at % kernel * depth + at / kernel) * width;
+    let mut square = [0f32; 16 * 16];
+    let whole = row / lanes * lanes;
+    for channel in (0..panel.channels / lanes * lanes).step_by(lanes) {
+        for start in (0..whole).step_by(lanes) {
+            let from = &w[channel * row + start..];
+            assert!((lanes - 1) * row + lanes <= from.len(), "the last row is there");
+            // SAFETY: the instruction set was detected; the square lies in the rows.
+            unsafe { transpose_square(isa, from.as_ptr(), row, square.as_mut_ptr()) };
+            for (i, values) in square.chunks_exact(lanes).take(lanes).enumerate() {
+                packed[place(start + i) + channel..][..lanes].copy_from_slice(values);
+            }
+        }
+    }
+    // What is left of rows, then channels that fill no vector.
+    for at in 0..row {
+        let first = if at < whole { panel.channels / lanes * lanes } else { 0 };
+        let to = &mut packed[place(at) + first..place(at) + panel.channels];
+        if !to.is_empty() {
+            gather(&w[first * row + at..], row, to);
+        }
+    }
+}
+
+on_vectors! {
+    unsafe fn transpose_square<V>(from: *const f32, row: usize, to: *mut f32) {
+        // SAFETY: passed on to the caller.
+        unsafe { V::transpose(from, to, (row, V::LANES)) }
+    }
 }
 
 /// Every `stride`-th value.

@@ -87,6 +87,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn mul_add(self, b: Self, acc: Self) -> Self;
     /// Lane by lane: `self` where `by` is positive, else `self * slope`.
     unsafe fn gate(self, by: Self, slope: Self) -> Self;
+    /// Transposes a square of `LANES` rows, which lie `strides.0` and then `strides.1` apart.
+    unsafe fn transpose(from: *const f32, to: *mut f32, strides: (usize, usize));
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -113,8 +115,67 @@ mod x86 {
         }
     }
 
+    /// 16x16, in squares of 4x4 lanes that are then put in their places.
+    #[inline(always)]
+    unsafe fn transpose512(from: *const f32, to: *mut f32, (rows, columns): (usize, usize)) {
+        // SAFETY: the caller guarantees the instruction set and the square.
+        unsafe {
+            let r: [__m512; 16] = std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * rows)));
+            // q[4 g + j]: element 4 l + j of each lane l of the four rows 4 g ..
+            let mut q = r;
+            for g in 0..4 {
+                let low = |a, b| _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+                let high = |a, b| _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+                let (a, b) = (low(r[4 * g], r[4 * g + 1]), low(r[4 * g + 2], r[4 * g + 3]));
+                let (c, d) = (high(r[4 * g], r[4 * g + 1]), high(r[4 * g + 2], r[4 * g + 3]));
+                q[4 * g] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                q[4 * g + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+                q[4 * g + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(c, d));
+                q[4 * g + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(c, d));
+            }
+            for j in 0..4 {
+                let (a, b, c, d) = (q[j], q[4 + j], q[8 + j], q[12 + j]);
+                // Lanes 0 and 2, or 1 and 3, of two vectors each.
+                let (ab0, ab1) =
+                    (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+                let (cd0, cd1) =
+                    (_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d));
+                let store = |l: usize, v| _mm512_storeu_ps(to.add((4 * l + j) * columns), v);
+                store(0, _mm512_shuffle_f32x4::<0x88>(ab0, cd0));
+                store(1, _mm512_shuffle_f32x4::<0x88>(ab1, cd1));
+                store(2, _mm512_shuffle_f32x4::<0xdd>(ab0, cd0));
+                store(3, _mm512_shuffle_f32x4::<0xdd>(ab1, cd1));
+            }
+        }
+    }
+
+    /// 8x8, likewise.
+    #[inline(always)]
+    unsafe fn transpose256(from: *const f32, to: *mut f32, (rows, columns): (usize, usize)) {
+        // SAFETY: the caller guarantees the instruction set and the square.
+        unsafe {
+            let r: [__m256; 8] = std::array::from_fn(|i| _mm256_loadu_ps(from.add(i * rows)));
+            let mut q = r;
+            for g in 0..2 {
+                let low = |a, b| _mm256_castps_pd(_mm256_unpacklo_ps(a, b));
+                let high = |a, b| _mm256_castps_pd(_mm256_unpackhi_ps(a, b));
+                let (a, b) = (low(r[4 * g], r[4 * g + 1]), low(r[4 * g + 2], r[4 * g + 3]));
+                let (c, d) = (high(r[4 * g], r[4 * g + 1]), high(r[4 * g + 2], r[4 * g + 3]));
+                q[4 * g] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+                q[4 * g + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+                q[4 * g + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(c, d));
+                q[4 * g + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(c, d));
+            }
+            for j in 0..4 {
+                let (a, b) = (q[j], q[4 + j]);
+                _mm256_storeu_ps(to.add(j * columns), _mm256_permute2f128_ps::<0x20>(a, b));
+                _mm256_storeu_ps(to.add((4 + j) * columns), _mm256_permute2f128_ps::<0x31>(a, b));
+            }
+        }
+    }
+
     macro_rules! vector {
-        ($type:ty, $lanes:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $fma:ident, $gate:ident) => {
+        ($type:ty, $lanes:literal, $zero:ident, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $fma:ident, $gate:ident, $transpose:ident) => {
             impl Vector for $type {
                 const LANES: usize = $lanes;
                 #[inline(always)]
@@ -157,6 +218,11 @@ mod x86 {
                     // SAFETY: as above.
                     unsafe { $gate(self, by, slope) }
                 }
+                #[inline(always)]
+                unsafe fn transpose(from: *const f32, to: *mut f32, strides: (usize, usize)) {
+                    // SAFETY: as above, and the caller guarantees the square.
+                    unsafe { $transpose(from, to, strides) }
+                }
             }
         };
     }
@@ -170,7 +236,8 @@ mod x86 {
         _mm512_add_ps,
         _mm512_sub_ps,
         _mm512_fmadd_ps,
-        gate512
+        gate512,
+        transpose512
     );
     vector!(
         __m256,
@@ -182,7 +249,8 @@ mod x86 {
         _mm256_add_ps,
         _mm256_sub_ps,
         _mm256_fmadd_ps,
-        gate256
+        gate256,
+        transpose256
     );
 }
 
@@ -228,6 +296,13 @@ impl Vector for Four {
         let lane = |i| if by.0[i] > 0.0 { self.0[i] } else { self.0[i] * slope.0[i] };
         Self(std::array::from_fn(lane))
     }
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, to: *mut f32, (rows, columns): (usize, usize)) {
+        for (i, j) in (0..4).flat_map(|i| (0..4).map(move |j| (i, j))) {
+            // SAFETY: the caller guarantees the square.
+            unsafe { *to.add(j * columns + i) = *from.add(i * rows + j) };
+        }
+    }
 }
 
 /// Functions with loops that the compiler vectorises itself, compiled for every instruction set; the
@@ -264,3 +339,40 @@ macro_rules! vectorised {
     )*};
 }
 pub(crate) use vectorised;
+
+/// Functions on vectors, for every instruction set; the first argument is the one to use.
+macro_rules! on_vectors {
+    ($($(#[$meta:meta])* $vis:vis unsafe fn $name:ident<V>($($arg:ident: $type:ty),* $(,)?) $body:block)*) => {$(
+        $(#[$meta])*
+        $vis unsafe fn $name(isa: $crate::cpu::simd::Isa, $($arg: $type),*) {
+            #[inline(always)]
+            unsafe fn body<V: $crate::cpu::simd::Vector>($($arg: $type),*) $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,fma")]
+            unsafe fn avx512($($arg: $type),*) {
+                // SAFETY: passed on to the caller.
+                unsafe { body::<std::arch::x86_64::__m512>($($arg),*) }
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2($($arg: $type),*) {
+                // SAFETY: passed on to the caller.
+                unsafe { body::<std::arch::x86_64::__m256>($($arg),*) }
+            }
+
+            // SAFETY: passed on to the caller.
+            unsafe {
+                match isa {
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::cpu::simd::Isa::Avx512 => avx512($($arg),*),
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::cpu::simd::Isa::Avx2 => avx2($($arg),*),
+                    $crate::cpu::simd::Isa::Portable => body::<$crate::cpu::simd::Four>($($arg),*),
+                }
+            }
+        }
+    )*};
+}
+pub(crate) use on_vectors;

@@ -28,7 +28,7 @@ pub(crate) fn backward_weight(s: &ConvShape, isa: Isa, x: &[f32], dy: &[f32]) ->
     if let Some(l) = Linear::of(s) {
         return l.backward_weight(isa, x, dy);
     }
-    let panels = Panels::new(s.groups, s.group_out(), s.group_in(), s.kh * s.kw, isa.lanes());
+    let panels = Panels::new(s.groups, s.group_out(), s.group_in(), s.kh * s.kw, isa);
     // Images are shared among parts whose sums are added in order; depends on sizes only.
     let parts = UNITS.div_ceil(panels.list.len()).min(s.n);
     let taps = taps(s);

@@ -14,7 +14,7 @@ use super::axis::Axis;
 use super::buffer::Buffer;
 use super::correlate::{Correlation, Destination, leak};
 use super::kernel::{Kernels, MOST, Segment, Sum};
-use super::simd::{Four, Isa, Vector};
+use super::simd::{Isa, Vector, on_vectors};
 
 /// Positions of a transformed tile.
 const POSITIONS: usize = 16;
@@ -223,42 +223,6 @@ fn finish_tile(
             column += isa.lanes();
         }
     }
-}
-
-/// Functions on vectors, for every instruction set; the first argument is the one to use.
-macro_rules! on_vectors {
-    ($($(#[$meta:meta])* unsafe fn $name:ident<V>($($arg:ident: $type:ty),* $(,)?) $body:block)*) => {$(
-        $(#[$meta])*
-        unsafe fn $name(isa: Isa, $($arg: $type),*) {
-            #[inline(always)]
-            unsafe fn body<V: Vector>($($arg: $type),*) $body
-
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,fma")]
-            unsafe fn avx512($($arg: $type),*) {
-                // SAFETY: passed on to the caller.
-                unsafe { body::<std::arch::x86_64::__m512>($($arg),*) }
-            }
-
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
-            unsafe fn avx2($($arg: $type),*) {
-                // SAFETY: passed on to the caller.
-                unsafe { body::<std::arch::x86_64::__m256>($($arg),*) }
-            }
-
-            // SAFETY: passed on to the caller.
-            unsafe {
-                match isa {
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx512 => avx512($($arg),*),
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2 => avx2($($arg),*),
-                    Isa::Portable => body::<Four>($($arg),*),
-                }
-            }
-        }
-    )*};
 }
 
 /// `Bᵀ`, along one axis.

@@ -44,7 +44,9 @@ impl Sequence {
         let isa = Isa::best();
         let mut map = Buffer::new(x.len());
         match self.layers.first() {
-            Some(Layer { input: [_, c, h, w], .. }) => layout::transpose(x, *c, h * w, &mut map),
+            Some(Layer { input: [_, c, h, w], .. }) => {
+                layout::transpose(isa, x, *c, h * w, &mut map)
+            }
             None => map.copy_from_slice(x),
         }
         let (mut maps, mut extras) = (Vec::new(), Vec::new());
@@ -58,7 +60,9 @@ impl Sequence {
         }
         let mut y = vec![0f32; map.len()];
         match self.layers.last() {
-            Some(Layer { output: [_, c, h, w], .. }) => layout::transpose(&map, h * w, *c, &mut y),
+            Some(Layer { output: [_, c, h, w], .. }) => {
+                layout::transpose(isa, &map, h * w, *c, &mut y)
+            }
             None => y.copy_from_slice(&map),
         }
         maps.push(map);
@@ -116,7 +120,7 @@ impl Sequence {
         let mut gradient = Buffer::new(dy.len());
         match self.layers.last() {
             Some(Layer { output: [_, c, h, w], .. }) => {
-                layout::transpose(dy, *c, h * w, &mut gradient);
+                layout::transpose(isa, dy, *c, h * w, &mut gradient);
             }
             None => gradient.copy_from_slice(dy),
         }
@@ -157,7 +161,7 @@ impl Sequence {
         let mut dx = vec![0f32; gradient.len()];
         match self.layers.first() {
             Some(Layer { input: [_, c, h, w], .. }) => {
-                layout::transpose(&gradient, h * w, *c, &mut dx);
+                layout::transpose(isa, &gradient, h * w, *c, &mut dx);
             }
             None => dx.copy_from_slice(&gradient),
         }
