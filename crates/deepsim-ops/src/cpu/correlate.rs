@@ -17,7 +17,7 @@ use super::simd::Isa;
 use super::winograd;
 
 /// Pixels that a unit of work should have, so that its tiles are full.
-const UNIT_PIXELS: usize = 512;
+const UNIT_PIXELS: usize = 4096;
 /// Floats of a unit's source image, so that it stays in the second-level cache.
 const UNIT_SOURCE: usize = 128 * 1024;
 /// Units of work that a convolution is split into if it can be.
