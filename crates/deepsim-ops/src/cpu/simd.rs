@@ -40,10 +40,9 @@ impl Isa {
 
     /// All that this machine has, best first.
     pub(crate) fn available() -> Vec<Self> {
-        let mut all = vec![Self::Portable];
+        let mut all = Vec::new();
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            all.insert(0, Self::Avx2);
             // What Skylake-X and everything after it has.
             let features = [
                 is_x86_feature_detected!("avx512f"),
@@ -52,9 +51,11 @@ impl Isa {
                 is_x86_feature_detected!("avx512bw"),
             ];
             if features.iter().all(|has| *has) {
-                all.insert(0, Self::Avx512);
+                all.push(Self::Avx512);
             }
+            all.push(Self::Avx2);
         }
+        all.push(Self::Portable);
         all
     }
 
