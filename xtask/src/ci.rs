@@ -20,9 +20,10 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
     check("lints", &clippy, &[])?;
     process::say("== tests");
     test::run(&test::Arguments {})?;
-    // Unit tests take every instruction set of the machine; here the whole crate does.
+    // Unit tests take every instruction set of the machine; here all operations do. With
+    // `--workspace`, dependencies have the features that they were just built with.
     for isa in ["avx2", "portable"] {
-        let ops = ["test", "--release", "--package", "deepsim-ops", "--test", "ops"];
+        let ops = ["test", "--release", "--workspace", "--test", "ops"];
         check(&format!("tests with {isa} only"), &ops, &[("DEEPSIM_ISA", isa)])?;
     }
     let doc = ["doc", "--release", "--no-deps", "--workspace"];
