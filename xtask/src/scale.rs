@@ -45,7 +45,7 @@ impl Scale {
                 Size { steps: 6, batch: 8, limit: Some(32), svm_draws: Some(2), code_only: true }
             }
             Self::Quick => Size {
-                steps: 200,
+                steps: 500,
                 batch: 16,
                 limit: Some(300),
                 svm_draws: Some(10),
