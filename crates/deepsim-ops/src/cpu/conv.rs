@@ -92,16 +92,22 @@ pub(crate) fn backward_data(
     if let Some(l) = Linear::of(s) {
         return l.backward_data(isa, y, w, finish, x);
     }
-    // Each phase of the stride makes its own pixels of x.
-    let mut axes = Vec::with_capacity(s.sh * s.sw);
-    for a in 0..s.sh {
+    // Each phase of the stride makes its own pixels of x; only phases that have pixels, since a
+    // stride may be much larger than the image.
+    let phases = |size: usize, stride: usize, padding: usize| {
+        (0..stride.min(size)).map(move |position| (position + padding) % stride)
+    };
+    let column = |b| Axis::adjoint(s.w, s.kw, s.sw, s.pw, s.ow, b);
+    let blocks = |block| Axis::adjoint_in_blocks(s.w, s.kw, s.sw, s.pw, s.ow, block);
+    let best = best_columns(s, isa, s.c_in, column(0), s.kw.div_ceil(s.sw), s.sw, blocks);
+    let columns: Vec<Axis> = match best.block {
+        1 => phases(s.w, s.sw, s.pw).map(column).collect(),
+        _ => vec![best],
+    };
+    let mut axes = Vec::new();
+    for a in phases(s.h, s.sh, s.ph) {
         let rows = Axis::adjoint(s.h, s.kh, s.sh, s.ph, s.oh, a);
-        let phase = |b| Axis::adjoint(s.w, s.kw, s.sw, s.pw, s.ow, b);
-        let blocks = |block| Axis::adjoint_in_blocks(s.w, s.kw, s.sw, s.pw, s.ow, block);
-        let columns = best_columns(s, isa, s.c_in, phase(0), s.kw.div_ceil(s.sw), s.sw, blocks);
-        let phases = if columns.block > 1 { 1..1 } else { 1..s.sw };
-        let all = std::iter::once(columns).chain(phases.map(phase));
-        axes.extend(all.map(|columns| (rows, columns)));
+        axes.extend(columns.iter().map(|columns| (rows, *columns)));
     }
     correlate(s, isa, true, &axes, y, w, finish, x);
 }

@@ -33,7 +33,9 @@ impl Linear {
         let plain = ones.iter().all(|&one| one == 1) && s.ph == 0 && s.pw == 0;
         // Less than a vector of outputs is better computed as a convolution.
         let worthwhile = s.n <= s.c_out && s.c_out >= 32 && s.c_in >= 32;
-        (plain && worthwhile).then_some(Self { n: s.n, inputs: s.c_in, outputs: s.c_out })
+        // The weights become an image, whose offsets have 32 bits.
+        let fits = s.c_in.saturating_mul(s.c_out) <= i32::MAX as usize;
+        (plain && worthwhile && fits).then_some(Self { n: s.n, inputs: s.c_in, outputs: s.c_out })
     }
 
     /// The weights as images, convolved with the samples.

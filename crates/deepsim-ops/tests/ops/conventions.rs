@@ -192,3 +192,18 @@ fn dropout_keeps_its_share_and_scales_it() -> Result<()> {
     assert_eq!(bits(&next), bits(&dropout(&x, 0.5, &mut stream())?), "nothing was drawn for p = 0");
     Ok(())
 }
+
+#[test]
+fn a_stride_far_beyond_the_image_takes_no_time() -> Result<()> {
+    let config = Conv2dConfig { stride: (65535, 65535), ..Conv2dConfig::default() };
+    let x = var(&[1, 2, 5, 4], 1);
+    let w = var(&[3, 2, 2, 2], 2);
+    let y = conv2d(&x, &w, None, config)?;
+    assert_eq!(y.dims(), [1, 3, 1, 1]);
+    let gradients = y.sum_all()?.backward()?;
+    let dx = flat(gradients.get(&x).expect("a gradient"));
+    // Pixels that no window reaches have no gradient.
+    assert!(dx[0] != 0.0 && dx[1] != 0.0 && dx[2..4] == [0.0; 2] && dx[8..20] == [0.0; 12]);
+    assert_eq!(conv_transpose2d(&y, &w, None, config)?.dims(), [1, 2, 2, 2]);
+    Ok(())
+}
