@@ -28,20 +28,37 @@
 //! # }
 //! ```
 
+pub mod archive;
 pub mod atomic;
+pub mod cache;
 pub mod dataset;
+pub mod decode;
 pub mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
+pub mod files;
+pub mod folder;
+#[cfg(feature = "hub")]
+pub mod hub;
+pub mod ilsvrc;
 pub mod loader;
 pub mod order;
 pub mod picture;
+pub mod prepared;
 pub mod random;
 pub mod scenes;
+pub mod shards;
 pub mod source;
 pub mod stl10;
+pub mod tar_index;
+#[cfg(feature = "candle")]
+pub mod tensor;
 
 pub use dataset::{Dataset, Labelled, SceneSizes};
 pub use error::DataError;
+pub use files::PictureFiles;
 pub use loader::{Batch, Cursor, Loader, LoaderConfig, read_range};
+pub use prepared::Prepared;
 pub use scenes::Scenes;
 pub use source::{Crop, Source};
 pub use stl10::{Split, Stl10};

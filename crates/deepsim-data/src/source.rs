@@ -18,6 +18,11 @@ pub trait Source: Send + Sync {
     /// Width in pixels.
     fn width(&self) -> usize;
 
+    /// Class index of image `index`, from 0; `None` if the set has no labels.
+    fn label(&self, _index: usize) -> Option<u32> {
+        None
+    }
+
     /// Writes image `index` as three row-major planes, red, green, blue.
     ///
     /// # Shapes

@@ -1,0 +1,1 @@
+//! JPEG and PNG as Pillow decodes them.

@@ -1,0 +1,1 @@
+//! Downloads that are verified or an error.

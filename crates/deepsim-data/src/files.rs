@@ -1,0 +1,36 @@
+//! Random access to encoded pictures of any size.
+
+use std::path::PathBuf;
+
+use crate::DataError;
+
+/// A set of encoded picture files: what ILSVRC archives, folders, shards and hub tables have in
+/// common. [`Prepared`](crate::Prepared) decodes them to a [`Source`](crate::Source).
+pub trait PictureFiles: Send + Sync {
+    /// Number of files.
+    fn len(&self) -> usize;
+
+    /// True if there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where file `index` is, for messages; members of an archive as if it were a folder, e.g.
+    /// `ILSVRC2012_img_train.tar/n01440764.tar/n01440764_18.JPEG`.
+    fn path(&self, index: usize) -> PathBuf;
+
+    /// Class index of file `index`, from 0; `None` if the set has no labels.
+    fn label(&self, index: usize) -> Option<u32>;
+
+    /// Names of the classes in the order of their indices; empty if the set has no labels.
+    fn class_names(&self) -> &[String];
+
+    /// A text that changes when the files do: their number, sizes and times. Caches are kept by it.
+    fn identity(&self) -> String;
+
+    /// Replaces `bytes` with the content of file `index`.
+    ///
+    /// # Errors
+    /// If there is no such file or it cannot be read.
+    fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError>;
+}

@@ -1,0 +1,1 @@
+//! Batches as candle tensors with the format of their values.
