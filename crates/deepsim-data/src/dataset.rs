@@ -1,8 +1,10 @@
 //! All splits of a data set together.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::duplicates::{self, Subset};
 use crate::scenes::{self, Scenes};
 use crate::stl10::{self, Split, Stl10};
 use crate::{DataError, Source};
@@ -35,6 +37,15 @@ pub struct Dataset {
     pub test: Labelled,
     /// Subsets of `train` on which classifiers are trained one by one.
     pub folds: Vec<Vec<usize>>,
+}
+
+/// Numbers of images that are also test images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Unlabeled images.
+    pub unlabeled: usize,
+    /// Training images.
+    pub train: usize,
 }
 
 /// Numbers of procedural scenes.
@@ -74,7 +85,7 @@ impl Dataset {
         let unlabeled = Stl10::open(folder, Split::Unlabeled)?;
         let labelled = |split| -> Result<Labelled, DataError> {
             let images = Stl10::open(folder, split)?;
-            let labels = stl10::read_labels(folder, split, images.len())?;
+            let labels = images.labels().to_vec();
             Ok(Labelled { images: Arc::new(images), labels })
         };
         let (train, test) = (labelled(Split::Train)?, labelled(Split::Test)?);
@@ -94,6 +105,34 @@ impl Dataset {
             train,
             test,
         })
+    }
+
+    /// Without the unlabeled and training images that are also test images, byte for byte; and how
+    /// many of either were left out.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn without_duplicates(self) -> Result<(Self, Dropped), DataError> {
+        let unlabeled = duplicates::find(&*self.unlabeled, &*self.test.images)?;
+        let train = duplicates::find(&*self.train.images, &*self.test.images)?;
+        let kept = Subset::without(self.train.images.clone(), &train);
+        // Where each training image has gone.
+        let places: HashMap<usize, usize> =
+            kept.indices().iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        let fold = |fold: &Vec<usize>| fold.iter().filter_map(|i| places.get(i).copied()).collect();
+        let labels = kept.indices().iter().map(|index| self.train.labels[*index]).collect();
+        let dropped = Dropped { unlabeled: unlabeled.len(), train: train.len() };
+        let dataset = Self {
+            description: format!(
+                "{}, without {} unlabeled and {} training images that are also test images",
+                self.description, dropped.unlabeled, dropped.train
+            ),
+            unlabeled: Arc::new(Subset::without(self.unlabeled, &unlabeled)),
+            folds: self.folds.iter().map(fold).collect(),
+            train: Labelled { images: Arc::new(kept), labels },
+            ..self
+        };
+        Ok((dataset, dropped))
     }
 
     /// Procedural scenes generated from a seed.

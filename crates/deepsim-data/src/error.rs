@@ -43,6 +43,20 @@ pub enum DataError {
         /// What it was given.
         got: String,
     },
+    /// candle could not make a tensor.
+    #[cfg(feature = "candle")]
+    #[error("making a tensor: {0}")]
+    Tensor(#[from] candle_core::Error),
+    /// More samples could not be read than the loader may skip.
+    #[error("{count} samples could not be read; wanted at most {limit}; the last: {reason}")]
+    TooManyBroken {
+        /// How many may be skipped.
+        limit: u64,
+        /// How many were.
+        count: u64,
+        /// What was wrong with the last one.
+        reason: String,
+    },
 }
 
 impl DataError {

@@ -33,17 +33,22 @@ pub mod atomic;
 pub mod cache;
 pub mod dataset;
 pub mod decode;
+mod draw;
+pub mod duplicates;
 pub mod error;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod files;
 pub mod folder;
+pub mod format;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod ilsvrc;
 pub mod loader;
+pub mod mean;
 pub mod order;
 pub mod picture;
+mod positioned;
 pub mod prepared;
 pub mod random;
 pub mod scenes;
@@ -53,12 +58,16 @@ pub mod stl10;
 pub mod tar_index;
 #[cfg(feature = "candle")]
 pub mod tensor;
+pub mod transform;
 
-pub use dataset::{Dataset, Labelled, SceneSizes};
+pub use dataset::{Dataset, Dropped, Labelled, SceneSizes};
 pub use error::DataError;
 pub use files::PictureFiles;
-pub use loader::{Batch, Cursor, Loader, LoaderConfig, read_range};
+pub use format::{ChannelOrder, Format, Mean};
+pub use loader::{Batch, Broken, Cursor, Loader, LoaderConfig, Sample, Skipped, read_range};
+pub use mean::MeanImage;
 pub use prepared::Prepared;
 pub use scenes::Scenes;
-pub use source::{Crop, Source};
+pub use source::{Crop, Rectangle, Source};
 pub use stl10::{Split, Stl10};
+pub use transform::Transform;

@@ -1,16 +1,16 @@
 //! PNG files and grids of pictures.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::io::Cursor;
 use std::path::Path;
 
 use png::{BitDepth, ColorType, Decoder, Encoder, Transformations};
 
 use crate::DataError;
 use crate::atomic::write_atomic;
+use crate::decode::check_size;
 
 /// An RGB picture.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Picture {
     /// Width in pixels.
     pub width: usize,
@@ -99,12 +99,18 @@ impl Picture {
     /// # Errors
     /// If the file is missing or not a PNG.
     pub fn read_png(path: &Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(DataError::io("opening", path))?;
+        Self::from_png(&std::fs::read(path).map_err(DataError::io("reading", path))?, path)
+    }
+
+    /// Decodes a PNG file that is in memory; `path` is for messages.
+    pub(crate) fn from_png(bytes: &[u8], path: &Path) -> Result<Self, DataError> {
         let broken =
             |e: png::DecodingError| DataError::Decode { path: path.into(), reason: e.to_string() };
-        let mut decoder = Decoder::new(BufReader::new(file));
+        let mut decoder = Decoder::new(Cursor::new(bytes));
         decoder.set_transformations(Transformations::normalize_to_color8());
         let mut reader = decoder.read_info().map_err(broken)?;
+        let (width, height) = (reader.info().width as usize, reader.info().height as usize);
+        check_size(width, height, path)?;
         let size = reader.output_buffer_size().ok_or_else(|| DataError::Decode {
             path: path.into(),
             reason: "too large for memory".into(),
@@ -119,7 +125,7 @@ impl Picture {
         };
         let pixels = bytes[..info.buffer_size()].chunks_exact(step);
         let rgb = pixels.flat_map(|p| if grey { [p[0]; 3] } else { [p[0], p[1], p[2]] }).collect();
-        Ok(Self { width: info.width as usize, height: info.height as usize, rgb })
+        Ok(Self { width, height, rgb })
     }
 }
 

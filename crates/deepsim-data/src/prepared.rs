@@ -1,4 +1,102 @@
 //! Encoded pictures, decoded and brought to one size.
 
-/// Encoded pictures, decoded and brought to one size.
-pub struct Prepared;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use fast_image_resize::Resizer;
+
+use crate::decode::decode_into;
+use crate::picture::Picture;
+use crate::source::Rectangle;
+use crate::transform::Transform;
+use crate::{DataError, PictureFiles, Source};
+
+/// Picture files as a [`Source`]: each image is read, decoded and transformed when it is asked for.
+///
+/// Only the part that is asked for is resized. Nothing is kept; see [`Cached`](crate::cache::Cached).
+#[derive(Clone)]
+pub struct Prepared {
+    files: Arc<dyn PictureFiles>,
+    transform: Transform,
+}
+
+impl Prepared {
+    /// The pictures of `files`, each brought to the size of `transform`.
+    pub fn new(files: Arc<dyn PictureFiles>, transform: Transform) -> Self {
+        Self { files, transform }
+    }
+
+    /// The files.
+    pub fn files(&self) -> &Arc<dyn PictureFiles> {
+        &self.files
+    }
+
+    /// What is done to each picture.
+    pub fn transform(&self) -> &Transform {
+        &self.transform
+    }
+}
+
+/// Memory of a thread that prepares images; one after the other uses it.
+#[derive(Default)]
+struct Scratch {
+    bytes: Vec<u8>,
+    picture: Picture,
+    resized: Picture,
+    resizer: Resizer,
+}
+
+/// Memory of more bytes than this is given back: one huge picture must not stay for the whole run.
+const KEPT: usize = 64 << 20;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Source for Prepared {
+    fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    fn height(&self) -> usize {
+        self.transform.height
+    }
+
+    fn width(&self) -> usize {
+        self.transform.width
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.files.label(index)
+    }
+
+    fn identity(&self) -> String {
+        format!("{}; {:?}", self.files.identity(), self.transform)
+    }
+
+    fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {
+        part.check(self, index, pixels.len())?;
+        SCRATCH.with_borrow_mut(|scratch| {
+            let Scratch { bytes, picture, resized, resizer } = scratch;
+            self.files.read(index, bytes)?;
+            let path = self.files.path(index);
+            decode_into(bytes, &path, picture)?;
+            self.transform.apply_part(picture, part, resizer, resized, &path)?;
+            to_planes(&resized.rgb, pixels);
+            if bytes.capacity() + picture.rgb.capacity() > KEPT {
+                *scratch = Scratch::default();
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Interleaved pixels to planes.
+fn to_planes(rgb: &[u8], planes: &mut [u8]) {
+    let (red, rest) = planes.split_at_mut(planes.len() / 3);
+    let (green, blue) = rest.split_at_mut(rest.len() / 2);
+    let planes = red.iter_mut().zip(green).zip(blue);
+    for (pixel, ((red, green), blue)) in rgb.chunks_exact(3).zip(planes) {
+        (*red, *green, *blue) = (pixel[0], pixel[1], pixel[2]);
+    }
+}

@@ -8,6 +8,8 @@ use rand_core::Rng;
 pub(crate) enum Purpose {
     Order,
     Crop,
+    Mirror,
+    Replace,
     Scene(u8),
 }
 
@@ -16,6 +18,8 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, epoch: u64, sample: u64) -> Ch
     let code = match purpose {
         Purpose::Order => 1,
         Purpose::Crop => 2,
+        Purpose::Mirror => 3,
+        Purpose::Replace => 4,
         Purpose::Scene(split) => 16 + u64::from(split),
     };
     let mut key = [0u8; 32];

@@ -8,6 +8,7 @@
 use rand_core::Rng;
 
 use crate::random::{Purpose, below, between, stream, uniform};
+use crate::source::Rectangle;
 use crate::{DataError, Source};
 
 /// Height and width of a scene.
@@ -66,16 +67,20 @@ impl Source for Scenes {
         SIDE
     }
 
-    fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
-        if index >= self.len || pixels.len() != 3 * SIDE * SIDE {
-            return Err(DataError::Argument {
-                operation: "reading a scene",
-                wanted: format!("an index below {} and {} bytes", self.len, 3 * SIDE * SIDE),
-                got: format!("index {index} and {} bytes", pixels.len()),
-            });
-        }
+    fn label(&self, index: usize) -> Option<u32> {
+        Some(self.class(index) as u32)
+    }
+
+    fn identity(&self) -> String {
+        format!("{self:?}")
+    }
+
+    fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {
+        part.check(self, index, pixels.len())?;
         let mut rng = stream(self.seed, Purpose::Scene(self.split), 0, index as u64);
-        Canvas::paint(&mut rng, self.class(index)).write(pixels);
+        let mut image = vec![0; 3 * SIDE * SIDE];
+        Canvas::paint(&mut rng, self.class(index)).write(&mut image);
+        part.copy(&image, SIDE, pixels);
         Ok(())
     }
 }

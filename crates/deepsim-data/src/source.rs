@@ -23,6 +23,18 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// A text that changes when the images do; caches are kept by it.
+    fn identity(&self) -> String;
+
+    /// Writes a part of image `index` as three row-major planes, red, green, blue.
+    ///
+    /// # Shapes
+    /// `pixels` holds `3 * part.height * part.width` bytes
+    ///
+    /// # Errors
+    /// If there is no such image, it cannot be read, or the part is not in it.
+    fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError>;
+
     /// Writes image `index` as three row-major planes, red, green, blue.
     ///
     /// # Shapes
@@ -30,7 +42,68 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// If there is no such image or it cannot be read.
-    fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError>;
+    fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
+        let (height, width) = (self.height(), self.width());
+        self.read_part(index, Rectangle { top: 0, left: 0, height, width }, pixels)
+    }
+}
+
+/// A part of an image, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rectangle {
+    /// Rows above it.
+    pub top: usize,
+    /// Columns left of it.
+    pub left: usize,
+    /// Rows in it.
+    pub height: usize,
+    /// Columns in it.
+    pub width: usize,
+}
+
+impl Rectangle {
+    /// Refuses an image that `source` does not have, a part that is not in it, or pixels that do
+    /// not hold the part.
+    ///
+    /// # Errors
+    /// With what there is and what was asked for.
+    pub fn check<S: Source + ?Sized>(
+        &self,
+        source: &S,
+        index: usize,
+        pixels: usize,
+    ) -> Result<(), DataError> {
+        let inside = |start: usize, length: usize, whole: usize| {
+            length > 0 && start.checked_add(length).is_some_and(|end| end <= whole)
+        };
+        let (height, width) = (source.height(), source.width());
+        if index >= source.len()
+            || !inside(self.top, self.height, height)
+            || !inside(self.left, self.width, width)
+            || pixels != 3 * self.height * self.width
+        {
+            return Err(DataError::Argument {
+                operation: "reading an image",
+                wanted: format!(
+                    "one of {} images, a part of {height}x{width} pixels, three bytes for each",
+                    source.len()
+                ),
+                got: format!("image {index}, {self:?} into {pixels} bytes"),
+            });
+        }
+        Ok(())
+    }
+
+    /// Copies this part of three planes of `width` columns.
+    pub(crate) fn copy(&self, image: &[u8], width: usize, out: &mut [u8]) {
+        let planes = image.chunks_exact(image.len() / 3);
+        for (plane, out) in planes.zip(out.chunks_exact_mut(self.height * self.width)) {
+            for (row, out) in out.chunks_exact_mut(self.width).enumerate() {
+                let start = (self.top + row) * width + self.left;
+                out.copy_from_slice(&plane[start..start + self.width]);
+            }
+        }
+    }
 }
 
 /// The part of an image that is used.
@@ -45,13 +118,13 @@ pub enum Crop {
 }
 
 impl Crop {
-    /// Height and width of the crop of an image.
+    /// The crop in the middle of an image of `height x width`.
     ///
     /// # Errors
     /// If the image is smaller than the crop, or the crop is empty.
-    pub fn size(self, height: usize, width: usize) -> Result<(usize, usize), DataError> {
+    pub fn rectangle(self, height: usize, width: usize) -> Result<Rectangle, DataError> {
         match self {
-            Crop::Full => Ok((height, width)),
+            Crop::Full => Ok(Rectangle { top: 0, left: 0, height, width }),
             Crop::Random(side) | Crop::Center(side) => {
                 if side == 0 || side > height || side > width {
                     return Err(DataError::Argument {
@@ -60,26 +133,9 @@ impl Crop {
                         got: side.to_string(),
                     });
                 }
-                Ok((side, side))
+                let (top, left) = ((height - side) / 2, (width - side) / 2);
+                Ok(Rectangle { top, left, height: side, width: side })
             }
-        }
-    }
-}
-
-/// Copies the rectangle at `(top, left)` out of three planes.
-pub(crate) fn copy_crop(
-    image: &[u8],
-    (height, width): (usize, usize),
-    (top, left): (usize, usize),
-    (crop_height, crop_width): (usize, usize),
-    out: &mut [u8],
-) {
-    let planes =
-        image.chunks_exact(height * width).zip(out.chunks_exact_mut(crop_height * crop_width));
-    for (plane, out) in planes {
-        for (row, out) in out.chunks_exact_mut(crop_width).enumerate() {
-            let start = (top + row) * width + left;
-            out.copy_from_slice(&plane[start..start + crop_width]);
         }
     }
 }

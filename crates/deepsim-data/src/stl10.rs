@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
+use crate::source::Rectangle;
 use crate::{DataError, Source};
 
 /// Height and width of an image.
@@ -39,18 +40,21 @@ impl Split {
     }
 }
 
-/// The images of one split, memory-mapped.
+/// The images of one split, memory-mapped, with their labels.
 #[derive(Debug)]
 pub struct Stl10 {
     bytes: Mmap,
     path: PathBuf,
+    labels: Vec<u8>,
 }
 
 impl Stl10 {
-    /// Opens `<split>_X.bin` in a folder, or in its subfolder `stl10_binary`.
+    /// Opens `<split>_X.bin` and, of a labelled split, `<split>_y.bin` in a folder, or in its
+    /// subfolder `stl10_binary`.
     ///
     /// # Errors
-    /// If the file is missing or its size is not a positive multiple of 27,648 bytes.
+    /// If a file is missing, its size is not a positive multiple of 27,648 bytes, or the labels are
+    /// wrong ([`read_labels`]).
     pub fn open(folder: &Path, split: Split) -> Result<Self, DataError> {
         let path = root(folder).join(format!("{}_X.bin", split.name()));
         let file = File::open(&path).map_err(DataError::io("opening", &path))?;
@@ -69,7 +73,16 @@ impl Stl10 {
         // SAFETY: the map is only read; a file that another program shrinks meanwhile would raise a
         // signal, which is documented: data files must not change while they are used.
         let bytes = unsafe { Mmap::map(&file) }.map_err(DataError::io("memory-mapping", &path))?;
-        Ok(Self { bytes, path })
+        let labels = match split {
+            Split::Unlabeled => Vec::new(),
+            Split::Train | Split::Test => read_labels(folder, split, bytes.len() / IMAGE_BYTES)?,
+        };
+        Ok(Self { bytes, path, labels })
+    }
+
+    /// Class indices 0 to 9, one for each image; empty for the unlabeled split.
+    pub fn labels(&self) -> &[u8] {
+        &self.labels
     }
 }
 
@@ -86,26 +99,62 @@ impl Source for Stl10 {
         SIDE
     }
 
-    fn read(&self, index: usize, pixels: &mut [u8]) -> Result<(), DataError> {
-        if index >= self.len() || pixels.len() != IMAGE_BYTES {
-            return Err(DataError::Content {
-                path: self.path.clone(),
-                wanted: format!("an image below {} into {IMAGE_BYTES} bytes", self.len()),
-                got: format!("image {index} into {} bytes", pixels.len()),
-            });
-        }
+    fn label(&self, index: usize) -> Option<u32> {
+        self.labels.get(index).map(|label| u32::from(*label))
+    }
+
+    fn identity(&self) -> String {
+        format!("{}: {} images", self.path.display(), self.len())
+    }
+
+    fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {
+        part.check(self, index, pixels.len())?;
         let image = &self.bytes[index * IMAGE_BYTES..][..IMAGE_BYTES];
-        for (columns, rows) in
-            image.chunks_exact(SIDE * SIDE).zip(pixels.chunks_exact_mut(SIDE * SIDE))
-        {
-            for (x, column) in columns.chunks_exact(SIDE).enumerate() {
-                for (y, value) in column.iter().enumerate() {
-                    rows[y * SIDE + x] = *value;
-                }
-            }
+        let planes = image.chunks_exact(SIDE * SIDE);
+        for (columns, rows) in planes.zip(pixels.chunks_exact_mut(part.height * part.width)) {
+            transpose(&columns[part.left * SIDE + part.top..], part.height, part.width, rows);
         }
         Ok(())
     }
+}
+
+/// Columns, each beginning [`SIDE`] bytes after the last, to rows.
+fn transpose(columns: &[u8], height: usize, width: usize, rows: &mut [u8]) {
+    const BLOCK: usize = 8;
+    for x in (0..width).step_by(BLOCK) {
+        for y in (0..height).step_by(BLOCK) {
+            if x + BLOCK <= width && y + BLOCK <= height {
+                let mut block = [0; BLOCK];
+                for (i, column) in block.iter_mut().enumerate() {
+                    let bytes = &columns[(x + i) * SIDE + y..][..BLOCK];
+                    *column = bytes.try_into().map_or(0, u64::from_le_bytes);
+                }
+                for (i, row) in transpose_block(block).into_iter().enumerate() {
+                    rows[(y + i) * width + x..][..BLOCK].copy_from_slice(&row.to_le_bytes());
+                }
+            } else {
+                for x in x..width.min(x + BLOCK) {
+                    for y in y..height.min(y + BLOCK) {
+                        rows[y * width + x] = columns[x * SIDE + y];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Transposes 8x8 bytes: swaps ever larger squares across the diagonal.
+fn transpose_block(mut block: [u64; 8]) -> [u64; 8] {
+    let steps = [(1, 0x00ff_00ff_00ff_00ff), (2, 0x0000_ffff_0000_ffff), (4, 0xffff_ffff)];
+    for (distance, mask) in steps {
+        for i in (0..8).filter(|i| i & distance == 0) {
+            let shift = 8 * distance;
+            let swap = ((block[i] >> shift) ^ block[i + distance]) & mask;
+            block[i + distance] ^= swap;
+            block[i] ^= swap << shift;
+        }
+    }
+    block
 }
 
 /// Class indices 0 to 9 of a labelled split; the file holds 1 to 10.

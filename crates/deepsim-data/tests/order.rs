@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use deepsim_data::order::Permutation;
-use deepsim_data::{Batch, Crop, Cursor, DataError, Loader, LoaderConfig, Scenes, Source, scenes};
+use deepsim_data::{
+    Batch, Broken, Crop, Cursor, DataError, Loader, LoaderConfig, Rectangle, Scenes, Source, scenes,
+};
 use proptest::prelude::*;
 
 proptest! {
@@ -36,12 +38,25 @@ fn epochs_and_seeds_have_orders_of_their_own() {
 }
 
 fn config(workers: usize) -> LoaderConfig {
-    LoaderConfig { batch: 7, crop: Crop::Random(40), seed: 3, workers, prefetch: 3, shuffle: true }
+    let crop = Crop::Random(40);
+    LoaderConfig {
+        batch: 7,
+        crop,
+        mirror: true,
+        seed: 3,
+        workers,
+        prefetch: 3,
+        ..Default::default()
+    }
 }
 
 fn batches(source: &Arc<dyn Source>, config: LoaderConfig, cursor: Cursor, n: usize) -> Vec<Batch> {
     let loader = Loader::new(source.clone(), config, cursor).expect("a loader");
     loader.take(n).map(|batch| batch.expect("a batch")).collect()
+}
+
+fn indices(batches: &[Batch]) -> Vec<usize> {
+    batches.iter().flat_map(|batch| batch.samples.iter().map(|sample| sample.index)).collect()
 }
 
 #[test]
@@ -50,7 +65,7 @@ fn workers_change_nothing_and_a_cursor_goes_on_exactly() {
     let one = batches(&source, config(1), Cursor::default(), 9);
     assert_eq!(one, batches(&source, config(4), Cursor::default(), 9));
     // 7 does not divide 20: batches reach over the end of an epoch, and none is lost.
-    let indices: Vec<usize> = one.iter().flat_map(|batch| batch.indices.clone()).collect();
+    let indices = indices(&one);
     for epoch in indices.chunks_exact(20) {
         let mut sorted = epoch.to_vec();
         sorted.sort_unstable();
@@ -67,7 +82,7 @@ fn workers_change_nothing_and_a_cursor_goes_on_exactly() {
 fn crops_move_about_and_the_centre_stays() {
     let source: Arc<dyn Source> = Arc::new(Scenes::new(5, scenes::UNLABELED, 1));
     let whole = deepsim_data::read_range(&*source, 0..1, Crop::Full).expect("the image").pixels;
-    let config = LoaderConfig { batch: 64, ..config(1) };
+    let config = LoaderConfig { batch: 64, mirror: false, ..config(1) };
     let batch = &batches(&source, config, Cursor::default(), 1)[0];
     // Where does each crop's first row come from?
     let place =
@@ -84,9 +99,9 @@ fn crops_move_about_and_the_centre_stays() {
 }
 
 /// Fails at one index, and takes its time.
-struct Broken;
+struct OneBroken;
 
-impl Source for Broken {
+impl Source for OneBroken {
     fn len(&self) -> usize {
         10
     }
@@ -96,8 +111,12 @@ impl Source for Broken {
     fn width(&self) -> usize {
         4
     }
-    fn read(&self, index: usize, _: &mut [u8]) -> Result<(), DataError> {
+    fn identity(&self) -> String {
+        String::new()
+    }
+    fn read_part(&self, index: usize, _: Rectangle, out: &mut [u8]) -> Result<(), DataError> {
         std::thread::sleep(std::time::Duration::from_millis(1));
+        out.fill(index as u8);
         match index {
             5 => Err(DataError::Argument {
                 operation: "reading",
@@ -112,7 +131,7 @@ impl Source for Broken {
 #[test]
 fn errors_arrive_in_order_and_a_dropped_loader_ends() {
     let config = LoaderConfig { batch: 2, workers: 3, shuffle: false, ..LoaderConfig::default() };
-    let loader = Loader::new(Arc::new(Broken), config, Cursor::default()).expect("a loader");
+    let loader = Loader::new(Arc::new(OneBroken), config, Cursor::default()).expect("a loader");
     let failed: Vec<bool> = loader.take(10).map(|batch| batch.is_err()).collect();
     assert_eq!(
         failed,
@@ -122,7 +141,100 @@ fn errors_arrive_in_order_and_a_dropped_loader_ends() {
         })
     );
     // Dropped while every worker waits to hand over a batch: returns, or the test hangs.
-    drop(Loader::new(Arc::new(Broken), config, Cursor::default()).expect("a loader"));
+    drop(Loader::new(Arc::new(OneBroken), config, Cursor::default()).expect("a loader"));
+}
+
+#[test]
+fn a_broken_sample_is_replaced_and_reported_whatever_the_number_of_workers() {
+    let source: Arc<dyn Source> = Arc::new(OneBroken);
+    let config = |workers| LoaderConfig {
+        batch: 5,
+        workers,
+        broken: Broken::Skip(3),
+        shuffle: true,
+        ..LoaderConfig::default()
+    };
+    // Two batches are an epoch: in each epoch one sample cannot be read.
+    let six = batches(&source, config(1), Cursor::default(), 6);
+    assert_eq!(six, batches(&source, config(4), Cursor::default(), 6));
+    assert_eq!(six.iter().flat_map(|batch| &batch.skipped).count(), 3);
+    for batch in &six {
+        assert!(batch.skipped.iter().all(|skipped| skipped.index == 5));
+        assert!(batch.skipped.iter().all(|skipped| skipped.reason.contains("another image")));
+        assert_eq!((batch.n, batch.samples.len()), (5, 5));
+        for (pixels, sample) in batch.pixels.chunks(48).zip(&batch.samples) {
+            assert!(sample.index != 5 && pixels.iter().all(|v| usize::from(*v) == sample.index));
+        }
+    }
+    assert_eq!(batches(&source, config(2), six[2].next, 3), six[3..]);
+    // The fourth is one too many.
+    let loader = Loader::new(source, config(3), Cursor::default()).expect("a loader");
+    let failed: Vec<String> =
+        loader.take(8).filter_map(|b| b.err().map(|e| e.to_string())).collect();
+    assert_eq!(failed.len(), 1);
+    assert!(failed[0].contains("4 samples could not be read; wanted at most 3"), "{failed:?}");
+}
+
+#[test]
+fn four_ranks_together_are_one_process_with_four_times_the_batch() {
+    let source: Arc<dyn Source> = Arc::new(Scenes::new(5, scenes::UNLABELED, 50));
+    let single = LoaderConfig { batch: 12, ..config(2) };
+    // 12 does not divide 50: steps reach over the borders of epochs.
+    let whole = batches(&source, single, Cursor::default(), 9);
+    let shares: Vec<Vec<Batch>> = (0..4)
+        .map(|rank| {
+            let config = LoaderConfig { batch: 3, rank, world: 4, ..config(rank + 1) };
+            batches(&source, config, Cursor::default(), 9)
+        })
+        .collect();
+    for (step, whole) in whole.iter().enumerate() {
+        let pixels: Vec<u8> = shares.iter().flat_map(|share| share[step].pixels.clone()).collect();
+        assert!(pixels == whole.pixels, "step {step}");
+        let samples = shares.iter().flat_map(|share| share[step].samples.clone());
+        assert_eq!(samples.collect::<Vec<_>>(), whole.samples);
+        assert!(shares.iter().all(|share| share[step].next == whole.next));
+    }
+    // Another number of processes goes on from the same cursor.
+    let config = LoaderConfig { batch: 6, rank: 1, world: 2, ..config(1) };
+    let second = batches(&source, config, whole[3].next, 5);
+    for (share, whole) in second.iter().zip(&whole[4..]) {
+        assert_eq!(share.samples, whole.samples[6..]);
+    }
+    let mut epoch = indices(&whole)[..50].to_vec();
+    epoch.sort_unstable();
+    assert_eq!(epoch, (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn forty_batches_saved_and_restored_over_an_epoch_border_are_the_same_bytes() {
+    let source: Arc<dyn Source> = Arc::new(Scenes::new(5, scenes::UNLABELED, 300));
+    let whole = batches(&source, config(2), Cursor::default(), 60);
+    let saved = whole[39].next;
+    assert_eq!(saved, Cursor { epoch: 0, position: 280 });
+    for workers in [1, 2, 5] {
+        let rest = batches(&source, config(workers), saved, 20);
+        assert_eq!(rest, whole[40..], "{workers} workers");
+    }
+    assert_eq!(whole[59].next.epoch, 1);
+}
+
+#[test]
+fn mirroring_reverses_the_rows_of_half_of_the_images() {
+    let source: Arc<dyn Source> = Arc::new(Scenes::new(5, scenes::UNLABELED, 100));
+    let plain = LoaderConfig { batch: 100, crop: Crop::Full, mirror: false, ..config(1) };
+    let straight = &batches(&source, plain, Cursor::default(), 1)[0];
+    let config = LoaderConfig { mirror: true, ..plain };
+    let mirrored = &batches(&source, config, Cursor::default(), 1)[0];
+    let size = 3 * 96 * 96;
+    for (i, sample) in mirrored.samples.iter().enumerate() {
+        let mut image = mirrored.pixels[i * size..][..size].to_vec();
+        if sample.mirrored {
+            image.chunks_exact_mut(96).for_each(<[u8]>::reverse);
+        }
+        assert!(image == straight.pixels[i * size..][..size], "image {i}");
+    }
+    let count = mirrored.samples.iter().filter(|sample| sample.mirrored).count();
+    assert!((30..=70).contains(&count), "{count} of 100");
 }
 
 #[test]
@@ -134,6 +246,8 @@ fn impossible_loaders_are_refused() {
         (LoaderConfig { workers: 0, ..base }, Cursor::default(), "0 workers"),
         (LoaderConfig { crop: Crop::Random(97), ..base }, Cursor::default(), "got 97"),
         (LoaderConfig { crop: Crop::Random(0), ..base }, Cursor::default(), "got 0"),
+        (LoaderConfig { world: 0, ..base }, Cursor::default(), "rank 0 of 0"),
+        (LoaderConfig { rank: 2, world: 2, ..base }, Cursor::default(), "rank 2 of 2"),
         (base, Cursor { epoch: 0, position: 5 }, "position below 5, got 5"),
     ];
     for (config, cursor, words) in cases {

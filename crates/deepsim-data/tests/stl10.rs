@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use deepsim_data::duplicates::{self, Duplicate, Subset};
 use deepsim_data::stl10::IMAGE_BYTES;
-use deepsim_data::{Dataset, Source, Split, Stl10};
+use deepsim_data::{Dataset, Rectangle, Source, Split, Stl10};
 
 #[test]
 fn columns_become_rows() {
@@ -75,4 +76,82 @@ fn the_shared_copy_opens_and_its_pictures_are_not_transposed() {
         }
     }
     assert!(along_rows < along_columns, "{along_rows} along rows, {along_columns} along columns");
+}
+
+/// A copy of STL-10 in a folder: random unlabeled images, of which the second is the first test
+/// image and the last the third; 20 training images, of which the sixth is the second test image.
+fn write_copy(folder: &Path) {
+    let image = |seed: usize| {
+        (0..IMAGE_BYTES).map(move |i| (i * (2 * seed + 3) + i / 7 * seed) as u8).collect::<Vec<_>>()
+    };
+    let write = |name: &str, seeds: &[usize]| {
+        let bytes: Vec<u8> = seeds.iter().flat_map(|seed| image(*seed)).collect();
+        std::fs::write(folder.join(format!("{name}_X.bin")), bytes).expect("images");
+        let labels: Vec<u8> = seeds.iter().map(|seed| (seed % 10) as u8 + 1).collect();
+        std::fs::write(folder.join(format!("{name}_y.bin")), labels).expect("labels");
+    };
+    write("unlabeled", &[100, 1, 101, 102, 3]);
+    write("test", &[1, 2, 3]);
+    let train: Vec<usize> = (20..25).chain([2]).chain(26..40).collect();
+    write("train", &train);
+    std::fs::write(folder.join("fold_indices.txt"), "0 5 19\n4 6 7\n").expect("folds");
+    std::fs::write(folder.join("class_names.txt"), "a b c d e f g h i j").expect("names");
+}
+
+#[test]
+fn every_part_is_the_same_pixels_as_in_the_whole_image() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_copy(folder.path());
+    let images = Stl10::open(folder.path(), Split::Test).expect("a copy");
+    let mut whole = vec![0; IMAGE_BYTES];
+    images.read(1, &mut whole).expect("an image");
+    let bytes = std::fs::read(folder.path().join("test_X.bin")).expect("the file");
+    let value = |c: usize, y: usize, x: usize| bytes[IMAGE_BYTES + (c * 96 + x) * 96 + y];
+    for (top, left, height, width) in [
+        (0, 0, 96, 96),
+        (3, 5, 64, 64),
+        (95, 0, 1, 96),
+        (0, 95, 96, 1),
+        (7, 1, 13, 29),
+        (40, 40, 8, 8),
+    ] {
+        let part = Rectangle { top, left, height, width };
+        let mut pixels = vec![0; 3 * height * width];
+        images.read_part(1, part, &mut pixels).expect("a part");
+        for (i, got) in pixels.iter().enumerate() {
+            let (c, y, x) = (i / (height * width), i / width % height, i % width);
+            assert_eq!(*got, value(c, top + y, left + x), "{part:?} at {c} {y} {x}");
+        }
+    }
+    let mut pixels = [0; 12];
+    for (top, left, height, width) in
+        [(95, 0, 2, 2), (0, 95, 2, 2), (0, 0, 2, 1), (usize::MAX, 0, 2, 2)]
+    {
+        let part = Rectangle { top, left, height, width };
+        assert!(images.read_part(1, part, &mut pixels).is_err(), "{part:?}");
+    }
+    assert_eq!((images.label(2), images.labels()), (Some(3), &[1, 2, 3][..]));
+}
+
+#[test]
+fn test_images_in_the_other_splits_are_found_and_left_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_copy(folder.path());
+    let dataset = Dataset::stl10(folder.path()).expect("a copy");
+    let found = duplicates::find(&*dataset.unlabeled, &*dataset.test.images).expect("pairs");
+    let pair = |index, of| Duplicate { index, of };
+    assert_eq!(found, [pair(1, 0), pair(4, 2)]);
+    let (clean, dropped) = dataset.without_duplicates().expect("a clean copy");
+    assert_eq!((dropped.unlabeled, dropped.train), (2, 1));
+    assert_eq!(
+        (clean.unlabeled.len(), clean.train.images.len(), clean.train.labels.len()),
+        (3, 19, 19)
+    );
+    // Training image 5 is gone from its fold, and those after it have moved up.
+    assert_eq!(clean.folds, [vec![0, 18], vec![4, 5, 6]]);
+    assert_eq!(clean.train.labels[5], 26 % 10);
+    assert_eq!(clean.train.images.label(5), Some(26 % 10));
+    assert!(clean.description.contains("without 2 unlabeled and 1 training"));
+    assert!(duplicates::find(&*clean.unlabeled, &*clean.test.images).expect("none").is_empty());
+    assert!(Subset::new(clean.unlabeled, vec![0, 3]).is_err());
 }

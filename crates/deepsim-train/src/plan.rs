@@ -128,8 +128,7 @@ pub(crate) fn loader(
         crop: Crop::Random(recipe.crop),
         seed: recipe.seed,
         workers,
-        prefetch: 4,
-        shuffle: true,
+        ..LoaderConfig::default()
     };
     Ok(Loader::new(dataset.unlabeled.clone(), config, cursor)?)
 }
@@ -145,9 +144,8 @@ fn calibration_batch(
         batch: n,
         crop: Crop::Center(crop),
         seed,
-        workers: 1,
         prefetch: 1,
-        shuffle: true,
+        ..LoaderConfig::default()
     };
     let mut loader = Loader::new(dataset.unlabeled.clone(), config, Cursor::default())?;
     let batch = loader.next().ok_or_else(|| TrainError::recipe("the data set is empty"))??;

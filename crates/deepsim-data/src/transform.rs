@@ -1,0 +1,167 @@
+//! How a picture of any size becomes an image of one size: named, and pinned by tests against
+//! Pillow, torchvision and OpenCV, because the resize defines the data.
+
+use std::path::Path;
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use serde::{Deserialize, Serialize};
+
+use crate::picture::Picture;
+use crate::source::Rectangle;
+use crate::{Crop, DataError};
+
+/// What lies between the pixels of the original.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filter {
+    /// Bilinear over the whole area that falls onto a pixel: Pillow's `BILINEAR`, torchvision's
+    /// `Resize` on PIL images (and with `antialias=True`).
+    Antialiased,
+    /// Bilinear between the four nearest pixels, also when the picture shrinks: OpenCV's
+    /// `INTER_LINEAR`, and so Caffe's `convert_imageset`.
+    FourNearest,
+}
+
+/// How a picture is brought to one size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// Both sides are stretched to the size; nothing is cut off.
+    Stretch,
+    /// The short side becomes this long, the long side keeps the proportion (rounded down), and the
+    /// middle is cut out.
+    ShortSide(usize),
+}
+
+/// From a picture of any size to an image of `height x width`.
+///
+/// ```
+/// use deepsim_data::transform::Transform;
+/// use deepsim_data::picture::Picture;
+/// let photo = Picture::new(300, 400, [10, 20, 30]);
+/// let image = Transform::CAFFE.apply(&photo)?;
+/// assert_eq!((image.height, image.width), (256, 256));
+/// let image = Transform::TORCHVISION.apply(&photo)?;
+/// assert_eq!((image.height, image.width), (224, 224));
+/// # Ok::<(), deepsim_data::DataError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transform {
+    /// Where the parts of the picture go.
+    pub fit: Fit,
+    /// How pixels are mixed.
+    pub filter: Filter,
+    /// Height of the result in pixels.
+    pub height: usize,
+    /// Width of the result in pixels.
+    pub width: usize,
+}
+
+impl Transform {
+    /// Caffe's ILSVRC databases, which the paper's networks were trained on: 256x256, stretched,
+    /// four nearest pixels. Training takes random crops of 227 ([`Crop::Random`]), testing the
+    /// middle ([`Crop::Center`]); then [`Format::CAFFE_BGR`](crate::Format::CAFFE_BGR).
+    pub const CAFFE: Self =
+        Self { fit: Fit::Stretch, filter: Filter::FourNearest, height: 256, width: 256 };
+
+    /// torchvision's transform for evaluation: short side 256, middle 224, antialiased; then
+    /// [`Format::TORCHVISION`](crate::Format::TORCHVISION).
+    pub const TORCHVISION: Self = Self::short_side(256, 224);
+
+    /// Short side `side`, then the middle square of `crop`, antialiased.
+    pub const fn short_side(side: usize, crop: usize) -> Self {
+        Self { fit: Fit::ShortSide(side), filter: Filter::Antialiased, height: crop, width: crop }
+    }
+
+    /// Both sides stretched, antialiased.
+    pub const fn stretch(height: usize, width: usize) -> Self {
+        Self { fit: Fit::Stretch, filter: Filter::Antialiased, height, width }
+    }
+
+    /// The whole result.
+    ///
+    /// # Errors
+    /// If the picture is empty or the result does not fit into what it is cut out of.
+    pub fn apply(&self, picture: &Picture) -> Result<Picture, DataError> {
+        let part = Crop::Full.rectangle(self.height, self.width)?;
+        let mut result = Picture { width: 0, height: 0, rgb: Vec::new() };
+        self.apply_part(picture, part, &mut Resizer::new(), &mut result, Path::new("picture"))?;
+        Ok(result)
+    }
+
+    /// Height and width of the picture after resizing, and the corner of the result in it.
+    fn resized(&self, picture: (usize, usize)) -> ((usize, usize), (usize, usize)) {
+        match self.fit {
+            Fit::Stretch => ((self.height, self.width), (0, 0)),
+            Fit::ShortSide(side) => {
+                let (height, width) = picture;
+                // torchvision: int(size * long / short).
+                let long = |long: usize, short: usize| side * long / short.max(1);
+                let size = if height <= width {
+                    (side, long(width, height))
+                } else {
+                    (long(height, width), side)
+                };
+                let corner = |size: usize, crop: usize| half_to_even(size.saturating_sub(crop));
+                (size, (corner(size.0, self.height), corner(size.1, self.width)))
+            }
+        }
+    }
+
+    /// Only `part` of the result: what lies outside is not computed.
+    pub(crate) fn apply_part(
+        &self,
+        picture: &Picture,
+        part: Rectangle,
+        resizer: &mut Resizer,
+        result: &mut Picture,
+        path: &Path,
+    ) -> Result<(), DataError> {
+        let failed = |e: &dyn std::fmt::Display| DataError::Decode {
+            path: path.into(),
+            reason: format!("resizing {}x{} pixels: {e}", picture.width, picture.height),
+        };
+        if picture.rgb.is_empty() {
+            return Err(failed(&"there are none"));
+        }
+        let (size, corner) = self.resized((picture.height, picture.width));
+        if self.height > size.0 || self.width > size.1 || size.0 == 0 || size.1 == 0 {
+            return Err(failed(&format!("{self:?} has no {}x{} in it", self.height, self.width)));
+        }
+        let (top, left) = (corner.0 + part.top, corner.1 + part.left);
+        let scale_y = picture.height as f64 / size.0 as f64;
+        let scale_x = picture.width as f64 / size.1 as f64;
+        // The end of the last part must not lie beyond the picture by a rounding error.
+        let span = |start: usize, length: usize, scale: f64, whole: usize| {
+            let start = start as f64 * scale;
+            (start, (length as f64 * scale).min(whole as f64 - start))
+        };
+        let (y, height) = span(top, part.height, scale_y, picture.height);
+        let (x, width) = span(left, part.width, scale_x, picture.width);
+        let bilinear = FilterType::Bilinear;
+        let options =
+            ResizeOptions::new().crop(x, y, width, height).use_alpha(false).resize_alg(match self
+                .filter
+            {
+                Filter::Antialiased => ResizeAlg::Convolution(bilinear),
+                Filter::FourNearest => ResizeAlg::Interpolation(bilinear),
+            });
+        let from = (picture.width as u32, picture.height as u32);
+        let from =
+            ImageRef::new(from.0, from.1, &picture.rgb, PixelType::U8x3).map_err(|e| failed(&e))?;
+        result.rgb.resize(3 * part.height * part.width, 0);
+        (result.height, result.width) = (part.height, part.width);
+        let to = (part.width as u32, part.height as u32);
+        let mut to = Image::from_slice_u8(to.0, to.1, &mut result.rgb, PixelType::U8x3)
+            .map_err(|e| failed(&e))?;
+        resizer.resize(&from, &mut to, &options).map_err(|e| failed(&e))
+    }
+}
+
+/// Half of a number, rounded to even as Python does in torchvision's centre crop.
+fn half_to_even(number: usize) -> usize {
+    let half = number / 2;
+    half + usize::from(number % 2 == 1 && half % 2 == 1)
+}
