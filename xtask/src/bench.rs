@@ -9,8 +9,10 @@
 //! | [`rounds`] | asking all servers in turn |
 //! | [`step`] | `cargo xtask bench step` |
 //! | [`ops`] | `cargo xtask bench ops` |
+//! | [`data`] | `cargo xtask bench data` |
 //! | [`report`] | machine, versions, tables, files |
 
+mod data;
 mod nets;
 mod ops;
 mod report;
@@ -39,15 +41,16 @@ pub(crate) struct Arguments {
 enum Command {
     Step(step::Arguments),
     Ops(ops::Arguments),
+    Data(data::Arguments),
 }
 
-/// What both benchmarks can be told.
+/// What all benchmarks can be told.
 #[derive(clap::Args)]
 struct Common {
-    /// How often each contestant is timed; medians are reported [default: 15 of step, 7 of ops]
+    /// How often each contestant is timed; medians are reported [default: 15 of step, 7 of the others]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
-    /// Python interpreter that has torch, numpy and safetensors [default: one is set up]
+    /// Python interpreter that has torch, numpy and safetensors; torchvision for data [default: one is set up]
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
     /// Write the numbers to docs/benchmarks too
@@ -60,5 +63,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Step(arguments) => step::run(arguments),
         Command::Ops(arguments) => ops::run(arguments),
+        Command::Data(arguments) => data::run(arguments),
     }
 }

@@ -1,32 +1,22 @@
-//! Images for training and evaluation, without any tensor library.
+#![doc = include_str!("../README.md")]
 //!
-//! Bytes on disk become samples ([`Source`]), samples become ordered batches of `u8` pixels
-//! ([`Loader`]). The order of samples is a function of (seed, epoch, position), so a training run
-//! is continued from two integers ([`Cursor`]), and the number of worker threads changes nothing
-//! but speed.
+//! # Modules
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`source`], [`files`] | the two traits: images of one size, encoded pictures of any size |
 //! | [`stl10`] | STL-10 in its official binary format, memory-mapped |
+//! | [`ilsvrc`], [`folder`], [`shards`] | ILSVRC-2012 as it is distributed, a folder, tar shards |
 //! | [`scenes`] | procedural pictures with natural-image statistics, for when there is no data |
+//! | [`decode`], [`transform`], [`prepared`] | bytes of a file to an image of one size |
+//! | [`loader`], [`order`] | shuffled, cropped batches from worker threads |
+//! | [`mod@format`], [`mean`] | bytes to the numbers a network takes |
+//! | [`cache`] | prepared images on disk |
+//! | [`duplicates`] | images that are in two sets |
 //! | [`dataset`] | a training set, labelled splits and folds together |
-//! | [`loader`] | shuffled, cropped batches from worker threads |
 //! | [`picture`] | PNG files and grids |
+//! | [`archive`], [`tar_index`] | archives unpacked with care; where the members of a tar are |
 //! | [`atomic`] | files that appear whole or not at all |
-//!
-//! ```
-//! use deepsim_data::{Crop, Cursor, Dataset, Loader, LoaderConfig};
-//! # fn main() -> Result<(), deepsim_data::DataError> {
-//! let dataset = Dataset::open(None, 0)?; // or Some(Path::new("data/stl10_binary"))
-//! let config = LoaderConfig { batch: 8, crop: Crop::Random(64), seed: 0, ..Default::default() };
-//! let mut loader = Loader::new(dataset.unlabeled.clone(), config, Cursor::default())?;
-//! let batch = loader.next().expect("batches never end")?;
-//! assert_eq!(batch.pixels.len(), 8 * 3 * 64 * 64);
-//! // Later, or in another process: the same batches again from here on.
-//! let again = Loader::new(dataset.unlabeled, config, batch.next)?;
-//! # Ok(())
-//! # }
-//! ```
 
 pub mod archive;
 pub mod atomic;
@@ -59,6 +49,9 @@ pub mod tar_index;
 #[cfg(feature = "candle")]
 pub mod tensor;
 pub mod transform;
+
+#[doc = include_str!("../docs/from-torchvision.md")]
+pub mod from_torchvision {}
 
 pub use dataset::{Dataset, Dropped, Labelled, SceneSizes};
 pub use error::DataError;

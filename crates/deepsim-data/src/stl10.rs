@@ -163,22 +163,26 @@ fn transpose_block(mut block: [u64; 8]) -> [u64; 8] {
 /// If the file is missing, holds another number of labels than `images`, or a label outside 1..=10.
 pub fn read_labels(folder: &Path, split: Split, images: usize) -> Result<Vec<u8>, DataError> {
     let path = root(folder).join(format!("{}_y.bin", split.name()));
-    let labels = std::fs::read(&path).map_err(DataError::io("reading", &path))?;
+    parse_labels(&std::fs::read(&path).map_err(DataError::io("reading", &path))?, images, &path)
+}
+
+/// The content of a file of labels; `path` is for messages.
+///
+/// # Errors
+/// As [`read_labels`].
+pub fn parse_labels(labels: &[u8], images: usize, path: &Path) -> Result<Vec<u8>, DataError> {
+    let refuse = |wanted, got| Err(DataError::Content { path: path.into(), wanted, got });
     if labels.len() != images {
-        return Err(DataError::Content {
-            path,
-            wanted: format!("{images} labels, one for each image"),
-            got: format!("{} labels", labels.len()),
-        });
+        let wanted = format!("{images} labels, one for each image");
+        return refuse(wanted, format!("{} labels", labels.len()));
     }
-    if let Some(at) = labels.iter().position(|l| !(1..=CLASSES as u8).contains(l)) {
-        return Err(DataError::Content {
-            path,
-            wanted: format!("labels 1 to {CLASSES}"),
-            got: format!("label {} at image {at}", labels[at]),
-        });
+    match labels.iter().position(|label| !(1..=CLASSES as u8).contains(label)) {
+        Some(at) => {
+            let wanted = format!("labels 1 to {CLASSES}");
+            refuse(wanted, format!("label {} at image {at}", labels[at]))
+        }
+        None => Ok(labels.iter().map(|label| label - 1).collect()),
     }
-    Ok(labels.iter().map(|l| l - 1).collect())
 }
 
 /// The folds: lists of indices into the training split of `images` images.
@@ -188,11 +192,19 @@ pub fn read_labels(folder: &Path, split: Split, images: usize) -> Result<Vec<u8>
 pub fn read_folds(folder: &Path, images: usize) -> Result<Vec<Vec<usize>>, DataError> {
     let path = root(folder).join("fold_indices.txt");
     let text = std::fs::read_to_string(&path).map_err(DataError::io("reading", &path))?;
+    parse_folds(&text, images, &path)
+}
+
+/// The content of a file of folds; `path` is for messages.
+///
+/// # Errors
+/// As [`read_folds`].
+pub fn parse_folds(text: &str, images: usize, path: &Path) -> Result<Vec<Vec<usize>>, DataError> {
     let mut folds = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let index = |word: &str| {
             word.parse::<usize>().ok().filter(|i| *i < images).ok_or_else(|| DataError::Content {
-                path: path.clone(),
+                path: path.into(),
                 wanted: format!("indices of training images, 0 to {}", images.saturating_sub(1)),
                 got: format!("`{word}` in line {}", number + 1),
             })
@@ -201,7 +213,7 @@ pub fn read_folds(folder: &Path, images: usize) -> Result<Vec<Vec<usize>>, DataE
     }
     if folds.is_empty() {
         return Err(DataError::Content {
-            path,
+            path: path.into(),
             wanted: "a line of indices for each fold".into(),
             got: "no line".into(),
         });

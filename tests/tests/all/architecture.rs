@@ -1,11 +1,12 @@
 //! The arrows between crates are those of `docs/architecture.md`, and no others.
 //!
-//! Everything is read from `cargo metadata --no-deps` and `Cargo.lock`: no network is used, and
-//! dependencies for other platforms count too.
+//! Everything is read from `cargo metadata --no-deps` and `cargo tree`; no network is used. The trees
+//! are those of this platform.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::process::Command;
 
-use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+use cargo_metadata::{MetadataCommand, Package};
 
 use crate::programs::workspace;
 
@@ -17,17 +18,18 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("deepsim-loss", &["deepsim-ops", "deepsim-nets"]),
     ("deepsim-train", &["deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"]),
     ("deepsim-eval", &["deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"]),
-    ("xtask", &[]),
+    ("xtask", &["deepsim-data"]),
 ];
 
 /// The member that tests all others, and may therefore depend on all of them.
 const TESTS: &str = "deepsim-tests";
 
-/// Crates that must stay free of candle: useful without a tensor library, or quick to build.
-const WITHOUT_CANDLE: [&str; 2] = ["deepsim-data", "xtask"];
+/// What must stay free of candle: useful without a tensor library, or quick to build.
+const WITHOUT_CANDLE: [&[&str]; 3] =
+    [&["-p", "deepsim-data"], &["-p", "deepsim-data", "--features", "fetch"], &["-p", "xtask"]];
 
 /// Crates whose presence means that something is compiled with a C compiler, or linked from outside.
-/// `Cargo.lock` has the features that are off by default too: one that brings C needs a decision.
+/// Only features that are off by default may bring them: `hub` of deepsim-data does.
 const NATIVE: [&str; 5] = ["cc", "cmake", "bindgen", "pkg-config", "pyo3"];
 
 fn members() -> Vec<Package> {
@@ -53,36 +55,15 @@ fn unwanted(members: &[(String, Vec<String>)], allowed: &[(&str, &[&str])]) -> V
     found
 }
 
-/// Direct dependencies of every package of a `Cargo.lock`. Versions of a crate are not told apart:
-/// what is reachable can only become more.
-fn locked(text: &str) -> BTreeMap<&str, Vec<&str>> {
-    let mut packages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    let mut package = "";
-    for line in text.lines() {
-        if let Some(name) = line.strip_prefix("name = ") {
-            package = name.trim_matches('"');
-            packages.entry(package).or_default();
-        } else if let Some(dependency) = line.strip_prefix(" \"") {
-            let name = dependency.split(['"', ' ']).next().unwrap_or_default();
-            packages.entry(package).or_default().push(name);
-        }
-    }
-    packages
-}
-
-/// Everything that can be reached from `start`, in `start` too.
-fn reachable<'a>(
-    packages: &BTreeMap<&'a str, Vec<&'a str>>,
-    start: impl IntoIterator<Item = &'a str>,
-) -> BTreeSet<&'a str> {
-    let mut waiting: Vec<&str> = start.into_iter().collect();
-    let mut seen = BTreeSet::new();
-    while let Some(package) = waiting.pop() {
-        if seen.insert(package) {
-            waiting.extend(packages.get(package).into_iter().flatten());
-        }
-    }
-    seen
+/// Names of all packages that `cargo` builds for what is chosen.
+fn tree(chosen: &[&str], kinds: &str) -> BTreeSet<String> {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(workspace()).args(["tree", "--offline", "--locked", "--prefix", "none"]);
+    let output = command.args(["-e", kinds]).args(chosen).output().expect("cargo tree starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo tree {chosen:?}: {errors}");
+    let text = String::from_utf8(output.stdout).expect("names");
+    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
 #[test]
@@ -104,31 +85,23 @@ fn crates_depend_only_along_the_arrows() {
 
 #[test]
 fn data_and_xtask_have_no_candle_in_their_tree() {
-    let path = workspace().join("Cargo.lock");
-    let text = std::fs::read_to_string(&path).expect("Cargo.lock is read");
-    let packages = locked(&text);
-    let candle = |package: &&str| package.starts_with("candle");
-    let members = members();
-    for name in WITHOUT_CANDLE {
-        let member = members.iter().find(|m| *m.name == name).expect("a member");
-        let normal = member.dependencies.iter().filter(|d| d.kind != DependencyKind::Development);
-        let tree = reachable(&packages, normal.map(|d| d.name.as_str()));
-        let found: Vec<_> = tree.into_iter().filter(candle).collect();
-        assert!(found.is_empty(), "{name} has {found:?} in its tree");
+    for chosen in WITHOUT_CANDLE {
+        let tree = tree(chosen, "normal,build");
+        let found: Vec<_> = tree.iter().filter(|name| name.starts_with("candle")).collect();
+        assert!(found.is_empty(), "{chosen:?} has {found:?} in its tree");
+        assert!(tree.contains("deepsim-data"));
     }
     // The same search does find candle where it is.
-    assert!(reachable(&packages, ["deepsim-train"]).iter().any(candle));
+    assert!(tree(&["-p", "deepsim-train"], "normal,build").contains("candle-core"));
 }
 
 #[test]
 fn nothing_but_rust_is_needed_to_build() {
-    let path = workspace().join("Cargo.lock");
-    let text = std::fs::read_to_string(&path).expect("Cargo.lock is read");
-    let packages = locked(&text);
-    let found: Vec<_> = NATIVE.into_iter().filter(|name| packages.contains_key(name)).collect();
-    assert!(found.is_empty(), "{found:?} in Cargo.lock: a fresh machine has nothing but Rust");
-    // The lock file was understood: it has the crates that everything rests on.
-    assert!(["candle-core", "gemm", "serde"].iter().all(|name| packages.contains_key(name)));
+    let tree = tree(&["--workspace"], "normal,build,dev");
+    let found: Vec<_> = NATIVE.into_iter().filter(|name| tree.contains(*name)).collect();
+    assert!(found.is_empty(), "{found:?} is built: a fresh machine has nothing but Rust");
+    // The tree was understood: it has the crates that everything rests on.
+    assert!(["candle-core", "gemm", "serde"].iter().all(|name| tree.contains(*name)));
 }
 
 #[test]

@@ -91,8 +91,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let common = &arguments.common;
     let target = workspace::target_dir()?;
-    let python = torch::interpreter(common.python.as_deref(), &target)?;
-    torch::build(&target)?;
+    let python = torch::interpreter(common.python.as_deref(), &[], &target)?;
+    torch::build(&target, &[torch::OPS])?;
     let load = report::load();
     let channels_last = |last: bool| {
         let mut command = torch::script(&python, "ops.py", 1);

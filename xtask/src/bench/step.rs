@@ -89,10 +89,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         net: arguments.net,
         threads: arguments.threads.map_or_else(report::cores, usize::from),
         rounds: usize::from(common.rounds.unwrap_or(ROUNDS)),
-        python: torch::interpreter(common.python.as_deref(), &target)?,
+        python: torch::interpreter(common.python.as_deref(), &[], &target)?,
         target,
     };
-    torch::build(&job.target)?;
+    torch::build(&job.target, &[torch::OPS, torch::STEP])?;
     let load = report::load();
     let batches =
         if arguments.batch.is_empty() { arguments.net.batches() } else { &arguments.batch };

@@ -27,14 +27,17 @@ const BESIDES: [&str; 11] = [
     "safetensors",
 ];
 
-/// The interpreter that has PyTorch: the one that was given, else that of an environment below the
+/// What the comparison of loaders needs too.
+pub(super) const VISION: &[&str] = &["torchvision==0.29.2", "pillow"];
+
+/// The interpreter that has PyTorch, and `extra` packages: the one that was given, else that of an environment below the
 /// target folder, which is made if it is not there.
 ///
 /// # Errors
 /// If a given interpreter lacks a package, or the environment cannot be made.
-pub(super) fn interpreter(given: Option<&Path>, target: &Path) -> Result<PathBuf> {
+pub(super) fn interpreter(given: Option<&Path>, extra: &[&str], target: &Path) -> Result<PathBuf> {
     if let Some(python) = given {
-        return resolve(python).map_err(|error| {
+        return resolve(python, extra).map_err(|error| {
             let python = python.display();
             Failure::usage(format!("--python {python}: {error:#}"))
         });
@@ -42,7 +45,7 @@ pub(super) fn interpreter(given: Option<&Path>, target: &Path) -> Result<PathBuf
     let folder = target.join("bench-venv");
     let bin = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
     let python = folder.join(bin);
-    if let Ok(found) = resolve(&python) {
+    if let Ok(found) = resolve(&python, extra) {
         return Ok(found);
     }
     say(&format!("== install PyTorch in {}", folder.display()));
@@ -50,25 +53,27 @@ pub(super) fn interpreter(given: Option<&Path>, target: &Path) -> Result<PathBuf
     let mut command = Command::new(system);
     process::run(command.args(["-m", "venv"]).arg(&folder), "making a Python environment")?;
     let mut command = Command::new(&python);
-    command.args(["-m", "pip", "install", "--no-deps", TORCH]).args(BESIDES);
+    command.args(["-m", "pip", "install", "--no-deps", TORCH]).args(BESIDES).args(extra);
     process::run(&mut command, "installing PyTorch")?;
-    if let Ok(found) = resolve(&python) {
+    if let Ok(found) = resolve(&python, extra) {
         return Ok(found);
     }
     // On Linux with x86-64 the common package wants its GPU libraries even to start on a CPU.
     say("== PyTorch does not start without its GPU libraries: install them, several gigabytes");
     let mut command = Command::new(&python);
     process::run(command.args(["-m", "pip", "install", TORCH]), "installing PyTorch's libraries")?;
-    resolve(&python).context(
+    resolve(&python, extra).context(
         "PyTorch was installed but does not start; name an interpreter that has it by --python",
     )
 }
 
 /// The program itself behind a shim or link, if it can import what the scripts need.
-fn resolve(python: &Path) -> Result<PathBuf> {
-    const SCRIPT: &str = "import sys, torch, numpy, safetensors.torch; print(sys.executable)";
+fn resolve(python: &Path, extra: &[&str]) -> Result<PathBuf> {
+    let vision = if extra.is_empty() { "" } else { ", torchvision, PIL" };
+    let script =
+        format!("import sys, torch, numpy, safetensors.torch{vision}; print(sys.executable)");
     let mut command = Command::new(python);
-    command.args(["-c", SCRIPT]).stdin(Stdio::null());
+    command.args(["-c", &script]).stdin(Stdio::null());
     let output =
         command.output().with_context(|| format!("starting {}", process::shown(&command)))?;
     process::check_interrupted()?;
@@ -89,6 +94,11 @@ pub(super) fn script(python: &Path, name: &str, threads: usize) -> Command {
     command
 }
 
+/// The server of single operations.
+pub(super) const OPS: (&str, &str) = ("deepsim-ops", "op_server");
+/// The server of training steps.
+pub(super) const STEP: (&str, &str) = ("deepsim-train", "step_server");
+
 /// One of our own servers with its threads; candle's own pool only costs.
 pub(super) fn example(target: &Path, name: &str, threads: usize) -> Command {
     let path = target.join("release/examples").join(name);
@@ -97,12 +107,13 @@ pub(super) fn example(target: &Path, name: &str, threads: usize) -> Command {
     command
 }
 
-/// Builds our servers.
-pub(super) fn build(target: &Path) -> Result<()> {
+/// Builds our servers: packages and their examples.
+pub(super) fn build(target: &Path, servers: &[(&str, &str)]) -> Result<()> {
     say("== build");
     let mut command = workspace::cargo(&["build", "--release"]);
-    command.args(["-p", "deepsim-ops", "--example", "op_server"]);
-    command.args(["-p", "deepsim-train", "--example", "step_server"]);
+    for (package, example) in servers {
+        command.args(["-p", package, "--example", example]);
+    }
     process::run(command.arg("--target-dir").arg(target), "build")
 }
 
@@ -112,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_interpreter_without_pytorch_is_a_bad_argument() {
-        let error = interpreter(Some(Path::new("no such python")), Path::new("target"));
+        let error = interpreter(Some(Path::new("no such python")), &[], Path::new("target"));
         let error = error.expect_err("there is no such interpreter");
         assert_eq!(process::exit_code(&error), process::USAGE);
         assert!(error.to_string().contains("--python no such python"), "{error}");
