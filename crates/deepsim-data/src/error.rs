@@ -43,6 +43,10 @@ pub enum DataError {
         /// What it was given.
         got: String,
     },
+    /// Something between us and the Hugging Face hub.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Hub(#[from] crate::hub::HubError),
 }
 
 impl DataError {
