@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use hf_hub::progress::{DownloadEvent, Progress, ProgressEvent, ProgressHandler};
@@ -11,7 +10,7 @@ use hf_hub::{HFClient, HFClientSync, HFError, HFRepositorySync, RepoTypeDataset}
 use serde::{Deserialize, Serialize};
 
 use super::verify::{Stated, Verified, verify};
-use super::{HubError, HubOptions, HubProgress, split};
+use super::{HubError, HubOptions, HubProgress, ProgressFn, split};
 use crate::DataError;
 use crate::atomic::write_atomic;
 
@@ -52,7 +51,7 @@ pub(super) fn obtain(
             repository: repository.into(),
             wanted: format!("split {split} of {revision}"),
         })?;
-        let files = earlier.files.iter().map(|file| hub.from_cache(&earlier.commit, file));
+        let files = earlier.files.iter().map(|file| hub.offline(&earlier.commit, file));
         return Ok(Obtained { files: files.collect::<Result<_, _>>()?, commit: earlier.commit });
     }
     std::fs::create_dir_all(&folder).map_err(DataError::io("making", &folder))?;
@@ -189,7 +188,7 @@ impl<'a> Hub<'a> {
     }
 
     /// A file that was verified before, without the network.
-    fn from_cache(&self, commit: &str, file: &Verified) -> Result<PathBuf, DataError> {
+    fn offline(&self, commit: &str, file: &Verified) -> Result<PathBuf, DataError> {
         let path = self.cached(commit, &file.stated.path)?.ok_or_else(|| HubError::Offline {
             repository: self.name.into(),
             wanted: format!("{} of commit {commit}", file.stated.path),
@@ -243,7 +242,7 @@ impl<'a> Hub<'a> {
 
 /// Passes the client's progress on.
 struct Teller {
-    tell: Arc<dyn Fn(&HubProgress) + Send + Sync>,
+    tell: ProgressFn,
     file: String,
     /// Bytes of the files before this one.
     done: u64,

@@ -58,7 +58,7 @@ pub struct HubOptions {
     /// How often a request or a broken transfer is tried; at least once.
     pub attempts: usize,
     /// Told about downloads as they go on, from another thread; it must not block.
-    pub progress: Option<Arc<dyn Fn(&HubProgress) + Send + Sync>>,
+    pub progress: Option<ProgressFn>,
     /// How the files are read.
     pub table: TableOptions,
 }
@@ -79,6 +79,9 @@ impl Default for HubOptions {
         }
     }
 }
+
+/// Is told how far a download is.
+pub type ProgressFn = Arc<dyn Fn(&HubProgress) + Send + Sync>;
 
 /// How far a download is.
 #[derive(Clone, Debug, PartialEq, Eq)]

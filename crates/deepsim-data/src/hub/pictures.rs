@@ -41,7 +41,6 @@ fn read_on(
     pictures: &mut Pictures,
 ) -> Result<(), ParquetError> {
     let description = reader.metadata().file_metadata().schema_descr().column(column);
-    let present = description.max_def_level();
     let pages = reader.get_row_group(group)?.get_column_page_reader(column)?;
     let mut column = ColumnReaderImpl::<ByteArrayType>::new(description, pages);
     column.skip_records(pictures.len())?;
@@ -53,12 +52,10 @@ fn read_on(
             let message = format!("the column ends after {} of {rows} rows", pictures.len());
             return Err(ParquetError::EOF(message));
         }
-        let is_null = levels.first().is_some_and(|level| *level < present);
         pictures.push(match values.pop() {
-            Some(_) | None if is_null => Err("null".into()),
+            None => Err("null".into()),
             Some(value) if value.data().is_empty() => Err("0 bytes".into()),
             Some(value) => Ok(value),
-            None => Err("nothing".into()),
         });
     }
     Ok(())
