@@ -57,6 +57,10 @@ pub enum DataError {
         /// What was wrong with the last one.
         reason: String,
     },
+    /// Something between us and the Hugging Face hub.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Hub(#[from] crate::hub::HubError),
 }
 
 impl DataError {

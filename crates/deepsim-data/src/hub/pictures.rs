@@ -1,0 +1,98 @@
+//! The picture files of one row group.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use candle_datasets::hub::FileReader;
+use parquet::column::reader::ColumnReaderImpl;
+use parquet::data_type::{ByteArray, ByteArrayType};
+use parquet::errors::ParquetError;
+use parquet::file::reader::SerializedFileReader;
+
+use super::table::Table;
+use crate::DataError;
+
+/// For each row its picture, or why there is none.
+pub(super) type Pictures = Vec<Result<ByteArray, String>>;
+
+/// Decodes a row group; only a file that cannot be opened is an error of all its rows.
+pub(super) fn read(table: &Table, group: usize) -> Result<Pictures, DataError> {
+    let reader = table.reader()?;
+    let rows = table.rows(&reader, group)?;
+    let mut pictures = Vec::with_capacity(rows);
+    while pictures.len() < rows {
+        let read = guarded(|| read_on(&reader, group, table.image_column, rows, &mut pictures));
+        if let Err(error) = read {
+            // What is broken reaches to the end of its page; the pages after it may be good.
+            let from = pictures.len();
+            let end = guarded(|| end_of_page(&reader, group, table.image_column, from));
+            let end = end.unwrap_or(rows).clamp(from + 1, rows);
+            pictures.resize(end, Err(error.to_string()));
+        }
+    }
+    Ok(pictures)
+}
+
+/// Reads the rows after those in `pictures`, up to the last or the first that cannot be read.
+fn read_on(
+    reader: &SerializedFileReader<std::fs::File>,
+    group: usize,
+    column: usize,
+    rows: usize,
+    pictures: &mut Pictures,
+) -> Result<(), ParquetError> {
+    let description = reader.metadata().file_metadata().schema_descr().column(column);
+    let pages = reader.get_row_group(group)?.get_column_page_reader(column)?;
+    let mut column = ColumnReaderImpl::<ByteArrayType>::new(description, pages);
+    column.skip_records(pictures.len())?;
+    let (mut values, mut levels) = (Vec::new(), Vec::new());
+    while pictures.len() < rows {
+        values.clear();
+        levels.clear();
+        if column.read_records(1, Some(&mut levels), None, &mut values)?.0 == 0 {
+            let message = format!("the column ends after {} of {rows} rows", pictures.len());
+            return Err(ParquetError::EOF(message));
+        }
+        pictures.push(match values.pop() {
+            None => Err("null".into()),
+            Some(value) if value.data().is_empty() => Err("0 bytes".into()),
+            Some(value) => Ok(value),
+        });
+    }
+    Ok(())
+}
+
+/// The row after the page that holds `row`.
+fn end_of_page(
+    reader: &SerializedFileReader<std::fs::File>,
+    group: usize,
+    column: usize,
+    row: usize,
+) -> Result<usize, ParquetError> {
+    let mut pages = reader.get_row_group(group)?.get_column_page_reader(column)?;
+    let mut end = 0;
+    while let Some(page) = pages.peek_next_page()? {
+        if !page.is_dict {
+            end += page.num_rows.or(page.num_levels).unwrap_or(0);
+        }
+        if end > row {
+            return Ok(end);
+        }
+        pages.skip_next_page()?;
+    }
+    Err(ParquetError::EOF("no more pages".into()))
+}
+
+/// The parquet reader checks most of what a file claims, but asserts the rest; a panic over a
+/// hostile file is an error like the others.
+pub(super) fn guarded<T>(
+    read: impl FnOnce() -> Result<T, ParquetError>,
+) -> Result<T, ParquetError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or(panic.downcast_ref::<&str>().copied())
+            .unwrap_or("the parquet reader gave up");
+        Err(ParquetError::General(message.into()))
+    })
+}
