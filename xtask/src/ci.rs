@@ -26,6 +26,13 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
         let ops = ["test", "--release", "--workspace", "--test", "ops"];
         check(&format!("tests with {isa} only"), &ops, &[("DEEPSIM_ISA", isa)])?;
     }
+    // Features that are off by default; the hub's client alone takes ten minutes to build on two
+    // cores.
+    let every = ["--release", "-p", "deepsim-data", "--all-features", "--all-targets"];
+    let clippy = [&["clippy"][..], &every, &["--", "-D", "warnings"]].concat();
+    check("lints of deepsim-data with every feature", &clippy, &[])?;
+    let data = [&["test"][..], &every].concat();
+    check("tests of deepsim-data with every feature", &data, &[])?;
     let doc = ["doc", "--release", "--no-deps", "--workspace"];
     check("documentation", &doc, &[("RUSTDOCFLAGS", "-D warnings")])?;
     if deny_is_installed() {

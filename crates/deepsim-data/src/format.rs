@@ -85,9 +85,18 @@ impl Batch {
     /// -> `n x 3 x height x width`
     ///
     /// # Errors
-    /// If the format has a mean image in which an image's part does not lie.
+    /// If the format has a mean image in which an image's part does not lie, or the batch has
+    /// another number of pixels than its samples and size say.
     pub fn to_f32(&self, format: &Format) -> Result<Vec<f32>, DataError> {
         let plane = self.height * self.width;
+        if plane == 0 || self.pixels.len() != 3 * plane * self.samples.len() {
+            let (n, pixels) = (self.samples.len(), self.pixels.len());
+            return Err(DataError::Argument {
+                operation: "converting a batch",
+                wanted: format!("{n} samples of 3 x {} x {} bytes", self.height, self.width),
+                got: format!("{pixels} bytes"),
+            });
+        }
         let mut values = vec![0.0; self.pixels.len()];
         let images = self.pixels.chunks_exact(3 * plane).zip(values.chunks_exact_mut(3 * plane));
         for ((pixels, values), sample) in images.zip(&self.samples) {

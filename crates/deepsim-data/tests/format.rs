@@ -53,6 +53,8 @@ fn channel_means_and_scales_are_those_of_the_format() {
     assert_eq!(values, [16.0, 17.0, -7.0, -6.0, -23.0, -22.0]);
     let values = batch(false).to_f32(&Format::BYTES).expect("values");
     assert_eq!(values, [100.0, 101.0, 110.0, 111.0, 120.0, 121.0]);
+    assert!(Batch::default().to_f32(&Format::BYTES).is_err());
+    assert!(Batch { samples: vec![], ..batch(false) }.to_f32(&Format::BYTES).is_err());
     // torchvision's Normalize(ToTensor(image)).
     let wanted = [(100.0 / 255.0 - 0.485) / 0.229, (121.0 / 255.0 - 0.406) / 0.225];
     let values = batch(false).to_f32(&Format::TORCHVISION).expect("values");
