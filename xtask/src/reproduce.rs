@@ -143,6 +143,9 @@ impl Job<'_> {
                 command.arg(option).arg(folder);
             }
         }
+        if arguments.without_duplicates {
+            command.arg("--without-duplicates");
+        }
     }
 
     fn threads(&self, command: &mut Command) {

@@ -123,6 +123,7 @@ impl Dataset {
         let labels = kept.indices().iter().map(|index| self.train.labels[*index]).collect();
         let dropped = Dropped { unlabeled: unlabeled.len(), train: train.len() };
         let dataset = Self {
+            name: format!("{} without duplicates", self.name),
             description: format!(
                 "{}, without {} unlabeled and {} training images that are also test images",
                 self.description, dropped.unlabeled, dropped.train

@@ -80,6 +80,9 @@ struct MeasureArguments {
     /// Data in STL-10's binary format [default: built-in procedural scenes]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Leave out unlabeled and training images that are also test images (docs/data.md)
+    #[arg(long, requires = "data")]
+    without_duplicates: bool,
     /// Folder with comparators' weights [default: random weights]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
@@ -179,8 +182,11 @@ fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
     // A pool that exists already is as good: the number of threads changes nothing but speed.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global();
 
-    let dataset =
+    let mut dataset =
         Dataset::open(arguments.data.as_deref(), arguments.seed).map_err(EvalError::from)?;
+    if arguments.without_duplicates {
+        dataset = dataset.without_duplicates().map_err(EvalError::from)?.0;
+    }
     let svm_inputs = match &arguments.svm_input[..] {
         [] => SvmInput::ALL.to_vec(),
         chosen => chosen.to_vec(),

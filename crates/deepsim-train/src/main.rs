@@ -43,6 +43,9 @@ struct Arguments {
     /// Data in STL-10's binary format [default: built-in procedural scenes]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Leave out unlabeled and training images that are also test images (docs/data.md)
+    #[arg(long, requires = "data")]
+    without_duplicates: bool,
     /// Folder with comparators' weights [default: random weights]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
@@ -111,6 +114,7 @@ fn train(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let options = RunOptions {
         out: arguments.out.clone(),
         data: arguments.data.clone(),
+        without_duplicates: arguments.without_duplicates,
         weights: arguments.weights.clone(),
         resume: arguments.resume,
         device,

@@ -35,6 +35,8 @@ pub struct RunOptions {
     pub out: PathBuf,
     /// Folder in STL-10's binary format; procedural scenes without one.
     pub data: Option<PathBuf>,
+    /// Leave out unlabeled and training images that are also test images.
+    pub without_duplicates: bool,
     /// Folder in which comparators' weights are looked for.
     pub weights: Option<PathBuf>,
     /// Continue the run that the folder holds.
@@ -98,7 +100,10 @@ pub fn run(
         });
     }
 
-    let dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
+    let mut dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
+    if options.without_duplicates {
+        dataset = dataset.without_duplicates()?.0;
+    }
     let earlier = earlier.map(|state| state.plan);
     let weights = options.weights.as_deref();
     let (plan, feature) = Plan::settle(recipe, &dataset, weights, earlier.as_ref(), device)?;

@@ -123,6 +123,7 @@ fn train(out: &Path, device: &Device, steps: u64) -> Result<Outcome, TrainError>
     let options = RunOptions {
         out: out.into(),
         data: None,
+        without_duplicates: false,
         weights: None,
         resume: true,
         device: device.clone(),

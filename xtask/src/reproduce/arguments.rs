@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// Data in STL-10's binary format, see docs/data.md [default: built-in procedural scenes]
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
+    /// Leave out unlabeled and training images that are also test images (docs/data.md)
+    #[arg(long, requires = "data")]
+    pub(super) without_duplicates: bool,
     /// Folder with comparators' weights, see docs/data.md [default: random weights]
     #[arg(long, value_name = "DIR")]
     pub(super) weights: Option<PathBuf>,
