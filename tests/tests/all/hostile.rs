@@ -40,6 +40,29 @@ fn a_valid_copy_of_stl10_trains() {
 }
 
 #[test]
+fn test_images_are_left_out_of_training_when_asked() {
+    let folder = folder_with_recipe(TINY);
+    write_stl10(folder.path());
+    let run = |out: &str| {
+        let more = ["--data", ".", "--without-duplicates", "--set", "steps=1"];
+        train(folder.path(), out, &more)
+    };
+    // Every image is a test image, so none is left.
+    let output = run("none");
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    assert!(errors(&output).contains("got 0 images"), "{}", errors(&output));
+    let path = folder.path().join("unlabeled_X.bin");
+    let mut images = bytes(folder.path(), "unlabeled_X.bin");
+    images[3 * IMAGE..].iter_mut().for_each(|value| *value ^= 1);
+    std::fs::write(path, images).expect("17 new images");
+    assert_success(&run("some"));
+    let plan = String::from_utf8(bytes(folder.path(), "some/plan.toml")).expect("text");
+    assert!(plan.contains("images = 17") && plan.contains("without duplicates"), "{plan}");
+    let output = train(folder.path(), "run", &["--without-duplicates"]);
+    assert_eq!(output.status.code(), Some(2), "without data there is nothing to leave out");
+}
+
+#[test]
 fn broken_data_is_named_with_its_numbers() {
     let labels = |at: usize, value: u8| {
         let mut labels: Vec<u8> = (0..20).map(|i| i % 10 + 1).collect();
