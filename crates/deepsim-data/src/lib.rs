@@ -36,6 +36,7 @@ pub mod hub;
 pub mod ilsvrc;
 pub mod loader;
 pub mod mean;
+mod names;
 pub mod order;
 pub mod picture;
 mod positioned;

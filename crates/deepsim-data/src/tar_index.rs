@@ -1,1 +1,195 @@
-//! Where the members of a tar file are.
+//! Where the members of a tar file are, so that they can be read in place, in any order.
+//!
+//! One pass over the headers finds them; contents are skipped. `ILSVRC2012_img_train.tar` is a tar
+//! of 1000 tars: members named `.tar` are looked into, one level deep, and are the groups of what is
+//! in them. The index is kept beside the tar and made again when the tar's size or time changes.
+
+mod scan;
+mod set;
+mod stored;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::DataError;
+use crate::names::Names;
+use crate::positioned::read_exact_at;
+
+pub(crate) use set::TarSet;
+
+/// The members of a tar file.
+///
+/// ```no_run
+/// use deepsim_data::tar_index::TarIndex;
+/// let index = TarIndex::open("data/ilsvrc/ILSVRC2012_img_train.tar".as_ref())?;
+/// let mut jpeg = Vec::new();
+/// index.read(0, &mut jpeg)?;
+/// println!("{} of {:?}: {} bytes", index.name(0), index.group(0), jpeg.len());
+/// # Ok::<(), deepsim_data::DataError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TarIndex {
+    path: PathBuf,
+    stamp: Stamp,
+    members: Members,
+}
+
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    /// Time of the last change in nanoseconds since 1970.
+    modified: u64,
+}
+
+impl Stamp {
+    fn of(file: &File, path: &Path) -> Result<Self, DataError> {
+        let metadata = file.metadata().map_err(DataError::io("reading the size of", path))?;
+        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Self { bytes: metadata.len(), modified: since.as_nanos() as u64 })
+    }
+}
+
+/// Where the contents of members are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Members {
+    names: Names,
+    places: Vec<Place>,
+    /// Names of the tars inside.
+    groups: Names,
+}
+
+/// Where the content of a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    offset: u64,
+    length: u64,
+    /// Which of the groups; [`NO_GROUP`] for none.
+    group: u32,
+}
+
+const NO_GROUP: u32 = u32::MAX;
+
+impl TarIndex {
+    /// The index beside the tar, or a new one, which is then written there if that is possible.
+    ///
+    /// # Errors
+    /// If the tar cannot be read or is damaged.
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(DataError::io("opening", path))?;
+        let stamp = Stamp::of(&file, path)?;
+        if let Some(members) = stored::read(&Self::stored_at(path), stamp) {
+            return Ok(Self { path: path.into(), stamp, members });
+        }
+        let index = Self::build(path)?;
+        // A folder that cannot be written to costs the pass again next time, and nothing else.
+        let _ = stored::write(&Self::stored_at(path), index.stamp, &index.members);
+        Ok(index)
+    }
+
+    /// A new index, without looking for one beside the tar.
+    ///
+    /// # Errors
+    /// If the tar cannot be read, or is cut off, has a header that is damaged, or holds a link, a
+    /// device or a sparse file: nothing that pictures are distributed in.
+    pub fn build(path: &Path) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(DataError::io("opening", path))?;
+        let stamp = Stamp::of(&file, path)?;
+        let members = scan::scan(&file, path, stamp.bytes)?;
+        Ok(Self { path: path.into(), stamp, members })
+    }
+
+    /// Where the index of a tar is kept.
+    pub fn stored_at(path: &Path) -> PathBuf {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".deepsim-index");
+        path.with_file_name(name)
+    }
+
+    /// The tar.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Number of members that are files.
+    pub fn len(&self) -> usize {
+        self.members.places.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Name of a member; empty if there is no such member.
+    pub fn name(&self, index: usize) -> &str {
+        self.members.names.get(index)
+    }
+
+    /// Name of the inner tar that a member is in, e.g. `n01440764.tar`.
+    pub fn group(&self, index: usize) -> Option<&str> {
+        let group = self.members.places.get(index)?.group;
+        (group != NO_GROUP).then(|| self.members.groups.get(group as usize))
+    }
+
+    /// Names of the inner tars.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.members.groups.iter()
+    }
+
+    /// Bytes of a member.
+    pub fn length(&self, index: usize) -> Option<u64> {
+        self.members.places.get(index).map(|place| place.length)
+    }
+
+    /// Where a member would be if archives were folders; for messages.
+    pub fn member_path(&self, index: usize) -> PathBuf {
+        self.path.join(self.group(index).unwrap_or_default()).join(self.name(index))
+    }
+
+    /// A text that changes when the tar does.
+    pub fn identity(&self) -> String {
+        let Stamp { bytes, modified } = self.stamp;
+        format!("{} of {bytes} bytes at {modified} ns", self.path.display())
+    }
+
+    /// Replaces `bytes` with the content of a member. The tar is opened for each: a thousand shards
+    /// are more than a process may hold open.
+    ///
+    /// # Errors
+    /// If there is no such member, it is larger than [`MAX_FILE`](crate::decode::MAX_FILE), the tar
+    /// cannot be read, or has another size than when it was indexed.
+    pub fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError> {
+        let file = File::open(&self.path).map_err(DataError::io("opening", &self.path))?;
+        self.read_from(&file, index, bytes)
+    }
+
+    /// As [`TarIndex::read`], from the tar that is open already.
+    pub(crate) fn read_from(
+        &self,
+        file: &File,
+        index: usize,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), DataError> {
+        let content = |wanted: String, got: String| {
+            Err(DataError::Content { path: self.path.clone(), wanted, got })
+        };
+        let Some(place) = self.members.places.get(index) else {
+            return content(format!("a member below {}", self.len()), index.to_string());
+        };
+        let now = Stamp::of(file, &self.path)?;
+        if now.bytes != self.stamp.bytes {
+            let wanted = format!("{} bytes, as when it was indexed", self.stamp.bytes);
+            return content(wanted, format!("{} bytes", now.bytes));
+        }
+        if place.length > crate::decode::MAX_FILE {
+            let wanted = format!("members of at most {} bytes", crate::decode::MAX_FILE);
+            return content(wanted, format!("{} of {}", self.name(index), place.length));
+        }
+        bytes.resize(place.length as usize, 0);
+        let path = || self.member_path(index);
+        read_exact_at(file, bytes, place.offset).map_err(|e| DataError::io("reading", &path())(e))
+    }
+}

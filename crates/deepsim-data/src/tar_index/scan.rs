@@ -1,0 +1,193 @@
+//! The pass over the headers of a tar.
+
+use std::fs::File;
+use std::path::Path;
+
+use tar::{EntryType, Header};
+
+use super::{Members, NO_GROUP, Place};
+use crate::DataError;
+use crate::positioned::read_exact_at;
+
+const BLOCK: u64 = 512;
+/// Long names and other extended headers are refused beyond this.
+const MAX_EXTENDED: u64 = 1 << 20;
+/// Members beyond this are refused: a file of headers alone must not fill the memory.
+const MAX_MEMBERS: usize = 1 << 26;
+
+/// Finds all members of a tar of `bytes`, and those of the tars in it.
+pub(super) fn scan(file: &File, path: &Path, bytes: u64) -> Result<Members, DataError> {
+    let mut scan = Scan { file, path, members: Members::default() };
+    scan.tar(0, bytes, NO_GROUP)?;
+    Ok(scan.members)
+}
+
+struct Scan<'a> {
+    file: &'a File,
+    path: &'a Path,
+    members: Members,
+}
+
+/// What extended headers say about the next member.
+#[derive(Default)]
+struct Extended {
+    name: Option<String>,
+    size: Option<u64>,
+}
+
+impl Scan<'_> {
+    /// One tar from `start` to `end` of the file.
+    fn tar(&mut self, start: u64, end: u64, group: u32) -> Result<(), DataError> {
+        let mut at = start;
+        let mut extended = Extended::default();
+        // Some programs leave out the two empty blocks at the end.
+        while at < end {
+            let mut block = [0; BLOCK as usize];
+            if end - at < BLOCK {
+                return self.refuse(at, "a header of 512 bytes", format!("{} bytes", end - at));
+            }
+            self.read(&mut block, at)?;
+            if block.iter().all(|byte| *byte == 0) {
+                return Ok(());
+            }
+            let header = Header::from_byte_slice(&block);
+            self.check(header, &block, at)?;
+            let kind = header.entry_type();
+            let size = match (extended.size, header.entry_size()) {
+                (Some(size), _) if !is_extension(kind) => size,
+                (_, Ok(size)) => size,
+                (_, Err(error)) => return self.refuse(at, "a size", error.to_string()),
+            };
+            let content = at + BLOCK;
+            let padded = size.checked_next_multiple_of(BLOCK);
+            // The last member may lack its padding.
+            if size > end - content {
+                let name = String::from_utf8_lossy(&header.path_bytes()).into_owned();
+                let got = format!("{name} of {size} bytes");
+                return self.refuse(
+                    at,
+                    &format!("a member of at most {} bytes", end - content),
+                    got,
+                );
+            }
+            match kind {
+                EntryType::XGlobalHeader | EntryType::GNULongLink => {}
+                EntryType::GNULongName => {
+                    let name = self.extension(content, size)?;
+                    let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+                    extended.name = Some(String::from_utf8_lossy(&name[..end]).into_owned());
+                }
+                EntryType::XHeader => {
+                    let records = self.extension(content, size)?;
+                    self.records(&records, at, &mut extended)?;
+                }
+                EntryType::Directory => extended = Extended::default(),
+                EntryType::Regular | EntryType::Continuous => {
+                    let name = std::mem::take(&mut extended).name;
+                    let name = name.unwrap_or_else(|| {
+                        String::from_utf8_lossy(&header.path_bytes()).into_owned()
+                    });
+                    self.file(&name, content, size, group)?;
+                }
+                other => {
+                    let got = format!("{} of type {other:?}", header_name(header));
+                    return self.refuse(at, "files and folders", got);
+                }
+            }
+            at = padded.map_or(end, |padded| content.saturating_add(padded)).min(end);
+        }
+        Ok(())
+    }
+
+    /// A file: a tar to look into, or a member.
+    fn file(&mut self, name: &str, offset: u64, length: u64, group: u32) -> Result<(), DataError> {
+        let full = |scan: &Self| scan.refuse(offset, "fewer members", format!("{name} as well"));
+        if group == NO_GROUP && name.ends_with(".tar") {
+            let number = self.members.groups.len() as u32;
+            if !self.members.groups.push(name) {
+                return full(self);
+            }
+            return self.tar(offset, offset + length, number);
+        }
+        if self.members.places.len() == MAX_MEMBERS || !self.members.names.push(name) {
+            return full(self);
+        }
+        self.members.places.push(Place { offset, length, group });
+        Ok(())
+    }
+
+    /// The sum over a header's bytes, with its own field as spaces.
+    fn check(&self, header: &Header, block: &[u8], at: u64) -> Result<(), DataError> {
+        let field = 148..156;
+        let sum =
+            |(i, byte): (usize, &u8)| u32::from(if field.contains(&i) { b' ' } else { *byte });
+        let sum: u32 = block.iter().enumerate().map(sum).sum();
+        match header.cksum() {
+            Ok(wanted) if wanted == sum => Ok(()),
+            Ok(wanted) => {
+                self.refuse(at, &format!("a header with checksum {wanted}"), sum.to_string())
+            }
+            Err(error) => self.refuse(at, "a header of a tar", error.to_string()),
+        }
+    }
+
+    /// Records `length key=value\n` of a pax header.
+    fn records(&self, mut bytes: &[u8], at: u64, to: &mut Extended) -> Result<(), DataError> {
+        while !bytes.is_empty() {
+            let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let length = std::str::from_utf8(&bytes[..digits]).ok().and_then(|t| t.parse().ok());
+            let record = length.and_then(|length: usize| bytes.get(digits + 1..length));
+            let Some((record, length)) = record.zip(length) else {
+                return self.refuse(at, "records of a pax header", "something else".into());
+            };
+            let record = String::from_utf8_lossy(record);
+            match record.trim_end_matches('\n').split_once('=') {
+                Some(("path", name)) => to.name = Some(name.into()),
+                Some(("size", size)) => match size.parse() {
+                    Ok(size) => to.size = Some(size),
+                    Err(_) => return self.refuse(at, "a size", size.into()),
+                },
+                Some((key, _)) if key.starts_with("GNU.sparse") => {
+                    return self.refuse(at, "files and folders", "a sparse file".into());
+                }
+                _ => {}
+            }
+            bytes = &bytes[length..];
+        }
+        Ok(())
+    }
+
+    fn extension(&self, offset: u64, size: u64) -> Result<Vec<u8>, DataError> {
+        if size > MAX_EXTENDED {
+            let wanted = format!("an extended header of at most {MAX_EXTENDED} bytes");
+            return self.refuse(offset, &wanted, size.to_string());
+        }
+        let mut bytes = vec![0; size as usize];
+        self.read(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+
+    fn read(&self, bytes: &mut [u8], at: u64) -> Result<(), DataError> {
+        read_exact_at(self.file, bytes, at).map_err(DataError::io("reading", self.path))
+    }
+
+    fn refuse<T>(&self, at: u64, wanted: &str, got: String) -> Result<T, DataError> {
+        let wanted = format!("a tar with {wanted} at byte {at}");
+        Err(DataError::Content { path: self.path.into(), wanted, got })
+    }
+}
+
+/// Headers that say something about the next one; a size given before is not theirs.
+fn is_extension(kind: EntryType) -> bool {
+    matches!(
+        kind,
+        EntryType::XHeader
+            | EntryType::XGlobalHeader
+            | EntryType::GNULongName
+            | EntryType::GNULongLink
+    )
+}
+
+fn header_name(header: &Header) -> String {
+    String::from_utf8_lossy(&header.path_bytes()).into_owned()
+}
