@@ -39,6 +39,7 @@ pub mod mean;
 mod names;
 pub mod order;
 pub mod picture;
+mod planes;
 mod positioned;
 pub mod prepared;
 pub mod random;

@@ -7,6 +7,7 @@ use fast_image_resize::Resizer;
 
 use crate::decode::decode_into;
 use crate::picture::Picture;
+use crate::planes::to_planes;
 use crate::source::Rectangle;
 use crate::transform::Transform;
 use crate::{DataError, PictureFiles, Source};
@@ -88,15 +89,5 @@ impl Source for Prepared {
             }
             Ok(())
         })
-    }
-}
-
-/// Interleaved pixels to planes.
-fn to_planes(rgb: &[u8], planes: &mut [u8]) {
-    let (red, rest) = planes.split_at_mut(planes.len() / 3);
-    let (green, blue) = rest.split_at_mut(rest.len() / 2);
-    let planes = red.iter_mut().zip(green).zip(blue);
-    for (pixel, ((red, green), blue)) in rgb.chunks_exact(3).zip(planes) {
-        (*red, *green, *blue) = (pixel[0], pixel[1], pixel[2]);
     }
 }

@@ -67,7 +67,7 @@ fn the_cache_of_another_source_is_refused_and_left_alone() {
         Scenes::new(0, scenes::TRAIN, 13),
     ];
     for other in others {
-        let error = Cached::open(Arc::new(other), &path).err().expect("another source");
+        let error = Cached::open(Arc::new(other), &path).map(|_| ()).expect_err("another source");
         assert!(matches!(error, DataError::Content { .. }));
         assert!(error.to_string().contains("delete the file"), "{error}");
     }
@@ -76,6 +76,6 @@ fn the_cache_of_another_source_is_refused_and_left_alone() {
     std::fs::write(&path, "x").expect("the file");
     assert!(Cached::open(scene_source(), &path).is_err(), "something else");
     let nowhere = folder.path().join("no/such/cache");
-    let error = Cached::open(scene_source(), &nowhere).err().expect("no folder");
+    let error = Cached::open(scene_source(), &nowhere).map(|_| ()).expect_err("no folder");
     assert!(error.to_string().contains("no/such/cache"), "{error}");
 }

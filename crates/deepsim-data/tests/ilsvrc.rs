@@ -140,7 +140,7 @@ fn unpacked_forms_give_the_same_labels() {
     let ilsvrc = Ilsvrc::open(folder.path()).expect("the folder");
     assert!(ilsvrc.devkit().is_none());
     assert_eq!(sorted(levels(ilsvrc.train().expect("train"))), sorted(TRAIN.to_vec()));
-    let error = ilsvrc.val().err().expect("no classes").to_string();
+    let error = ilsvrc.val().expect_err("no classes").to_string();
     assert!(error.contains("devkit"), "{error}");
     for (wnid, number) in [("n01", 1), ("n02", 2), ("n03", 3), ("n03", 4)] {
         let name = format!("ILSVRC2012_val_{number:08}.JPEG");
@@ -175,16 +175,16 @@ fn what_is_missing_or_does_not_fit_is_named() {
     write_kit(folder.path(), META, b"2\n3\n1\n");
     assert!(message(open().expect("a kit").val()).contains("wanted 3 pictures"));
     write_kit(folder.path(), META, b"2\n3\n4\n1\n");
-    let error = open().err().expect("4 is no class").to_string();
+    let error = open().expect_err("4 is no class").to_string();
     assert!(error.contains("`4` in line 3") && error.contains("3 classes"), "{error}");
     write_kit(folder.path(), &META[..200], b"2\n3\n1\n1\n");
-    assert!(open().err().expect("cut off").to_string().contains("meta.mat"));
+    assert!(open().expect_err("cut off").to_string().contains("meta.mat"));
     let kit = folder.path().join("ILSVRC2012_devkit_t12.tar.gz");
     let whole = std::fs::read(&kit).expect("the kit");
     std::fs::write(&kit, &whole[..whole.len() / 2]).expect("half a kit");
-    assert!(open().err().expect("cut off").to_string().contains("devkit_t12.tar.gz"));
+    assert!(open().expect_err("cut off").to_string().contains("devkit_t12.tar.gz"));
     std::fs::write(&kit, gzip(&tar(&[("readme", vec![])]))).expect("another archive");
-    assert!(open().err().expect("no table").to_string().contains("data/meta.mat"));
+    assert!(open().expect_err("no table").to_string().contains("data/meta.mat"));
 
     // A wnid that the kit does not have.
     write_kit(folder.path(), META, b"2\n3\n1\n1\n");
