@@ -1,0 +1,255 @@
+//! Writing shards: each appears whole, and a copy that was interrupted goes on.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+use super::LABEL;
+use crate::atomic::{persist, temporary, write_atomic};
+use crate::{DataError, PictureFiles};
+
+/// When a shard is full; whichever comes first. Every shard has at least one sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Samples.
+    pub samples: u64,
+    /// Bytes of the tar.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { samples: 10_000, bytes: 1 << 30 }
+    }
+}
+
+/// A shard that is complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Its file name.
+    pub name: String,
+    /// Samples in it.
+    pub samples: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Writes samples into shards. The same samples give the same bytes.
+///
+/// ```
+/// use deepsim_data::{PictureFiles, picture::Picture, shards::{Limits, ShardWriter, Shards}};
+/// let folder = tempfile::tempdir()?;
+/// let mut writer = ShardWriter::new(folder.path(), "train", Limits { samples: 2, bytes: 1 << 20 });
+/// for class in 0..3 {
+///     let png = Picture::new(4, 4, [7; 3]).to_png()?;
+///     writer.add(&format!("{class:06}"), "png", &png, Some(class))?;
+/// }
+/// assert_eq!(writer.finish()?.len(), 2);
+/// let shards = Shards::open(&folder.path().join("train-{000000..000001}.tar").to_string_lossy())?;
+/// assert_eq!((shards.len(), shards.label(2)), (3, Some(2)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct ShardWriter {
+    folder: PathBuf,
+    name: String,
+    limits: Limits,
+    written: Vec<Written>,
+    open: Option<Open>,
+}
+
+/// A shard that is being written, under a temporary name.
+struct Open {
+    tar: tar::Builder<BufWriter<NamedTempFile>>,
+    samples: u64,
+    bytes: u64,
+}
+
+/// Of a tar: a header, and the two empty blocks at its end.
+const BLOCK: u64 = 512;
+const END: u64 = 2 * BLOCK;
+
+impl ShardWriter {
+    /// Shards `NAME-000000.tar`, ... in a folder.
+    pub fn new(folder: &Path, name: &str, limits: Limits) -> Self {
+        Self::after(folder, name, limits, Vec::new())
+    }
+
+    fn after(folder: &Path, name: &str, limits: Limits, written: Vec<Written>) -> Self {
+        Self { folder: folder.into(), name: name.into(), limits, written, open: None }
+    }
+
+    /// Adds a sample. True if it was the first of a new shard, so that those before are complete.
+    ///
+    /// # Errors
+    /// If the key or the ending has a dot, a slash or nothing in it, or the disk is full.
+    pub fn add(
+        &mut self,
+        key: &str,
+        ending: &str,
+        picture: &[u8],
+        label: Option<u32>,
+    ) -> Result<bool, DataError> {
+        if [key, ending].iter().any(|word| word.is_empty() || word.contains(['.', '/', '\\'])) {
+            return Err(DataError::Argument {
+                operation: "adding a sample to a shard",
+                wanted: "a key and an ending without dots and slashes".into(),
+                got: format!("`{key}` and `{ending}`"),
+            });
+        }
+        let label = label.map(|label| label.to_string());
+        let padded = |length: usize| BLOCK + (length as u64).next_multiple_of(BLOCK);
+        let bytes = padded(picture.len()) + label.as_ref().map_or(0, |label| padded(label.len()));
+        let full = self.open.as_ref().is_some_and(|open| {
+            open.samples >= self.limits.samples || open.bytes + bytes + END > self.limits.bytes
+        });
+        if full {
+            self.close()?;
+        }
+        let path = self.path();
+        let io = || DataError::io("writing", &path);
+        let begun = self.open.is_none();
+        if begun {
+            let file = temporary(&self.folder).map_err(io())?;
+            let tar = tar::Builder::new(BufWriter::new(file));
+            self.open = Some(Open { tar, samples: 0, bytes: 0 });
+        }
+        if let Some(open) = &mut self.open {
+            let mut append = |ending: &str, bytes: &[u8]| {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(bytes.len() as u64);
+                header.set_mode(0o644);
+                header.set_mtime(0);
+                open.tar.append_data(&mut header, format!("{key}.{ending}"), bytes)
+            };
+            append(ending, picture).map_err(io())?;
+            if let Some(label) = label {
+                append(LABEL, label.as_bytes()).map_err(io())?;
+            }
+            open.samples += 1;
+            open.bytes += bytes;
+        }
+        Ok(begun)
+    }
+
+    /// Completes the last shard, and lists all.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn finish(mut self) -> Result<Vec<Written>, DataError> {
+        self.close()?;
+        Ok(self.written)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(format!("{}-{:06}.tar", self.name, self.written.len()))
+    }
+
+    fn close(&mut self) -> Result<(), DataError> {
+        let path = self.path();
+        let io = || DataError::io("writing", &path);
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let file = open.tar.into_inner().map_err(io())?;
+        let mut file = file.into_inner().map_err(|e| io()(e.into_error()))?;
+        file.flush().map_err(io())?;
+        let bytes = file.as_file().metadata().map_err(io())?.len();
+        persist(file, &path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.written.push(Written { name, samples: open.samples, bytes });
+        Ok(())
+    }
+}
+
+/// How far a copy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Samples written, those of an earlier, interrupted copy too.
+    pub done: u64,
+    /// Samples in all.
+    pub all: u64,
+}
+
+/// What is kept beside the shards, so that a copy can go on and a copy of something else is noticed.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    /// What was copied.
+    source: String,
+    limits: Limits,
+    shards: Vec<Written>,
+    complete: bool,
+}
+
+/// Copies pictures as they are into shards `NAME-000000.tar`, ..., and lists them in `NAME.json`.
+/// A copy that was interrupted goes on after its last complete shard.
+///
+/// # Errors
+/// If a picture cannot be read or a shard not written, or if the folder holds shards of another
+/// source, of other limits, or ones that have changed.
+pub fn copy(
+    files: &dyn PictureFiles,
+    folder: &Path,
+    name: &str,
+    limits: Limits,
+    mut progress: impl FnMut(Progress),
+) -> Result<Vec<Written>, DataError> {
+    std::fs::create_dir_all(folder).map_err(DataError::io("creating folder", folder))?;
+    let path = folder.join(format!("{name}.json"));
+    let source = files.identity();
+    let mut manifest = Manifest { source, limits, shards: Vec::new(), complete: false };
+    if path.exists() {
+        manifest.shards = earlier(&path, folder, &manifest)?;
+    }
+    let all = files.len() as u64;
+    let start = manifest.shards.iter().map(|shard| shard.samples).sum();
+    let mut writer = ShardWriter::after(folder, name, limits, manifest.shards.clone());
+    let mut bytes = Vec::new();
+    for index in start..all {
+        files.read(index as usize, &mut bytes)?;
+        let ending = if bytes.starts_with(b"\x89PNG") { "png" } else { "jpg" };
+        let label = files.label(index as usize);
+        if writer.add(&format!("{index:09}"), ending, &bytes, label)? {
+            manifest.shards.clone_from(&writer.written);
+            write_json(&path, &manifest)?;
+        }
+        progress(Progress { done: index + 1, all });
+    }
+    manifest.shards = writer.finish()?;
+    manifest.complete = true;
+    write_json(&path, &manifest)?;
+    Ok(manifest.shards)
+}
+
+fn write_json(path: &Path, manifest: &Manifest) -> Result<(), DataError> {
+    let text = serde_json::to_string_pretty(manifest).map_err(|error| DataError::Argument {
+        operation: "listing shards",
+        wanted: "a list that can be written as JSON".into(),
+        got: error.to_string(),
+    })?;
+    write_atomic(path, (text + "\n").as_bytes())
+}
+
+/// The shards that an earlier copy of the same has completed.
+fn earlier(path: &Path, folder: &Path, wanted: &Manifest) -> Result<Vec<Written>, DataError> {
+    let refuse = |wanted: String, got: String| {
+        Err(DataError::Content { path: path.into(), wanted, got })
+    };
+    let text = std::fs::read_to_string(path).map_err(DataError::io("reading", path))?;
+    let found: Manifest = match serde_json::from_str(&text) {
+        Ok(found) => found,
+        Err(error) => return refuse("a list of shards".into(), error.to_string()),
+    };
+    if (&found.source, found.limits) != (&wanted.source, wanted.limits) {
+        let say = |m: &Manifest| format!("shards of {} with {:?}", m.source, m.limits);
+        return refuse(say(wanted), say(&found));
+    }
+    for shard in &found.shards {
+        let bytes = std::fs::metadata(folder.join(&shard.name)).map(|metadata| metadata.len());
+        if bytes.as_ref().ok() != Some(&shard.bytes) {
+            let wanted = format!("{} of {} bytes", shard.name, shard.bytes);
+            return refuse(wanted, bytes.map_or_else(|e| e.to_string(), |b| b.to_string()));
+        }
+    }
+    Ok(found.shards)
+}
