@@ -276,7 +276,7 @@ fn redirects_are_followed_and_loops_end() {
 fn a_server_that_never_answers_is_given_up() {
     let (bench, bytes) = (Bench::new(), content());
     let mute = Server::start(|_, _| {
-        std::thread::sleep(Duration::from_secs(3));
+        std::thread::sleep(Duration::from_secs(8));
         Reply::status(200)
     });
     let good = Server::of(&bytes);
@@ -289,9 +289,9 @@ fn a_server_that_never_answers_is_given_up() {
 fn a_slow_server_is_waited_for_as_long_as_it_sends() {
     let (bench, bytes) = (Bench::new(), content());
     let body = bytes.clone();
-    // 1.5 s in all, four times what a single pause may last.
+    // 2 s in all, twice what a single pause may last.
     let server = Server::start(move |_, _| Reply {
-        pieces: (30_000, Duration::from_millis(150)),
+        pieces: (30_000, Duration::from_millis(200)),
         ..Reply::body(&body)
     });
     bench.fetch(&artifact(&bytes, &[server.url("a")])).expect("in the end");

@@ -10,53 +10,53 @@ use std::time::Duration;
 
 /// What a client asked for.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// The path, with its slash.
-    pub path: String,
+    pub(crate) path: String,
     /// Headers, names in small letters.
-    pub headers: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, String>,
 }
 
 impl Request {
     /// A header.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
 
     /// The first byte of `Range: bytes=N-`.
-    pub fn from(&self) -> Option<usize> {
+    pub(crate) fn from(&self) -> Option<usize> {
         self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
     }
 }
 
 /// What to answer.
 #[derive(Clone, Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
     /// Bytes of the body to send at a time, and the pause after each piece.
-    pub pieces: (usize, Duration),
+    pub(crate) pieces: (usize, Duration),
     /// How long to hold the connection open after the body.
-    pub hold: Duration,
+    pub(crate) hold: Duration,
 }
 
 impl Reply {
     /// A reply without a body.
-    pub fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         let pieces = (usize::MAX, Duration::ZERO);
         let headers = vec![("Content-Length", "0".to_owned())];
         Self { status, headers, body: Vec::new(), pieces, hold: Duration::ZERO }
     }
 
     /// A whole body, with nothing but its length.
-    pub fn body(bytes: &[u8]) -> Self {
+    pub(crate) fn body(bytes: &[u8]) -> Self {
         Self { body: bytes.to_vec(), ..Self::status(200) }.with("Content-Length", bytes.len())
     }
 
     /// What a faultless server answers for a file: all of it, or from a byte on if the client's
     /// `If-Range` is still the file's tag.
-    pub fn file(request: &Request, bytes: &[u8], etag: &str) -> Self {
+    pub(crate) fn file(request: &Request, bytes: &[u8], etag: &str) -> Self {
         match request.from() {
             Some(from) if request.header("if-range") == Some(etag) => {
                 let range = format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len());
@@ -68,26 +68,26 @@ impl Reply {
     }
 
     /// The same with a header, in place of one of that name.
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.headers.retain(|(there, _)| *there != name);
         self.headers.push((name, value.to_string()));
         self
     }
 
     /// The same without a header.
-    pub fn without(mut self, name: &str) -> Self {
+    pub(crate) fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(there, _)| *there != name);
         self
     }
 
     /// The same with only the first bytes of the body; the headers still promise all.
-    pub fn cut(mut self, bytes: usize) -> Self {
+    pub(crate) fn cut(mut self, bytes: usize) -> Self {
         self.body.truncate(bytes);
         self
     }
 
     /// The same with the body in chunks, and without a length.
-    pub fn chunked(self) -> Self {
+    pub(crate) fn chunked(self) -> Self {
         let mut body = Vec::new();
         for chunk in self.body.chunks(10_000) {
             body.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
@@ -116,7 +116,7 @@ impl Reply {
 }
 
 /// A running server; it ends when dropped.
-pub struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
     ended: Arc<AtomicBool>,
@@ -124,7 +124,7 @@ pub struct Server {
 
 impl Server {
     /// Answers each request with what `answer` makes of its number, from 0, and itself.
-    pub fn start(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -154,18 +154,18 @@ impl Server {
     }
 
     /// Serves one file without faults.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let bytes = bytes.to_vec();
         Self::start(move |_, request| Reply::file(request, &bytes, "\"1\""))
     }
 
     /// The address of a path.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}/{path}", self.address)
     }
 
     /// All requests so far.
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("the list of requests").clone()
     }
 }
