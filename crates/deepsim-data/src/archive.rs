@@ -184,15 +184,18 @@ impl Staged {
     /// If something has taken the name meanwhile.
     pub fn commit(self) -> Result<(), DataError> {
         refuse_existing(&self.target)?;
-        std::fs::rename(&self.inner, &self.target).map_err(DataError::io("naming", &self.target))?;
+        std::fs::rename(&self.inner, &self.target)
+            .map_err(DataError::io("naming", &self.target))?;
         atomic::sync_folder(parent(&self.target));
         Ok(())
     }
 }
 
+/// Is shown the name and the next bytes of a member; its error ends the unpacking.
+pub type Watcher<'a> = dyn FnMut(&str, &[u8]) -> Result<(), DataError> + 'a;
+
 /// Unpacks an archive beside `target`. `watch` is shown every chunk of every member as it is written,
-/// with the member's name; an error of it ends the work. So sums can be computed on the way, before
-/// [`Staged::commit`].
+/// so that sums can be computed on the way, before [`Staged::commit`].
 ///
 /// # Errors
 /// As [`extract`], and those of `watch`.
@@ -200,7 +203,7 @@ pub fn stage(
     archive: &Path,
     target: &Path,
     allowed: &AllowList,
-    watch: &mut dyn FnMut(&str, &[u8]) -> Result<(), DataError>,
+    watch: &mut Watcher<'_>,
 ) -> Result<Staged, DataError> {
     refuse_existing(target)?;
     let outer = tempfile::Builder::new()
@@ -218,7 +221,7 @@ fn unpack(
     archive: &Path,
     folder: &Path,
     allowed: &AllowList,
-    watch: &mut dyn FnMut(&str, &[u8]) -> Result<(), DataError>,
+    watch: &mut Watcher<'_>,
 ) -> Result<(), DataError> {
     let gauge = Rc::new(Gauge::new(allowed.max_ratio));
     let explain = |error: std::io::Error| gauge.explain(archive, error);
@@ -260,9 +263,10 @@ fn unpack(
             return Err(refuse(member.size.to_string(), format!("{size} bytes")));
         }
         gauge.allow(size);
-        let written = write_member(&mut entry, &folder.join(name), archive, &gauge, &mut |bytes| {
-            watch(name, bytes)
-        })?;
+        let written =
+            write_member(&mut entry, &folder.join(name), archive, &gauge, &mut |bytes| {
+                watch(name, bytes)
+            })?;
         if written != size {
             let got = format!("{written} bytes, then the end of the archive");
             return Err(refuse(format!("{size} bytes"), got));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use deepsim_data::archive::{self, AllowList, Member, Size};
 use deepsim_data::stl10::IMAGE_BYTES;
-use deepsim_data::{Dataset, DataError};
+use deepsim_data::{DataError, Dataset};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
@@ -19,10 +19,7 @@ fn allowed() -> AllowList {
     let member = |name: &str, size| Member { name: name.into(), size };
     AllowList {
         folder: "set".into(),
-        members: vec![
-            member("a.bin", Size::UpTo(100 << 20)),
-            member("b.bin", Size::Exactly(5)),
-        ],
+        members: vec![member("a.bin", Size::UpTo(100 << 20)), member("b.bin", Size::Exactly(5))],
         max_ratio: AllowList::MAX_RATIO,
     }
 }

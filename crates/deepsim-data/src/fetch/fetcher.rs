@@ -138,11 +138,7 @@ impl Fetcher {
     /// # Errors
     /// If it cannot be had or is not what the registry describes. Nothing wrong ever stands under the
     /// artifact's name; a file of the user's that is wrong is left as it is.
-    pub fn fetch(
-        &self,
-        artifact: &Artifact,
-        watch: &mut Watch<'_>,
-    ) -> Result<Fetched, FetchError> {
+    pub fn fetch(&self, artifact: &Artifact, watch: &mut Watch<'_>) -> Result<Fetched, FetchError> {
         let id = artifact.id.clone();
         let unpacked = artifact.unpack.as_ref().map(|u| (u, self.folder.join(&u.folder)));
         if let Some((unpack, folder)) = &unpacked
@@ -223,7 +219,8 @@ impl Fetcher {
             algorithms.push(Algorithm::Sha256);
         }
         let mut part = Part::open(path, algorithms, watch)?;
-        let notices = match self.from_any(artifact, &wanted, path, &mut part, watch) {
+        let result = self.try_addresses(artifact, &wanted, path, &mut part, watch);
+        let mut notices = match result {
             Ok(notices) => notices,
             Err(error) if part.len() == 0 => {
                 part.discard()?;
@@ -232,7 +229,6 @@ impl Fetcher {
             Err(error) => return Err(error),
         };
         let sums = part.sums();
-        let mut notices = notices;
         if !wanted.can_verify() {
             notices.push(pin(path, &sums)?);
         }
@@ -242,7 +238,7 @@ impl Fetcher {
     }
 
     /// Fills `part` from the first address that gives the right file.
-    fn from_any(
+    fn try_addresses(
         &self,
         artifact: &Artifact,
         wanted: &Sums,

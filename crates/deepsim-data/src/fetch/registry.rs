@@ -347,7 +347,11 @@ fn check_sums(sums: &Sums, place: &str) -> Result<(), Problem> {
         }
     }
     if let Some(absent) = sums.second_hand.iter().find(|kind| sums.get(**kind).is_none()) {
-        return Err(problem(place, "second_hand to name hashes that are given", &absent.to_string()));
+        return Err(problem(
+            place,
+            "second_hand to name hashes that are given",
+            &absent.to_string(),
+        ));
     }
     if !sums.second_hand.is_empty() && !sums.can_verify() {
         return Err(problem(place, "a hash that is not second-hand beside those that are", "none"));

@@ -75,8 +75,7 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new() -> Self {
         let retry = Retry { attempts: 3, ..Retry::default() };
-        let timeouts =
-            Timeouts { connect: Duration::from_secs(5), stall: Duration::from_secs(1) };
+        let timeouts = Timeouts { connect: Duration::from_secs(5), stall: Duration::from_secs(1) };
         let options = Options { retry, timeouts, ..Options::default() };
         let folder = tempfile::tempdir().expect("a folder");
         Self { folder, waits: Waits::default(), options }

@@ -15,7 +15,8 @@ use crate::server::{Reply, Server};
 fn checks(bench: &Bench, artifact: &Artifact) -> usize {
     let mut checks = 0;
     let mut report = |event: Event<'_>| {
-        checks += usize::from(matches!(event, Event::Checking { done, total, .. } if done == total));
+        checks +=
+            usize::from(matches!(event, Event::Checking { done, total, .. } if done == total));
     };
     let mut watch = Watch { report: &mut report, ..Watch::nobody() };
     bench.fetcher().fetch(artifact, &mut watch).expect("the file");
@@ -30,8 +31,8 @@ fn a_verified_file_is_read_again_only_if_it_changed_or_on_demand() {
     assert_eq!(checks(&bench, &thing), 0, "hashed while it arrives");
     assert_eq!(checks(&bench, &thing), 0, "remembered");
     let path = bench.path("thing.bin");
-    let later = fs::metadata(&path).expect("the file").modified().expect("a time")
-        + Duration::from_secs(2);
+    let later =
+        fs::metadata(&path).expect("the file").modified().expect("a time") + Duration::from_secs(2);
     let file = fs::File::options().write(true).open(&path).expect("the file");
     file.set_modified(later).expect("a new time");
     assert_eq!(checks(&bench, &thing), 1, "its time changed");
@@ -129,7 +130,9 @@ fn a_licence_is_shown_and_must_be_accepted() {
     let licence = "for research only".to_owned();
     let thing = Artifact { accept: true, licence, ..artifact(&bytes, &[server.url("a")]) };
     let error = bench.fetch(&thing).expect_err("not accepted");
-    assert!(matches!(&error, FetchError::Licence { licence, .. } if licence == "for research only"));
+    assert!(
+        matches!(&error, FetchError::Licence { licence, .. } if licence == "for research only")
+    );
     assert!(server.requests().is_empty());
     bench.options.accept_licence = true;
     bench.fetch(&thing).expect("accepted");
@@ -143,7 +146,7 @@ fn two_at_once_do_not_mix() {
     let (body, first) = (bytes.clone(), begun.clone());
     let server = Server::start(move |_, request| {
         first.wait();
-        Reply { hold: Duration::ZERO, ..Reply::file(request, &body, "\"1\"") }
+        Reply::file(request, &body, "\"1\"")
     });
     let thing = artifact(&bytes, &[server.url("a")]);
     let (fetcher, second) = (bench.fetcher(), bench.fetcher());
@@ -182,7 +185,10 @@ fn a_file_in_the_way_of_the_folder_is_named() {
     let fetcher = Fetcher::new(&bench.path("file"), bench.options.clone()).expect("options");
     let thing = artifact(&bytes, &[server.url("a")]);
     let error = fetcher.fetch(&thing, &mut Watch::nobody()).expect_err("no folder");
-    assert!(matches!(&error, FetchError::Io { .. }) && error.to_string().contains("file"), "{error}");
+    assert!(
+        matches!(&error, FetchError::Io { .. }) && error.to_string().contains("file"),
+        "{error}"
+    );
     assert!(server.requests().is_empty());
 }
 

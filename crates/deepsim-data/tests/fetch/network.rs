@@ -27,10 +27,7 @@ fn every_kind_of_hash_is_compared() {
         (Algorithm::Md5, Sums { md5: hash("900150983cd24fb0d6963f7d28e17f72"), ..Sums::default() }),
         (
             Algorithm::Sha1,
-            Sums {
-                sha1: hash("a9993e364706816aba3e25717850c26c9cd0d89d"),
-                ..Sums::default()
-            },
+            Sums { sha1: hash("a9993e364706816aba3e25717850c26c9cd0d89d"), ..Sums::default() },
         ),
         (Algorithm::Sha256, Sums { sha256: hash(&sha256(b"abc")), ..Sums::default() }),
     ];
@@ -45,7 +42,10 @@ fn every_kind_of_hash_is_compared() {
         }
         let bench = Bench::new();
         let error = bench.fetch(&wrong).expect_err("another file");
-        assert!(matches!(&error, FetchError::Sum { algorithm: a, .. } if *a == algorithm), "{error}");
+        assert!(
+            matches!(&error, FetchError::Sum { algorithm: a, .. } if *a == algorithm),
+            "{error}"
+        );
         bench.assert_absent();
     }
 }
@@ -88,10 +88,11 @@ fn a_second_hand_hash_that_differs_is_told_and_no_error() {
         wanted: "0".repeat(64),
         got: sha256(&bytes),
     };
-    let fetched = bench.fetch(&reported).expect("its MD5 is right");
-    assert_eq!(fetched.notices, [expected.clone()]);
-    // Told again from the record, without reading.
-    assert_eq!(bench.fetch(&reported).expect("it is there").notices, [expected]);
+    // The second time it is told from the record, without reading.
+    for _ in 0..2 {
+        let fetched = bench.fetch(&reported).expect("its MD5 is right");
+        assert_eq!(fetched.notices, std::slice::from_ref(&expected));
+    }
 }
 
 #[test]
@@ -115,9 +116,8 @@ fn a_server_that_sends_less_than_it_announces_is_an_error_in_the_end() {
     let (bench, bytes) = (Bench::new(), content());
     let body = bytes.clone();
     // No tag, so every try begins anew; 10 bytes are always missing.
-    let server = Server::start(move |_, _| {
-        Reply::body(&body).with("Content-Length", body.len() + 10)
-    });
+    let server =
+        Server::start(move |_, _| Reply::body(&body).with("Content-Length", body.len() + 10));
     let error = bench.fetch(&unknown(&bytes, &[server.url("a")])).expect_err("it never ends");
     assert!(matches!(error, FetchError::Network { operation: "receiving", .. }), "{error}");
     assert_eq!(server.requests().len(), 3, "as many as attempts");

@@ -103,8 +103,23 @@ fn names_must_be_unique() {
 #[test]
 fn names_cannot_leave_the_folder_or_meet_the_files_beside_others() {
     for bad in [
-        "", ".", "..", "../x", "a/b", "/etc/passwd", "a\\\\b", "C:x", ".hidden", "a b", "a\\u0000",
-        "x.", "thing.part", "x.PART.JSON", "x.lock", "x.verified.json", "\u{e4}",
+        "",
+        ".",
+        "..",
+        "../x",
+        "a/b",
+        "/etc/passwd",
+        "a\\\\b",
+        "C:x",
+        ".hidden",
+        "a b",
+        "a\\u0000",
+        "x.",
+        "thing.part",
+        "x.PART.JSON",
+        "x.lock",
+        "x.verified.json",
+        "\u{e4}",
     ] {
         assert!(spoiled("thing.bin\"\nurls", &format!("{bad}\"\nurls")).contains("a file name"));
         assert!(spoiled("\"things\"", &format!("\"{bad}\"")).contains("a file name"));
@@ -220,7 +235,8 @@ fn the_projects_registry_is_valid() {
     wanted.sort_unstable();
     assert_eq!(names, wanted);
     // 100,000, 5,000 and 8,000 images of 27,648 bytes.
-    let bytes = |name: &str| members.iter().find(|(n, _)| n == name).and_then(|(_, sums)| sums.bytes);
+    let bytes =
+        |name: &str| members.iter().find(|(n, _)| n == name).and_then(|(_, sums)| sums.bytes);
     for (split, images) in [("unlabeled", 100_000), ("train", 5_000), ("test", 8_000)] {
         assert_eq!(bytes(&format!("{split}_X.bin")), Some(images * 27_648));
     }

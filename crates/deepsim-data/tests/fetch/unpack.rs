@@ -70,7 +70,10 @@ fn members_of_a_folder_are_verified_on_demand() {
     bench.fetch(&thing).expect("sizes are right");
     bench.options.verify_again = true;
     let error = bench.fetch(&thing).expect_err("one bit");
-    assert!(matches!(&error, FetchError::Sum { path, .. } if path.ends_with("data.bin")), "{error}");
+    assert!(
+        matches!(&error, FetchError::Sum { path, .. } if path.ends_with("data.bin")),
+        "{error}"
+    );
 }
 
 #[test]
