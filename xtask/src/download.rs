@@ -72,10 +72,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         |name: &String| registry.select(name).map_err(|error| Failure::usage(error.to_string()));
     // All names first: a mistake in the last one is not found after an hour.
     let selections = arguments.names.iter().map(select).collect::<Result<Vec<_>>>()?;
-    get(&fetcher, &selections)
+    get(&fetcher, &selections, arguments.offline)
 }
 
-fn get(fetcher: &Fetcher, selections: &[Selection<'_>]) -> Result<()> {
+fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result<()> {
     let stop = stop_flag()?;
     let mut failed = Vec::new();
     for selection in selections {
@@ -88,7 +88,7 @@ fn get(fetcher: &Fetcher, selections: &[Selection<'_>]) -> Result<()> {
             }
         };
         for part in parts {
-            for artifact in part.artifacts.iter().filter(|a| will_download(fetcher, a)) {
+            for artifact in part.artifacts.iter().filter(|a| !offline && absent(fetcher, a)) {
                 say(&format!("{}: {}. Licence: {}", artifact.id, artifact.title, artifact.licence));
             }
             let mut progress = Progress::default();
@@ -119,7 +119,8 @@ fn get(fetcher: &Fetcher, selections: &[Selection<'_>]) -> Result<()> {
     }
 }
 
-fn will_download(fetcher: &Fetcher, artifact: &Artifact) -> bool {
+/// Whether a file that can be downloaded is not here.
+fn absent(fetcher: &Fetcher, artifact: &Artifact) -> bool {
     artifact.manual.is_none() && fetcher.state(artifact) != State::Present
 }
 

@@ -18,7 +18,11 @@ impl Progress {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 self.advance(&format!("verifying {name}"), *done, Some(*total));
             }
-            Event::Receiving { url, done, total } => self.advance(url, *done, *total),
+            Event::Receiving { url, done, total } => {
+                let path = url.split(['?', '#']).next().unwrap_or_default();
+                let name = path.rsplit('/').next().unwrap_or_default();
+                self.advance(&format!("receiving {name}"), *done, *total);
+            }
             Event::Unpacking { member, done } => {
                 self.advance("unpacking", *done, None);
                 if let Some((_, bar)) = &self.bar {

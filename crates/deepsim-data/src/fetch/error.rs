@@ -129,12 +129,12 @@ pub enum FetchError {
         /// Whether another try, from the start of the file, may go better.
         transient: bool,
     },
-    /// Every address failed.
-    #[error("{id}: no address gave the file:{}", listed(.tried))]
+    /// Every address failed, or every artifact of which one would do.
+    #[error("{id} could not be had:{}", listed(.tried))]
     AllFailed {
         /// The artifact or group.
         id: String,
-        /// The last error of each address.
+        /// The last error of each.
         tried: Vec<FetchError>,
     },
     /// The caller asked to stop. What was received stays, and the same call goes on from there.

@@ -192,10 +192,15 @@ fn explain(operation: &'static str, url: &str, error: &ureq::Error) -> FetchErro
     use ureq::Error::{
         ConnectionFailed, HostNotFound, Io, Protocol, RequireHttpsOnly, Rustls, Timeout,
     };
+    let tls = match error {
+        Rustls(error) => Some(error),
+        Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()),
+        _ => None,
+    };
     let transient = match error {
-        Io(_) | Timeout(_) | HostNotFound | ConnectionFailed | Protocol(_) => true,
         // A wrong certificate stays wrong; a broken handshake need not.
-        Rustls(error) => !matches!(error, rustls::Error::InvalidCertificate(_)),
+        _ if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) => false,
+        Io(_) | Timeout(_) | HostNotFound | ConnectionFailed | Protocol(_) | Rustls(_) => true,
         _ => false,
     };
     let reason = match error {

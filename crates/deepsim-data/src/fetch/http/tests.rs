@@ -152,3 +152,17 @@ fn this_machine_is_asked_without_a_proxy() {
         assert_eq!(is_this_machine(&url.parse().expect("an address")), here, "{url}");
     }
 }
+
+#[test]
+fn a_wrong_certificate_is_not_tried_again_and_a_broken_handshake_is() {
+    use rustls::{CertificateError, Error};
+    let wrong = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+    for (tls, transient) in [(wrong, false), (Error::HandshakeNotComplete, true)] {
+        // As it comes from the connection, and from the configuration.
+        let io = std::io::Error::new(std::io::ErrorKind::InvalidData, tls.clone());
+        let error = explain("asking", "https://example.org", &ureq::Error::Io(io));
+        assert_eq!(error.is_transient(), transient, "{error}");
+        let error = explain("asking", "https://example.org", &ureq::Error::Rustls(tls));
+        assert_eq!(error.is_transient(), transient, "{error}");
+    }
+}
