@@ -5,6 +5,7 @@
 //! | [`reproduce`] | `cargo xtask reproduce`: trains, evaluates, reports |
 //! | [`mod@test`] | `cargo xtask test` |
 //! | [`ci`] | `cargo xtask ci` |
+//! | [`download`] | `cargo xtask download`: data and weights, verified |
 //! | [`mod@bench`] | `cargo xtask bench`: speed beside PyTorch's |
 //! | [`targets`] | tables and figures, and the runs they need |
 //! | [`scale`] | how long each scale trains |
@@ -14,6 +15,7 @@
 
 mod bench;
 mod ci;
+mod download;
 mod plan;
 mod process;
 mod reproduce;
@@ -46,6 +48,7 @@ enum Command {
     Test(test::Arguments),
     Bench(bench::Arguments),
     Ci(ci::Arguments),
+    Download(download::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),
+        Command::Download(arguments) => download::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,11 +18,15 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     file.write_all(bytes).map_err(io())?;
     file.as_file().sync_all().map_err(io())?;
     file.persist(path).map_err(|e| io()(e.error))?;
-    // The rename itself lasts only once the folder is on the disk; not every system can do that.
+    sync_folder(folder);
+    Ok(())
+}
+
+/// Puts a folder's names on the disk: a rename lasts only then. Not every system can do that.
+pub(crate) fn sync_folder(folder: &Path) {
     if let Ok(folder) = std::fs::File::open(folder) {
         let _ = folder.sync_all();
     }
-    Ok(())
 }
 
 /// A temporary file that, once renamed, can be read by whom the user's umask allows; the default

@@ -1,0 +1,177 @@
+//! `cargo xtask download`
+
+mod progress;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail};
+use deepsim_data::fetch::{
+    Artifact, Event, FetchError, Fetched, Fetcher, Need, Options, Registry, Selection, State, Watch,
+};
+use indicatif::HumanBytes;
+
+use crate::process::{self, Failure, complain, say};
+use crate::workspace;
+use progress::Progress;
+
+/// Download data sets and weights, or verify those that are there.
+///
+/// What breaks off is continued, and nothing stands under its name before its size and sums are those
+/// of data/registry.toml. See docs/downloads.md.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// What to get; `--list` shows the names.
+    #[arg(value_name = "NAME", required_unless_present = "list")]
+    names: Vec<String>,
+    /// Show what there is, and what of it is here.
+    #[arg(long)]
+    list: bool,
+    /// Use no network: verify what is here, say what is missing.
+    #[arg(long)]
+    offline: bool,
+    /// Get files from here instead: URL, a slash, the file's name. They are verified all the same.
+    #[arg(long, value_name = "URL", conflicts_with = "offline")]
+    mirror: Option<String>,
+    /// Accept the licences that are shown.
+    #[arg(long)]
+    accept_licence: bool,
+    /// Where files go [default: data in the workspace].
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// Read files again that were verified before and have not changed since.
+    #[arg(long)]
+    verify: bool,
+    /// Another registry than data/registry.toml.
+    #[arg(long, value_name = "FILE")]
+    registry: Option<PathBuf>,
+}
+
+/// Gets everything that was named; what fails does not keep the rest from being tried.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    // Registers the handler that gives an interruption its exit code.
+    process::check_interrupted()?;
+    let data = workspace::root().join("data");
+    let registry = arguments.registry.clone().unwrap_or_else(|| data.join("registry.toml"));
+    let registry = Registry::open(&registry)?;
+    let options = Options {
+        offline: arguments.offline,
+        mirror: arguments.mirror.clone(),
+        accept_licence: arguments.accept_licence,
+        verify_again: arguments.verify,
+        ..Options::default()
+    };
+    let folder = arguments.to.clone().unwrap_or(data);
+    let fetcher = Fetcher::new(&folder, options).map_err(|e| Failure::usage(e.to_string()))?;
+    if arguments.list {
+        list(&registry, &fetcher);
+        return Ok(());
+    }
+    let select =
+        |name: &String| registry.select(name).map_err(|error| Failure::usage(error.to_string()));
+    // All names first: a mistake in the last one is not found after an hour.
+    let selections = arguments.names.iter().map(select).collect::<Result<Vec<_>>>()?;
+    get(&fetcher, &selections, arguments.offline)
+}
+
+fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result<()> {
+    let stop = stop_flag()?;
+    let mut failed = Vec::new();
+    for selection in selections {
+        // One that does instead of all is the library's choice; otherwise each is tried.
+        let parts: Vec<Selection<'_>> = match selection.need {
+            Need::Any => vec![selection.clone()],
+            Need::All => {
+                let one = |a| Selection { artifacts: vec![a], ..selection.clone() };
+                selection.artifacts.iter().copied().map(one).collect()
+            }
+        };
+        for part in parts {
+            for artifact in part.artifacts.iter().filter(|a| !offline && absent(fetcher, a)) {
+                say(&format!("{}: {}. Licence: {}", artifact.id, artifact.title, artifact.licence));
+            }
+            let mut progress = Progress::default();
+            let mut report = |event: Event<'_>| progress.show(&event);
+            let mut watch = Watch { report: &mut report, stop: &stop };
+            let result = fetcher.fetch_selection(&part, &mut watch);
+            progress.clear();
+            match result {
+                Ok(fetched) => fetched.iter().for_each(tell),
+                Err(error @ FetchError::Interrupted { .. }) => {
+                    complain(&error.to_string());
+                    process::check_interrupted()?;
+                    return Err(error.into());
+                }
+                Err(error) => {
+                    complain(&format!("error: {error}"));
+                    failed.push(error);
+                }
+            }
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else if failed.iter().all(|error| matches!(error, FetchError::Licence { .. })) {
+        Err(Failure::usage("--accept-licence says that you accept the licences above"))
+    } else {
+        bail!("{} of what was asked for is not there", failed.len())
+    }
+}
+
+/// Whether a file that can be downloaded is not here.
+fn absent(fetcher: &Fetcher, artifact: &Artifact) -> bool {
+    artifact.manual.is_none() && fetcher.state(artifact) != State::Present
+}
+
+fn tell(fetched: &Fetched) {
+    // A pinned file is not verified: its notice says what it is.
+    let how = match (fetched.notices.is_empty(), fetched.downloaded) {
+        (false, _) => "see the warning",
+        (true, true) => "downloaded and verified",
+        (true, false) => "there and verified",
+    };
+    say(&format!("{}: {how}: {}", fetched.id, fetched.path.display()));
+    for notice in &fetched.notices {
+        complain(&format!("warning: {}: {notice}", fetched.id));
+    }
+}
+
+/// True after Ctrl-C or a request to terminate. A second Ctrl-C does not wait for the network.
+fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let code = i32::from(process::INTERRUPTED);
+        signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .with_context(|| format!("handling signal {signal}"))?;
+    }
+    Ok(stop)
+}
+
+fn list(registry: &Registry, fetcher: &Fetcher) {
+    let names = registry.artifacts().iter().map(|a| a.id.len());
+    let width = names.chain(registry.groups().iter().map(|g| g.id.len())).max().unwrap_or(0);
+    say(&format!("{:width$}  {:>11}  {:<12}  what", "name", "size", "here"));
+    for artifact in registry.artifacts() {
+        let size = artifact.sums.bytes.map_or("?".into(), |bytes| HumanBytes(bytes).to_string());
+        let here = match fetcher.state(artifact) {
+            State::Present => "yes".into(),
+            State::Partial(bytes) => format!("{} of it", HumanBytes(bytes)),
+            State::Absent if artifact.manual.is_some() => "no, by hand".into(),
+            State::Absent => "no".to_owned(),
+        };
+        say(&format!("{:width$}  {size:>11}  {here:<12}  {}", artifact.id, artifact.title));
+        let accept = if artifact.accept { " (--accept-licence)" } else { "" };
+        say(&format!("{:width$}  licence{accept}: {}", "", artifact.licence));
+    }
+    say("\ngroups");
+    for group in registry.groups() {
+        let need = if group.need == Need::All { "all of" } else { "the first there is of" };
+        let members = group.members.join(", ");
+        say(&format!("{:width$}  {}: {need} {members}", group.id, group.title));
+    }
+}
+
+#[cfg(test)]
+mod tests;
