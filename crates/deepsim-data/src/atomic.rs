@@ -16,14 +16,21 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = temporary(folder).map_err(io())?;
     file.write_all(bytes).map_err(io())?;
+    persist(file, path)
+}
+
+/// Flushes a temporary file to the disk and gives it its name, in the same folder.
+pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<(), DataError> {
+    let io = || DataError::io("writing", path);
     file.as_file().sync_all().map_err(io())?;
     file.persist(path).map_err(|e| io()(e.error))?;
-    sync_folder(folder);
+    sync_folder(path.parent().unwrap_or(path));
     Ok(())
 }
 
 /// Puts a folder's names on the disk: a rename lasts only then. Not every system can do that.
 pub(crate) fn sync_folder(folder: &Path) {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     if let Ok(folder) = std::fs::File::open(folder) {
         let _ = folder.sync_all();
     }
@@ -31,7 +38,7 @@ pub(crate) fn sync_folder(folder: &Path) {
 
 /// A temporary file that, once renamed, can be read by whom the user's umask allows; the default
 /// would be the owner alone.
-fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+pub(crate) fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

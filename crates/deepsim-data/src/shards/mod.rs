@@ -203,7 +203,9 @@ mod tests {
         assert_eq!(names("a/b.tar"), Ok(vec!["a/b.tar".into()]));
         let wanted = vec!["t-08.tar".into(), "t-09.tar".into(), "t-10.tar".into()];
         assert_eq!(names("t-{08..10}.tar"), Ok(wanted));
-        for wrong in ["{1..}", "{1,2}", "{2..1}", "{a..b}", "{1..2", "{0..9}{0..9}", "{0..4000000000}"] {
+        for wrong in
+            ["{1..}", "{1,2}", "{2..1}", "{a..b}", "{1..2", "{0..9}{0..9}", "{0..4000000000}"]
+        {
             assert!(names(wrong).is_err_and(|error| error.contains(wrong)), "{wrong}");
         }
     }

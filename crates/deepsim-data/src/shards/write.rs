@@ -232,9 +232,8 @@ fn write_json(path: &Path, manifest: &Manifest) -> Result<(), DataError> {
 
 /// The shards that an earlier copy of the same has completed.
 fn earlier(path: &Path, folder: &Path, wanted: &Manifest) -> Result<Vec<Written>, DataError> {
-    let refuse = |wanted: String, got: String| {
-        Err(DataError::Content { path: path.into(), wanted, got })
-    };
+    let refuse =
+        |wanted: String, got: String| Err(DataError::Content { path: path.into(), wanted, got });
     let text = std::fs::read_to_string(path).map_err(DataError::io("reading", path))?;
     let found: Manifest = match serde_json::from_str(&text) {
         Ok(found) => found,

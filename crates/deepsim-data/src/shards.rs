@@ -1,1 +1,0 @@
-//! Tar shards in the naming of WebDataset.

@@ -1,0 +1,212 @@
+//! Tar shards: what was written comes back, copies go on, and shards of others are read.
+
+use std::path::{Path, PathBuf};
+
+use deepsim_data::shards::{Limits, ShardWriter, Shards, copy};
+use deepsim_data::{DataError, PictureFiles};
+
+/// Pictures that need not decode: shards do not look into them.
+struct Made {
+    count: usize,
+    identity: &'static str,
+    /// Reading this one fails.
+    broken: Option<usize>,
+}
+
+impl Made {
+    fn bytes(index: usize) -> Vec<u8> {
+        let start: &[u8] = if index.is_multiple_of(3) { b"\x89PNG" } else { &[0xff, 0xd8] };
+        start.iter().copied().chain((0..index * 37 % 900).map(|i| (i * index) as u8)).collect()
+    }
+}
+
+impl PictureFiles for Made {
+    fn len(&self) -> usize {
+        self.count
+    }
+    fn path(&self, index: usize) -> PathBuf {
+        index.to_string().into()
+    }
+    fn label(&self, index: usize) -> Option<u32> {
+        (index != 4).then_some(index as u32 % 7)
+    }
+    fn class_names(&self) -> &[String] {
+        &[]
+    }
+    fn identity(&self) -> String {
+        self.identity.into()
+    }
+    fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError> {
+        if self.broken == Some(index) {
+            return Err(DataError::Argument {
+                operation: "reading",
+                wanted: "a picture".into(),
+                got: index.to_string(),
+            });
+        }
+        *bytes = Self::bytes(index);
+        Ok(())
+    }
+}
+
+const LIMITS: Limits = Limits { samples: 8, bytes: 12_000 };
+
+fn made(count: usize) -> Made {
+    Made { count, identity: "made", broken: None }
+}
+
+fn tars(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).expect("the folder");
+    let mut all: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "tar"))
+        .map(|path| (path.display().to_string(), std::fs::read(&path).expect("a shard")))
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn what_was_copied_comes_back_in_order_from_many_threads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut last = 0;
+    let written = copy(&made(50), folder.path(), "t", LIMITS, |progress| {
+        assert_eq!((progress.done, progress.all), (last + 1, 50));
+        last = progress.done;
+    });
+    let written = written.expect("shards");
+    assert!(written.len() > 6, "{written:?}");
+    assert!(written.iter().all(|shard| shard.samples <= 8 && shard.bytes <= 12_000), "{written:?}");
+    let last = written.len() - 1;
+    let pattern = folder.path().join(format!("t-{{000000..{last:06}}}.tar"));
+    for open in [pattern.to_string_lossy().into_owned(), folder.path().display().to_string()] {
+        let shards = Shards::open(&open).expect("all shards");
+        assert_eq!(shards.len(), 50);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let shards = &shards;
+                scope.spawn(move || {
+                    let mut bytes = Vec::new();
+                    for index in (0..50).map(|i| (i * 17 + thread * 5) % 50) {
+                        shards.read(index, &mut bytes).expect("a picture");
+                        assert!(bytes == Made::bytes(index), "picture {index}");
+                        assert_eq!(shards.label(index), made(50).label(index));
+                    }
+                });
+            }
+        });
+        assert!(shards.read(50, &mut Vec::new()).is_err());
+        assert_eq!(shards.label(50), None);
+        assert!(shards.path(3).ends_with("t-000000.tar/000000003.png"));
+    }
+    // Every second shard, as one of two machines reads them.
+    let paths: Vec<PathBuf> =
+        written.iter().step_by(2).map(|s| folder.path().join(&s.name)).collect();
+    let half = Shards::open_files(&paths).expect("half of the shards");
+    let wanted: u64 = written.iter().step_by(2).map(|shard| shard.samples).sum();
+    assert_eq!(half.len() as u64, wanted);
+}
+
+#[test]
+fn an_interrupted_copy_goes_on_to_the_same_bytes() {
+    let (whole, parts) =
+        (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("one"));
+    copy(&made(50), whole.path(), "t", LIMITS, |_| {}).expect("shards");
+    // Stopped by an error in the middle of a shard, and again before the first is complete.
+    for stop in [3, 20, 33] {
+        let broken = Made { broken: Some(stop), ..made(50) };
+        assert!(copy(&broken, parts.path(), "t", LIMITS, |_| {}).is_err());
+        let left: Vec<_> = std::fs::read_dir(parts.path()).expect("the folder").collect();
+        let names = left.iter().map(|e| e.as_ref().expect("an entry").file_name());
+        assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with(".tmp")));
+    }
+    let mut first = None;
+    copy(&made(50), parts.path(), "t", LIMITS, |progress| {
+        first.get_or_insert(progress.done);
+    })
+    .expect("the rest");
+    assert!(first > Some(20), "the copy began again at {first:?}");
+    let names =
+        |all: Vec<(String, Vec<u8>)>| all.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>();
+    assert!(names(tars(whole.path())) == names(tars(parts.path())));
+    // Complete: nothing is read or written again.
+    let unreadable = Made { broken: Some(49), ..made(50) };
+    assert!(copy(&unreadable, parts.path(), "t", LIMITS, |_| {}).is_ok());
+}
+
+#[test]
+fn a_copy_of_something_else_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shards = copy(&made(20), folder.path(), "t", LIMITS, |_| {}).expect("shards");
+    let message = |files: &Made, limits| match copy(files, folder.path(), "t", limits, |_| {}) {
+        Ok(_) => panic!("this is another copy"),
+        Err(error) => error.to_string(),
+    };
+    let other = Made { identity: "other", ..made(20) };
+    assert!(message(&other, LIMITS).contains("shards of other"));
+    let limits = Limits { samples: 9, ..LIMITS };
+    assert!(message(&made(20), limits).contains("samples: 8"));
+    let path = folder.path().join(&shards[1].name);
+    let bytes = std::fs::read(&path).expect("a shard");
+    std::fs::write(&path, &bytes[..600]).expect("a shard");
+    assert!(message(&made(20), LIMITS).contains("got 600"));
+    std::fs::write(folder.path().join("t.json"), "{").expect("the list");
+    assert!(message(&made(20), LIMITS).contains("t.json"));
+}
+
+/// A shard by another program: folders, notes, JSON, endings in capitals.
+fn foreign(members: &[(&str, &[u8])]) -> (tempfile::TempDir, Result<Shards, DataError>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("train-0000.tar");
+    let mut builder = tar::Builder::new(std::fs::File::create(&path).expect("a file"));
+    for (name, bytes) in members {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        builder.append_data(&mut header, name, *bytes).expect("a member");
+    }
+    builder.into_inner().expect("a tar");
+    let shards = Shards::open_files(&[path]);
+    (folder, shards)
+}
+
+#[test]
+fn shards_of_other_programs_are_read() {
+    let (_folder, shards) = foreign(&[
+        ("README.md", b"x"),
+        ("n01/a.cls", b"12\n"),
+        ("n01/a.jpg", b"first"),
+        ("n01/a.json", b"{}"),
+        ("n01/b.v2.JPEG", b"not a picture of b: the ending is v2.JPEG"),
+        ("n01/c.PNG", b"second"),
+    ]);
+    let shards = shards.expect("two samples");
+    assert_eq!((shards.len(), shards.label(0), shards.label(1)), (2, Some(12), None));
+    let mut bytes = Vec::new();
+    shards.read(1, &mut bytes).expect("a picture");
+    assert_eq!(bytes, b"second");
+}
+
+#[test]
+fn samples_that_make_no_sense_are_named() {
+    let cases: [(&[(&str, &[u8])], &str); 5] = [
+        (&[("a.jpg", b"1"), ("a.png", b"2")], "one picture in a sample"),
+        (&[("a.jpg", b"1"), ("a.cls", b"cat")], "got `cat`"),
+        (&[("a.jpg", b"1"), ("a.cls", b"4294967295")], "a class index"),
+        (&[("a.cls", b"1"), ("b.jpg", b"2")], "a picture beside the class"),
+        (&[("a.txt", b"1")], "without any"),
+    ];
+    for (members, words) in cases {
+        let (_folder, shards) = foreign(members);
+        let error = shards.map(|_| ()).expect_err(words).to_string();
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    let error = Shards::open("no/such-{0..1}.tar").map(|_| ()).expect_err("no file").to_string();
+    assert!(error.contains("no/such-0.tar"), "{error}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut writer = ShardWriter::new(folder.path(), "t", Limits::default());
+    for (key, ending) in [("a.b", "jpg"), ("../a", "jpg"), ("", "jpg"), ("a", "tar/x")] {
+        assert!(writer.add(key, ending, b"x", None).is_err(), "{key} {ending}");
+    }
+    assert!(writer.finish().expect("nothing").is_empty());
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
+}
