@@ -1,0 +1,117 @@
+//! What is fuzzed: readers of foreign bytes. Each takes any bytes and must return.
+//!
+//! With a nightly compiler, from the crate's folder:
+//!
+//! ```text
+//! cargo fuzz run NAME fuzz/corpus/NAME fuzz/seeds/NAME -- -max_len=20000
+//! ```
+//!
+//! calls one with ever new bytes. The test `tests/seeds.rs` of the crate calls all of them with the
+//! seeds, and with changes of them.
+
+use std::io::Write;
+use std::path::Path;
+
+use deepsim_data::ilsvrc::{parse_meta, parse_truth};
+use deepsim_data::tar_index::TarIndex;
+use deepsim_data::{MeanImage, archive as archives, decode, stl10};
+
+/// A target and its name, which is also that of its seeds.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    ("stl10", stl10_files),
+    ("tar_index", tar_index),
+    ("devkit", devkit),
+    ("picture", picture),
+    ("mean", mean),
+    ("archive", archive),
+    #[cfg(feature = "fetch")]
+    ("registry", registry),
+];
+
+/// Labels and folds of STL-10.
+pub fn stl10_files(bytes: &[u8]) {
+    let path = Path::new("fuzz");
+    for images in [bytes.len(), 1, 5000] {
+        if let Ok(labels) = stl10::parse_labels(bytes, images, path) {
+            assert!(labels.len() == images && labels.iter().all(|label| *label < 10));
+        }
+        let text = String::from_utf8_lossy(bytes);
+        if let Ok(folds) = stl10::parse_folds(&text, images, path) {
+            assert!(folds.iter().flatten().all(|index| *index < images));
+        }
+    }
+}
+
+/// The pass over a tar's headers, and reading all members.
+pub fn tar_index(bytes: &[u8]) {
+    let Ok(mut file) = tempfile::NamedTempFile::new() else { return };
+    if file.write_all(bytes).is_err() {
+        return;
+    }
+    let Ok(index) = TarIndex::build(file.path()) else { return };
+    let mut member = Vec::new();
+    for at in 0..index.len() {
+        // What was indexed lies in the file.
+        assert!(index.read(at, &mut member).is_ok(), "member {at}");
+        assert_eq!(Some(member.len() as u64), index.length(at));
+    }
+}
+
+/// The development kit's table of classes and ground truth.
+pub fn devkit(bytes: &[u8]) {
+    let path = Path::new("fuzz");
+    if let Ok(synsets) = parse_meta(bytes, path) {
+        assert!(!synsets.is_empty() && synsets.is_sorted_by(|a, b| a.wnid < b.wnid));
+        let truth = format!("{}\n", synsets[0].ilsvrc2012_id);
+        assert_eq!(parse_truth(truth.as_bytes(), &synsets, path).ok(), Some(vec![0]));
+        if let Ok(classes) = parse_truth(bytes, &synsets, path) {
+            assert!(classes.iter().all(|class| (*class as usize) < synsets.len()));
+        }
+    }
+}
+
+/// JPEG and PNG files.
+pub fn picture(bytes: &[u8]) {
+    // Large pictures are decoded too, but not thousands of times a second.
+    let small = |bytes: &[u8]| bytes.len() < 20_000;
+    if small(bytes)
+        && let Ok(picture) = decode::decode(bytes, Path::new("fuzz"))
+    {
+        assert_eq!(picture.rgb.len(), 3 * picture.height * picture.width);
+    }
+}
+
+/// Caffe's mean images.
+pub fn mean(bytes: &[u8]) {
+    if let Ok(mean) = MeanImage::parse(bytes, Path::new("fuzz")) {
+        assert!(mean.height() * mean.width() > 0);
+    }
+}
+
+/// An archive that claims to be STL-10.
+pub fn archive(bytes: &[u8]) {
+    let Ok(folder) = tempfile::tempdir() else { return };
+    let (file, target) = (folder.path().join("a.tar.gz"), folder.path().join("stl10_binary"));
+    if std::fs::write(&file, bytes).is_err() {
+        return;
+    }
+    let whole = archives::extract(&file, &target, &archives::stl10()).is_ok();
+    // All of it or nothing, and nothing beside it.
+    let left = std::fs::read_dir(folder.path()).map_or(0, Iterator::count);
+    assert_eq!((left, target.exists()), if whole { (2, true) } else { (1, false) });
+}
+
+/// The list of what can be downloaded.
+#[cfg(feature = "fetch")]
+pub fn registry(bytes: &[u8]) {
+    use deepsim_data::fetch::Registry;
+    if let Ok(registry) = Registry::parse(&String::from_utf8_lossy(bytes), "fuzz") {
+        for artifact in registry.artifacts() {
+            assert!(!artifact.file.contains(['/', '\\']) && artifact.file != "..");
+            assert!(artifact.urls.iter().all(|url| url.starts_with("http")));
+        }
+    }
+}
