@@ -15,7 +15,16 @@
 //! costs one row group, not one row; some of them stay decoded, see
 //! [`TableOptions::cache_bytes`]. In order, or where the split fits into that memory, each row
 //! group is decoded once. For a random order over more than that, write the split as tar shards
-//! first and train on those.
+//! first and train on those:
+//!
+//! ```no_run
+//! use deepsim_data::hub::{HubDataset, HubOptions};
+//! use deepsim_data::shards::{self, Limits, Shards};
+//! let hub = HubDataset::open("ILSVRC/imagenet-1k", "train", &HubOptions::default())?;
+//! shards::copy(&hub, "data/imagenet".as_ref(), "train", Limits::default(), |_| {})?;
+//! let train = Shards::open("data/imagenet")?;
+//! # Ok::<(), deepsim_data::DataError>(())
+//! ```
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
