@@ -129,7 +129,8 @@ fn config(timeouts: Timeouts, tls: bool) -> ureq::config::Config {
         // Idle connections would be reused after a server closed them; one file is one request.
         .max_idle_connections(0);
     if !tls {
-        return config.build();
+        // A proxy may speak TLS itself.
+        return config.proxy(None).build();
     }
     let provider = std::sync::Arc::new(rustls_graviola::default_provider());
     let tls = TlsConfig::builder()

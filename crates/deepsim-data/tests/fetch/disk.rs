@@ -55,6 +55,17 @@ fn a_record_does_not_hide_that_the_registry_changed() {
 }
 
 #[test]
+fn a_hash_that_the_record_does_not_tell_is_computed() {
+    let (bench, bytes) = (Bench::new(), b"abc".to_vec());
+    let server = Server::of(&bytes);
+    let mut thing = artifact(&bytes, &[server.url("a")]);
+    bench.fetch(&thing).expect("the file");
+    thing.sums.md5 = Some("900150983cd24fb0d6963f7d28e17f72".into());
+    assert_eq!(checks(&bench, &thing), 1);
+    assert_eq!(checks(&bench, &thing), 0, "now it is told");
+}
+
+#[test]
 fn a_users_file_that_is_wrong_is_left_alone_and_named() {
     let (bench, bytes) = (Bench::new(), content());
     let server = Server::of(&bytes);
