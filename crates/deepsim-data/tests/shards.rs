@@ -154,8 +154,11 @@ fn a_copy_of_something_else_is_refused() {
     assert!(message(&made(20), LIMITS).contains("t.json"));
 }
 
+/// Names and contents of members.
+type Contents<'a> = &'a [(&'a str, &'a [u8])];
+
 /// A shard by another program: folders, notes, JSON, endings in capitals.
-fn foreign(members: &[(&str, &[u8])]) -> (tempfile::TempDir, Result<Shards, DataError>) {
+fn foreign(members: Contents<'_>) -> (tempfile::TempDir, Result<Shards, DataError>) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("train-0000.tar");
     let mut builder = tar::Builder::new(std::fs::File::create(&path).expect("a file"));
@@ -188,7 +191,7 @@ fn shards_of_other_programs_are_read() {
 
 #[test]
 fn samples_that_make_no_sense_are_named() {
-    let cases: [(&[(&str, &[u8])], &str); 5] = [
+    let cases: [(Contents<'_>, &str); 5] = [
         (&[("a.jpg", b"1"), ("a.png", b"2")], "one picture in a sample"),
         (&[("a.jpg", b"1"), ("a.cls", b"cat")], "got `cat`"),
         (&[("a.jpg", b"1"), ("a.cls", b"4294967295")], "a class index"),
