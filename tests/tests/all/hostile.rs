@@ -217,7 +217,7 @@ fn the_evaluation_names_what_it_cannot_use() {
         (&["error", "--run", "empty"], 1, &["empty", "generator.safetensors"]),
         (&["svm", "--run", "run", "--data", "data"], 1, &["test_y.bin", "label 11 at image 0"]),
         (&["error", "--run", "run", "--data", "empty"], 1, &["opening", "unlabeled_X.bin"]),
-        (&["compare", "a.png", "b.png"], 1, &["opening a.png"]),
+        (&["compare", "a.png", "b.png"], 1, &["reading a.png"]),
         (&["guess", "--run", "run"], 2, &["unknown measure `guess`", "sharpness"]),
     ];
     for (arguments, code, words) in cases {
