@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::atomic::{persist, temporary};
 use crate::positioned::{read_exact_at, write_all_at};
 use crate::source::Rectangle;
 use crate::{DataError, Source};
@@ -55,29 +56,24 @@ impl Cached {
             header.extend((number as u64).to_le_bytes());
         }
         header.extend(identity.as_bytes());
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let file = file.map_err(DataError::io("opening", path))?;
-        let length = file.metadata().map_err(DataError::io("reading the size of", path))?.len();
         let table = header.len() as u64;
         let size = table + source.len() as u64 * (ENTRY + image_bytes(&*source));
-        if length == 0 {
-            let io = || DataError::io("writing", path);
-            write_all_at(&file, &header, 0).map_err(io())?;
-            file.set_len(size).map_err(io())?;
-        } else {
-            let mut found =
-                vec![0; header.len().min(usize::try_from(length).unwrap_or(usize::MAX))];
-            read_exact_at(&file, &mut found, 0).map_err(DataError::io("reading", path))?;
-            if found != header || length != size {
-                return Err(DataError::Content {
-                    path: path.into(),
-                    wanted: format!("{size} bytes, a cache of {identity}"),
-                    got: format!(
-                        "{length} bytes that begin otherwise; delete the file or name another"
-                    ),
-                });
-            }
+        if std::fs::metadata(path).map_or(true, |metadata| metadata.len() == 0) {
+            begin(path, &header, size)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let file = file.map_err(DataError::io("opening", path))?;
+        let length = file.metadata().map_err(DataError::io("reading the size of", path))?.len();
+        let mut found = vec![0; header.len().min(usize::try_from(length).unwrap_or(usize::MAX))];
+        read_exact_at(&file, &mut found, 0).map_err(DataError::io("reading", path))?;
+        if found != header || length != size {
+            return Err(DataError::Content {
+                path: path.into(),
+                wanted: format!("{size} bytes, a cache of {identity}"),
+                got: format!(
+                    "{length} bytes that begin otherwise; delete the file or name another"
+                ),
+            });
         }
         let (hits, unwritten) = (AtomicU64::new(0), AtomicU64::new(0));
         Ok(Self { source, file, path: path.into(), table, hits, unwritten })
@@ -125,6 +121,16 @@ impl Cached {
         entry[4..].copy_from_slice(&PRESENT);
         write_all_at(&self.file, &entry, self.entry(index))
     }
+}
+
+/// Puts a cache without images at `path`; the file is there with all of its header, or not at all.
+fn begin(path: &Path, header: &[u8], size: u64) -> Result<(), DataError> {
+    let io = || DataError::io("writing", path);
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = temporary(folder).map_err(io())?;
+    write_all_at(file.as_file(), header, 0).map_err(io())?;
+    file.as_file().set_len(size).map_err(io())?;
+    persist(file, path)
 }
 
 fn image_bytes(source: &dyn Source) -> u64 {
