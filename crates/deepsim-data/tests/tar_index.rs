@@ -203,3 +203,56 @@ fn the_index_beside_a_tar_is_used_only_if_it_is_whole_and_of_this_tar() {
     assert!(error.contains("as when it was indexed"), "{error}");
     assert_eq!(TarIndex::open(&path).expect("a new index").name(0), "b.jpg");
 }
+
+#[test]
+fn an_end_with_more_behind_it_is_no_end() {
+    let content = [7; 100_000];
+    let names: Vec<String> = (0..40).map(|i| format!("{i}.jpg")).collect();
+    let members: Vec<_> = names.iter().map(|name| (name.as_str(), &content[..])).collect();
+    let whole = tar(&members);
+    // A download for which room was made in advance: all after the fifth member never came.
+    let mut hole = whole.clone();
+    hole[5 * (512 + 100_352)..].fill(0);
+    let two = [tar(&[("a.jpg", b"1")]), tar(&[("b.jpg", b"2")])].concat();
+    let nested = tar(&[("n01.tar", &two)]);
+    let cases = [
+        (&hole, "at most 1048576 bytes of padding after its end at byte 504320"),
+        (&two, "nothing but zeros after its end at byte 1024, got other bytes at byte 2048"),
+        (&nested, "nothing but zeros after its end at byte 1536"),
+    ];
+    for (bytes, words) in cases {
+        let (_folder, index) = index(bytes);
+        let error = index.map(|_| ()).expect_err(words).to_string();
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    // The padding of real programs is none of these.
+    for padding in [0, 512, 10_240, (1 << 20) - 1024] {
+        let (_folder, index) = index(&[&whole[..], &vec![0; padding]].concat());
+        assert_eq!(index.expect("a padded tar").len(), 40, "{padding}");
+    }
+}
+
+#[test]
+fn many_threads_read_one_tar() {
+    let contents: Vec<Vec<u8>> = (0..90u8).map(|i| vec![i; usize::from(i) * 31]).collect();
+    let names: Vec<String> = (0..90).map(|i| format!("n0{}_{i}.JPEG", i / 30)).collect();
+    let inner = |group: usize| {
+        let members = (group * 30..group * 30 + 30).map(|i| (names[i].as_str(), &contents[i][..]));
+        tar(&members.collect::<Vec<_>>())
+    };
+    let bytes = tar(&[("n00.tar", &inner(0)), ("n01.tar", &inner(1)), ("n02.tar", &inner(2))]);
+    let (_folder, index) = index(&bytes);
+    let index = index.expect("ninety members");
+    std::thread::scope(|scope| {
+        for start in 0..8 {
+            let (index, contents) = (&index, &contents);
+            scope.spawn(move || {
+                let mut bytes = Vec::new();
+                for at in (0..90).map(|i| (start * 11 + i) % 90) {
+                    index.read(at, &mut bytes).expect("a member");
+                    assert_eq!(bytes, contents[at]);
+                }
+            });
+        }
+    });
+}

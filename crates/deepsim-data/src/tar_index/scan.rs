@@ -12,6 +12,8 @@ use crate::positioned::read_exact_at;
 const BLOCK: u64 = 512;
 /// Long names and other extended headers are refused beyond this.
 const MAX_EXTENDED: u64 = 1 << 20;
+/// Zeros at the end of a tar; programs fill their last record, of 10 KiB as a rule.
+const MAX_PADDING: u64 = 1 << 20;
 /// Members beyond this are refused: a file of headers alone must not fill the memory.
 const MAX_MEMBERS: usize = 1 << 26;
 
@@ -48,7 +50,7 @@ impl Scan<'_> {
             }
             self.read(&mut block, at)?;
             if block.iter().all(|byte| *byte == 0) {
-                return Ok(());
+                return self.padding(at, end);
             }
             let header = Header::from_byte_slice(&block);
             self.check(header, &block, at)?;
@@ -97,6 +99,24 @@ impl Scan<'_> {
             at = padded.map_or(end, |padded| content.saturating_add(padded)).min(end);
         }
         Ok(())
+    }
+
+    /// What follows the last member. An empty block with more behind it is no end: the hole of a
+    /// download for which room was made in advance, or the end of the first of two tars.
+    fn padding(&self, at: u64, end: u64) -> Result<(), DataError> {
+        if end - at > MAX_PADDING {
+            let wanted = format!("at most {MAX_PADDING} bytes of padding after its end");
+            return self.refuse(at, &wanted, format!("{} bytes", end - at));
+        }
+        let mut bytes = vec![0; (end - at) as usize];
+        self.read(&mut bytes, at)?;
+        match bytes.iter().position(|byte| *byte != 0) {
+            Some(place) => {
+                let got = format!("other bytes at byte {}", at + place as u64);
+                self.refuse(at, "nothing but zeros after its end", got)
+            }
+            None => Ok(()),
+        }
     }
 
     /// A file: a tar to look into, or a member.
