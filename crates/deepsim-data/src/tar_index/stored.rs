@@ -1,5 +1,7 @@
 //! The index beside the tar: little-endian numbers, checked as a whole and one by one.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use super::{Members, NO_GROUP, Place, Stamp};
@@ -9,6 +11,10 @@ use crate::names::Names;
 
 /// First bytes of the file; the digit is the version of the format.
 const MAGIC: &[u8; 16] = b"deepsim index 1\n";
+/// Bytes of an index beside those of its members.
+const MAX_FIXED: u64 = 1024;
+/// Bytes of an index for each byte of its tar, at most: a name that is no UTF-8 grows threefold.
+const MAX_GROWTH: u64 = 3;
 
 /// Writes the index of a tar in the state `stamp`.
 pub(super) fn write(path: &Path, stamp: Stamp, members: &Members) -> Result<(), DataError> {
@@ -36,7 +42,13 @@ pub(super) fn write(path: &Path, stamp: Stamp, members: &Members) -> Result<(), 
 /// Reads it; `None` if it is not there, damaged, or of another state of the tar: then it is made
 /// again.
 pub(super) fn read(path: &Path, stamp: Stamp) -> Option<Members> {
-    let bytes = std::fs::read(path).ok()?;
+    let limit = stamp.bytes.saturating_mul(MAX_GROWTH).saturating_add(MAX_FIXED);
+    let file = File::open(path).ok()?;
+    if file.metadata().ok()?.len() > limit {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes).ok()?;
     let (bytes, sum) = bytes.split_last_chunk::<4>()?;
     if crc32c::crc32c(bytes).to_le_bytes() != *sum {
         return None;
