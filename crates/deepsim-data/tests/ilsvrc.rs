@@ -205,6 +205,102 @@ fn what_is_missing_or_does_not_fit_is_named() {
 }
 
 #[test]
+fn unpacking_that_is_not_finished_is_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let train = folder.path().join("train");
+    let write = |name: &str, bytes: &[u8]| {
+        let path = train.join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, bytes).expect("a file");
+    };
+    let open = || Ilsvrc::open(folder.path()).expect("the folder").train();
+    let refused = || open().map(|_| ()).expect_err("this should not open").to_string();
+    // Without a kit nothing else tells that this is no class.
+    write("n01/n01_1.JPEG", &picture(1));
+    write("n02_1.JPEG", &picture(2));
+    let error = refused();
+    assert!(error.contains("n02_1.JPEG") && error.contains("outside"), "{error}");
+    std::fs::remove_file(train.join("n02_1.JPEG")).expect("it was there");
+    // A class unpacked, whose tar is gone, and one that is not.
+    write("n02.tar", &tar(&[("n02_1.JPEG", picture(2))]));
+    let error = refused();
+    assert!(error.contains("n01") && error.contains("unpacking finished"), "{error}");
+    // With all tars there, what is unpacked beside them does not count.
+    write("n01.tar", &tar(&[("n01_1.JPEG", picture(1)), ("n01_2.JPEG", picture(3))]));
+    assert_eq!(levels(open().expect("two tars")), [(1, 0), (3, 0), (2, 1)]);
+}
+
+#[test]
+fn many_threads_read_the_archives() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_archives(folder.path());
+    let ilsvrc = Ilsvrc::open(folder.path()).expect("the folder");
+    let (train, val) = (ilsvrc.train().expect("train"), ilsvrc.val().expect("val"));
+    let wanted: Vec<(&dyn PictureFiles, usize, Vec<u8>)> = TRAIN
+        .iter()
+        .enumerate()
+        .map(|(i, (level, _))| (&train as &dyn PictureFiles, i, picture(*level)))
+        .chain(
+            VAL.iter().enumerate().map(|(i, (l, _))| (&val as &dyn PictureFiles, i, picture(*l))),
+        )
+        .collect();
+    std::thread::scope(|scope| {
+        for start in 0..8 {
+            let wanted = &wanted;
+            scope.spawn(move || {
+                let mut bytes = Vec::new();
+                for at in 0..200 {
+                    let (files, index, picture) = &wanted[(start + at) % wanted.len()];
+                    files.read(*index, &mut bytes).expect("a picture");
+                    assert_eq!(&bytes, picture);
+                }
+            });
+        }
+    });
+}
+
+/// An element of a MATLAB file.
+fn element(kind: u32, content: &[u8]) -> Vec<u8> {
+    let length = content.len() as u32;
+    let padding = vec![0; content.len().next_multiple_of(8) - content.len()];
+    [&kind.to_le_bytes(), &length.to_le_bytes(), content, &padding].concat()
+}
+
+/// A struct array `synsets` of no elements, with field names of one byte.
+fn table_of_fields(fields: usize) -> Vec<u8> {
+    let parts = [
+        element(6, &[2, 0, 0, 0, 0, 0, 0, 0]),
+        element(5, &[0; 8]),
+        element(1, b"synsets"),
+        element(5, &1i32.to_le_bytes()),
+        element(1, &vec![b'a'; fields]),
+    ];
+    let header = [&[b' '; 124][..], &[0, 1, b'I', b'M']].concat();
+    [header, element(14, &parts.concat())].concat()
+}
+
+#[test]
+fn a_kit_that_unpacks_to_much_more_than_a_kit_is_refused() {
+    // The names of fields are read before anything bounds their number.
+    let error = parse_meta(&table_of_fields(65), Path::new("meta.mat")).expect_err("too many");
+    assert!(error.to_string().contains("at most 64 fields, got 65"), "{error}");
+    let error = parse_meta(&table_of_fields(64), Path::new("meta.mat")).expect_err("no id");
+    assert!(error.to_string().contains("a field `ILSVRC2012_ID`"), "{error}");
+    // A name of 80 MiB, which packs to nothing and which readers of tars take whole.
+    let mut header = tar::Header::new_gnu();
+    header.set_path("long").expect("a name");
+    header.set_entry_type(tar::EntryType::GNULongName);
+    header.set_size(80 << 20);
+    header.set_cksum();
+    let bytes = [&header.as_bytes()[..], &vec![b'a'; 80 << 20]].concat();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("ILSVRC2012_devkit_t12.tar.gz");
+    std::fs::write(path, gzip(&bytes)).expect("a file");
+    let error = Ilsvrc::open(folder.path()).expect_err("a bomb").to_string();
+    assert!(error.contains("at most 67108864 bytes"), "{error}");
+}
+
+#[test]
 fn the_table_of_classes_is_read_compressed_or_not_and_damage_is_no_panic() {
     let path = Path::new("meta.mat");
     let synsets = parse_meta(META, path).expect("three classes");

@@ -6,7 +6,9 @@ use std::io::Read;
 use flate2::read::ZlibDecoder;
 
 /// Bytes a variable may have when it is not compressed.
-const MAX_VARIABLE: u64 = 64 << 20;
+const MAX_VARIABLE: u64 = 16 << 20;
+/// Fields of a struct; the table of classes has eight.
+const MAX_FIELDS: usize = 64;
 /// Cells in cells, structs in structs.
 const MAX_DEPTH: usize = 8;
 
@@ -22,6 +24,18 @@ pub(super) enum Value {
     },
     /// A kind that is not needed.
     Other,
+}
+
+impl Value {
+    /// What it is, in few words: a message must not grow with the file.
+    pub(super) fn kind(&self) -> String {
+        match self {
+            Self::Numbers(numbers) => format!("{} numbers", numbers.len()),
+            Self::Text(text) => format!("a text of {} bytes", text.len()),
+            Self::Struct { elements, .. } => format!("{} structs", elements.len()),
+            Self::Other => "another kind of value".into(),
+        }
+    }
 }
 
 /// What went wrong: wanted and got.
@@ -47,7 +61,7 @@ pub(super) fn variable(bytes: &[u8], name: &str) -> Result<Value> {
                 ZlibDecoder::new(element.bytes).take(MAX_VARIABLE + 1).read_to_end(&mut bytes);
             read.map_err(|error| ("a compressed variable", error.to_string()))?;
             if bytes.len() as u64 > MAX_VARIABLE {
-                return Err(("a variable of at most 64 MiB", "a larger one".into()));
+                return Err(("a variable of at most 16 MiB", "a larger one".into()));
             }
             inflated = bytes;
             content = next(&mut &inflated[..])?;
@@ -134,6 +148,10 @@ fn structs(rest: &mut &[u8], count: usize, depth: usize) -> Result<Value> {
     let names = next(rest)?.bytes;
     if !(1.0..=64.0).contains(&length) {
         return Err(("field names of 1 to 64 bytes", length.to_string()));
+    }
+    let claimed = names.len() / length as usize;
+    if claimed > MAX_FIELDS {
+        return Err(("a struct of at most 64 fields", claimed.to_string()));
     }
     let name = |bytes: &[u8]| {
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());

@@ -77,6 +77,16 @@ impl Ilsvrc {
             let tars = entries.iter().filter(|e| !e.folder && e.name.ends_with(".tar"));
             let tars: Vec<PathBuf> = tars.map(|entry| folder.join(&entry.name)).collect();
             if !tars.is_empty() {
+                if let Some(only) = entries
+                    .iter()
+                    .find(|e| e.folder && !folder.join(format!("{}.tar", e.name)).is_file())
+                {
+                    return Err(DataError::Content {
+                        path: folder.join(&only.name),
+                        wanted: "the tar of this class beside it, as other classes have".into(),
+                        got: "a folder only: is the unpacking finished?".into(),
+                    });
+                }
                 return self.by_wnid(Store::Tars(TarSet::open(&tars)?));
             }
             return self.by_wnid(Store::files(&folder)?);
@@ -119,6 +129,13 @@ impl Ilsvrc {
     /// Pictures that show their class by where they are.
     fn by_wnid(&self, store: Store) -> Result<IlsvrcPictures, DataError> {
         let found: Vec<&str> = (0..store.len()).map(|index| store.wnid(index)).collect();
+        if let Some(index) = found.iter().position(|wnid| wnid.is_empty()) {
+            return Err(DataError::Content {
+                path: store.path(index),
+                wanted: "pictures in the folder or the tar of their class".into(),
+                got: "one outside them".into(),
+            });
+        }
         let names = match &self.devkit {
             Some(devkit) => devkit.synsets.iter().map(|s| s.wnid.clone()).collect(),
             None => {
@@ -276,7 +293,7 @@ impl Store {
         }
     }
 
-    /// The class, by the tar or the folder that a picture is in.
+    /// The class, by the tar or the folder that a picture is in; empty if it is in none.
     fn wnid(&self, index: usize) -> &str {
         match self {
             Self::Tars(tars) => tars.find(index).map_or("", |(tar, member)| {
@@ -285,7 +302,7 @@ impl Store {
                 let name = name.rsplit('/').next().unwrap_or_default();
                 name.strip_suffix(".tar").unwrap_or(name)
             }),
-            Self::Files(files) => files.name(index).split('/').next().unwrap_or_default(),
+            Self::Files(files) => files.name(index).split_once('/').map_or("", |(wnid, _)| wnid),
         }
     }
 
