@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deepsim_data::shards::{Limits, ShardWriter, Shards, copy};
+use deepsim_data::shards::{Limits, ShardWriter, Shards, copy, paths};
 use deepsim_data::{DataError, PictureFiles};
 
 /// Pictures that need not decode: shards do not look into them.
@@ -212,4 +212,43 @@ fn samples_that_make_no_sense_are_named() {
     }
     assert!(writer.finish().expect("nothing").is_empty());
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
+}
+
+#[test]
+fn a_list_of_more_samples_than_there_are_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    copy(&made(20), folder.path(), "t", LIMITS, |_| {}).expect("shards");
+    let path = folder.path().join("t.json");
+    let text = std::fs::read_to_string(&path).expect("the list");
+    let mut list: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    for (samples, words) in [(21, "at most 20 samples, got"), (u64::MAX, "more than")] {
+        list["shards"][0]["samples"] = samples.into();
+        std::fs::write(&path, list.to_string()).expect("a file");
+        let error = copy(&made(20), folder.path(), "t", LIMITS, |_| {}).expect_err(words);
+        assert!(error.to_string().contains(words), "{words}: {error}");
+    }
+}
+
+#[test]
+fn machines_that_take_whole_shards_have_every_sample_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let written = copy(&made(50), folder.path(), "t", LIMITS, |_| {}).expect("shards");
+    let last = written.len() - 1;
+    let pattern = folder.path().join(format!("t-{{000000..{last:06}}}.tar"));
+    let all = paths(&pattern.to_string_lossy()).expect("a pattern");
+    assert_eq!(paths(&folder.path().to_string_lossy()).expect("a folder"), all);
+    let mut seen = Vec::new();
+    for rank in 0..3 {
+        let mine: Vec<_> = all.iter().skip(rank).step_by(3).cloned().collect();
+        let shards = Shards::open_files(&mine).expect("a share");
+        for index in 0..shards.len() {
+            let path = shards.path(index);
+            let key = path.file_stem().and_then(|key| key.to_str()).expect("a key");
+            let number: usize = key.parse().expect("a number");
+            assert_eq!(shards.label(index), made(50).label(number));
+            seen.push(number);
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..50).collect::<Vec<_>>());
 }

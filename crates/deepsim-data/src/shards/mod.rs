@@ -47,17 +47,10 @@ impl Shards {
     /// If the pattern is wrong, a shard is missing or damaged, or a sample has a label that is no
     /// number, a label without a picture, or two pictures.
     pub fn open(pattern: &str) -> Result<Self, DataError> {
-        let folder = Path::new(pattern);
-        if !folder.is_dir() {
-            return Self::open_files(&expand(pattern)?);
-        }
-        let entries = crate::folder::sorted(folder)?;
-        let tars = entries.iter().filter(|entry| !entry.folder && entry.name.ends_with(".tar"));
-        let tars: Vec<PathBuf> = tars.map(|entry| folder.join(&entry.name)).collect();
-        Self::open_files(&tars)
+        Self::open_files(&paths(pattern)?)
     }
 
-    /// Opens shards by their paths. A machine that takes every `world`-th shard gives only these.
+    /// Opens shards by their paths; with [`paths`], a share of them on each of many machines.
     ///
     /// # Errors
     /// As [`Shards::open`].
@@ -82,6 +75,30 @@ impl Shards {
     fn member(&self, index: usize) -> Result<(&TarIndex, usize), DataError> {
         self.tars.find(self.members.get(index).map_or(usize::MAX, |member| *member as usize))
     }
+}
+
+/// The shards that [`Shards::open`] opens, in order. Of `world` machines, each may read whole shards
+/// of its own:
+///
+/// ```no_run
+/// use deepsim_data::shards::{Shards, paths};
+/// let (rank, world) = (0, 4);
+/// let all = paths("data/train-{000000..000146}.tar")?;
+/// let mine: Vec<_> = all.into_iter().skip(rank).step_by(world).collect();
+/// let shards = Shards::open_files(&mine)?;
+/// # Ok::<(), deepsim_data::DataError>(())
+/// ```
+///
+/// # Errors
+/// If the pattern is wrong, or it is a folder that cannot be listed.
+pub fn paths(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
+    let folder = Path::new(pattern);
+    if !folder.is_dir() {
+        return expand(pattern);
+    }
+    let entries = crate::folder::sorted(folder)?;
+    let tars = entries.iter().filter(|entry| !entry.folder && entry.name.ends_with(".tar"));
+    Ok(tars.map(|entry| folder.join(&entry.name)).collect())
 }
 
 /// Finds the samples of a shard whose members begin at `start` of the set.

@@ -197,11 +197,11 @@ pub fn copy(
     std::fs::create_dir_all(folder).map_err(DataError::io("creating folder", folder))?;
     let path = folder.join(format!("{name}.json"));
     let source = files.identity();
+    let all = files.len() as u64;
     let mut manifest = Manifest { source, limits, shards: Vec::new(), complete: false };
     if path.exists() {
-        manifest.shards = earlier(&path, folder, &manifest)?;
+        manifest.shards = earlier(&path, folder, &manifest, all)?;
     }
-    let all = files.len() as u64;
     let start = manifest.shards.iter().map(|shard| shard.samples).sum();
     let mut writer = ShardWriter::after(folder, name, limits, manifest.shards.clone());
     let mut bytes = Vec::new();
@@ -231,7 +231,12 @@ fn write_json(path: &Path, manifest: &Manifest) -> Result<(), DataError> {
 }
 
 /// The shards that an earlier copy of the same has completed.
-fn earlier(path: &Path, folder: &Path, wanted: &Manifest) -> Result<Vec<Written>, DataError> {
+fn earlier(
+    path: &Path,
+    folder: &Path,
+    wanted: &Manifest,
+    all: u64,
+) -> Result<Vec<Written>, DataError> {
     let refuse =
         |wanted: String, got: String| Err(DataError::Content { path: path.into(), wanted, got });
     let text = std::fs::read_to_string(path).map_err(DataError::io("reading", path))?;
@@ -242,6 +247,11 @@ fn earlier(path: &Path, folder: &Path, wanted: &Manifest) -> Result<Vec<Written>
     if (&found.source, found.limits) != (&wanted.source, wanted.limits) {
         let say = |m: &Manifest| format!("shards of {} with {:?}", m.source, m.limits);
         return refuse(say(wanted), say(&found));
+    }
+    let samples = found.shards.iter().try_fold(0u64, |sum, shard| sum.checked_add(shard.samples));
+    if samples.is_none_or(|samples| samples > all) {
+        let got = samples.map_or_else(|| "more than there are numbers".into(), |n| n.to_string());
+        return refuse(format!("shards of at most {all} samples"), got);
     }
     for shard in &found.shards {
         let bytes = std::fs::metadata(folder.join(&shard.name)).map(|metadata| metadata.len());
