@@ -1,0 +1,159 @@
+//! Folders of pictures: their order, what is left out, and what is refused.
+#![expect(clippy::print_stderr, reason = "a skipped test says why")]
+
+use std::path::Path;
+
+use deepsim_data::folder::ImageFolder;
+use deepsim_data::{DataError, PictureFiles};
+
+/// A folder with these files; each holds its own name.
+fn folder(files: &[&str]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().expect("a folder");
+    for name in files {
+        let path = root.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, name).expect("a file");
+    }
+    root
+}
+
+/// Name and label of each picture; its content is its name.
+fn pictures(root: &Path) -> Vec<(String, Option<u32>)> {
+    let folder = ImageFolder::open(root).expect("pictures");
+    let mut bytes = Vec::new();
+    let picture = |index| {
+        folder.read(index, &mut bytes).expect("a picture");
+        let name = String::from_utf8_lossy(&bytes).into_owned();
+        assert_eq!(folder.path(index), root.join(&name));
+        (name, folder.label(index))
+    };
+    (0..folder.len()).map(picture).collect()
+}
+
+fn message(root: &Path) -> String {
+    ImageFolder::open(root).map(|_| ()).expect_err("this should not open").to_string()
+}
+
+#[test]
+fn classes_and_pictures_come_in_the_order_of_names() {
+    let root = folder(&[
+        "dog/2.PNG",
+        "dog/10.jpg",
+        "cat/deep/er/a.JpEg",
+        "cat/z.jpeg",
+        "cat/notes.txt",
+        "cat/.hidden.jpg",
+        "cat/jpg",
+        ".cache/x.jpg",
+        "outside the classes.jpg",
+    ]);
+    let wanted = [
+        ("cat/deep/er/a.JpEg", 0),
+        ("cat/z.jpeg", 0),
+        // By text, as torchvision sorts them.
+        ("dog/10.jpg", 1),
+        ("dog/2.PNG", 1),
+    ];
+    let wanted: Vec<_> = wanted.iter().map(|(name, c)| ((*name).to_owned(), Some(*c))).collect();
+    assert_eq!(pictures(root.path()), wanted);
+    let folder = ImageFolder::open(root.path()).expect("pictures");
+    assert_eq!(folder.class_names(), ["cat", "dog"]);
+    assert_eq!(folder.label(4), None);
+    let error = folder.read(4, &mut Vec::new()).expect_err("there are four").to_string();
+    assert!(error.contains("an index below 4, got 4"), "{error}");
+}
+
+#[test]
+fn a_flat_folder_has_no_classes() {
+    let root = folder(&["b.jpg", "a.png", "c.gif"]);
+    assert_eq!(pictures(root.path()), [("a.png".into(), None), ("b.jpg".into(), None)]);
+    assert!(ImageFolder::open(root.path()).expect("pictures").class_names().is_empty());
+}
+
+#[test]
+fn folders_and_classes_without_pictures_are_named() {
+    let empty = folder(&["readme.txt"]);
+    let error = message(empty.path());
+    assert!(error.contains("jpg, jpeg, png, got none"), "{error}");
+    let class = folder(&["cat/1.jpg", "dog/1.txt"]);
+    let error = message(class.path());
+    assert!(error.contains(&class.path().join("dog").display().to_string()), "{error}");
+    let nowhere = class.path().join("nowhere");
+    assert!(message(&nowhere).contains("nowhere"));
+    assert!(message(&class.path().join("cat/1.jpg")).contains("1.jpg"), "a file is no folder");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed_and_circles_of_them_refused() {
+    use std::os::unix::fs::symlink;
+    let root = folder(&["cat/1.jpg"]);
+    let outside = folder(&["all/2.jpg"]);
+    symlink(outside.path().join("all"), root.path().join("dog")).expect("a link to a folder");
+    symlink("nothing", root.path().join("cat/lost.jpg")).expect("a link to nothing");
+    let files = ImageFolder::open(root.path()).expect("pictures");
+    assert_eq!((files.len(), files.class_names().len()), (3, 2));
+    let error = files.read(1, &mut Vec::new()).expect_err("it leads nowhere");
+    assert!(matches!(error, DataError::Io { .. }) && error.to_string().contains("lost.jpg"));
+    // Two circles in one folder: following both at every depth would never end.
+    for name in ["again", "and again"] {
+        symlink(".", root.path().join("cat").join(name)).expect("a circle");
+    }
+    let error = message(root.path());
+    assert!(error.contains("a circle of links"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_class_that_may_not_be_listed_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = folder(&["cat/1.jpg", "dog/1.jpg"]);
+    let dog = root.path().join("dog");
+    let allow = |mode| std::fs::set_permissions(&dog, PermissionsExt::from_mode(mode));
+    allow(0o000).expect("its owner may");
+    let listed = std::fs::read_dir(&dog).is_ok();
+    let opened = ImageFolder::open(root.path()).map(|_| ()).map_err(|error| error.to_string());
+    allow(0o700).expect("its owner may");
+    if listed {
+        eprintln!("skipped: this user may list every folder");
+        return;
+    }
+    let error = opened.expect_err("pictures would be missing");
+    assert!(error.contains("listing") && error.contains("dog"), "{error}");
+}
+
+#[test]
+fn the_identity_changes_with_the_files() {
+    let root = folder(&["cat/1.jpg", "cat/2.jpg"]);
+    let identity = || ImageFolder::open(root.path()).expect("pictures").identity();
+    let first = identity();
+    assert_eq!(identity(), first);
+    std::fs::write(root.path().join("cat/2.jpg"), "longer than before").expect("a file");
+    let changed = identity();
+    assert_ne!(changed, first);
+    std::fs::rename(root.path().join("cat/2.jpg"), root.path().join("cat/3.jpg")).expect("a name");
+    let renamed = identity();
+    assert_ne!(renamed, changed);
+    std::fs::remove_file(root.path().join("cat/3.jpg")).expect("it was there");
+    assert_ne!(identity(), renamed);
+}
+
+#[test]
+fn many_threads_read_the_same_folder() {
+    let names: Vec<String> = (0..60).map(|i| format!("{}/{i:02}.jpg", i % 3)).collect();
+    let root = folder(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let wanted = pictures(root.path());
+    let files = ImageFolder::open(root.path()).expect("pictures");
+    std::thread::scope(|scope| {
+        for start in 0..8 {
+            let (files, wanted) = (&files, &wanted);
+            scope.spawn(move || {
+                let mut bytes = Vec::new();
+                for index in (0..60).map(|i| (start * 7 + i) % 60) {
+                    files.read(index, &mut bytes).expect("a picture");
+                    assert_eq!(bytes, wanted[index].0.as_bytes());
+                }
+            });
+        }
+    });
+}
