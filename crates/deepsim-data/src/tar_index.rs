@@ -160,7 +160,7 @@ impl TarIndex {
     ///
     /// # Errors
     /// If there is no such member, it is larger than [`MAX_FILE`](crate::decode::MAX_FILE), the tar
-    /// cannot be read, or has another size than when it was indexed.
+    /// cannot be read, or has another size or time than when it was indexed.
     pub fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError> {
         let file = File::open(&self.path).map_err(DataError::io("opening", &self.path))?;
         self.read_from(&file, index, bytes)
@@ -180,9 +180,9 @@ impl TarIndex {
             return content(format!("a member below {}", self.len()), index.to_string());
         };
         let now = Stamp::of(file, &self.path)?;
-        if now.bytes != self.stamp.bytes {
-            let wanted = format!("{} bytes, as when it was indexed", self.stamp.bytes);
-            return content(wanted, format!("{} bytes", now.bytes));
+        if now != self.stamp {
+            let say = |stamp: Stamp| format!("{} bytes of {} ns", stamp.bytes, stamp.modified);
+            return content(format!("{}, as when it was indexed", say(self.stamp)), say(now));
         }
         if place.length > crate::decode::MAX_FILE {
             let wanted = format!("members of at most {} bytes", crate::decode::MAX_FILE);

@@ -256,3 +256,17 @@ fn many_threads_read_one_tar() {
         }
     });
 }
+
+#[test]
+fn a_tar_that_was_replaced_by_one_of_the_same_size_is_noticed() {
+    let (folder, index) = index(&tar(&[("a.jpg", b"old")]));
+    let index = index.expect("an index");
+    let path = folder.path().join("a.tar");
+    std::fs::write(&path, tar(&[("b.jpg", b"new")])).expect("another tar");
+    // Clocks of file systems may be too coarse to tell the two apart.
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+    let file = std::fs::File::options().write(true).open(&path).expect("the tar");
+    file.set_modified(later).expect("another time");
+    let error = index.read(0, &mut Vec::new()).expect_err("another tar").to_string();
+    assert!(error.contains("as when it was indexed"), "{error}");
+}
