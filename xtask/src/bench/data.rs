@@ -77,8 +77,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         target,
     };
     torch::build(&job.target, &[("deepsim-data", "data_server")])?;
-    std::fs::create_dir_all(&job.scratch)
-        .with_context(|| format!("creating folder {}", job.scratch.display()))?;
+    let own = job.scratch.join("ilsvrc");
+    std::fs::create_dir_all(&own).with_context(|| format!("creating folder {}", own.display()))?;
+    let ilsvrc = match &arguments.ilsvrc {
+        Some(_) => ilsvrc,
+        // A copy: the index is written beside the archive, and the shared folder is not ours.
+        None => {
+            let name = "ILSVRC2012_img_train.tar";
+            std::fs::copy(ilsvrc.join(name), own.join(name)).context("copying pictures")?;
+            own
+        }
+    };
     let pictures = job.scratch.join("pictures");
     let mut unpack = torch::example(&job.target, "data_server", 1);
     process::run(unpack.arg("unpack").args([&ilsvrc, &pictures]), "unpacking pictures")?;
