@@ -1,8 +1,10 @@
-//! Trunks of AlexNet, conv1 to pool5, in the two orders in which its weights exist.
+//! AlexNet in the forms in which its weights exist, from the pixels to class probabilities.
 //!
 //! The paper says AlexNet and its code uses CaffeNet, the variant that pools before it normalises.
-//! Weights trained in one order do not fit the other, so both are here. With random weights the
-//! network is the paper's third comparator; the fillers are those of Caffe's own definition.
+//! Weights trained in one order do not fit the other, so both are here, and torchvision's network of
+//! the same name, which has fewer channels and no normalisation. VideoNet is CaffeNet with a smaller
+//! last layer. With random weights CaffeNet is the paper's third comparator; the fillers are those of
+//! Caffe's own definition.
 
 use deepsim_ops::{LrnConfig, Pool2dConfig};
 
@@ -19,16 +21,24 @@ pub enum Order {
 }
 
 /// Caffe rounds the size of a pooled map up: 64 pixels give maps of 14, 7, 7 and 3.
-pub(crate) const POOL: Op =
-    Op::MaxPool(Pool2dConfig { kernel: (3, 3), stride: (2, 2), padding: (0, 0), ceil_mode: true });
+pub(crate) const POOL: Op = pool(true);
 const NORM: Op = Op::Lrn(LrnConfig { size: 5, alpha: 1e-4, beta: 0.75, k: 1.0 });
+
+/// Max-pooling 3x3 with stride 2.
+pub(crate) const fn pool(ceil_mode: bool) -> Op {
+    Op::MaxPool(Pool2dConfig { kernel: (3, 3), stride: (2, 2), padding: (0, 0), ceil_mode })
+}
 
 const fn filler(bias: f32) -> Filler {
     Filler::Gaussian { std: 0.01, bias }
 }
 
-/// The layers for `(N, 3, H, W)`, 227 pixels in the original.
-pub(crate) const fn trunk(order: Order) -> [Layer; 15] {
+const fn fc(name: &'static str, out: usize) -> Layer {
+    layer(name, Op::Linear(out, Filler::Gaussian { std: 0.005, bias: 1.0 }))
+}
+
+/// conv1 to pool5 for `(N, 3, H, W)`, 227 pixels in the original.
+const fn trunk(order: Order) -> [Layer; 15] {
     let stage = match order {
         Order::NormPool => [("norm1", NORM), ("pool1", POOL), ("norm2", NORM), ("pool2", POOL)],
         Order::PoolNorm => [("pool1", POOL), ("norm1", NORM), ("pool2", POOL), ("norm2", NORM)],
@@ -52,8 +62,57 @@ pub(crate) const fn trunk(order: Order) -> [Layer; 15] {
     ]
 }
 
-/// The paper's names: CONVk includes the ReLU, normalisation and pooling that follow.
-pub(crate) const fn taps(order: Order) -> [(&'static str, &'static str); 5] {
+/// The fully connected part, for a pool5 of 256 x 6 x 6. It holds no dropout: a comparator is never
+/// trained here.
+const HEAD: [Layer; 7] = [
+    layer("flatten", Op::Flatten(6 * 6)),
+    fc("fc6", 4096),
+    layer("relu6", Op::Relu),
+    fc("fc7", 4096),
+    layer("relu7", Op::Relu),
+    layer("fc8", Op::Linear(1000, filler(0.0))),
+    layer("prob", Op::Softmax),
+];
+
+/// AlexNet or CaffeNet for `(N, 3, 227, 227)`; without its last seven rows it takes other sizes too.
+pub(crate) const fn layers(order: Order) -> [Layer; 22] {
+    let (t, h) = (trunk(order), HEAD);
+    [
+        t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9], t[10], t[11], t[12], t[13],
+        t[14], h[0], h[1], h[2], h[3], h[4], h[5], h[6],
+    ]
+}
+
+/// VideoNet (Wang & Gupta 2015) for `(N, 3, 227, 227)`: CaffeNet with fc7 of 1024.
+pub(crate) const VIDEONET: [Layer; 20] = {
+    let (t, h) = (trunk(Order::PoolNorm), HEAD);
+    [
+        t[0],
+        t[1],
+        t[2],
+        t[3],
+        t[4],
+        t[5],
+        t[6],
+        t[7],
+        t[8],
+        t[9],
+        t[10],
+        t[11],
+        t[12],
+        t[13],
+        t[14],
+        h[0],
+        h[1],
+        h[2],
+        fc("fc7", 1024),
+        h[4],
+    ]
+};
+
+/// The paper's names: CONVk includes the ReLU, normalisation and pooling that follow. FC8 are the
+/// class scores before the softmax.
+pub(crate) const fn taps(order: Order) -> [(&'static str, &'static str); 9] {
     let (first, second) = match order {
         Order::NormPool => ("pool1", "pool2"),
         Order::PoolNorm => ("norm1", "norm2"),
@@ -64,5 +123,57 @@ pub(crate) const fn taps(order: Order) -> [(&'static str, &'static str); 5] {
         ("CONV3", "relu3"),
         ("CONV4", "relu4"),
         ("CONV5", "pool5"),
+        ("FC6", "relu6"),
+        ("FC7", "relu7"),
+        ("FC8", "fc8"),
+        ("PROB", "prob"),
     ]
 }
+
+/// Tap names of [`VIDEONET`].
+pub(crate) const VIDEONET_TAPS: [(&str, &str); 7] = {
+    let t = taps(Order::PoolNorm);
+    [t[0], t[1], t[2], t[3], t[4], t[5], t[6]]
+};
+
+const fn same(out: usize, kernel: usize) -> Conv {
+    Conv::new(out, kernel).pad(kernel / 2)
+}
+
+/// torchvision's `alexnet` (the "one weird trick" form, without normalisation) for
+/// `(N, 3, 224, 224)`.
+pub(crate) const TORCHVISION: [Layer; 20] = [
+    conv("conv1", Conv::new(64, 11).stride(4).pad(2)),
+    layer("relu1", Op::Relu),
+    layer("pool1", pool(false)),
+    conv("conv2", same(192, 5)),
+    layer("relu2", Op::Relu),
+    layer("pool2", pool(false)),
+    conv("conv3", same(384, 3)),
+    layer("relu3", Op::Relu),
+    conv("conv4", same(256, 3)),
+    layer("relu4", Op::Relu),
+    conv("conv5", same(256, 3)),
+    layer("relu5", Op::Relu),
+    layer("pool5", pool(false)),
+    HEAD[0],
+    HEAD[1],
+    HEAD[2],
+    HEAD[3],
+    HEAD[4],
+    HEAD[5],
+    HEAD[6],
+];
+
+/// Tap names of [`TORCHVISION`].
+pub(crate) const TORCHVISION_TAPS: [(&str, &str); 9] = [
+    ("CONV1", "pool1"),
+    ("CONV2", "pool2"),
+    ("CONV3", "relu3"),
+    ("CONV4", "relu4"),
+    ("CONV5", "pool5"),
+    ("FC6", "relu6"),
+    ("FC7", "relu7"),
+    ("FC8", "fc8"),
+    ("PROB", "prob"),
+];

@@ -4,12 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use crate::alexnet::{self, Order};
 use crate::image::{Images, PixelFormat};
-use crate::layers::{Layer, Stack};
-use crate::params::ParamBuilder;
+use crate::layers::{Layer, Op, Stack};
+use crate::params::{ParamBuilder, parse, read};
 use crate::{NetError, exemplar_cnn, squeezenet};
 
 /// A fixed network that maps images to features. No gradient is ever computed for its weights;
@@ -27,14 +28,25 @@ pub trait Comparator: Send + Sync {
     /// Where the weights come from.
     fn origin(&self) -> &WeightsOrigin;
 
+    /// Features of images at several taps, in the order of `taps`, in one pass.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W)` -> for each tap `(N, C, h, w)`, or `(N, C)` after a fully connected layer
+    ///
+    /// # Errors
+    /// If there is no such tap or the images do not have a size that it can be computed for.
+    fn features_at(&self, images: &Images, taps: &[&str]) -> Result<Vec<Tensor>, NetError>;
+
     /// Features of images at `tap`.
     ///
     /// # Shapes
     /// `(N, 3, H, W) -> (N, C, h, w)`, e.g. `(N, 3, 64, 64) -> (N, 384, 3, 3)` for AlexNet CONV3
     ///
     /// # Errors
-    /// If there is no such tap or the images are too small for it.
-    fn features(&self, images: &Images, tap: &str) -> Result<Tensor, NetError>;
+    /// As [`Comparator::features_at`].
+    fn features(&self, images: &Images, tap: &str) -> Result<Tensor, NetError> {
+        Ok(self.features_at(images, &[tap])?.remove(0))
+    }
 }
 
 /// Where the weights of a comparator come from.
@@ -69,6 +81,12 @@ pub enum ComparatorKind {
     /// AlexNet, pooling before normalisation (BVLC CaffeNet).
     #[serde(rename = "caffenet")]
     CaffeNet,
+    /// torchvision's AlexNet, without normalisation.
+    #[serde(rename = "alexnet-torchvision")]
+    AlexNetTorchvision,
+    /// CaffeNet with fc7 of 1024, trained on tracked patches of videos (Wang & Gupta 2015).
+    #[serde(rename = "videonet")]
+    VideoNet,
     /// Exemplar-CNN 64c5-128c5-256c5-512f.
     ExemplarCnn,
     /// SqueezeNet 1.0, to measure with.
@@ -76,18 +94,64 @@ pub enum ComparatorKind {
     SqueezeNet,
 }
 
+/// A network as a table, with all that is known of it without weights.
+struct Table {
+    layers: &'static [Layer],
+    taps: &'static [(&'static str, &'static str)],
+    format: PixelFormat,
+    /// Rows that are built when weights are drawn at random and nobody says how deep: the
+    /// convolutional ones.
+    convolutional: usize,
+}
+
+static NORM_POOL: [Layer; 22] = alexnet::layers(Order::NormPool);
+static POOL_NORM: [Layer; 22] = alexnet::layers(Order::PoolNorm);
+static NORM_POOL_TAPS: [(&str, &str); 9] = alexnet::taps(Order::NormPool);
+static POOL_NORM_TAPS: [(&str, &str); 9] = alexnet::taps(Order::PoolNorm);
+
 impl ComparatorKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::AlexNet, Self::CaffeNet, Self::ExemplarCnn, Self::SqueezeNet];
+    pub const ALL: [Self; 6] = [
+        Self::AlexNet,
+        Self::CaffeNet,
+        Self::AlexNetTorchvision,
+        Self::VideoNet,
+        Self::ExemplarCnn,
+        Self::SqueezeNet,
+    ];
 
     /// The name in recipes.
     pub fn name(self) -> &'static str {
         match self {
             Self::AlexNet => "alexnet",
             Self::CaffeNet => "caffenet",
+            Self::AlexNetTorchvision => "alexnet-torchvision",
+            Self::VideoNet => "videonet",
             Self::ExemplarCnn => "exemplar-cnn",
             Self::SqueezeNet => "squeezenet",
         }
+    }
+
+    /// Names under which the whole network's features can be asked for, shallow to deep.
+    pub fn taps(self) -> Vec<&'static str> {
+        self.table().taps.iter().map(|(tap, _)| *tap).collect()
+    }
+
+    fn table(self) -> Table {
+        let caffe = PixelFormat::CAFFE_BGR;
+        let (layers, taps, format): (&'static [Layer], &'static [_], _) = match self {
+            Self::AlexNet => (&NORM_POOL, &NORM_POOL_TAPS, caffe),
+            Self::CaffeNet => (&POOL_NORM, &POOL_NORM_TAPS, caffe),
+            Self::AlexNetTorchvision => {
+                (&alexnet::TORCHVISION, &alexnet::TORCHVISION_TAPS, PixelFormat::TORCHVISION)
+            }
+            Self::VideoNet => (&alexnet::VIDEONET, &alexnet::VIDEONET_TAPS, caffe),
+            Self::ExemplarCnn => (&exemplar_cnn::LAYERS, &exemplar_cnn::TAPS, exemplar_cnn::FORMAT),
+            Self::SqueezeNet => (&squeezenet::LAYERS, &squeezenet::TAPS, caffe),
+        };
+        let flat = |layer: &Layer| matches!(layer.op, Op::Flatten(_));
+        let convolutional = layers.iter().position(flat).unwrap_or(layers.len());
+        Table { layers, taps, format, convolutional }
     }
 
     /// The file with this network's weights in a folder of weights, if it is there.
@@ -95,6 +159,8 @@ impl ComparatorKind {
         let names: &[&str] = match self {
             Self::AlexNet => &["alexnet.safetensors", "alexnet_conv1-5_caffe_bgr.safetensors"],
             Self::CaffeNet => &["caffenet.safetensors"],
+            Self::AlexNetTorchvision => &["alexnet-torchvision.safetensors"],
+            Self::VideoNet => &["videonet.safetensors"],
             Self::ExemplarCnn => &["exemplar-cnn.safetensors"],
             Self::SqueezeNet => {
                 &["squeezenet.safetensors", "squeezenet_v1.0_deepcompressed.safetensors"]
@@ -103,47 +169,130 @@ impl ComparatorKind {
         names.iter().map(|name| folder.join(name)).find(|path| path.is_file())
     }
 
-    /// Builds the network with weights from a safetensors file, or with random weights.
+    /// Builds the network with weights from a safetensors file, as deep as the file goes: one that
+    /// ends with conv5 gives a network that ends with pool5. Without a file, builds its
+    /// convolutional part with random weights.
     ///
     /// # Errors
-    /// If the file cannot be read or does not hold exactly this network's tensors.
+    /// If the file cannot be read, or does not hold exactly this network's tensors up to some layer.
     pub fn open(
         self,
         weights: Option<&Path>,
         seed: u64,
         device: &Device,
     ) -> Result<Box<dyn Comparator>, NetError> {
-        const NORM_POOL: ([Layer; 15], [(&str, &str); 5]) =
-            (alexnet::trunk(Order::NormPool), alexnet::taps(Order::NormPool));
-        const POOL_NORM: ([Layer; 15], [(&str, &str); 5]) =
-            (alexnet::trunk(Order::PoolNorm), alexnet::taps(Order::PoolNorm));
-        let caffe = PixelFormat::CAFFE_BGR;
-        let (layers, taps, format): (&[Layer], &'static [(&str, &str)], PixelFormat) = match self {
-            Self::AlexNet => (&NORM_POOL.0, &NORM_POOL.1, caffe),
-            Self::CaffeNet => (&POOL_NORM.0, &POOL_NORM.1, caffe),
-            Self::ExemplarCnn => (&exemplar_cnn::LAYERS, &exemplar_cnn::TAPS, exemplar_cnn::FORMAT),
-            Self::SqueezeNet => (&squeezenet::LAYERS, &squeezenet::TAPS, caffe),
+        self.build(None, weights, seed, device)
+    }
+
+    /// Builds the network up to a tap, with weights from a safetensors file, or with random weights.
+    /// Deeper tensors of the file are left alone.
+    ///
+    /// # Errors
+    /// If the network has no such tap, the file cannot be read, or does not hold the tensors up to
+    /// the tap.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use deepsim_nets::{ComparatorKind, Images, PixelFormat};
+    /// let net = ComparatorKind::AlexNet.open_to("CONV2", None, 0, &Device::Cpu)?;
+    /// assert_eq!(net.taps(), ["CONV1", "CONV2"]);
+    /// # Ok::<(), deepsim_nets::NetError>(())
+    /// ```
+    pub fn open_to(
+        self,
+        tap: &str,
+        weights: Option<&Path>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Box<dyn Comparator>, NetError> {
+        let table = self.table();
+        let end = row(table.layers, table.taps, tap).ok_or_else(|| NetError::UnknownTap {
+            net: self.name().into(),
+            wanted: self.taps().into_iter().map(str::to_owned).collect(),
+            got: tap.into(),
+        })?;
+        self.build(Some(end + 1), weights, seed, device)
+    }
+
+    fn build(
+        self,
+        end: Option<usize>,
+        weights: Option<&Path>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Box<dyn Comparator>, NetError> {
+        let table = self.table();
+        let bytes = weights.map(read).transpose()?;
+        let file = match (weights, &bytes) {
+            (Some(path), Some(bytes)) => Some((path, parse(path, bytes)?)),
+            _ => None,
+        };
+        let end = match (end, &file) {
+            (Some(end), _) => end,
+            (None, Some((_, file))) => table.depth(file),
+            (None, None) => table.convolutional,
         };
         let mut builder = ParamBuilder::new(self.name(), seed, device);
-        let stack = Stack::new(layers, 3, "", &mut builder)?.frozen();
-        let origin = match weights {
-            Some(path) => {
-                builder.params.load(path, self.name())?;
+        let stack = Stack::new(&table.layers[..end], 3, "", &mut builder)?.frozen();
+        let origin = match file {
+            Some((path, file)) => {
+                let deeper: Vec<&str> = table.layers[end..].iter().map(|row| row.name).collect();
+                builder.params.fill(&file, path, self.name(), |name| {
+                    let (row, _) = name.split_once(['.', '/']).unwrap_or((name, ""));
+                    (!deeper.contains(&row)).then(|| name.to_owned())
+                })?;
                 WeightsOrigin::File(path.into())
             }
             None => WeightsOrigin::Random(seed),
         };
-        Ok(Box::new(FeatureNet { kind: self, stack, taps, format, origin }))
+        let taps = table.taps.iter().filter_map(|(tap, name)| {
+            Some((*tap, table.layers[..end].iter().position(|layer| layer.name == *name)?))
+        });
+        let taps = taps.collect();
+        Ok(Box::new(FeatureNet { kind: self, stack, taps, format: table.format, origin }))
     }
+}
+
+impl Table {
+    /// How many rows a file has weights for, with the rows without weights that follow the last one.
+    fn depth(&self, file: &SafeTensors<'_>) -> usize {
+        let names = file.names();
+        let belongs = |name: &str, layer: &Layer| {
+            name.strip_prefix(layer.name).is_some_and(|rest| rest.starts_with(['.', '/']))
+        };
+        let held = |layer: &Layer| names.iter().any(|name| belongs(name, layer));
+        let last = self.layers.iter().rposition(held).unwrap_or(self.layers.len() - 1);
+        let weighted =
+            |op: Op| matches!(op, Op::Conv(_) | Op::UpConv(_) | Op::Linear(..) | Op::Fire { .. });
+        let rest = &self.layers[last + 1..];
+        last + 1 + rest.iter().position(|layer| weighted(layer.op)).unwrap_or(rest.len())
+    }
+}
+
+/// The row that a tap stands for. Rows of the table (relu3, norm1, ...) are taps too, for those who
+/// know the network.
+fn row(layers: &[Layer], taps: &[(&str, &str)], tap: &str) -> Option<usize> {
+    let name = taps.iter().find(|(name, _)| *name == tap).map_or(tap, |(_, row)| row);
+    layers.iter().position(|layer| layer.name == name)
 }
 
 /// A [`Stack`] with names for its taps.
 struct FeatureNet {
     kind: ComparatorKind,
     stack: Stack,
-    taps: &'static [(&'static str, &'static str)],
+    /// Names and positions in the table.
+    taps: Vec<(&'static str, usize)>,
     format: PixelFormat,
     origin: WeightsOrigin,
+}
+
+impl FeatureNet {
+    fn position(&self, tap: &str) -> Result<usize, NetError> {
+        let named = self.taps.iter().find(|(name, _)| *name == tap).map(|(_, row)| *row);
+        named.or_else(|| self.stack.layers().position(|layer| layer.name == tap)).ok_or_else(|| {
+            NetError::UnknownTap { net: self.name().into(), wanted: self.taps(), got: tap.into() }
+        })
+    }
 }
 
 impl Comparator for FeatureNet {
@@ -163,15 +312,16 @@ impl Comparator for FeatureNet {
         &self.origin
     }
 
-    fn features(&self, images: &Images, tap: &str) -> Result<Tensor, NetError> {
-        // Rows of the table (relu3, norm1, ...) are taps too, for those who know the network.
-        let row = self.taps.iter().find(|(name, _)| *name == tap).map_or(tap, |(_, row)| row);
+    fn features_at(&self, images: &Images, taps: &[&str]) -> Result<Vec<Tensor>, NetError> {
+        let wanted =
+            taps.iter().map(|tap| self.position(tap)).collect::<Result<Vec<usize>, _>>()?;
+        let mut rows = wanted.clone();
+        rows.sort_unstable();
+        rows.dedup();
         let images = images.convert(self.format)?;
-        self.stack.forward_to(images.tensor(), row)?.ok_or_else(|| NetError::UnknownTap {
-            net: self.name().into(),
-            wanted: self.taps(),
-            got: tap.into(),
-        })
+        let outputs = self.stack.forward_to(images.tensor(), &rows)?;
+        let output = |row: &usize| outputs[rows.partition_point(|other| other < row)].clone();
+        Ok(wanted.iter().map(output).collect())
     }
 }
 
@@ -186,7 +336,13 @@ mod tests {
         let at = |side: usize| {
             Images::from_u8(&vec![60; 3 * side * side], 1, side, side, format, &device)
         };
-        let cases: [(ComparatorKind, usize, &str, &[usize]); 8] = [
+        let cases: [(ComparatorKind, usize, &str, &[usize]); 14] = [
+            (ComparatorKind::AlexNet, 227, "FC6", &[1, 4096]),
+            (ComparatorKind::CaffeNet, 227, "PROB", &[1, 1000]),
+            (ComparatorKind::VideoNet, 227, "FC7", &[1, 1024]),
+            (ComparatorKind::AlexNetTorchvision, 224, "CONV5", &[1, 256, 6, 6]),
+            (ComparatorKind::AlexNetTorchvision, 224, "FC8", &[1, 1000]),
+            (ComparatorKind::SqueezeNet, 64, "PROB", &[1, 1000]),
             (ComparatorKind::CaffeNet, 227, "CONV5", &[1, 256, 6, 6]),
             (ComparatorKind::AlexNet, 227, "CONV5", &[1, 256, 6, 6]),
             (ComparatorKind::AlexNet, 64, "CONV3", &[1, 384, 3, 3]),
@@ -197,7 +353,7 @@ mod tests {
             (ComparatorKind::SqueezeNet, 64, "LOGITS", &[1, 1000]),
         ];
         for (kind, side, tap, shape) in cases {
-            let net = kind.open(None, 0, &device)?;
+            let net = kind.open_to(tap, None, 0, &device)?;
             assert_eq!(net.features(&at(side)?, tap)?.dims(), shape, "{} {tap}", net.name());
         }
         Ok(())

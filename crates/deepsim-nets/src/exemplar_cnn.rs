@@ -11,7 +11,7 @@ use crate::layers::{Conv, Layer, Op, conv, layer};
 /// RGB minus a mean colour, divided by 256. The release subtracts the mean image of its own
 /// patches, which is not published; the mean colour of photographs stands in for it.
 pub const FORMAT: PixelFormat =
-    PixelFormat { order: ChannelOrder::Rgb, mean: [123.0, 117.0, 104.0], scale: 1.0 / 256.0 };
+    PixelFormat { order: ChannelOrder::Rgb, mean: [123.0, 117.0, 104.0], scale: [1.0 / 256.0; 3] };
 
 const fn same5(out: usize, std: f64) -> Conv {
     Conv::new(out, 5).pad(2).fill(Filler::Gaussian { std, bias: 0.1 })

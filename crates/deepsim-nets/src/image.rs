@@ -28,16 +28,22 @@ pub struct PixelFormat {
     pub order: ChannelOrder,
     /// Subtracted from the pixel, per channel in `order`.
     pub mean: [f32; 3],
-    /// Multiplies the result.
-    pub scale: f32,
+    /// Multiplies the result, per channel in `order`.
+    pub scale: [f32; 3],
 }
 
 impl PixelFormat {
     /// BGR minus (104, 117, 123), not scaled: what the authors' networks were trained on.
     pub const CAFFE_BGR: Self =
-        Self { order: ChannelOrder::Bgr, mean: [104.0, 117.0, 123.0], scale: 1.0 };
+        Self { order: ChannelOrder::Bgr, mean: [104.0, 117.0, 123.0], scale: [1.0; 3] };
     /// RGB, 0..255.
-    pub const RGB_U8: Self = Self { order: ChannelOrder::Rgb, mean: [0.0; 3], scale: 1.0 };
+    pub const RGB_U8: Self = Self { order: ChannelOrder::Rgb, mean: [0.0; 3], scale: [1.0; 3] };
+    /// RGB in 0..1, minus ImageNet's mean and over its standard deviation: torchvision's networks.
+    pub const TORCHVISION: Self = Self {
+        order: ChannelOrder::Rgb,
+        mean: [123.675, 116.28, 103.53],
+        scale: [1.0 / (255.0 * 0.229), 1.0 / (255.0 * 0.224), 1.0 / (255.0 * 0.225)],
+    };
 
     /// Position in this format's channels of the colour that is `rgb`-th in RGB order.
     fn channel(self, rgb: usize) -> usize {
@@ -102,7 +108,7 @@ impl Images {
             let channel = format.channel(index % 3);
             let start = (index / 3 * 3 + channel) * plane;
             for (value, &pixel) in values[start..start + plane].iter_mut().zip(plane_in) {
-                *value = (f32::from(pixel) - format.mean[channel]) * format.scale;
+                *value = (f32::from(pixel) - format.mean[channel]) * format.scale[channel];
             }
         }
         Self::new(Tensor::from_vec(values, (n, 3, height, width), device)?, format)
@@ -123,7 +129,7 @@ impl Images {
             let channel = self.format.channel(index % 3);
             let start = (index / 3 * 3 + channel) * plane;
             for (byte, value) in plane_out.iter_mut().zip(&values[start..start + plane]) {
-                let pixel = value / self.format.scale + self.format.mean[channel];
+                let pixel = value / self.format.scale[channel] + self.format.mean[channel];
                 *byte = pixel.round().clamp(0.0, 255.0) as u8;
             }
         }
@@ -143,8 +149,8 @@ impl Images {
         let (mut weight, mut bias) = ([0f32; 9], [0f32; 3]);
         for rgb in 0..3 {
             let (source, target) = (from.channel(rgb), to.channel(rgb));
-            weight[target * 3 + source] = to.scale / from.scale;
-            bias[target] = (from.mean[source] - to.mean[target]) * to.scale;
+            weight[target * 3 + source] = to.scale[target] / from.scale[source];
+            bias[target] = (from.mean[source] - to.mean[target]) * to.scale[target];
         }
         let device = self.tensor.device();
         let weight = Tensor::from_slice(&weight, (3, 3, 1, 1), device)?;
@@ -227,12 +233,11 @@ mod tests {
     #[test]
     fn bytes_survive_a_round_trip_through_every_format() -> Result<(), NetError> {
         let rgb: Vec<u8> = (0..2 * 3 * 4 * 5).map(|i| (i * 2) as u8).collect();
-        let exemplar =
-            PixelFormat { order: ChannelOrder::Rgb, mean: [10.0, 20.0, 30.0], scale: 1.0 / 256.0 };
-        for format in [PixelFormat::CAFFE_BGR, PixelFormat::RGB_U8, exemplar] {
+        let formats = [PixelFormat::CAFFE_BGR, PixelFormat::RGB_U8, PixelFormat::TORCHVISION];
+        for format in formats {
             let images = Images::from_u8(&rgb, 2, 4, 5, format, &Device::Cpu)?;
             assert_eq!(images.to_u8()?, rgb, "{format:?}");
-            for other in [PixelFormat::CAFFE_BGR, PixelFormat::RGB_U8, exemplar] {
+            for other in formats {
                 assert_eq!(images.convert(other)?.to_u8()?, rgb, "{format:?} -> {other:?}");
             }
         }

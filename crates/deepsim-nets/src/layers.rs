@@ -4,6 +4,8 @@
 //! table with weights. Rows are named as in the authors' prototxt files, and a forward pass can
 //! stop after any of them, which is how comparators are tapped.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 use deepsim_ops::{
     Conv2dConfig, LrnConfig, Pool2dConfig, Step, conv2d, dropout, global_avg_pool2d, leaky_relu,
@@ -43,6 +45,19 @@ pub enum Op {
     Lrn(LrnConfig),
     /// Mean over all positions, `(N, C, H, W) -> (N, C)`.
     GlobalAvgPool,
+    /// `(N, C, H, W) -> (N, C * H * W)`, for maps with this many positions `H * W`.
+    Flatten(usize),
+    /// `(N, C * side * side) -> (N, C, side, side)`.
+    Unflatten {
+        /// Channels of the maps.
+        channels: usize,
+        /// Their height and width.
+        side: usize,
+    },
+    /// `factor * tanh(x)`.
+    ScaledTanh(f64),
+    /// Probabilities of `(N, K)` scores.
+    Softmax,
     /// Dropout with this probability, in training only.
     Dropout(f64),
     /// SqueezeNet's fire module: 1x1 squeeze, then 1x1 and 3x3 expand side by side.
@@ -176,8 +191,12 @@ impl Stack {
                     }
                     channels = 2 * expand;
                 }
+                Op::Flatten(positions) => channels *= positions,
+                Op::Unflatten { channels: maps, .. } => channels = maps,
                 Op::Relu
                 | Op::LeakyRelu(_)
+                | Op::ScaledTanh(_)
+                | Op::Softmax
                 | Op::MaxPool(_)
                 | Op::Lrn(_)
                 | Op::GlobalAvgPool
@@ -209,25 +228,28 @@ impl Stack {
         x: &Tensor,
         dropout_rng: Option<&mut ChaCha12Rng>,
     ) -> Result<Tensor, NetError> {
-        self.forward_rows(x, self.rows.len(), dropout_rng)
+        self.forward_rows(x, 0..self.rows.len(), dropout_rng)
     }
 
-    /// Runs the rows up to and including the one called `name`, without dropout. `None` if there is
-    /// no such row.
+    /// The outputs of some rows, in one pass and without dropout. `rows` are positions in the table,
+    /// each greater than the one before it.
     ///
     /// # Errors
     /// If the input does not fit a row.
-    pub fn forward_to(&self, x: &Tensor, name: &str) -> Result<Option<Tensor>, NetError> {
-        match self.layers().position(|layer| layer.name == name) {
-            Some(row) => self.forward_rows(x, row + 1, None).map(Some),
-            None => Ok(None),
+    pub fn forward_to(&self, x: &Tensor, rows: &[usize]) -> Result<Vec<Tensor>, NetError> {
+        let (mut outputs, mut x, mut start) = (Vec::with_capacity(rows.len()), x.clone(), 0);
+        for &row in rows {
+            x = self.forward_rows(&x, start..row + 1, None)?;
+            start = row + 1;
+            outputs.push(x.clone());
         }
+        Ok(outputs)
     }
 
     fn forward_rows(
         &self,
         x: &Tensor,
-        end: usize,
+        rows: Range<usize>,
         mut dropout_rng: Option<&mut ChaCha12Rng>,
     ) -> Result<Tensor, NetError> {
         let mut x = x.clone();
@@ -237,7 +259,7 @@ impl Stack {
             true => Ok(x),
             false => sequence(&x, &std::mem::take(steps)),
         };
-        let mut rows = self.rows[..end].iter().peekable();
+        let mut rows = self.rows[rows].iter().peekable();
         while let Some((layer, w)) = rows.next() {
             // An activation after a convolution is computed in the same pass.
             let leaky = match (layer.op, rows.peek().map(|(next, _)| next.op)) {
@@ -277,6 +299,10 @@ impl Stack {
                 Op::Relu => relu(&x)?,
                 Op::LeakyRelu(slope) => leaky_relu(&x, slope)?,
                 Op::GlobalAvgPool => global_avg_pool2d(&x)?,
+                Op::Flatten(_) => x.flatten_from(1)?,
+                Op::Unflatten { channels, side } => x.reshape(((), channels, side, side))?,
+                Op::ScaledTanh(factor) => (x.tanh()? * factor)?,
+                Op::Softmax => softmax(&x)?,
                 Op::Dropout(p) => match dropout_rng.as_deref_mut() {
                     Some(rng) => dropout(&x, p, rng)?,
                     None => x,
@@ -302,6 +328,12 @@ fn weighted(
         weights.push(builder.bias(format!("{name}.bias"), out, filler)?);
     }
     Ok(())
+}
+
+fn softmax(x: &Tensor) -> Result<Tensor, NetError> {
+    let last = x.rank() - 1;
+    let exponentials = x.broadcast_sub(&x.max_keepdim(last)?.detach())?.exp()?;
+    Ok(exponentials.broadcast_div(&exponentials.sum_keepdim(last)?)?)
 }
 
 fn fire(x: &Tensor, w: &[Tensor]) -> Result<Tensor, NetError> {

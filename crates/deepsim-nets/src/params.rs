@@ -72,11 +72,12 @@ impl Params {
         write_atomic(path, &bytes)
     }
 
-    /// Fills every variable from a safetensors file that holds exactly these tensors.
+    /// Fills every variable from a safetensors file that holds exactly these tensors, as `f32` or
+    /// `f16`.
     ///
     /// # Errors
-    /// If the file cannot be read, or if tensors are missing, unexpected or of another shape or
-    /// type: all of them are listed, and no variable has been changed.
+    /// If the file cannot be read, or if tensors are missing, unexpected, of another shape or type,
+    /// or not finite: all of them are listed, and no variable has been changed.
     pub fn load(&self, path: &Path, net: &str) -> Result<(), NetError> {
         let bytes = read(path)?;
         self.fill(&parse(path, &bytes)?, path, net, |name| Some(name.to_owned()))
@@ -100,15 +101,18 @@ impl Params {
         for (name, var) in self.iter() {
             match found.remove(name) {
                 None => problems.push(format!("{name}: missing, wanted shape {:?}", var.dims())),
-                Some(view) if view.dtype() != Dtype::F32 || view.shape() != var.dims() => {
-                    problems.push(format!(
-                        "{name}: wanted f32 {:?}, got {:?} {:?}",
+                Some(view) => match values_of(&view).filter(|_| view.shape() == var.dims()) {
+                    None => problems.push(format!(
+                        "{name}: wanted f32 or f16 {:?}, got {:?} {:?}",
                         var.dims(),
                         view.dtype(),
                         view.shape()
-                    ));
-                }
-                Some(view) => values.push((var, from_bytes(view.data()))),
+                    )),
+                    Some(data) => match data.iter().find(|value| !value.is_finite()) {
+                        Some(value) => problems.push(format!("{name}: holds {value}")),
+                        None => values.push((var, data)),
+                    },
+                },
             }
         }
         problems.extend(
@@ -203,6 +207,18 @@ pub fn read_spec(path: &Path, bytes: &[u8]) -> Result<Option<String>, NetError> 
 pub fn to_bytes(tensor: &Tensor) -> Result<Vec<u8>, NetError> {
     let values = tensor.flatten_all()?.to_vec1::<f32>()?;
     Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect())
+}
+
+/// The values of a tensor in a file, if they are floating-point numbers of 32 or 16 bits.
+fn values_of(view: &TensorView<'_>) -> Option<Vec<f32>> {
+    let halves = |bytes: &[u8]| -> Vec<f32> {
+        bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
+    };
+    match view.dtype() {
+        Dtype::F32 => Some(from_bytes(view.data())),
+        Dtype::F16 => Some(halves(view.data())),
+        _ => None,
+    }
 }
 
 /// Values of little-endian bytes.

@@ -13,7 +13,7 @@ const fn fire(name: &'static str, squeeze: usize, expand: usize) -> Layer {
 
 /// The layers for `(N, 3, H, W)`, 227 pixels in the original. The output is 1000 class scores
 /// before the softmax.
-pub(crate) const LAYERS: [Layer; 16] = [
+pub(crate) const LAYERS: [Layer; 17] = [
     conv("conv1", Conv::new(96, 7).stride(2)),
     layer("relu_conv1", Op::Relu),
     layer("pool1", POOL),
@@ -31,14 +31,16 @@ pub(crate) const LAYERS: [Layer; 16] = [
     conv("conv_final", Conv::new(1000, 1).pad(1).fill(Filler::Gaussian { std: 0.01, bias: 0.0 })),
     layer("relu_conv_final", Op::Relu),
     layer("pool_final", Op::GlobalAvgPool),
+    layer("prob", Op::Softmax),
 ];
 
 /// Tap names.
-pub(crate) const TAPS: [(&str, &str); 6] = [
+pub(crate) const TAPS: [(&str, &str); 7] = [
     ("POOL1", "pool1"),
     ("FIRE4", "fire4"),
     ("POOL4", "pool4"),
     ("FIRE8", "fire8"),
     ("FIRE9", "fire9"),
     ("LOGITS", "pool_final"),
+    ("PROB", "prob"),
 ];

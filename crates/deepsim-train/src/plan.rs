@@ -61,15 +61,17 @@ impl Plan {
                 (None, Some(folder)) => term.comparator.find_weights(folder),
                 (None, None) => None,
             };
-            let comparator = term.comparator.open(file.as_deref(), term.seed, device)?;
-            if !comparator.taps().contains(&term.tap) {
+            let taps = term.comparator.taps();
+            if !taps.contains(&term.tap.as_str()) {
                 return Err(TrainError::recipe(format!(
                     "feature.tap: {} has {}, got `{}`",
-                    comparator.name(),
-                    comparator.taps().join(", "),
+                    term.comparator.name(),
+                    taps.join(", "),
                     term.tap
                 )));
             }
+            let comparator =
+                term.comparator.open_to(&term.tap, file.as_deref(), term.seed, device)?;
             let calibrated = earlier.and_then(|plan| plan.recipe.feature.as_ref());
             let calibrated = calibrated.filter(|e| e.rho == term.rho).and_then(|e| e.weight);
             let weight = match (term.weight.or(calibrated), term.rho) {

@@ -110,7 +110,7 @@ fn pictures_reach_the_network_in_its_own_order_and_range() -> Result<()> {
             }
         }
         let mean = [104.01, 116.67, 122.68];
-        let format = PixelFormat { order: ChannelOrder::Bgr, mean, scale: 1.0 };
+        let format = PixelFormat { order: ChannelOrder::Bgr, mean, scale: [1.0; 3] };
         let images = Images::from_u8(&planes, 1, side, side, format, &Device::Cpu)?;
         let error = relative(&values(images.tensor())?, golden.f32("input")?);
         assert!(error < 1e-6, "{file}: {error:.1e}");
