@@ -8,6 +8,7 @@
 //! | [`stl10`] | STL-10 in its official binary format, memory-mapped |
 //! | [`ilsvrc`], [`folder`], [`shards`] | ILSVRC-2012 as it is distributed, a folder, tar shards |
 //! | [`scenes`] | procedural pictures with natural-image statistics, for when there is no data |
+//! | [`exemplars`] | surrogate classes of deformed patches |
 //! | [`decode`], [`transform`], [`prepared`] | bytes of a file to an image of one size |
 //! | [`loader`], [`order`] | shuffled, cropped batches from worker threads |
 //! | [`mod@format`], [`mean`] | bytes to the numbers a network takes |
@@ -26,6 +27,7 @@ pub mod decode;
 mod draw;
 pub mod duplicates;
 pub mod error;
+pub mod exemplars;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod files;

@@ -10,6 +10,9 @@ pub(crate) enum Purpose {
     Crop,
     Mirror,
     Replace,
+    Exemplar,
+    Deformation,
+    Pair,
     Scene(u8),
 }
 
@@ -20,6 +23,9 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, epoch: u64, sample: u64) -> Ch
         Purpose::Crop => 2,
         Purpose::Mirror => 3,
         Purpose::Replace => 4,
+        Purpose::Exemplar => 5,
+        Purpose::Deformation => 6,
+        Purpose::Pair => 7,
         Purpose::Scene(split) => 16 + u64::from(split),
     };
     let mut key = [0u8; 32];
@@ -39,6 +45,14 @@ pub(crate) fn uniform(rng: &mut impl Rng) -> f32 {
 /// Uniform in `from..to`.
 pub(crate) fn between(rng: &mut impl Rng, from: f32, to: f32) -> f32 {
     from + (to - from) * uniform(rng)
+}
+
+/// Two independent draws from N(0, 1), by the Box-Muller transform.
+pub(crate) fn normal(rng: &mut impl Rng) -> [f32; 2] {
+    // Half a step away from 0, so that the logarithm is finite.
+    let mut uniform = || (f64::from(rng.next_u32()) + 0.5) / (1u64 << 32) as f64;
+    let (radius, angle) = ((-2.0 * uniform().ln()).sqrt(), std::f64::consts::TAU * uniform());
+    [(radius * angle.cos()) as f32, (radius * angle.sin()) as f32]
 }
 
 /// Uniform in `0..n`.

@@ -3,10 +3,15 @@
 //! Trained on 32x32 patches; as a comparator it is run convolutionally on whole images, so that
 //! CONV3 of a 64x64 image is `256 x 16 x 16`. The fully connected layer is an 8x8 convolution.
 
+use candle_core::{Device, Tensor};
+use rand_chacha::ChaCha12Rng;
+
 use crate::alexnet::POOL;
-use crate::image::{ChannelOrder, PixelFormat};
+use crate::image::{ChannelOrder, Images, PixelFormat};
 use crate::init::Filler;
-use crate::layers::{Conv, Layer, Op, conv, layer};
+use crate::layers::{Conv, Layer, Op, Stack, conv, layer};
+use crate::params::ParamBuilder;
+use crate::{NetError, Params};
 
 /// RGB minus a mean colour, divided by 256. The release subtracts the mean image of its own
 /// patches, which is not published; the mean colour of photographs stands in for it.
@@ -34,3 +39,61 @@ pub(crate) const LAYERS: [Layer; 10] = [
 /// Tap names: CONVk includes the ReLU and pooling that follow.
 pub(crate) const TAPS: [(&str, &str); 4] =
     [("CONV1", "pool1"), ("CONV2", "pool2"), ("CONV3", "relu3"), ("FC4", "relu4")];
+
+/// Name of the layer that tells surrogate classes apart; it is no part of the comparator.
+pub const CLASSIFIER: &str = "classifier";
+
+/// The network in training: on patches of 32x32, with a classifier of surrogate classes on top.
+///
+/// ```
+/// use candle_core::Device;
+/// use deepsim_nets::{Images, exemplar_cnn};
+/// let net = exemplar_cnn::ExemplarCnn::new(10, 0, &Device::Cpu)?;
+/// let patches = Images::from_u8(&[9; 2 * 3072], 2, 32, 32, exemplar_cnn::FORMAT, &Device::Cpu)?;
+/// assert_eq!(net.forward(&patches, None)?.dims(), [2, 10]);
+/// # Ok::<(), deepsim_nets::NetError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ExemplarCnn {
+    stack: Stack,
+    params: Params,
+}
+
+impl ExemplarCnn {
+    /// A network for `classes` surrogate classes, with the fillers of the release.
+    ///
+    /// # Errors
+    /// If a weight cannot be allocated.
+    pub fn new(classes: usize, seed: u64, device: &Device) -> Result<Self, NetError> {
+        let scores = Op::Linear(classes, Filler::Gaussian { std: 0.005, bias: 0.0 });
+        let head = [
+            layer("flatten", Op::Flatten(1)),
+            layer("drop4", Op::Dropout(0.5)),
+            layer(CLASSIFIER, scores),
+        ];
+        let layers: Vec<Layer> = LAYERS.iter().chain(&head).copied().collect();
+        let mut builder = ParamBuilder::new("exemplar-cnn", seed, device);
+        let stack = Stack::new(&layers, 3, "", &mut builder)?;
+        Ok(Self { stack, params: builder.params })
+    }
+
+    /// Scores of the surrogate classes. Dropout is active only when `dropout_rng` is given.
+    ///
+    /// # Shapes
+    /// `(N, 3, 32, 32) -> (N, classes)`
+    ///
+    /// # Errors
+    /// If the patches have another size.
+    pub fn forward(
+        &self,
+        patches: &Images,
+        dropout_rng: Option<&mut ChaCha12Rng>,
+    ) -> Result<Tensor, NetError> {
+        self.stack.forward(patches.convert(FORMAT)?.tensor(), dropout_rng)
+    }
+
+    /// All weights, the classifier's last.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+}

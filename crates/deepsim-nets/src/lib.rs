@@ -48,5 +48,6 @@ pub use autoencoder::{Autoencoder, AutoencoderConfig};
 pub use comparator::{Comparator, ComparatorKind, WeightsOrigin};
 pub use discriminator::{Discriminator, DiscriminatorConfig};
 pub use error::NetError;
+pub use exemplar_cnn::ExemplarCnn;
 pub use image::{ChannelOrder, Images, PixelFormat};
 pub use params::Params;

@@ -58,13 +58,31 @@ impl Params {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: &Path, spec: &str) -> Result<(), NetError> {
+        self.save_as(Dtype::F32, path, spec)
+    }
+
+    /// [`Params::save`] with weights rounded to half precision, for files that are handed on.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_half(&self, path: &Path, spec: &str) -> Result<(), NetError> {
+        self.save_as(Dtype::F16, path, spec)
+    }
+
+    fn save_as(&self, dtype: Dtype, path: &Path, spec: &str) -> Result<(), NetError> {
+        let bytes = |var: &Var| -> Result<Vec<u8>, NetError> {
+            Ok(match dtype {
+                Dtype::F16 => halves(&to_bytes(var)?),
+                _ => to_bytes(var)?,
+            })
+        };
         let values = self
             .iter()
-            .map(|(name, var)| Ok((name.to_owned(), var.dims().to_vec(), to_bytes(var)?)))
+            .map(|(name, var)| Ok((name.to_owned(), var.dims().to_vec(), bytes(var)?)))
             .collect::<Result<Vec<_>, NetError>>()?;
         let views = values.iter().map(|(name, shape, bytes)| {
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-            (name.as_str(), view.expect("four bytes for each f32 of the shape"))
+            let view = TensorView::new(dtype, shape.clone(), bytes);
+            (name.as_str(), view.expect("as many bytes as values of the type need"))
         });
         let metadata = HashMap::from([(SPEC_KEY.to_owned(), spec.to_owned())]);
         let bytes = serialize(views, Some(metadata))
@@ -125,6 +143,12 @@ impl Params {
             var.set(&Tensor::from_vec(data, var.shape(), var.device())?)?;
         }
         Ok(())
+    }
+}
+
+impl FromIterator<(String, Var)> for Params {
+    fn from_iter<I: IntoIterator<Item = (String, Var)>>(entries: I) -> Self {
+        Self { entries: entries.into_iter().collect() }
     }
 }
 
@@ -207,6 +231,12 @@ pub fn read_spec(path: &Path, bytes: &[u8]) -> Result<Option<String>, NetError> 
 pub fn to_bytes(tensor: &Tensor) -> Result<Vec<u8>, NetError> {
     let values = tensor.flatten_all()?.to_vec1::<f32>()?;
     Ok(values.iter().flat_map(|v| v.to_le_bytes()).collect())
+}
+
+/// Bytes of `f32` as bytes of `f16`.
+fn halves(bytes: &[u8]) -> Vec<u8> {
+    let half = |value| half::f16::from_f32(value).to_le_bytes();
+    from_bytes(bytes).into_iter().flat_map(half).collect()
 }
 
 /// The values of a tensor in a file, if they are floating-point numbers of 32 or 16 bits.

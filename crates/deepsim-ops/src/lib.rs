@@ -14,6 +14,7 @@ mod memory;
 mod norm;
 mod pool;
 mod sequence;
+mod sgd;
 mod softmax;
 
 pub use activation::{leaky_relu, relu};
@@ -28,4 +29,5 @@ pub use memory::keep_freed_memory;
 pub use norm::{LrnConfig, local_response_norm};
 pub use pool::{Pool2dConfig, global_avg_pool2d, max_pool2d};
 pub use sequence::{Step, sequence};
+pub use sgd::{SgdStep, sgd_update};
 pub use softmax::softmax_cross_entropy;

@@ -71,6 +71,14 @@ impl TrainError {
         Self::Recipe { path: None, reason: reason.into() }
     }
 
+    /// Adds the file to an error of a recipe that was read from one.
+    pub(crate) fn in_recipe(self, file: &std::path::Path) -> Self {
+        match self {
+            Self::Recipe { reason, .. } => Self::Recipe { path: Some(file.into()), reason },
+            other => other,
+        }
+    }
+
     pub(crate) fn io(
         operation: &'static str,
         path: &std::path::Path,

@@ -34,12 +34,15 @@
 //! ```
 
 pub mod checkpoint;
+pub mod comparator;
+mod drive;
 pub mod error;
 pub mod log;
 pub mod optim;
 pub mod plan;
 pub mod recipe;
 pub mod run;
+pub mod solver;
 pub mod tensorboard;
 pub mod trainer;
 

@@ -28,6 +28,9 @@ pub struct Record {
     pub terms: BTreeMap<String, TermRecord>,
     /// Weighted sum of the terms.
     pub total: f64,
+    /// Numbers that are watched but not minimised, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub measures: BTreeMap<String, f64>,
     /// The discriminator's side.
     #[serde(flatten)]
     pub adversary: Option<AdversaryRecord>,
@@ -79,6 +82,7 @@ impl Record {
             lr: report.learning_rate,
             terms: report.terms.iter().map(|t| (t.name.to_owned(), term(t))).collect(),
             total: report.total(),
+            measures: report.measures.iter().map(|(name, x)| ((*name).to_owned(), *x)).collect(),
             adversary: report.adversary.map(|a| AdversaryRecord {
                 d_real: a.real,
                 d_fake: a.generated,
@@ -102,6 +106,7 @@ impl Record {
             all.push((format!("value/{name}"), term.value));
             all.push((format!("gradient/{name}"), term.grad_norm));
         }
+        all.extend(self.measures.iter().map(|(name, x)| (format!("measure/{name}"), *x)));
         if let Some(a) = self.adversary {
             all.push(("discriminator/real".into(), a.d_real));
             all.push(("discriminator/generated".into(), a.d_fake));
@@ -118,6 +123,9 @@ impl Record {
         let mut text = String::new();
         for (name, term) in &self.terms {
             text.push_str(&format!("{name} {:.4} ", term.weighted));
+        }
+        for (name, x) in &self.measures {
+            text.push_str(&format!("{name} {x:.4} "));
         }
         if let Some(a) = self.adversary {
             text.push_str(&format!("D {:.3}+{:.3} ratio {:.2} ", a.d_real, a.d_fake, a.ratio));

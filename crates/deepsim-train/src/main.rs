@@ -1,10 +1,10 @@
-//! `deepsim-train`: trains one generator from a recipe.
+//! `deepsim-train`: trains one generator, or one comparator, from a recipe.
 #![expect(clippy::print_stderr, reason = "a program talks to its user")]
 
 mod device;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use deepsim_train::TrainError;
+use deepsim_train::comparator::{self, ComparatorRecipe};
 use deepsim_train::log::Record;
-use deepsim_train::plan::Plan;
 use deepsim_train::recipe::Recipe;
 use deepsim_train::run::{Event, Outcome, RunOptions, run};
 use device::{DeviceError, DeviceKind};
@@ -104,7 +104,7 @@ fn train(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     let threads = arguments.threads.unwrap_or(0);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    let recipe = Recipe::read(&arguments.recipe, &arguments.set)?;
+    let recipe = AnyRecipe::read(&arguments.recipe, &arguments.set)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // A second signal, with the flag already set, ends the program at once.
@@ -121,9 +121,30 @@ fn train(arguments: &Arguments) -> anyhow::Result<Outcome> {
         workers: 1,
     };
     let mut progress = Progress::new();
-    let outcome = run(&recipe, &options, &stop, |event| progress.tell(&event))?;
+    let tell = |event: Event<'_>| progress.tell(&event);
+    let outcome = match &recipe {
+        AnyRecipe::Generator(recipe) => run(recipe, &options, &stop, tell)?,
+        AnyRecipe::Comparator(recipe) => comparator::run(recipe, &options, &stop, tell)?,
+    };
     progress.finish();
     Ok(outcome)
+}
+
+/// What can be trained.
+enum AnyRecipe {
+    Generator(Box<Recipe>),
+    Comparator(Box<ComparatorRecipe>),
+}
+
+impl AnyRecipe {
+    fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
+        // A file that cannot be read is a generator's: its error says so.
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        Ok(match ComparatorRecipe::recognises(&text) {
+            true => Self::Comparator(Box::new(ComparatorRecipe::read(path, overrides)?)),
+            false => Self::Generator(Box::new(Recipe::read(path, overrides)?)),
+        })
+    }
 }
 
 /// A bar on a terminal, a line every few seconds elsewhere.
@@ -143,7 +164,7 @@ impl Progress {
 
     fn tell(&mut self, event: &Event<'_>) {
         match event {
-            Event::Started { plan, from } => self.started(plan, *from),
+            Event::Started { heading, steps, from } => self.started(heading, *steps, *from),
             Event::Step(record) => self.step(record),
             Event::Saved(step) => {
                 if self.bar.is_none() {
@@ -153,28 +174,16 @@ impl Progress {
         }
     }
 
-    fn started(&mut self, plan: &Plan, from: u64) {
-        let recipe = &plan.recipe;
-        eprintln!(
-            "{}: {} steps of {} images from {} ({} images)",
-            recipe.name, recipe.steps, recipe.batch, plan.data.name, plan.data.images
-        );
-        if let (Some(feature), Some(origin)) = (&recipe.feature, &plan.comparator) {
-            eprintln!(
-                "comparator {} {}, {origin}, weight {:.4e}",
-                feature.comparator.name(),
-                feature.tap,
-                feature.weight.unwrap_or_default()
-            );
-        }
+    fn started(&mut self, heading: &[String], steps: u64, from: u64) {
+        heading.iter().for_each(|line| eprintln!("{line}"));
         if from > 0 {
             eprintln!("resuming after step {from}");
         }
-        self.steps = recipe.steps;
+        self.steps = steps;
         self.start = (Instant::now(), from);
         if std::io::stderr().is_terminal() {
             let style = "{bar:30} {pos}/{len} {elapsed}<{eta} {msg}";
-            let bar = ProgressBar::new(recipe.steps).with_position(from);
+            let bar = ProgressBar::new(steps).with_position(from);
             bar.set_style(
                 ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()),
             );

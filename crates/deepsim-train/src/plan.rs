@@ -105,6 +105,24 @@ impl Plan {
         toml::to_string(self).map_err(|e| TrainError::recipe(format!("writing the plan: {e}")))
     }
 
+    /// What is trained on what, in a few lines.
+    pub fn heading(&self) -> Vec<String> {
+        let recipe = &self.recipe;
+        let mut lines = vec![format!(
+            "{}: {} steps of {} images from {} ({} images)",
+            recipe.name, recipe.steps, recipe.batch, self.data.name, self.data.images
+        )];
+        if let (Some(feature), Some(origin)) = (&recipe.feature, &self.comparator) {
+            lines.push(format!(
+                "comparator {} {}, {origin}, weight {:.4e}",
+                feature.comparator.name(),
+                feature.tap,
+                feature.weight.unwrap_or_default()
+            ));
+        }
+        lines
+    }
+
     /// True if a run of `other` may be continued under this plan: only its length and what it
     /// writes may differ.
     pub fn continues(&self, other: &Self) -> bool {
@@ -119,20 +137,14 @@ impl Plan {
 }
 
 /// How training batches are drawn.
-pub(crate) fn loader(
-    dataset: &Dataset,
-    recipe: &Recipe,
-    workers: usize,
-    cursor: Cursor,
-) -> Result<Loader, TrainError> {
-    let config = LoaderConfig {
+pub(crate) fn loader(recipe: &Recipe, workers: usize) -> LoaderConfig {
+    LoaderConfig {
         batch: recipe.batch,
         crop: Crop::Random(recipe.crop),
         seed: recipe.seed,
         workers,
         ..LoaderConfig::default()
-    };
-    Ok(Loader::new(dataset.unlabeled.clone(), config, cursor)?)
+    }
 }
 
 fn calibration_batch(

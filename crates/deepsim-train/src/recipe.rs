@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use deepsim_loss::{BalanceRule, Distance};
 use deepsim_nets::{AutoencoderConfig, ComparatorKind, DiscriminatorConfig};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -164,6 +165,22 @@ impl Default for OutputConfig {
     }
 }
 
+impl OutputConfig {
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
+        let all = [
+            ("log_every", self.log_every),
+            ("grid_every", self.grid_every),
+            ("checkpoint_every", self.checkpoint_every),
+        ];
+        match all.into_iter().find(|(_, every)| *every == 0) {
+            Some((key, _)) => {
+                Err(TrainError::recipe(format!("output.{key}: wanted at least 1, got 0")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl Recipe {
     /// Reads a recipe and applies overrides of the form `key.sub=value`.
     ///
@@ -171,12 +188,7 @@ impl Recipe {
     /// Names the file, and the line where TOML knows it.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
         let text = std::fs::read_to_string(path).map_err(TrainError::io("reading recipe", path))?;
-        Self::parse(&text, overrides).map_err(|error| match error {
-            TrainError::Recipe { reason, .. } => {
-                TrainError::Recipe { path: Some(path.into()), reason }
-            }
-            other => other,
-        })
+        Self::parse(&text, overrides).map_err(|error| error.in_recipe(path))
     }
 
     /// Parses a recipe and applies overrides of the form `key.sub=value`.
@@ -184,17 +196,7 @@ impl Recipe {
     /// # Errors
     /// If the text is not TOML, a key is unknown, or a value makes no sense.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self, TrainError> {
-        let broken = |e: toml::de::Error| TrainError::recipe(e.to_string().trim_end());
-        let recipe: Self = if overrides.is_empty() {
-            // Straight from the text, so that errors point at the line.
-            toml::from_str(text).map_err(broken)?
-        } else {
-            let mut table: toml::Table = toml::from_str(text).map_err(broken)?;
-            for text in overrides {
-                apply(&mut table, text)?;
-            }
-            table.try_into().map_err(broken)?
-        };
+        let recipe: Self = parse(text, overrides)?;
         recipe.check()?;
         Ok(recipe)
     }
@@ -210,9 +212,7 @@ impl Recipe {
         };
         at_least_one("steps", self.steps)?;
         at_least_one("batch", self.batch as u64)?;
-        at_least_one("output.log_every", self.output.log_every)?;
-        at_least_one("output.grid_every", self.output.grid_every)?;
-        at_least_one("output.checkpoint_every", self.output.checkpoint_every)?;
+        self.output.check()?;
         if self.crop == 0 || !self.crop.is_multiple_of(deepsim_nets::autoencoder::DOWNSAMPLING) {
             return Err(TrainError::recipe(format!(
                 "crop: wanted a multiple of {}, got {}",
@@ -254,6 +254,23 @@ impl Recipe {
         }
         Ok(())
     }
+}
+
+/// Parses TOML after overrides of the form `key.sub=value`.
+pub(crate) fn parse<T: DeserializeOwned>(
+    text: &str,
+    overrides: &[String],
+) -> Result<T, TrainError> {
+    let broken = |e: toml::de::Error| TrainError::recipe(e.to_string().trim_end());
+    if overrides.is_empty() {
+        // Straight from the text, so that errors point at the line.
+        return toml::from_str(text).map_err(broken);
+    }
+    let mut table: toml::Table = toml::from_str(text).map_err(broken)?;
+    for text in overrides {
+        apply(&mut table, text)?;
+    }
+    table.try_into().map_err(broken)
 }
 
 /// Sets `key.sub` of `key.sub=value`; the value is TOML, or a string if it is not.

@@ -1,21 +1,20 @@
 //! A training run: batches in, checkpoints, log and pictures out.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 use deepsim_data::atomic::write_atomic;
 use deepsim_data::picture::{Picture, grid};
-use deepsim_data::{Crop, Cursor, Dataset, read_range};
+use deepsim_data::{Batch, Crop, Cursor, Dataset, read_range};
 
 use crate::TrainError;
 use crate::checkpoint;
-use crate::log::{Log, Record};
+use crate::drive::{Course, Phase, Session, drive};
+use crate::log::Record;
 use crate::plan::{Plan, images, loader};
 use crate::recipe::Recipe;
-use crate::tensorboard::EventFile;
-use crate::trainer::Trainer;
+use crate::trainer::{StepReport, Trainer};
 
 /// File of a run folder with everything needed to go on.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -61,8 +60,10 @@ pub enum Outcome {
 pub enum Event<'a> {
     /// The plan is settled; training starts after `from` of `steps` steps.
     Started {
-        /// The plan.
-        plan: &'a Plan,
+        /// What is trained on what, in a few lines.
+        heading: &'a [String],
+        /// Steps of the whole run.
+        steps: u64,
         /// Steps already made by an earlier session.
         from: u64,
     },
@@ -123,78 +124,48 @@ pub fn run(
         cursor = checkpoint::load(&checkpoint, &mut trainer)?.cursor;
     }
 
-    let grids = out.join("grids");
-    std::fs::create_dir_all(&grids).map_err(TrainError::io("creating folder", &grids))?;
+    std::fs::create_dir_all(out).map_err(TrainError::io("creating folder", out))?;
     write_atomic(&out.join(PLAN), plan.to_toml()?.as_bytes())?;
-    let (mut log, last) = Log::open(&out.join(LOG), trainer.steps())?;
-    let earlier_seconds = last.map_or(0.0, |record| record.seconds);
-    let steps = plan.recipe.steps;
-    if trainer.steps() >= steps && out.join(DONE).exists() {
-        return Ok(Outcome::Finished);
-    }
-    remove(&out.join(DONE))?;
-    let mut events = EventFile::create(out)?;
     let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
-
-    tell(Event::Started { plan: &plan, from: trainer.steps() });
-    let mut batches = loader(&dataset, &plan.recipe, options.workers, cursor)?;
-    let start = Instant::now();
-    let (mut window, mut window_steps) = (Instant::now(), 0u64);
-    let output = plan.recipe.output;
-    while trainer.steps() < steps && !stop.load(Ordering::Relaxed) {
-        let batch = batches.next().ok_or_else(|| TrainError::recipe("the data set is empty"))??;
-        let report = trainer.step(&images(&batch, device)?)?;
-        cursor = batch.next;
-        window_steps += 1;
-
-        let step = report.step;
-        let last = step == steps;
-        if step == 1 || step.is_multiple_of(output.log_every) || last {
-            let speed = (window_steps * plan.recipe.batch as u64) as f64
-                / window.elapsed().as_secs_f64().max(1e-9);
-            (window, window_steps) = (Instant::now(), 0);
-            let seconds = earlier_seconds + start.elapsed().as_secs_f64();
-            let record = Record::new(&report, seconds, speed);
-            log.append(&record)?;
-            events.scalars(step, &record.scalars())?;
-            tell(Event::Step(&record));
-        }
-        if step.is_multiple_of(output.grid_every) || last {
-            samples.write(&trainer, &grids.join(format!("step-{step:07}.png")))?;
-        }
-        if step.is_multiple_of(output.checkpoint_every) && !last {
-            save(out, &trainer, cursor, &plan)?;
-            tell(Event::Saved(step));
-        }
-    }
-
-    save(out, &trainer, cursor, &plan)?;
-    tell(Event::Saved(trainer.steps()));
-    if trainer.steps() < steps {
-        return Ok(Outcome::Interrupted(trainer.steps()));
-    }
-    let done = serde_json::json!({
-        "name": plan.recipe.name,
-        "step": trainer.steps(),
-        "seconds": earlier_seconds + start.elapsed().as_secs_f64(),
-    });
-    write_atomic(&out.join(DONE), done.to_string().as_bytes())?;
-    Ok(Outcome::Finished)
+    let course = Course {
+        out,
+        name: &plan.recipe.name,
+        heading: plan.heading(),
+        steps: plan.recipe.steps,
+        phases: vec![Phase { until: u64::MAX, source: dataset.unlabeled.clone() }],
+        loader: loader(&plan.recipe, options.workers),
+        output: plan.recipe.output,
+    };
+    let mut session = GeneratorSession { trainer, samples, plan: &plan, device };
+    drive(&mut session, &course, cursor, stop, &mut tell)
 }
 
-/// The generator first: if the disk fills up, the checkpoint that a resume needs is the old one,
-/// whole, and the generator is at worst newer than it.
-fn save(out: &Path, trainer: &Trainer, cursor: Cursor, plan: &Plan) -> Result<(), TrainError> {
-    trainer.generator().save(&out.join(GENERATOR))?;
-    checkpoint::save(&out.join(CHECKPOINT), trainer, cursor, plan)
+/// A generator in training.
+struct GeneratorSession<'a> {
+    trainer: Trainer,
+    samples: Samples,
+    plan: &'a Plan,
+    device: &'a Device,
 }
 
-fn remove(path: &Path) -> Result<(), TrainError> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(TrainError::io("removing", path)(e))
-        }
-        _ => Ok(()),
+impl Session for GeneratorSession<'_> {
+    fn steps(&self) -> u64 {
+        self.trainer.steps()
+    }
+
+    fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainError> {
+        self.trainer.step(&images(batch, self.device)?)
+    }
+
+    fn draw(&self, path: &Path) -> Result<(), TrainError> {
+        self.samples.write(&self.trainer, path)
+    }
+
+    /// The generator first: if the disk fills up, the checkpoint that a resume needs is the old one,
+    /// whole, and the generator is at worst newer than it.
+    fn save(&self, out: &Path, cursor: Cursor) -> Result<(), TrainError> {
+        self.trainer.generator().save(&out.join(GENERATOR))?;
+        checkpoint::save(&out.join(CHECKPOINT), &self.trainer, cursor, self.plan)
     }
 }
 

@@ -54,6 +54,8 @@ pub struct StepReport {
     pub terms: Vec<TermReport>,
     /// The discriminator's side, if there is one.
     pub adversary: Option<AdversaryReport>,
+    /// Numbers that are watched but not minimised, by name.
+    pub measures: Vec<(&'static str, f64)>,
 }
 
 impl StepReport {
@@ -167,7 +169,8 @@ impl Trainer {
             _ => None,
         };
         self.step = step;
-        Ok(StepReport { step, learning_rate, terms: evaluated.terms, adversary })
+        let (terms, measures) = (evaluated.terms, Vec::new());
+        Ok(StepReport { step, learning_rate, terms, adversary, measures })
     }
 
     /// All terms of the generator's loss at `generated`; the adversarial one, if any, comes first.

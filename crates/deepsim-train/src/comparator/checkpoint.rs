@@ -1,0 +1,76 @@
+//! Checkpoints of comparators: one safetensors file that appears whole or not at all.
+//!
+//! Tensors are named `weights/..` and `velocity/..`; the metadata holds [`State`]. Nothing in the
+//! file depends on the clock, so equal runs write equal bytes.
+
+use std::path::Path;
+
+use deepsim_data::Cursor;
+use deepsim_nets::Params;
+use deepsim_nets::params::{read, read_spec};
+use serde::{Deserialize, Serialize};
+
+use super::Learner;
+use super::run::Plan;
+use crate::TrainError;
+
+/// Everything but tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Updates made.
+    pub step: u64,
+    /// Position in the data.
+    pub cursor: Cursor,
+    /// The plan of the run.
+    pub plan: Plan,
+}
+
+/// Writes a checkpoint.
+///
+/// # Errors
+/// If the file cannot be written; a previous one is untouched.
+pub fn save(
+    path: &Path,
+    learner: &dyn Learner,
+    cursor: Cursor,
+    plan: &Plan,
+) -> Result<(), TrainError> {
+    let state = State { step: learner.steps(), cursor, plan: plan.clone() };
+    let text = serde_json::to_string(&state)
+        .map_err(|e| TrainError::Checkpoint { path: path.into(), reason: e.to_string() })?;
+    Ok(tensors(learner).save(path, &text)?)
+}
+
+/// Reads the state of a checkpoint, without its tensors.
+///
+/// # Errors
+/// If the file is not a checkpoint of a comparator.
+pub fn read_state(path: &Path) -> Result<State, TrainError> {
+    let broken = |reason: String| TrainError::Checkpoint { path: path.into(), reason };
+    let text = read_spec(path, &read(path)?)?
+        .ok_or_else(|| broken("not a checkpoint of a comparator: it has no description".into()))?;
+    serde_json::from_str(&text)
+        .map_err(|e| broken(format!("not a checkpoint of a comparator: {e}")))
+}
+
+/// Puts weights, velocities and the number of updates of a checkpoint into a learner.
+///
+/// # Errors
+/// If the file is not a checkpoint of such a run; then nothing has been changed.
+pub fn load(path: &Path, learner: &mut dyn Learner) -> Result<State, TrainError> {
+    let state = read_state(path)?;
+    tensors(learner).load(path, "the run's comparator")?;
+    learner.set_steps(state.step);
+    Ok(state)
+}
+
+fn tensors(learner: &dyn Learner) -> Params {
+    let named = |kind: &'static str, params: &Params| {
+        let all: Vec<_> =
+            params.iter().map(|(name, var)| (format!("{kind}/{name}"), var.clone())).collect();
+        all
+    };
+    let weights = named("weights", learner.params());
+    weights.into_iter().chain(named("velocity", learner.solver().velocities())).collect()
+}

@@ -1,0 +1,120 @@
+//! Exemplar-CNN: one update of the classifier of surrogate classes.
+
+use candle_core::{Device, Tensor, Var};
+use deepsim_data::Batch;
+use deepsim_loss::TermReport;
+use deepsim_loss::objective::backward_from;
+use deepsim_nets::exemplar_cnn::{CLASSIFIER, ExemplarCnn, FORMAT};
+use deepsim_nets::random::stream;
+use deepsim_nets::{Images, Params};
+use deepsim_ops::softmax_cross_entropy;
+
+use super::Learner;
+use crate::TrainError;
+use crate::solver::{Multiplier, Sgd, SgdConfig};
+use crate::trainer::StepReport;
+
+/// An Exemplar-CNN with its optimiser.
+pub struct ExemplarLearner {
+    net: ExemplarCnn,
+    sgd: Sgd,
+    seed: u64,
+    steps: u64,
+    device: Device,
+}
+
+impl ExemplarLearner {
+    /// A fresh network for `classes` surrogate classes.
+    ///
+    /// # Errors
+    /// If the network cannot be built.
+    pub fn new(
+        classes: usize,
+        seed: u64,
+        sgd: &SgdConfig,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let net = ExemplarCnn::new(classes, seed, device)?;
+        let sgd = Sgd::new(sgd, net.params(), multiplier)?;
+        Ok(Self { net, sgd, seed, steps: 0, device: device.clone() })
+    }
+}
+
+/// Factors of the release's network definition.
+fn multiplier(name: &str) -> Multiplier {
+    match name.split_once('.') {
+        Some((_, "bias")) => Multiplier { rate: 2.0, decay: 0.0 },
+        Some(("conv1" | "conv2", _)) => Multiplier { rate: 1.0, decay: 0.0 },
+        Some(("conv3", _)) => Multiplier { rate: 1.0, decay: 0.25 },
+        Some((CLASSIFIER, _)) => Multiplier { rate: 0.25, decay: 4.0 },
+        _ => Multiplier { rate: 1.0, decay: 1.0 },
+    }
+}
+
+impl Learner for ExemplarLearner {
+    fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainError> {
+        let step = self.steps + 1;
+        let pixels = (batch.n, batch.height, batch.width);
+        let (n, height, width) = pixels;
+        let patches = Images::from_u8(&batch.pixels, n, height, width, FORMAT, &self.device)?;
+        let labels = labels(batch)?;
+
+        let mut dropout = stream(self.seed, "dropout/exemplar-cnn", step);
+        let scores = self.net.forward(&patches, Some(&mut dropout))?;
+        // Differentiated at the scores first, which gives the size of the gradient there.
+        let leaf = Var::from_tensor(&scores.detach())?;
+        let loss = softmax_cross_entropy(&leaf, &labels)?;
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        if !value.is_finite() {
+            return Err(TrainError::NonFinite { step, term: "classification", value });
+        }
+        let gradient = loss.backward()?.remove(&leaf).map_or_else(|| leaf.zeros_like(), Ok)?;
+        let squares = deepsim_ops::squared_error(&gradient, &gradient.zeros_like()?)?;
+        let gradients = backward_from(&scores, &gradient)?;
+        let learning_rate = self.sgd.learning_rate(self.steps);
+        self.sgd.step(self.steps, self.net.params(), &gradients)?;
+        self.steps = step;
+        let term = TermReport {
+            name: "classification",
+            value,
+            weight: 1.0,
+            grad_norm: f64::from(squares.to_scalar::<f32>()?).sqrt(),
+        };
+        let measures = vec![("accuracy", accuracy(&scores, &labels)?)];
+        Ok(StepReport { step, learning_rate, terms: vec![term], adversary: None, measures })
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+
+    fn params(&self) -> &Params {
+        self.net.params()
+    }
+
+    fn belongs(&self, name: &str) -> bool {
+        !name.starts_with(CLASSIFIER)
+    }
+
+    fn solver(&self) -> &Sgd {
+        &self.sgd
+    }
+}
+
+fn labels(batch: &Batch) -> Result<Vec<u32>, TrainError> {
+    let label = |sample: &deepsim_data::Sample| {
+        sample.label.ok_or_else(|| TrainError::recipe("the data have no labels"))
+    };
+    batch.samples.iter().map(label).collect()
+}
+
+/// Share of samples whose highest score is that of their label.
+fn accuracy(scores: &Tensor, labels: &[u32]) -> Result<f64, TrainError> {
+    let best = scores.argmax(1)?.to_vec1::<u32>()?;
+    let right = best.iter().zip(labels).filter(|(a, b)| a == b).count();
+    Ok(right as f64 / labels.len() as f64)
+}

@@ -1,0 +1,47 @@
+//! Training of comparators from pictures without labels.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`recipe`] | what to train, as TOML |
+//! | [`exemplar_cnn`] | Exemplar-CNN: classification of surrogate classes |
+//! | [`checkpoint`] | weights and velocities on disk |
+//! | [`run()`] | the run |
+
+pub mod checkpoint;
+pub mod exemplar_cnn;
+pub mod recipe;
+mod run;
+
+use deepsim_data::Batch;
+use deepsim_nets::Params;
+
+use crate::TrainError;
+use crate::solver::Sgd;
+use crate::trainer::StepReport;
+
+pub use recipe::{ComparatorRecipe, Learned};
+pub use run::{COMPARATOR, run};
+
+/// A comparator in training.
+pub trait Learner {
+    /// One update on a batch.
+    ///
+    /// # Errors
+    /// If a loss is not finite, or an operation fails.
+    fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainError>;
+
+    /// Updates made.
+    fn steps(&self) -> u64;
+
+    /// Puts back the number of updates made.
+    fn set_steps(&mut self, steps: u64);
+
+    /// All weights.
+    fn params(&self) -> &Params;
+
+    /// Whether a weight belongs to the comparator, and not only to its training.
+    fn belongs(&self, name: &str) -> bool;
+
+    /// The optimiser.
+    fn solver(&self) -> &Sgd;
+}

@@ -1,0 +1,195 @@
+//! A run: pictures in; checkpoints, a log and the comparator's weights out.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use candle_core::Device;
+use deepsim_data::atomic::write_atomic;
+use deepsim_data::duplicates::Subset;
+use deepsim_data::exemplars::Exemplars;
+use deepsim_data::picture::{Picture, grid};
+use deepsim_data::{Batch, Cursor, Dataset, LoaderConfig, Source};
+use serde::{Deserialize, Serialize};
+
+use super::exemplar_cnn::ExemplarLearner;
+use super::recipe::{ComparatorRecipe, Learned};
+use super::{Learner, checkpoint};
+use crate::TrainError;
+use crate::drive::{Course, Phase, Session, drive};
+use crate::plan::DataPlan;
+use crate::run::{CHECKPOINT, Event, Outcome, PLAN, RunOptions};
+use crate::trainer::StepReport;
+
+/// File of a run folder with the weights of the comparator alone, as `ComparatorKind::open` takes
+/// them.
+pub const COMPARATOR: &str = "comparator.safetensors";
+
+/// What a run does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The data set.
+    pub data: DataPlan,
+    /// Samples made from it.
+    pub samples: usize,
+    /// The recipe.
+    pub recipe: ComparatorRecipe,
+}
+
+impl Plan {
+    /// Everything that decides the numbers: two plans may differ in length and in what they write.
+    fn numbers(&self) -> Self {
+        let mut plan = self.clone();
+        (plan.recipe.steps, plan.recipe.output) = (0, Default::default());
+        plan
+    }
+
+    fn to_toml(&self) -> Result<String, TrainError> {
+        toml::to_string(self).map_err(|e| TrainError::recipe(format!("writing the plan: {e}")))
+    }
+}
+
+/// Trains until all steps are made or `stop` is set.
+///
+/// # Errors
+/// If anything fails; the last checkpoint stays as it is.
+pub fn run(
+    recipe: &ComparatorRecipe,
+    options: &RunOptions,
+    stop: &AtomicBool,
+    mut tell: impl FnMut(Event<'_>),
+) -> Result<Outcome, TrainError> {
+    let (out, device) = (&options.out, &options.device);
+    let file = out.join(CHECKPOINT);
+    let folder = |reason: String| TrainError::Folder { path: out.clone(), reason };
+    let earlier = match file.exists() {
+        true => Some(checkpoint::read_state(&file)?),
+        false => None,
+    };
+    if let Some(state) = earlier.as_ref().filter(|_| !options.resume) {
+        return Err(folder(format!(
+            "it holds a run at step {}; continue it with --resume or choose another folder",
+            state.step
+        )));
+    }
+    let (data, phases) = phases(recipe, options)?;
+    let samples = phases.last().map_or(0, |phase| phase.source.len());
+    let plan = Plan { data, samples, recipe: recipe.clone() };
+    let mut learner = learner(recipe, device)?;
+    let mut cursor = Cursor::default();
+    if let Some(state) = earlier {
+        if plan.numbers() != state.plan.numbers() {
+            return Err(folder(format!(
+                "it holds a run of another plan, which cannot be continued.\nwanted:\n{}\ngot:\n{}",
+                plan.to_toml()?,
+                state.plan.to_toml()?
+            )));
+        }
+        cursor = checkpoint::load(&file, &mut *learner)?.cursor;
+    }
+
+    std::fs::create_dir_all(out).map_err(TrainError::io("creating folder", out))?;
+    write_atomic(&out.join(PLAN), plan.to_toml()?.as_bytes())?;
+    let config = LoaderConfig {
+        batch: recipe.batch,
+        seed: recipe.seed,
+        workers: options.workers,
+        ..LoaderConfig::default()
+    };
+    let course = Course {
+        out,
+        name: &recipe.name,
+        heading: vec![format!(
+            "{}: {} steps of {} samples; {} of them from {} ({} pictures)",
+            recipe.name, recipe.steps, recipe.batch, plan.samples, plan.data.name, plan.data.images
+        )],
+        steps: recipe.steps,
+        phases,
+        loader: config,
+        output: recipe.output,
+    };
+    let mut session = LearnerSession { learner, plan: &plan };
+    drive(&mut session, &course, cursor, stop, &mut tell)
+}
+
+fn phases(
+    recipe: &ComparatorRecipe,
+    options: &RunOptions,
+) -> Result<(DataPlan, Vec<Phase>), TrainError> {
+    let mut dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
+    if options.without_duplicates {
+        dataset = dataset.without_duplicates()?.0;
+    }
+    let pictures = dataset.unlabeled;
+    let data =
+        DataPlan { name: dataset.name, synthetic: dataset.synthetic, images: pictures.len() };
+    let phases = match (recipe.comparator, recipe.classes) {
+        (Learned::ExemplarCnn, Some(classes)) => {
+            let patches = Exemplars::new(pictures, classes.config(recipe.seed))?;
+            let first = patches.members(0).start..patches.members(classes.first - 1).end;
+            let patches: Arc<dyn Source> = Arc::new(patches);
+            let few = Subset::new(patches.clone(), first.collect())?;
+            let all = Phase { until: u64::MAX, source: patches };
+            match classes.first_steps {
+                0 => vec![all],
+                until => vec![Phase { until, source: Arc::new(few) }, all],
+            }
+        }
+        (Learned::ExemplarCnn, None) => return Err(TrainError::recipe("classes: missing")),
+    };
+    Ok((data, phases))
+}
+
+fn learner(recipe: &ComparatorRecipe, device: &Device) -> Result<Box<dyn Learner>, TrainError> {
+    let ComparatorRecipe { seed, sgd, .. } = recipe;
+    Ok(match recipe.comparator {
+        Learned::ExemplarCnn => {
+            let classes = recipe.classes.map_or(0, |classes| classes.number);
+            Box::new(ExemplarLearner::new(classes, *seed, sgd, device)?)
+        }
+    })
+}
+
+struct LearnerSession<'a> {
+    learner: Box<dyn Learner>,
+    plan: &'a Plan,
+}
+
+impl Session for LearnerSession<'_> {
+    fn steps(&self) -> u64 {
+        self.learner.steps()
+    }
+
+    fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainError> {
+        self.learner.step(batch)
+    }
+
+    /// The filters of the first layer, each stretched to the whole range.
+    fn draw(&self, path: &Path) -> Result<(), TrainError> {
+        let Some((_, filters)) = self.learner.params().iter().next() else { return Ok(()) };
+        let (_, _, height, width) = filters.dims4()?;
+        let pictures = filters.flatten_from(1)?.to_vec2::<f32>()?.into_iter().map(|filter| {
+            let (low, high) =
+                filter.iter().fold((f32::MAX, f32::MIN), |(l, h), x| (l.min(*x), h.max(*x)));
+            let byte = |x: &f32| ((x - low) / (high - low).max(1e-12) * 255.0).round() as u8;
+            let planes: Vec<u8> = filter.iter().map(byte).collect();
+            Picture::from_planes(&planes, height, width).upscale(6)
+        });
+        let pictures: Vec<Picture> = pictures.collect();
+        let rows: Vec<Vec<Picture>> = pictures.chunks(16).map(<[Picture]>::to_vec).collect();
+        Ok(grid(&rows, 2).write_png(path)?)
+    }
+
+    /// The comparator first: if the disk fills up, the checkpoint that a resume needs is the old one,
+    /// whole, and the comparator is at worst newer than it.
+    fn save(&self, out: &Path, cursor: Cursor) -> Result<(), TrainError> {
+        let params = self.learner.params().iter();
+        let kept = params.filter(|(name, _)| self.learner.belongs(name));
+        let weights: deepsim_nets::Params =
+            kept.map(|(name, var)| (name.to_owned(), var.clone())).collect();
+        let spec = serde_json::json!({ "comparator": self.plan.recipe.comparator });
+        weights.save(&out.join(COMPARATOR), &spec.to_string())?;
+        checkpoint::save(&out.join(CHECKPOINT), &*self.learner, cursor, self.plan)
+    }
+}
