@@ -118,6 +118,11 @@ impl FileList {
         self.names.len()
     }
 
+    /// Adds a path from the root; false if there is no room for it.
+    pub(crate) fn push(&mut self, name: &str) -> bool {
+        self.names.push(name)
+    }
+
     /// Path of a file from the root.
     pub(crate) fn name(&self, index: usize) -> &str {
         self.names.get(index)

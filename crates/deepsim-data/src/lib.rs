@@ -9,6 +9,7 @@
 //! | [`ilsvrc`], [`folder`], [`shards`] | ILSVRC-2012 as it is distributed, a folder, tar shards |
 //! | [`scenes`] | procedural pictures with natural-image statistics, for when there is no data |
 //! | [`exemplars`] | surrogate classes of deformed patches |
+//! | [`pairs`] | pairs of pictures of the same thing |
 //! | [`decode`], [`transform`], [`prepared`] | bytes of a file to an image of one size |
 //! | [`loader`], [`order`] | shuffled, cropped batches from worker threads |
 //! | [`mod@format`], [`mean`] | bytes to the numbers a network takes |
@@ -40,6 +41,7 @@ pub mod loader;
 pub mod mean;
 mod names;
 pub mod order;
+pub mod pairs;
 pub mod picture;
 mod planes;
 mod positioned;
@@ -48,6 +50,7 @@ pub mod random;
 pub mod scenes;
 pub mod shards;
 pub mod source;
+mod square;
 pub mod stl10;
 pub mod tar_index;
 #[cfg(feature = "candle")]
