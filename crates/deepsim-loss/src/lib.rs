@@ -6,6 +6,7 @@
 //! | [`terms`] | each term by itself, normalised as in the code |
 //! | [`objective`] | the weighted sum, with every term's value and gradient norm at the image |
 //! | [`calibrate`] | how to choose the weight of a feature term for a new comparator |
+//! | [`ranking`] | the loss that VideoNet is trained with |
 //! | [`balance`] | when the discriminator and the generator are updated |
 //!
 //! Nothing here reads files or draws random numbers.
@@ -37,6 +38,7 @@
 pub mod balance;
 pub mod calibrate;
 pub mod objective;
+pub mod ranking;
 pub mod terms;
 
 pub use balance::{Balance, BalanceRule};

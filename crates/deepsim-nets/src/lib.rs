@@ -7,6 +7,7 @@
 //! | [`discriminator`] | real / generated classifier | v1 Table 1 |
 //! | [`alexnet`] | AlexNet and CaffeNet trunks | comparators, section 3 |
 //! | [`exemplar_cnn`] | Exemplar-CNN 64c5-128c5-256c5-512f | comparators, section 3 |
+//! | [`videonet`] | VideoNet in training | comparators, section 3 |
 //! | [`squeezenet`] | an independent network to measure with | not in the paper |
 //! | [`comparator`] | the [`Comparator`] trait and how to open each network | section 2 |
 //!
@@ -43,6 +44,7 @@ pub mod layers;
 pub mod params;
 pub mod random;
 pub mod squeezenet;
+pub mod videonet;
 
 pub use autoencoder::{Autoencoder, AutoencoderConfig};
 pub use comparator::{Comparator, ComparatorKind, WeightsOrigin};
@@ -51,3 +53,4 @@ pub use error::NetError;
 pub use exemplar_cnn::ExemplarCnn;
 pub use image::{ChannelOrder, Images, PixelFormat};
 pub use params::Params;
+pub use videonet::VideoNet;

@@ -4,13 +4,17 @@
 //! |---|---|
 //! | [`recipe`] | what to train, as TOML |
 //! | [`exemplar_cnn`] | Exemplar-CNN: classification of surrogate classes |
+//! | [`videonet`], [`mining`] | VideoNet: ranking of tracked pictures, and against which others |
 //! | [`checkpoint`] | weights and velocities on disk |
 //! | [`run()`] | the run |
 
 pub mod checkpoint;
 pub mod exemplar_cnn;
+pub mod mining;
 pub mod recipe;
 mod run;
+mod samples;
+pub mod videonet;
 
 use deepsim_data::Batch;
 use deepsim_nets::Params;

@@ -1,31 +1,34 @@
 //! Recipes of comparators.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use deepsim_data::exemplars::ExemplarConfig;
 use serde::{Deserialize, Serialize};
 
+use super::mining::Mining;
 use crate::TrainError;
 use crate::recipe::{OutputConfig, parse};
 use crate::solver::SgdConfig;
+
+/// Sides of pictures for which VideoNet's pool5 is 6x6, as its fully connected layers need.
+const CROPS: RangeInclusive<usize> = 199..=230;
 
 /// Everything that decides the numbers of a run, but for the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ComparatorRecipe {
-    /// Which network.
+    /// Which network, and what it learns from.
     pub comparator: Learned,
     /// Name of the run, for logs and reports.
     pub name: String,
-    /// Seed of initial weights, patches, sample order and dropout.
+    /// Seed of initial weights, samples, their order and dropout.
     #[serde(default)]
     pub seed: u64,
     /// Updates.
     pub steps: u64,
-    /// Samples per update.
+    /// Samples per update: patches, or pairs.
     pub batch: usize,
-    /// The surrogate classes of an Exemplar-CNN.
-    pub classes: Option<Classes>,
     /// The optimiser.
     pub sgd: SgdConfig,
     /// What is written, and how often.
@@ -34,11 +37,82 @@ pub struct ComparatorRecipe {
 }
 
 /// Comparators that can be trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Learned {
     /// Exemplar-CNN, on surrogate classes.
-    ExemplarCnn,
+    ExemplarCnn(ExemplarTask),
+    /// VideoNet, on pairs of pictures of the same thing.
+    #[serde(rename = "videonet")]
+    VideoNet(VideoTask),
+}
+
+impl Learned {
+    /// The name of the comparator.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ExemplarCnn(_) => "exemplar-cnn",
+            Self::VideoNet(_) => "videonet",
+        }
+    }
+}
+
+/// What an Exemplar-CNN learns from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExemplarTask {
+    /// The surrogate classes.
+    pub classes: Classes,
+}
+
+/// What a VideoNet learns from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VideoTask {
+    /// The pairs.
+    pub pairs: Pairs,
+    /// What each pair is compared with.
+    #[serde(default)]
+    pub mining: Mining,
+}
+
+/// Pairs of pictures of the same thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pairs {
+    /// Where they come from.
+    pub from: From,
+    /// Side in pixels that pictures are brought to; 227 in the authors' code.
+    #[serde(default = "side")]
+    pub side: usize,
+    /// Side of the random crops; 224 in the authors' code.
+    #[serde(default = "crop")]
+    pub crop: usize,
+    /// Pairs from each still picture.
+    #[serde(default = "per_picture")]
+    pub per_picture: usize,
+}
+
+/// Where pairs come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum From {
+    /// Tracked patches of videos.
+    Tracks,
+    /// A camera that moves over still pictures: a stand-in.
+    Stills,
+}
+
+fn side() -> usize {
+    227
+}
+
+fn crop() -> usize {
+    224
+}
+
+fn per_picture() -> usize {
+    10
 }
 
 /// Surrogate classes.
@@ -101,29 +175,131 @@ impl ComparatorRecipe {
     }
 
     fn check(&self) -> Result<(), TrainError> {
-        let at_least_one = |what: &str, value: u64| match value {
-            0 => Err(TrainError::recipe(format!("{what}: wanted at least 1, got 0"))),
-            _ => Ok(()),
-        };
         at_least_one("steps", self.steps)?;
         at_least_one("batch", self.batch as u64)?;
         self.output.check()?;
         self.sgd.check()?;
-        match (self.comparator, self.classes) {
-            (Learned::ExemplarCnn, Some(classes)) => {
-                at_least_one("classes.number", classes.number as u64)?;
-                at_least_one("classes.deformations", classes.deformations as u64)?;
-                match (1..=classes.number).contains(&classes.first) {
-                    true => Ok(()),
-                    false => Err(TrainError::recipe(format!(
-                        "classes.first: wanted 1 to {}, got {}",
-                        classes.number, classes.first
-                    ))),
-                }
-            }
-            (Learned::ExemplarCnn, None) => {
-                Err(TrainError::recipe("classes: exemplar-cnn needs them"))
-            }
+        match &self.comparator {
+            Learned::ExemplarCnn(task) => task.classes.check(),
+            Learned::VideoNet(task) => task.check(self.batch),
+        }
+    }
+}
+
+impl Classes {
+    fn check(&self) -> Result<(), TrainError> {
+        at_least_one("comparator.exemplar-cnn.classes.number", self.number as u64)?;
+        at_least_one("comparator.exemplar-cnn.classes.deformations", self.deformations as u64)?;
+        match (1..=self.number).contains(&self.first) {
+            true => Ok(()),
+            false => Err(TrainError::recipe(format!(
+                "comparator.exemplar-cnn.classes.first: wanted 1 to {}, got {}",
+                self.number, self.first
+            ))),
+        }
+    }
+}
+
+impl VideoTask {
+    fn check(&self, batch: usize) -> Result<(), TrainError> {
+        let Self { pairs, mining } = self;
+        let refuse = |reason: String| Err(TrainError::recipe(reason));
+        if batch < 2 {
+            return refuse(
+                "batch: negatives come from other pairs, wanted at least 2, got 1".into(),
+            );
+        }
+        if !CROPS.contains(&pairs.crop) || pairs.crop > pairs.side {
+            return refuse(format!(
+                "comparator.videonet.pairs.crop: wanted {} to {} pixels, for which pool5 is 6x6, and \
+                 at most the side of {}, got {}",
+                CROPS.start(),
+                CROPS.end(),
+                pairs.side,
+                pairs.crop
+            ));
+        }
+        at_least_one("comparator.videonet.pairs.per_picture", pairs.per_picture as u64)?;
+        at_least_one("comparator.videonet.mining.negatives", mining.negatives as u64)?;
+        if mining.hard > mining.negatives || !mining.margin.is_finite() {
+            return refuse(format!(
+                "comparator.videonet.mining: wanted hard of at most {} and a finite margin, got {} \
+                 and {}",
+                mining.negatives, mining.hard, mining.margin
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn at_least_one(what: &str, value: u64) -> Result<(), TrainError> {
+    match value {
+        0 => Err(TrainError::recipe(format!("{what}: wanted at least 1, got 0"))),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXEMPLAR: &str = r#"
+name = "test"
+steps = 10
+batch = 4
+[comparator.exemplar-cnn.classes]
+number = 20
+[sgd]
+weight_decay = 0.0
+schedule = [{ from = 0, rate = 0.1 }]
+"#;
+
+    #[test]
+    fn recipes_are_told_apart_and_have_the_releases_defaults() -> Result<(), TrainError> {
+        assert!(
+            ComparatorRecipe::recognises(EXEMPLAR) && !ComparatorRecipe::recognises("steps = 1")
+        );
+        let recipe = ComparatorRecipe::parse(EXEMPLAR, &[])?;
+        let Learned::ExemplarCnn(task) = recipe.comparator else { panic!("{recipe:?}") };
+        assert_eq!((task.classes.deformations, task.classes.first_steps), (150, 0));
+        assert_eq!(recipe.sgd.momentum, 0.9);
+        let video = EXEMPLAR.replace(
+            "[comparator.exemplar-cnn.classes]\nnumber = 20",
+            "[comparator.videonet.pairs]\nfrom = \"stills\"",
+        );
+        let recipe = ComparatorRecipe::parse(&video, &["steps=3".into()])?;
+        let Learned::VideoNet(task) = recipe.comparator else { panic!("{recipe:?}") };
+        assert_eq!((task.pairs.side, task.pairs.crop, recipe.steps), (227, 224, 3));
+        assert_eq!((task.mining.negatives, task.mining.hard, task.mining.margin), (4, 2, 1.0));
+        for (set, words) in [
+            ("comparator.videonet.pairs.crop=100", "wanted 199 to 230 pixels"),
+            ("comparator.videonet.pairs.side=200", "at most the side of 200"),
+            ("comparator.videonet.mining.hard=5", "hard of at most 4"),
+            ("comparator.videonet.pairs.from=films", "unknown variant `films`"),
+            ("batch=1", "wanted at least 2"),
+        ] {
+            let message =
+                ComparatorRecipe::parse(&video, &[set.into()]).expect_err(set).to_string();
+            assert!(message.contains(words), "{set}: {message}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        for (set, words) in [
+            ("steps=0", "steps: wanted at least 1"),
+            ("comparator.exemplar-cnn.classes.number=0", "classes.number: wanted at least 1"),
+            ("comparator.exemplar-cnn.classes.first=21", "classes.first: wanted 1 to 20, got 21"),
+            ("comparator.exemplar-cnn.clases=1", "clases"),
+            ("sgd.momentum=1", "0 <= momentum < 1"),
+            ("sgd.schedule=[]", "sgd.schedule: wanted rates"),
+            ("output.log_every=0", "output.log_every"),
+            ("crop=64", "crop"),
+        ] {
+            let sets = [set.to_owned()];
+            let message = ComparatorRecipe::parse(EXEMPLAR, &sets).expect_err(set).to_string();
+            assert!(message.contains(words), "{set}: {message}");
         }
     }
 }

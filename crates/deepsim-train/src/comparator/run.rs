@@ -1,22 +1,21 @@
 //! A run: pictures in; checkpoints, a log and the comparator's weights out.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 use deepsim_data::atomic::write_atomic;
-use deepsim_data::duplicates::Subset;
-use deepsim_data::exemplars::Exemplars;
 use deepsim_data::picture::{Picture, grid};
-use deepsim_data::{Batch, Cursor, Dataset, LoaderConfig, Source};
+use deepsim_data::{Batch, Cursor, LoaderConfig};
 use serde::{Deserialize, Serialize};
 
 use super::exemplar_cnn::ExemplarLearner;
 use super::recipe::{ComparatorRecipe, Learned};
+use super::samples::phases;
+use super::videonet::VideoLearner;
 use super::{Learner, checkpoint};
 use crate::TrainError;
-use crate::drive::{Course, Phase, Session, drive};
+use crate::drive::{Course, Session, drive};
 use crate::plan::DataPlan;
 use crate::run::{CHECKPOINT, Event, Outcome, PLAN, RunOptions};
 use crate::trainer::StepReport;
@@ -113,40 +112,14 @@ pub fn run(
     drive(&mut session, &course, cursor, stop, &mut tell)
 }
 
-fn phases(
-    recipe: &ComparatorRecipe,
-    options: &RunOptions,
-) -> Result<(DataPlan, Vec<Phase>), TrainError> {
-    let mut dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
-    if options.without_duplicates {
-        dataset = dataset.without_duplicates()?.0;
-    }
-    let pictures = dataset.unlabeled;
-    let data =
-        DataPlan { name: dataset.name, synthetic: dataset.synthetic, images: pictures.len() };
-    let phases = match (recipe.comparator, recipe.classes) {
-        (Learned::ExemplarCnn, Some(classes)) => {
-            let patches = Exemplars::new(pictures, classes.config(recipe.seed))?;
-            let first = patches.members(0).start..patches.members(classes.first - 1).end;
-            let patches: Arc<dyn Source> = Arc::new(patches);
-            let few = Subset::new(patches.clone(), first.collect())?;
-            let all = Phase { until: u64::MAX, source: patches };
-            match classes.first_steps {
-                0 => vec![all],
-                until => vec![Phase { until, source: Arc::new(few) }, all],
-            }
-        }
-        (Learned::ExemplarCnn, None) => return Err(TrainError::recipe("classes: missing")),
-    };
-    Ok((data, phases))
-}
-
 fn learner(recipe: &ComparatorRecipe, device: &Device) -> Result<Box<dyn Learner>, TrainError> {
-    let ComparatorRecipe { seed, sgd, .. } = recipe;
-    Ok(match recipe.comparator {
-        Learned::ExemplarCnn => {
-            let classes = recipe.classes.map_or(0, |classes| classes.number);
-            Box::new(ExemplarLearner::new(classes, *seed, sgd, device)?)
+    let (seed, sgd) = (recipe.seed, &recipe.sgd);
+    Ok(match &recipe.comparator {
+        Learned::ExemplarCnn(task) => {
+            Box::new(ExemplarLearner::new(task.classes.number, seed, sgd, device)?)
+        }
+        Learned::VideoNet(task) => {
+            Box::new(VideoLearner::new(task.mining, task.pairs.crop, seed, sgd, device)?)
         }
     })
 }
@@ -188,7 +161,7 @@ impl Session for LearnerSession<'_> {
         let kept = params.filter(|(name, _)| self.learner.belongs(name));
         let weights: deepsim_nets::Params =
             kept.map(|(name, var)| (name.to_owned(), var.clone())).collect();
-        let spec = serde_json::json!({ "comparator": self.plan.recipe.comparator });
+        let spec = serde_json::json!({ "comparator": self.plan.recipe.comparator.name() });
         weights.save(&out.join(COMPARATOR), &spec.to_string())?;
         checkpoint::save(&out.join(CHECKPOINT), &*self.learner, cursor, self.plan)
     }

@@ -1,0 +1,134 @@
+//! What comparators learn from.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use deepsim_data::duplicates::Subset;
+use deepsim_data::exemplars::Exemplars;
+use deepsim_data::folder::ImageFolder;
+use deepsim_data::ilsvrc::Ilsvrc;
+use deepsim_data::pairs::{Moving, MovingConfig, PairList, Tracks};
+use deepsim_data::shards::Shards;
+use deepsim_data::{Dataset, PictureFiles, Prepared, Source, Transform};
+
+use super::recipe::{Classes, ComparatorRecipe, From, Learned, Pairs};
+use crate::TrainError;
+use crate::drive::Phase;
+use crate::plan::DataPlan;
+use crate::run::RunOptions;
+
+/// Side that pictures of any size are brought to before a camera moves over them.
+const STILL: usize = 256;
+
+/// The data of a run, and what they are.
+pub(super) fn phases(
+    recipe: &ComparatorRecipe,
+    options: &RunOptions,
+) -> Result<(DataPlan, Vec<Phase>), TrainError> {
+    match &recipe.comparator {
+        Learned::ExemplarCnn(task) => {
+            let (data, pictures) = stills(recipe.seed, options)?;
+            Ok((data, surrogate_classes(task.classes, recipe.seed, pictures)?))
+        }
+        Learned::VideoNet(task) => {
+            let (data, source) = pairs(task.pairs, recipe.seed, options)?;
+            Ok((data, vec![Phase { until: u64::MAX, source }]))
+        }
+    }
+}
+
+/// A few classes first, then all of them.
+fn surrogate_classes(
+    classes: Classes,
+    seed: u64,
+    pictures: Arc<dyn Source>,
+) -> Result<Vec<Phase>, TrainError> {
+    let patches = Exemplars::new(pictures, classes.config(seed))?;
+    let first = patches.members(0).start..patches.members(classes.first - 1).end;
+    let patches: Arc<dyn Source> = Arc::new(patches);
+    let few = Subset::new(patches.clone(), first.collect())?;
+    let all = Phase { until: u64::MAX, source: patches };
+    Ok(match classes.first_steps {
+        0 => vec![all],
+        until => vec![Phase { until, source: Arc::new(few) }, all],
+    })
+}
+
+fn pairs(
+    pairs: Pairs,
+    seed: u64,
+    options: &RunOptions,
+) -> Result<(DataPlan, Arc<dyn Source>), TrainError> {
+    match pairs.from {
+        From::Stills => {
+            let (data, pictures) = stills(seed, options)?;
+            let config = MovingConfig { side: pairs.side, per_picture: pairs.per_picture, seed };
+            Ok((data, Arc::new(Moving::new(pictures, config)?)))
+        }
+        From::Tracks => {
+            let folder = options.data.as_deref().ok_or_else(|| {
+                TrainError::recipe(
+                    "pairs.from = \"tracks\" needs --data: a list, shards or a folder",
+                )
+            })?;
+            let files = tracks(folder)?;
+            let data = DataPlan {
+                name: folder.display().to_string(),
+                synthetic: false,
+                images: files.len(),
+            };
+            Ok((data, Arc::new(Tracks::new(files, pairs.side)?)))
+        }
+    }
+}
+
+/// Files of tracked patches: a list of them, a folder with shards, or one folder for each track.
+fn tracks(path: &Path) -> Result<Arc<dyn PictureFiles>, TrainError> {
+    if path.is_file() {
+        let root = path.parent().unwrap_or(Path::new(""));
+        return Ok(Arc::new(PairList::open(path, root)?));
+    }
+    let listed = std::fs::read_dir(path).map_err(TrainError::io("listing", path))?;
+    let mut shards: Vec<_> = listed.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    shards.retain(|path| path.extension().is_some_and(|ending| ending == "tar"));
+    shards.sort();
+    Ok(match shards.is_empty() {
+        true => Arc::new(ImageFolder::open(path)?),
+        false => Arc::new(Shards::open_files(&shards)?),
+    })
+}
+
+/// Still pictures of one size: STL-10's unlabeled ones or ILSVRC's training set where the folder
+/// holds them, else all pictures in the folder; procedural scenes without a folder.
+fn stills(seed: u64, options: &RunOptions) -> Result<(DataPlan, Arc<dyn Source>), TrainError> {
+    let plan = |name: String, synthetic, source: Arc<dyn Source>| {
+        (DataPlan { name, synthetic, images: source.len() }, source)
+    };
+    let of_any_size = |files: Arc<dyn PictureFiles>| -> Arc<dyn Source> {
+        Arc::new(Prepared::new(files, Transform::short_side(STILL, STILL)))
+    };
+    if let Some(folder) = options.data.as_deref().filter(|folder| !holds_stl10(folder)) {
+        if options.without_duplicates {
+            return Err(TrainError::recipe("--without-duplicates is for STL-10"));
+        }
+        return Ok(match folder.join("ILSVRC2012_img_train.tar").exists() {
+            true => {
+                let files = Arc::new(Ilsvrc::open(folder)?.train()?);
+                plan("ilsvrc-2012".into(), false, of_any_size(files))
+            }
+            false => {
+                let files = Arc::new(ImageFolder::open(folder)?);
+                plan(folder.display().to_string(), false, of_any_size(files))
+            }
+        });
+    }
+    let mut dataset = Dataset::open(options.data.as_deref(), seed)?;
+    if options.without_duplicates {
+        dataset = dataset.without_duplicates()?.0;
+    }
+    Ok(plan(dataset.name, dataset.synthetic, dataset.unlabeled))
+}
+
+fn holds_stl10(folder: &Path) -> bool {
+    folder.join("unlabeled_X.bin").exists()
+}
