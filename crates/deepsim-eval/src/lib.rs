@@ -9,6 +9,7 @@
 //! | [`measure`] | the measures, one per file, and their common contract | v1 Tables 3, 4, Figure 3 |
 //! | [`euclidean`] | normalised Euclidean error | v1 section 4.1 |
 //! | [`svm`] | liblinear's dual coordinate descent and the STL-10 protocol | v1 Table 4 |
+//! | [`probe`] | what a comparator's features are worth to a linear SVM | - |
 //! | [`sharpness`] | power spectra | - |
 //! | [`ssim`], [`pixels`], [`luma`] | distances of two pictures | - |
 //! | [`mod@compare`] | all distances of two pictures at once | - |
@@ -20,6 +21,7 @@ pub mod euclidean;
 pub mod luma;
 pub mod measure;
 pub mod pixels;
+pub mod probe;
 pub mod report;
 pub mod sharpness;
 pub mod ssim;

@@ -12,6 +12,8 @@ use deepsim_data::Dataset;
 use deepsim_data::picture::Picture;
 use deepsim_eval::measure::svm::SvmInput;
 use deepsim_eval::measure::{self, Context, Measure, Progress, Row, Settings, Space};
+use deepsim_eval::probe::Probe;
+use deepsim_eval::svm::Protocol;
 use deepsim_eval::{EvalError, compare, report};
 use device::{DeviceError, DeviceKind};
 
@@ -48,6 +50,30 @@ enum Command {
         /// Folder with comparators' weights [default: random weights]
         #[arg(long, value_name = "DIR")]
         weights: Option<PathBuf>,
+        /// Where to compute
+        #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+        device: DeviceKind,
+    },
+    /// Train linear SVMs on features of comparators, by STL-10's folds
+    Probe {
+        /// What to train on: pixels, NET:TAP, NET:TAP+TAP, NET:TAP@random
+        #[arg(required = true, value_name = "FEATURES")]
+        probes: Vec<Probe>,
+        /// Data in STL-10's binary format [default: built-in procedural scenes]
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Folder with comparators' weights
+        #[arg(long, value_name = "DIR")]
+        weights: Option<PathBuf>,
+        /// Values of C that the protocol tries
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        svm_draws: usize,
+        /// Seed of random weights, of the values of C and of procedural scenes
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// File for the results as JSON
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
         /// Where to compute
         #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
         device: DeviceKind,
@@ -135,6 +161,10 @@ fn main() -> ExitCode {
         Some(Command::Compare { a, b, weights, device }) => {
             distances(&a, &b, weights.as_deref(), device)
         }
+        Some(Command::Probe { probes, data, weights, svm_draws, seed, out, device }) => {
+            let protocol = Protocol { draws: svm_draws, seed, ..Protocol::default() };
+            probe(&probes, data.as_deref(), weights.as_deref(), &protocol, out.as_deref(), device)
+        }
         Some(Command::Report { run, target, plan, out }) => {
             let page = report::write(&run, &target, plan.as_deref(), &out);
             page.map(|path| println!("{}", path.display())).map_err(Failure::from)
@@ -163,6 +193,42 @@ fn distances(
     );
     print(&compare::compare(&a, &b, weights, &device)?);
     Ok(())
+}
+
+fn probe(
+    probes: &[Probe],
+    data: Option<&Path>,
+    weights: Option<&Path>,
+    protocol: &Protocol,
+    out: Option<&Path>,
+    device: DeviceKind,
+) -> Result<(), Failure> {
+    let device = device.open()?;
+    let dataset = Dataset::open(data, protocol.seed).map_err(EvalError::from)?;
+    println!("{}", dataset.description);
+    let tell = |what: &str, done: usize, all: usize| tell(&Progress { what, done, all });
+    let mut rows = Vec::new();
+    for probe in probes {
+        rows.push(probe.accuracy(&dataset, weights, protocol, &device, &tell)?);
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
+        print(&rows[rows.len() - 1..]);
+    }
+    match out {
+        Some(path) => Ok(measure::write_rows(path, &rows)?),
+        None => Ok(()),
+    }
+}
+
+/// A line that is written over on a terminal, the last of each kind elsewhere.
+fn tell(progress: &Progress<'_>) {
+    let Progress { what, done, all } = progress;
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{what}: {done}/{all}");
+    } else if done == all {
+        eprintln!("{what}: {all}");
+    }
 }
 
 fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
@@ -200,14 +266,7 @@ fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
         ..Settings::default()
     };
     let terminal = std::io::stderr().is_terminal();
-    let tell = |progress: Progress<'_>| {
-        let Progress { what, done, all } = progress;
-        if terminal {
-            eprint!("\r\x1b[K{what}: {done}/{all}");
-        } else if done == all {
-            eprintln!("{what}: {all}");
-        }
-    };
+    let tell = |progress: Progress<'_>| tell(&progress);
     let weights = arguments.weights.as_deref();
     let context = Context::open(run, &dataset, weights, &settings, &device, &tell)?;
     for measure in wanted {

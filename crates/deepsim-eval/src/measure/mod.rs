@@ -140,6 +140,14 @@ pub fn evaluate(
     Ok((measurement, path))
 }
 
+/// Writes rows as JSON, whole or not at all.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_rows(path: &std::path::Path, rows: &[Row]) -> Result<(), EvalError> {
+    Ok(write_atomic(path, &json(&rows, "rows")?)?)
+}
+
 /// A value as indented JSON with a last newline.
 pub(crate) fn json(value: &impl Serialize, what: &'static str) -> Result<Vec<u8>, EvalError> {
     let mut bytes = serde_json::to_vec_pretty(value)

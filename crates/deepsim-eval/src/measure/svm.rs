@@ -134,7 +134,7 @@ fn features(
 }
 
 /// Means of 4x4 blocks of planes; rows and columns that fill no block are left out.
-fn blocks(pixels: &[u8], height: usize, width: usize) -> Vec<f32> {
+pub(crate) fn blocks(pixels: &[u8], height: usize, width: usize) -> Vec<f32> {
     let (rows, columns) = (height / BLOCK, width / BLOCK);
     let mut means = Vec::with_capacity(pixels.len() / (BLOCK * BLOCK));
     for plane in pixels.chunks_exact((height * width).max(1)) {
