@@ -9,6 +9,8 @@
 //! | `parity_losses` | are loss terms, calibration and update balance as published? |
 //! | `parity_training` | do twenty iterations of both networks follow PyTorch's? |
 //! | `golden` | do real weights give the activations that OpenCV gets from them? |
+//! | `imagenet` | does a real network recognise as many photographs as it should? |
+//! | `comparators` | do runs that train comparators keep the same promises? |
 //! | `resume` | does an interrupted run end with the bytes of an uninterrupted one? |
 //! | `hostile` | does bad input end in a clear error with nothing half-written? |
 //!
@@ -16,8 +18,10 @@
 
 mod accepted;
 mod architecture;
+mod comparators;
 mod golden;
 mod hostile;
+mod imagenet;
 mod parity_losses;
 mod parity_nets;
 mod parity_ops;

@@ -1,0 +1,123 @@
+//! Training of comparators: the same promises as for generators.
+
+use std::path::Path;
+
+use deepsim_nets::{ComparatorKind, Images, PixelFormat};
+
+use crate::programs::{assert_success, bytes, errors, folder_with_recipe, train};
+
+/// An Exemplar-CNN on procedural scenes whose first two steps are made with two classes.
+const EXEMPLAR: &str = r#"
+name = "tiny"
+steps = 5
+batch = 6
+[comparator.exemplar-cnn.classes]
+number = 6
+deformations = 8
+first = 2
+first_steps = 2
+[sgd]
+weight_decay = 0.004
+schedule = [{ from = 0, rate = 0.01 }, { from = 3, rate = 0.001 }]
+[output]
+log_every = 1
+checkpoint_every = 2
+"#;
+
+/// A VideoNet; its weights are many, so it makes few steps.
+const VIDEO: &str = r#"
+name = "tiny"
+steps = 2
+batch = 3
+[comparator.videonet.pairs]
+from = "stills"
+side = 200
+crop = 199
+[sgd]
+weight_decay = 5e-4
+schedule = [{ from = 0, rate = 1e-3 }]
+[output]
+log_every = 1
+"#;
+
+const FILES: [&str; 2] = ["checkpoint.safetensors", "comparator.safetensors"];
+
+fn assert_same(folder: &Path, a: &str, b: &str) {
+    for file in FILES {
+        let same = bytes(&folder.join(a), file) == bytes(&folder.join(b), file);
+        assert!(same, "{file} of {a} and {b} differ");
+    }
+}
+
+#[test]
+fn parts_of_a_run_equal_the_whole_wherever_it_is_cut() {
+    let folder = folder_with_recipe(EXEMPLAR);
+    assert_success(&train(folder.path(), "whole", &["--threads", "1"]));
+    // In the first phase, at its end, and in the second.
+    for cut in 1..5 {
+        let (out, steps) = (format!("cut-{cut}"), format!("steps={cut}"));
+        assert_success(&train(folder.path(), &out, &["--set", &steps]));
+        assert_success(&train(folder.path(), &out, &["--resume"]));
+        assert_same(folder.path(), "whole", &out);
+        let log = String::from_utf8(bytes(&folder.path().join(&out), "log.jsonl"));
+        assert_eq!(log.expect("text").matches("\"step\":").count(), 5);
+    }
+    assert!(folder.path().join("whole/grids/step-0000005.png").exists());
+}
+
+#[test]
+fn what_was_trained_is_a_comparator() -> anyhow::Result<()> {
+    let folder = folder_with_recipe(EXEMPLAR);
+    assert_success(&train(folder.path(), "run", &[]));
+    let path = folder.path().join("run/comparator.safetensors");
+    let device = candle_core::Device::Cpu;
+    let net = ComparatorKind::ExemplarCnn.open(Some(&path), 0, &device)?;
+    let images = Images::from_u8(&[7; 3 * 64 * 64], 1, 64, 64, PixelFormat::RGB_U8, &device)?;
+    assert_eq!(net.features(&images, "CONV3")?.dims(), [1, 256, 16, 16]);
+    assert_eq!(net.features(&images, "FC4")?.dims(), [1, 512, 9, 9]);
+    Ok(())
+}
+
+#[test]
+fn a_videonet_trains_resumes_and_opens() -> anyhow::Result<()> {
+    let folder = folder_with_recipe(VIDEO);
+    assert_success(&train(folder.path(), "whole", &["--threads", "2"]));
+    assert_success(&train(folder.path(), "cut", &["--set", "steps=1", "--threads", "1"]));
+    assert_success(&train(folder.path(), "cut", &["--resume"]));
+    assert_same(folder.path(), "whole", "cut");
+    let path = folder.path().join("whole/comparator.safetensors");
+    let device = candle_core::Device::Cpu;
+    let net = ComparatorKind::VideoNet.open(Some(&path), 0, &device)?;
+    assert_eq!(net.taps(), ComparatorKind::VideoNet.taps());
+    Ok(())
+}
+
+#[test]
+fn runs_are_not_mixed_and_errors_say_what_to_do() {
+    let folder = folder_with_recipe(EXEMPLAR);
+    let run = |arguments: &[&str]| train(folder.path(), "run", arguments);
+    assert_success(&run(&["--set", "steps=1"]));
+    for (arguments, code, words) in [
+        (&["--set", "steps=2"][..], 1, "--resume"),
+        (&["--resume", "--set", "comparator.exemplar-cnn.classes.number=5"], 1, "another plan"),
+        (&["--resume", "--set", "sgd.weight_decay=0.1"], 1, "another plan"),
+        (&["--set", "comparator.exemplar-cnn.classes.first=9"], 2, "classes.first: wanted 1 to 6"),
+        (&["--set", "comparator.squeezenet.x=1"], 2, "in `comparator`"),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", errors(&output));
+        assert!(errors(&output).contains(words), "no `{words}` in {}", errors(&output));
+    }
+    // Too many classes for the pictures that there are.
+    let classes = "comparator.exemplar-cnn.classes.number=99999999";
+    let output = train(folder.path(), "other", &["--set", classes]);
+    assert!(errors(&output).contains("wanted 99999999 pictures"), "{}", errors(&output));
+    assert!(!folder.path().join("other").exists(), "nothing is written before the plan holds");
+    // A checkpoint cut short by a crash of the disk.
+    let checkpoint = folder.path().join("run/checkpoint.safetensors");
+    let whole = std::fs::read(&checkpoint).expect("a checkpoint");
+    std::fs::write(&checkpoint, &whole[..whole.len() / 2]).expect("half a checkpoint");
+    let output = run(&["--resume"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).contains("checkpoint.safetensors"), "{}", errors(&output));
+}

@@ -1,0 +1,55 @@
+//! Real photographs through archive, decoder, preprocessing and a real network: does it recognise as
+//! many as it should?
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use candle_core::Device;
+use deepsim_data::ilsvrc::Ilsvrc;
+use deepsim_data::{Crop, Prepared, Source, Transform, read_range};
+use deepsim_nets::{ComparatorKind, Images, PixelFormat};
+
+use crate::support::shared;
+
+/// Measured with the same weights on the first 2,000 validation pictures by another implementation.
+const TOP1: f64 = 57.95;
+const TOP5: f64 = 80.50;
+/// Points: 400 pictures are right or wrong within 2.5 (top-1) and 2.0 (top-5) by chance alone.
+const TOLERANCE: f64 = 3.0;
+
+#[test]
+fn squeezenet_recognises_validation_pictures_as_often_as_elsewhere() -> Result<()> {
+    let (Some(weights), Some(folder)) = (shared("weights"), shared("ilsvrc-mini")) else {
+        return Ok(());
+    };
+    // Copied, because an index is written beside an archive.
+    let copy = tempfile::tempdir()?;
+    for name in ["ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"] {
+        std::fs::copy(folder.join(name), copy.path().join(name))?;
+    }
+    let files = Arc::new(Ilsvrc::open(copy.path())?.val()?);
+    let pictures = Prepared::new(files, Transform::stretch(227, 227));
+    let path = ComparatorKind::SqueezeNet.find_weights(&weights);
+    let net = ComparatorKind::SqueezeNet.open(path.as_deref(), 0, &Device::Cpu)?;
+    let (mut first, mut five, n) = (0, 0, pictures.len());
+    for start in (0..n).step_by(50) {
+        let batch = read_range(&pictures, start..(start + 50).min(n), Crop::Full)?;
+        let format = PixelFormat::CAFFE_BGR;
+        let images = Images::from_u8(&batch.pixels, batch.n, 227, 227, format, &Device::Cpu)?;
+        let rows = net.features(&images, "PROB")?.to_vec2::<f32>()?;
+        for (row, sample) in rows.iter().zip(&batch.samples) {
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-4, "probabilities sum to 1");
+            let class = sample.label.unwrap_or(u32::MAX) as usize;
+            let better = row.iter().filter(|other| **other > row[class]).count();
+            first += usize::from(better < 1);
+            five += usize::from(better < 5);
+        }
+    }
+    let percent = |count: usize| 100.0 * count as f64 / n as f64;
+    let (top1, top5) = (percent(first), percent(five));
+    println!("SqueezeNet on {n} validation pictures: top-1 {top1:.2} %, top-5 {top5:.2} %");
+    assert_eq!(n, 400);
+    assert!((top1 - TOP1).abs() <= TOLERANCE, "top-1 {top1:.2} %, wanted about {TOP1} %");
+    assert!((top5 - TOP5).abs() <= TOLERANCE, "top-5 {top5:.2} %, wanted about {TOP5} %");
+    Ok(())
+}
