@@ -108,7 +108,7 @@ impl Job<'_> {
         ));
         say(&format!(
             "weights: {}",
-            match &self.arguments.weights {
+            match self.arguments.weights() {
                 Some(folder) => folder.display().to_string(),
                 None => "none; comparators have random weights".into(),
             }
@@ -138,7 +138,7 @@ impl Job<'_> {
     fn inputs(&self, command: &mut Command) {
         let arguments = self.arguments;
         command.args(["--device", arguments.device.name()]);
-        for (option, folder) in [("--data", &arguments.data), ("--weights", &arguments.weights)] {
+        for (option, folder) in [("--data", &arguments.data), ("--weights", &arguments.weights())] {
             if let Some(folder) = folder {
                 command.arg(option).arg(folder);
             }

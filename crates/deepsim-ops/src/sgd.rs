@@ -128,3 +128,47 @@ impl InplaceOp2 for Move {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn follows_the_formula_in_double_precision_over_changing_rates() -> Result<()> {
+        // More values than one thread takes at a time, and an odd number.
+        let n = 2 * CHUNK + 7;
+        let value = |i: usize, k: usize| ((i * 37 + k * 101) % 211) as f64 / 100.0 - 1.0;
+        let tensor = |k: usize| {
+            let values: Vec<f32> = (0..n).map(|i| value(i, k) as f32).collect();
+            Tensor::from_vec(values, n, &Device::Cpu)
+        };
+        let (p, v) = (Var::from_tensor(&tensor(0)?)?, Var::from_tensor(&tensor(1)?.zeros_like()?)?);
+        let mut wanted: Vec<(f64, f64)> = (0..n).map(|i| (value(i, 0), 0.0)).collect();
+        for (k, rate) in [(2, 0.1), (3, 0.1), (4, 0.01)] {
+            let step = SgdStep { learning_rate: rate, momentum: 0.9, weight_decay: 0.02 };
+            sgd_update(&p, &tensor(k)?, &v, step)?;
+            for (i, (p, v)) in wanted.iter_mut().enumerate() {
+                *v = 0.9 * *v + rate * (value(i, k) + 0.02 * *p);
+                *p -= *v;
+            }
+        }
+        let got = p.to_vec1::<f32>()?;
+        let apart = got.iter().zip(&wanted).map(|(a, (b, _))| (f64::from(*a) - b).abs());
+        assert!(apart.fold(0.0, f64::max) < 1e-6);
+        Ok(())
+    }
+
+    #[test]
+    fn other_shapes_are_refused_and_nothing_changes() -> Result<()> {
+        let var = |n: usize| Var::ones(n, candle_core::DType::F32, &Device::Cpu);
+        let step = SgdStep { learning_rate: 1.0, momentum: 0.0, weight_decay: 0.0 };
+        let (p, v, two, three) = (var(3)?, var(3)?, var(2)?, var(3)?);
+        assert!(sgd_update(&p, &two, &v, step).is_err());
+        assert!(sgd_update(&p, &three, &two, step).is_err());
+        let halves = Tensor::ones(3, candle_core::DType::F16, &Device::Cpu)?;
+        assert!(sgd_update(&p, &halves, &v, step).is_err());
+        assert_eq!((p.to_vec1::<f32>()?, v.to_vec1::<f32>()?), (vec![1.0; 3], vec![1.0; 3]));
+        Ok(())
+    }
+}

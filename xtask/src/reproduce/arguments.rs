@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use crate::process::Failure;
 use crate::scale::{Scale, Size};
 use crate::targets::Target;
+use crate::workspace::root;
 
 /// Reproduce tables and figures: train what is missing, evaluate, write a report.
 ///
@@ -34,7 +35,8 @@ pub(crate) struct Arguments {
     /// Leave out unlabeled and training images that are also test images (docs/data.md)
     #[arg(long, requires = "data")]
     pub(super) without_duplicates: bool,
-    /// Folder with comparators' weights, see docs/data.md [default: random weights]
+    /// Folder with comparators' weights, see docs/data.md; networks without a file there have random
+    /// ones [default: data/weights, which has the shipped Exemplar-CNN]
     #[arg(long, value_name = "DIR")]
     pub(super) weights: Option<PathBuf>,
     /// Folder to write to [default: out/SCALE in the workspace, out/SCALE-cuda on a GPU]
@@ -58,6 +60,12 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// The folder of weights that is used.
+    pub(super) fn weights(&self) -> Option<PathBuf> {
+        let shipped = || Some(root().join("data/weights")).filter(|folder| folder.is_dir());
+        self.weights.clone().or_else(shipped)
+    }
+
     /// All overrides `key=value`; of two of one key, the later one counts.
     pub(super) fn sets(&self) -> Vec<String> {
         let mut sets = self.set.clone();
