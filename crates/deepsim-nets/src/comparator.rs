@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alexnet::{self, Order};
 use crate::image::{Images, PixelFormat};
-use crate::layers::{Layer, Op, Stack};
+use crate::layers::{Layer, Op, Stack, tensors};
 use crate::params::{ParamBuilder, parse, read};
 use crate::{NetError, exemplar_cnn, squeezenet};
 
@@ -135,6 +135,11 @@ impl ComparatorKind {
     /// Names under which the whole network's features can be asked for, shallow to deep.
     pub fn taps(self) -> Vec<&'static str> {
         self.table().taps.iter().map(|(tap, _)| *tap).collect()
+    }
+
+    /// Names and shapes of the whole network's weights, in the order of its layers.
+    pub fn tensors(self) -> Vec<(String, Vec<usize>)> {
+        tensors(self.table().layers, 3)
     }
 
     fn table(self) -> Table {

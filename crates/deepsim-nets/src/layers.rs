@@ -145,6 +145,67 @@ pub const fn layer(name: &'static str, op: Op) -> Layer {
     Layer { name, op }
 }
 
+/// Names and shapes of all weights of a table, in its order.
+pub(crate) fn tensors(layers: &[Layer], mut channels: usize) -> Vec<(String, Vec<usize>)> {
+    let named = |layer: &Layer| {
+        let (shapes, _) = layer.weights(&mut channels);
+        let name = layer.name;
+        shapes.into_iter().map(move |(part, shape)| (format!("{name}{part}"), shape))
+    };
+    layers.iter().flat_map(named).collect()
+}
+
+impl Layer {
+    /// Endings of the names and shapes of its weights and biases, which have one axis, for an input
+    /// with `channels`, and how they are filled; `channels` becomes that of the output.
+    fn weights(&self, channels: &mut usize) -> (Vec<(String, Vec<usize>)>, Filler) {
+        let input = *channels;
+        let with_bias = |shape: Vec<usize>, out: usize, bias: bool| {
+            let mut all = vec![(".weight".to_owned(), shape)];
+            all.extend(bias.then(|| (".bias".to_owned(), vec![out])));
+            all
+        };
+        match self.op {
+            Op::Conv(c) => {
+                *channels = c.out;
+                let shape = vec![c.out, input / c.groups, c.kernel, c.kernel];
+                (with_bias(shape, c.out, c.bias), c.filler)
+            }
+            Op::UpConv(c) => {
+                *channels = c.out;
+                let shape = vec![input, c.out / c.groups, c.kernel, c.kernel];
+                (with_bias(shape, c.out, c.bias), c.filler)
+            }
+            Op::Linear(out, filler) => {
+                *channels = out;
+                (with_bias(vec![out, input], out, true), filler)
+            }
+            Op::Fire { squeeze, expand } => {
+                *channels = 2 * expand;
+                let parts = [
+                    ("conv1x1_1", [squeeze, input, 1, 1]),
+                    ("conv1x1_2", [expand, squeeze, 1, 1]),
+                    ("conv3x3_2", [expand, squeeze, 3, 3]),
+                ];
+                let shapes = parts.into_iter().flat_map(|(part, shape)| {
+                    with_bias(shape.to_vec(), shape[0], true)
+                        .into_iter()
+                        .map(move |(end, shape)| (format!("/{part}{end}"), shape))
+                });
+                (shapes.collect(), Filler::Msra { coeff: 1.0 })
+            }
+            op => {
+                match op {
+                    Op::Flatten(positions) => *channels *= positions,
+                    Op::Unflatten { channels: maps, .. } => *channels = maps,
+                    _ => {}
+                }
+                (Vec::new(), Filler::Msra { coeff: 1.0 })
+            }
+        }
+    }
+}
+
 /// A table of layers with weights.
 #[derive(Clone, Debug)]
 pub struct Stack {
@@ -162,45 +223,14 @@ impl Stack {
     ) -> Result<Self, NetError> {
         let mut rows = Vec::with_capacity(layers.len());
         for &layer in layers {
-            let name = format!("{prefix}{}", layer.name);
-            let mut weights = Vec::new();
-            match layer.op {
-                Op::Conv(c) => {
-                    let shape = [c.out, channels / c.groups, c.kernel, c.kernel];
-                    weighted(&mut weights, &name, &shape, c.out, c.bias, c.filler, builder)?;
-                    channels = c.out;
-                }
-                Op::UpConv(c) => {
-                    let shape = [channels, c.out / c.groups, c.kernel, c.kernel];
-                    weighted(&mut weights, &name, &shape, c.out, c.bias, c.filler, builder)?;
-                    channels = c.out;
-                }
-                Op::Linear(out, filler) => {
-                    weighted(&mut weights, &name, &[out, channels], out, true, filler, builder)?;
-                    channels = out;
-                }
-                Op::Fire { squeeze, expand } => {
-                    let filler = Filler::Msra { coeff: 1.0 };
-                    for (part, shape) in [
-                        ("conv1x1_1", [squeeze, channels, 1, 1]),
-                        ("conv1x1_2", [expand, squeeze, 1, 1]),
-                        ("conv3x3_2", [expand, squeeze, 3, 3]),
-                    ] {
-                        let name = format!("{name}/{part}");
-                        weighted(&mut weights, &name, &shape, shape[0], true, filler, builder)?;
-                    }
-                    channels = 2 * expand;
-                }
-                Op::Flatten(positions) => channels *= positions,
-                Op::Unflatten { channels: maps, .. } => channels = maps,
-                Op::Relu
-                | Op::LeakyRelu(_)
-                | Op::ScaledTanh(_)
-                | Op::Softmax
-                | Op::MaxPool(_)
-                | Op::Lrn(_)
-                | Op::GlobalAvgPool
-                | Op::Dropout(_) => {}
+            let (shapes, filler) = layer.weights(&mut channels);
+            let mut weights = Vec::with_capacity(shapes.len());
+            for (part, shape) in shapes {
+                let name = format!("{prefix}{}{part}", layer.name);
+                weights.push(match shape[..] {
+                    [len] => builder.bias(name, len, filler)?,
+                    _ => builder.weight(name, &shape, filler)?,
+                });
             }
             rows.push((layer, weights));
         }
@@ -312,22 +342,6 @@ impl Stack {
         }
         Ok(flush(x, &mut steps)?)
     }
-}
-
-fn weighted(
-    weights: &mut Vec<Tensor>,
-    name: &str,
-    shape: &[usize],
-    out: usize,
-    bias: bool,
-    filler: Filler,
-    builder: &mut ParamBuilder<'_>,
-) -> Result<(), NetError> {
-    weights.push(builder.weight(format!("{name}.weight"), shape, filler)?);
-    if bias {
-        weights.push(builder.bias(format!("{name}.bias"), out, filler)?);
-    }
-    Ok(())
 }
 
 fn softmax(x: &Tensor) -> Result<Tensor, NetError> {

@@ -9,6 +9,7 @@
 //! | [`exemplar_cnn`] | Exemplar-CNN 64c5-128c5-256c5-512f | comparators, section 3 |
 //! | [`videonet`] | VideoNet in training | comparators, section 3 |
 //! | [`squeezenet`] | an independent network to measure with | not in the paper |
+//! | [`generator`] | generators that invert AlexNet's layers | v1 Table 5 |
 //! | [`comparator`] | the [`Comparator`] trait and how to open each network | section 2 |
 //!
 //! A network is a table of [`layers::Layer`] rows; [`params::Params`] holds its weights in the
@@ -38,6 +39,7 @@ pub mod comparator;
 pub mod discriminator;
 pub mod error;
 pub mod exemplar_cnn;
+pub mod generator;
 pub mod image;
 pub mod init;
 pub mod layers;
@@ -51,6 +53,7 @@ pub use comparator::{Comparator, ComparatorKind, WeightsOrigin};
 pub use discriminator::{Discriminator, DiscriminatorConfig};
 pub use error::NetError;
 pub use exemplar_cnn::ExemplarCnn;
+pub use generator::{Generator, GeneratorKind};
 pub use image::{ChannelOrder, Images, PixelFormat};
 pub use params::Params;
 pub use videonet::VideoNet;
