@@ -11,10 +11,11 @@ use cargo_metadata::{MetadataCommand, Package};
 use crate::programs::workspace;
 
 /// A crate, and the crates of this workspace that it may depend on, tests and examples included.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("deepsim-ops", &[]),
     ("deepsim-data", &[]),
     ("deepsim-nets", &["deepsim-ops"]),
+    ("deepsim-import", &["deepsim-nets"]),
     ("deepsim-loss", &["deepsim-ops", "deepsim-nets"]),
     ("deepsim-train", &["deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"]),
     ("deepsim-eval", &["deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"]),

@@ -1,0 +1,64 @@
+//! What can go wrong when weights are imported.
+
+use std::path::{Path, PathBuf};
+
+/// Errors of this crate. Each names the file, what was wanted and what was got.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A file could not be read or written.
+    #[error("{operation} {}: {source}", path.display())]
+    Io {
+        /// What was being done, e.g. `reading`.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A file is damaged, or not of the form it seems to be.
+    #[error("{}: {reason}", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// The tensors of a file are not those of the network: everything wrong, listed at once.
+    #[error("{} does not fit {net}:\n  {}", path.display(), problems.join("\n  "))]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// The network.
+        net: String,
+        /// One line for each thing that is wrong.
+        problems: Vec<String>,
+    },
+    /// It cannot be told which network the weights are for.
+    #[error("{}: the tensors fit {got}; say which is meant with --net: {known}", path.display())]
+    Ambiguous {
+        /// The file.
+        path: PathBuf,
+        /// Networks that the tensors fit.
+        got: String,
+        /// All networks that are known.
+        known: String,
+    },
+    /// The weights could not be written.
+    #[error(transparent)]
+    Net(#[from] deepsim_nets::NetError),
+}
+
+impl ImportError {
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { operation, path, source }
+    }
+}
+
+/// What is wrong with the bytes of a file; the file is added where it is known.
+pub(crate) type Reason = String;
+
+/// Anything that says what is wrong.
+pub(crate) fn reason(error: impl std::fmt::Display) -> Reason {
+    error.to_string()
+}

@@ -1,0 +1,47 @@
+//! Reads weights in the forms in which the world has them, and writes them for `deepsim-nets`.
+//!
+//! | module | reads |
+//! |---|---|
+//! | [`caffe`] | `.caffemodel`, new and old layer format |
+//! | [`onnx`] | the initialisers of `.onnx` |
+//! | [`torch`] | `.pth`, zip and legacy form, without running any of its code |
+//! | [`safetensors`] | safetensors with any names |
+//! | [`net`] | which tensors of a file are which of a network |
+//! | [`mod@import`] | a file to a file, with a report of everything in it |
+//!
+//! The form is told from the content, never from the name. Sizes are checked before anything is
+//! allocated; a file that is not what it should be ends in an error that says where, and nothing is
+//! written.
+//!
+//! ```
+//! use deepsim_import::{ImportOptions, Net, import};
+//! # use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let file = folder.path().join("alex.safetensors");
+//! # let zeros = vec![0u8; 4 * 384];
+//! # let heads = [64, 192, 384, 256, 256].iter().enumerate().map(|(i, &channels)| {
+//! #     let view = TensorView::new(Dtype::F32, vec![1, channels, 1, 1], &zeros[..4 * channels]);
+//! #     (format!("lin{i}.model.1.weight"), view.expect("zeros"))
+//! # });
+//! # serialize_to_file(heads, None, &file)?;
+//! let report = import(&file, folder.path(), &ImportOptions::default())?;
+//! assert_eq!((report.net, report.used().count()), (Net::LpipsAlex, 5));
+//! assert!(report.output.ends_with("lpips-alex.safetensors"));
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod caffe;
+mod error;
+mod file;
+pub mod import;
+pub mod net;
+pub mod onnx;
+pub mod safetensors;
+pub mod torch;
+
+pub use error::ImportError;
+pub use file::{Blob, Format, MAX_FILE, parse, read};
+pub use import::{Fate, ImportOptions, Line, Report, import};
+pub use net::Net;

@@ -1,0 +1,91 @@
+//! `deepsim-import`: weights from Caffe, ONNX and PyTorch files.
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to its user")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use deepsim_import::{ImportError, ImportOptions, Net, import, read};
+
+/// Read weights from a Caffe, ONNX, PyTorch or safetensors file and write them for a network.
+///
+/// The form of the file is told from its content, and the network from its tensors where only one
+/// has them; AlexNet and CaffeNet have the same. Every tensor of the file is reported as used or
+/// ignored. No code in a .pth file is run.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 done, 1 the file is broken or does not fit, 2 bad arguments."
+)]
+struct Arguments {
+    /// The file
+    file: PathBuf,
+    /// Which network it is, e.g. caffenet, alexnet, generator-fc6, lpips-alex [default: told from the
+    /// tensors]
+    #[arg(long, value_name = "NET", value_parser = net)]
+    net: Option<Net>,
+    /// Folder for NET.safetensors, or a file
+    #[arg(long, value_name = "PATH", default_value = "data/weights")]
+    out: PathBuf,
+    /// Round weights to half precision
+    #[arg(long)]
+    f16: bool,
+    /// Print what is in the file, and write nothing
+    #[arg(long)]
+    list: bool,
+    /// How to report
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    report: Form,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    Text,
+    Json,
+}
+
+fn net(name: &str) -> Result<Net, String> {
+    Net::by_name(name).ok_or_else(|| {
+        let known: Vec<String> = Net::all().into_iter().map(Net::name).collect();
+        format!("known are {}", known.join(", "))
+    })
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let usage = matches!(error, ImportError::Ambiguous { .. });
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), ImportError> {
+    if arguments.list {
+        let (_, format, blobs) = read(&arguments.file)?;
+        println!("{format:?}");
+        for blob in blobs {
+            println!("{} {:?}", blob.name, blob.shape);
+        }
+        return Ok(());
+    }
+    let options = ImportOptions { net: arguments.net, half: arguments.f16 };
+    let report = import(&arguments.file, &arguments.out, &options)?;
+    match arguments.report {
+        Form::Text => println!("{report}"),
+        Form::Json => println!("{}", serde_json::json!(report)),
+    }
+    if report.net == Net::Mean {
+        let (_, _, blobs) = read(&arguments.file)?;
+        for blob in blobs {
+            let plane = blob.values.len() / 3;
+            let mean = |plane: &[f32]| plane.iter().sum::<f32>() / plane.len() as f32;
+            let means: Vec<f32> = blob.values.chunks_exact(plane.max(1)).map(mean).collect();
+            println!("means of the channels {means:.3?}");
+        }
+    }
+    Ok(())
+}

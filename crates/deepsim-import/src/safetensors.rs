@@ -1,0 +1,40 @@
+//! safetensors with any names of tensors.
+
+use safetensors::tensor::{Dtype, SafeTensors};
+
+use crate::error::reason;
+use crate::file::Blob;
+
+/// Whether bytes begin as such a file: the length of a header that is one JSON object.
+pub(crate) fn recognises(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk() else { return false };
+    u64::from_le_bytes(*length) <= rest.len() as u64 && rest.first() == Some(&b'{')
+}
+
+/// The floating-point tensors of a file; others are left out.
+///
+/// # Errors
+/// In the library's words.
+pub fn blobs(bytes: &[u8]) -> Result<Vec<Blob>, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(reason)?;
+    let mut all = Vec::new();
+    for (name, view) in file.iter() {
+        let data = view.data();
+        let values: Vec<f32> = match view.dtype() {
+            Dtype::F32 => data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            Dtype::F64 => {
+                data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect()
+            }
+            Dtype::F16 => {
+                data.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect()
+            }
+            Dtype::BF16 => {
+                data.as_chunks().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect()
+            }
+            _ => continue,
+        };
+        all.push(Blob::new(name.to_owned(), view.shape().to_vec(), values)?);
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
+}

@@ -1,0 +1,114 @@
+//! PyTorch's `.pth` files: a pickle that describes tensors, and their bytes beside it.
+//!
+//! A pickle is a program that can call any function of Python. None is called here: the opcodes that
+//! files of weights consist of are understood, with a list of names that describe tensors
+//! ([`pickle`]), and anything else is an error that says what was asked for.
+//!
+//! Since version 1.6 a file is a zip archive ([`archive`]); before, pickles and bytes stood one after
+//! the other ([`legacy`]).
+
+pub mod archive;
+pub mod legacy;
+pub mod pickle;
+
+use std::collections::HashMap;
+
+use crate::error::Reason;
+use crate::file::Blob;
+use pickle::{Kind, TensorInfo};
+
+/// Most values of all tensors together: those of files are never larger than their storages, but many
+/// tensors may share one.
+const MAX_VALUES: usize = 1 << 28;
+
+/// Turns descriptions into tensors, given the bytes of the storages by their keys.
+fn tensors<'a>(
+    infos: Vec<(String, TensorInfo)>,
+    storage: impl Fn(&str, usize) -> Result<&'a [u8], Reason>,
+) -> Result<Vec<Blob>, Reason> {
+    let (mut all, mut total, mut storages) = (Vec::new(), 0usize, HashMap::new());
+    for (name, info) in infos {
+        if matches!(info.storage.kind, Kind::Whole(_)) {
+            continue;
+        }
+        let size = info.storage.kind.size();
+        let key = info.storage.key.clone();
+        let bytes = match storages.get(&key) {
+            Some(bytes) => *bytes,
+            None => {
+                let wanted = info.storage.len.checked_mul(size);
+                let wanted = wanted.ok_or_else(|| format!("{name}: a storage without end"))?;
+                let bytes: &[u8] = storage(&key, wanted).map_err(|e| format!("{name}: {e}"))?;
+                *storages.entry(key).or_insert(bytes)
+            }
+        };
+        let count = info.shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
+        // A stride of 0 would make a tensor of any size from one number.
+        let count = count.filter(|count| *count <= info.storage.len);
+        let count = count.ok_or_else(|| {
+            let (shape, len) = (&info.shape, info.storage.len);
+            format!("{name}: shape {shape:?}, but a storage of {len} values")
+        })?;
+        total += count;
+        if total > MAX_VALUES {
+            return Err(format!("{name}: wanted at most {MAX_VALUES} values in all"));
+        }
+        let values = values(&name, &info, count, bytes, size)?;
+        all.push(Blob::new(name, info.shape, values)?);
+    }
+    Ok(all)
+}
+
+/// The values of a tensor in the order of its shape, whatever its strides.
+fn values(
+    name: &str,
+    info: &TensorInfo,
+    count: usize,
+    bytes: &[u8],
+    size: usize,
+) -> Result<Vec<f32>, Reason> {
+    let mut values = Vec::with_capacity(count);
+    let mut index = vec![0usize; info.shape.len()];
+    for _ in 0..count {
+        let place = index
+            .iter()
+            .zip(&info.strides)
+            .try_fold(info.offset, |place, (i, stride)| place.checked_add(i.checked_mul(*stride)?));
+        let value = place
+            .and_then(|place| bytes.get(place.checked_mul(size)?..)?.get(..size))
+            .ok_or_else(|| format!("{name}: reaches out of its storage"))?;
+        values.push(info.storage.kind.value(value));
+        for (i, side) in index.iter_mut().zip(&info.shape).rev() {
+            *i += 1;
+            if *i < *side {
+                break;
+            }
+            *i = 0;
+        }
+    }
+    Ok(values)
+}
+
+impl Kind {
+    /// Bytes of a value.
+    fn size(self) -> usize {
+        match self {
+            Self::Float => 4,
+            Self::Double => 8,
+            Self::Half | Self::BFloat16 => 2,
+            Self::Whole(size) => size,
+        }
+    }
+
+    fn value(self, bytes: &[u8]) -> f32 {
+        match (self, bytes) {
+            (Self::Float, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
+            (Self::Double, &[a, b, c, d, e, f, g, h]) => {
+                f64::from_le_bytes([a, b, c, d, e, f, g, h]) as f32
+            }
+            (Self::Half, &[a, b]) => half::f16::from_le_bytes([a, b]).to_f32(),
+            (Self::BFloat16, &[a, b]) => half::bf16::from_le_bytes([a, b]).to_f32(),
+            _ => f32::NAN,
+        }
+    }
+}
