@@ -18,7 +18,7 @@ use crate::svm::{Examples, Protocol, accuracy_over_folds};
 
 /// Images in one pass through a network.
 const BATCH: usize = 50;
-/// Maps are pooled over this many parts along each axis.
+/// Maps are pooled over this many parts along each axis, of a map with one row or column over one.
 const QUADRANTS: usize = 2;
 
 /// What is probed, written `pixels`, `NET:TAP`, `NET:TAP+TAP`, or `NET:TAP@random` for random weights.
@@ -219,9 +219,9 @@ fn quadrants(maps: &Tensor) -> Result<Vec<f32>, EvalError> {
     let values = values().map_err(deepsim_nets::NetError::from)?;
     let &[_, _, height, width] = maps.dims() else { return Ok(values) };
     // Rows in the middle of an odd height belong to both halves.
-    let halves = |length: usize| match length {
-        1 => vec![0..1],
-        _ => (0..QUADRANTS).map(|i| i * (length / 2)..length - (1 - i) * (length / 2)).collect(),
+    let halves = |length: usize| -> Vec<std::ops::Range<usize>> {
+        let half = |i| i * (length / 2)..length - (1 - i) * (length / 2);
+        (0..QUADRANTS.min(length)).map(half).collect()
     };
     let (rows, columns) = (halves(height), halves(width));
     let mut pooled = Vec::new();

@@ -18,6 +18,7 @@ const TOP5: f64 = 80.50;
 const TOLERANCE: f64 = 3.0;
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the numbers are what people look for")]
 fn squeezenet_recognises_validation_pictures_as_often_as_elsewhere() -> Result<()> {
     let (Some(weights), Some(folder)) = (shared("weights"), shared("ilsvrc-mini")) else {
         return Ok(());
