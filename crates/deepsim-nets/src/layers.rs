@@ -66,7 +66,21 @@ pub enum Op {
         squeeze: usize,
         /// Channels of each of the two expand convolutions.
         expand: usize,
+        /// What its weights are called.
+        names: FireNames,
     },
+}
+
+/// What follows a fire module's name in the names of its weights: for the squeeze convolution, the
+/// 1x1 and the 3x3 expand convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FireNames(pub [&'static str; 3]);
+
+impl FireNames {
+    /// The authors' Caffe models: `fire2/conv1x1_1.weight`.
+    pub const CAFFE: Self = Self(["/conv1x1_1", "/conv1x1_2", "/conv3x3_2"]);
+    /// torchvision: `features.3.squeeze.weight`.
+    pub const TORCHVISION: Self = Self([".squeeze", ".expand1x1", ".expand3x3"]);
 }
 
 /// Numbers of a convolutional row.
@@ -179,14 +193,15 @@ impl Stack {
                     weighted(&mut weights, &name, &[out, channels], out, true, filler, builder)?;
                     channels = out;
                 }
-                Op::Fire { squeeze, expand } => {
+                Op::Fire { squeeze, expand, names } => {
                     let filler = Filler::Msra { coeff: 1.0 };
-                    for (part, shape) in [
-                        ("conv1x1_1", [squeeze, channels, 1, 1]),
-                        ("conv1x1_2", [expand, squeeze, 1, 1]),
-                        ("conv3x3_2", [expand, squeeze, 3, 3]),
-                    ] {
-                        let name = format!("{name}/{part}");
+                    let shapes = [
+                        [squeeze, channels, 1, 1],
+                        [expand, squeeze, 1, 1],
+                        [expand, squeeze, 3, 3],
+                    ];
+                    for (part, shape) in names.0.into_iter().zip(shapes) {
+                        let name = format!("{name}{part}");
                         weighted(&mut weights, &name, &shape, shape[0], true, filler, builder)?;
                     }
                     channels = 2 * expand;
