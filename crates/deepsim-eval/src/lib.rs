@@ -11,14 +11,18 @@
 //! | [`svm`] | liblinear's dual coordinate descent and the STL-10 protocol | v1 Table 4 |
 //! | [`sharpness`] | power spectra | - |
 //! | [`ssim`], [`pixels`], [`luma`] | distances of two pictures | - |
+//! | [`lpips`] | learned perceptual image patch similarity | - |
 //! | [`mod@compare`] | all distances of two pictures at once | - |
+//! | [`pair`] | one perceptual distance of two pictures, with a map | - |
 //! | [`report`] | HTML and JSON | all |
 
 pub mod compare;
 pub mod error;
 pub mod euclidean;
+pub mod lpips;
 pub mod luma;
 pub mod measure;
+pub mod pair;
 pub mod pixels;
 pub mod report;
 pub mod sharpness;
