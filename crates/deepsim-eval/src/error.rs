@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use deepsim_data::DataError;
+use deepsim_loss::LossError;
 use deepsim_nets::NetError;
 
 /// Errors of this crate. Each names the file or the operation, what was wanted and what was got.
@@ -72,6 +73,9 @@ pub enum EvalError {
     /// A network.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// A distance.
+    #[error(transparent)]
+    Loss(#[from] LossError),
 }
 
 fn line_number(line: &Option<usize>) -> String {

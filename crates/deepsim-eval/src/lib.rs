@@ -12,14 +12,18 @@
 //! | [`probe`] | what a comparator's features are worth to a linear SVM | - |
 //! | [`sharpness`] | power spectra | - |
 //! | [`ssim`], [`pixels`], [`luma`] | distances of two pictures | - |
+//! | [`lpips`] | learned perceptual image patch similarity | - |
 //! | [`mod@compare`] | all distances of two pictures at once | - |
+//! | [`pair`] | one perceptual distance of two pictures, with a map | - |
 //! | [`report`] | HTML and JSON | all |
 
 pub mod compare;
 pub mod error;
 pub mod euclidean;
+pub mod lpips;
 pub mod luma;
 pub mod measure;
+pub mod pair;
 pub mod pixels;
 pub mod probe;
 pub mod report;

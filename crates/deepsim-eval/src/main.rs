@@ -12,6 +12,7 @@ use deepsim_data::Dataset;
 use deepsim_data::picture::Picture;
 use deepsim_eval::measure::svm::SvmInput;
 use deepsim_eval::measure::{self, Context, Measure, Progress, Row, Settings, Space};
+use deepsim_eval::pair::{PairMeasure, heat_map, measure_pair};
 use deepsim_eval::probe::Probe;
 use deepsim_eval::svm::Protocol;
 use deepsim_eval::{EvalError, compare, report};
@@ -25,6 +26,7 @@ use device::{DeviceError, DeviceKind};
 ///   svm        accuracy of linear SVMs on the code (paper Table 4)
 ///   sharpness  power of high spatial frequencies against the originals'
 ///   grid       originals and reconstructions as PNG (paper Figure 3)
+///   lpips      learned perceptual image patch similarity, where its weights are found
 #[derive(Parser)]
 #[command(
     version,
@@ -41,13 +43,23 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the image-space and feature-space distances of two PNG pictures of equal size
+    /// Print the image-space and feature-space distances of two PNG pictures of equal size, or the
+    /// perceptual measures that are asked for
     Compare {
         /// The reference
         a: PathBuf,
         /// The picture compared with it
         b: PathBuf,
-        /// Folder with comparators' weights [default: random weights]
+        /// lpips-alex, lpips-squeeze or feature:NET:TAP[,TAP]; may be repeated
+        #[arg(long, value_name = "MEASURE")]
+        measure: Vec<PairMeasure>,
+        /// Where to draw where the pictures differ, by the one measure asked for
+        #[arg(long, value_name = "FILE.png", requires = "measure")]
+        map: Option<PathBuf>,
+        /// Lets a measure take random weights where there is no file
+        #[arg(long, requires = "measure")]
+        random_weights: bool,
+        /// Folder with comparators' weights [default: random weights, but none for --measure]
         #[arg(long, value_name = "DIR")]
         weights: Option<PathBuf>,
         /// Where to compute
@@ -97,7 +109,7 @@ enum Command {
 
 #[derive(Args)]
 struct MeasureArguments {
-    /// What to measure: error, svm, sharpness, grid
+    /// What to measure: error, svm, sharpness, grid, lpips
     #[arg(value_name = "MEASURE")]
     measures: Vec<String>,
     /// Folder of the run, with generator.safetensors
@@ -158,8 +170,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     deepsim_ops::keep_freed_memory();
     let result = match arguments.command {
-        Some(Command::Compare { a, b, weights, device }) => {
-            distances(&a, &b, weights.as_deref(), device)
+        Some(Command::Compare { a, b, measure, map, random_weights, weights, device }) => {
+            let chosen = Chosen { measures: &measure, map: map.as_deref(), random_weights };
+            distances(&a, &b, &chosen, weights.as_deref(), device)
         }
         Some(Command::Probe { probes, data, weights, svm_draws, seed, out, device }) => {
             let protocol = Protocol { draws: svm_draws, seed, ..Protocol::default() };
@@ -180,9 +193,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// What is asked of two pictures.
+struct Chosen<'a> {
+    measures: &'a [PairMeasure],
+    map: Option<&'a Path>,
+    random_weights: bool,
+}
+
 fn distances(
     a: &Path,
     b: &Path,
+    chosen: &Chosen<'_>,
     weights: Option<&Path>,
     device: DeviceKind,
 ) -> Result<(), Failure> {
@@ -191,7 +212,25 @@ fn distances(
         Picture::read_png(a).map_err(EvalError::from)?,
         Picture::read_png(b).map_err(EvalError::from)?,
     );
-    print(&compare::compare(&a, &b, weights, &device)?);
+    if chosen.measures.is_empty() {
+        print(&compare::compare(&a, &b, weights, &device)?);
+        return Ok(());
+    }
+    if chosen.map.is_some() && chosen.measures.len() > 1 {
+        let (wanted, got) = ("one --measure".into(), chosen.measures.len().to_string());
+        return Err(EvalError::Input { operation: "--map", wanted, got }.into());
+    }
+    for measure in chosen.measures {
+        let random = chosen.random_weights;
+        let measured = measure_pair(measure, &a, &b, weights, random, &device)?;
+        print(&measured.rows);
+        if let Some(path) = chosen.map {
+            let picture = heat_map(&measured.map, a.height, a.width)?;
+            picture.write_png(path).map_err(EvalError::from)?;
+            let largest = measured.map.iter().copied().fold(0f32, f32::max);
+            println!("{} (brightest: {largest})", path.display());
+        }
+    }
     Ok(())
 }
 
@@ -283,7 +322,9 @@ fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
 fn print(rows: &[Row]) {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     for row in rows {
-        let value = row.value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+        let digits = |value: f64| if value != 0.0 && value.abs() < 0.1 { 6 } else { 4 };
+        let write = |value: f64| format!("{value:.digits$}", digits = digits(value));
+        let value = row.value.map_or("-".to_owned(), write);
         let spread = row.spread.map_or(String::new(), |spread| format!(" ± {spread:.2}"));
         println!("  {:width$}  {value}{spread} {}  ({})", row.name, row.unit, row.note);
     }

@@ -10,8 +10,6 @@ pub enum Net {
     Comparator(ComparatorKind),
     /// One of the authors' generators. `fc6_eucl` has the form of `fc6`.
     Generator(GeneratorKind),
-    /// torchvision's SqueezeNet 1.1, on which LPIPS can be computed.
-    SqueezeNet11,
     /// The linear heads of LPIPS on AlexNet.
     LpipsAlex,
     /// The linear heads of LPIPS on SqueezeNet.
@@ -23,18 +21,6 @@ pub enum Net {
 /// Channels of the layers that LPIPS compares.
 const LPIPS_ALEX: [usize; 5] = [64, 192, 384, 256, 256];
 const LPIPS_SQUEEZE: [usize; 7] = [64, 128, 256, 384, 384, 512, 512];
-/// SqueezeNet 1.1: position, inputs, squeeze, expand of each fire module.
-const FIRES: [(usize, usize, usize, usize); 8] = [
-    (3, 64, 16, 64),
-    (4, 128, 16, 64),
-    (6, 128, 32, 128),
-    (7, 256, 32, 128),
-    (9, 256, 48, 192),
-    (10, 384, 48, 192),
-    (11, 384, 64, 256),
-    (12, 512, 64, 256),
-];
-
 /// What becomes of a tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -51,7 +37,7 @@ impl Net {
     pub fn all() -> Vec<Self> {
         let comparators = ComparatorKind::ALL.map(Self::Comparator);
         let generators = GeneratorKind::ALL.map(Self::Generator);
-        let others = [Self::SqueezeNet11, Self::LpipsAlex, Self::LpipsSqueeze, Self::Mean];
+        let others = [Self::LpipsAlex, Self::LpipsSqueeze, Self::Mean];
         comparators.into_iter().chain(generators).chain(others).collect()
     }
 
@@ -60,7 +46,6 @@ impl Net {
         match self {
             Self::Comparator(kind) => kind.name().to_owned(),
             Self::Generator(kind) => format!("generator-{}", kind.name()),
-            Self::SqueezeNet11 => "squeezenet1_1".to_owned(),
             Self::LpipsAlex => "lpips-alex".to_owned(),
             Self::LpipsSqueeze => "lpips-squeeze".to_owned(),
             Self::Mean => "mean".to_owned(),
@@ -81,7 +66,6 @@ impl Net {
         match self {
             Self::Comparator(kind) => kind.tensors(),
             Self::Generator(kind) => kind.tensors(),
-            Self::SqueezeNet11 => squeezenet11(),
             Self::LpipsAlex => heads(&LPIPS_ALEX),
             Self::LpipsSqueeze => heads(&LPIPS_SQUEEZE),
             Self::Mean => Vec::new(),
@@ -151,22 +135,6 @@ impl Net {
     pub(crate) fn may_end_early(self) -> bool {
         matches!(self, Self::Comparator(_))
     }
-}
-
-fn squeezenet11() -> Vec<(String, Vec<usize>)> {
-    let mut all = Vec::new();
-    let mut conv = |name: String, out: usize, input: usize, kernel: usize| {
-        all.push((format!("{name}.weight"), vec![out, input, kernel, kernel]));
-        all.push((format!("{name}.bias"), vec![out]));
-    };
-    conv("features.0".into(), 64, 3, 3);
-    for (at, input, squeeze, expand) in FIRES {
-        conv(format!("features.{at}.squeeze"), squeeze, input, 1);
-        conv(format!("features.{at}.expand1x1"), expand, squeeze, 1);
-        conv(format!("features.{at}.expand3x3"), expand, squeeze, 3);
-    }
-    conv("classifier.1".into(), 1000, 512, 1);
-    all
 }
 
 impl Serialize for Net {

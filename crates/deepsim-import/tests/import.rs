@@ -253,7 +253,11 @@ fn a_layer_twice_is_refused() -> Result<(), Box<dyn std::error::Error>> {
 fn networks_are_told_from_their_tensors_where_only_one_has_them()
 -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
-    for net in [Net::LpipsSqueeze, Net::SqueezeNet11, Net::Generator(GeneratorKind::Norm1)] {
+    for net in [
+        Net::LpipsSqueeze,
+        Net::Comparator(ComparatorKind::SqueezeNetTorchvision),
+        Net::Generator(GeneratorKind::Norm1),
+    ] {
         let file = safetensors(folder.path(), &filled(net.tensors()));
         assert_eq!(import(&file, &folder.path().join("out"), &ImportOptions::default())?.net, net);
     }

@@ -4,6 +4,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`terms`] | each term by itself, normalised as in the code |
+//! | [`perceptual`] | distances of images over any taps of any comparator: the feature term, LPIPS |
+//! | [`resample`] | maps of distances at the size of the images |
 //! | [`objective`] | the weighted sum, with every term's value and gradient norm at the image |
 //! | [`calibrate`] | how to choose the weight of a feature term for a new comparator |
 //! | [`ranking`] | the loss that VideoNet is trained with |
@@ -38,11 +40,15 @@
 pub mod balance;
 pub mod calibrate;
 pub mod objective;
+pub mod perceptual;
 pub mod ranking;
+pub mod resample;
 pub mod terms;
 
 pub use balance::{Balance, BalanceRule};
 pub use objective::{Evaluated, Term, TermReport};
+pub use perceptual::{Distances, PerceptualDistance, Reduction, TapDistance, Targets};
+pub use resample::Upsampling;
 pub use terms::Distance;
 
 /// Errors of this crate.

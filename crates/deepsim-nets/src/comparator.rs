@@ -92,6 +92,9 @@ pub enum ComparatorKind {
     /// SqueezeNet 1.0, to measure with.
     #[serde(rename = "squeezenet")]
     SqueezeNet,
+    /// torchvision's SqueezeNet 1.1, to measure with.
+    #[serde(rename = "squeezenet-torchvision")]
+    SqueezeNetTorchvision,
 }
 
 /// A network as a table, with all that is known of it without weights.
@@ -111,13 +114,14 @@ static POOL_NORM_TAPS: [(&str, &str); 9] = alexnet::taps(Order::PoolNorm);
 
 impl ComparatorKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AlexNet,
         Self::CaffeNet,
         Self::AlexNetTorchvision,
         Self::VideoNet,
         Self::ExemplarCnn,
         Self::SqueezeNet,
+        Self::SqueezeNetTorchvision,
     ];
 
     /// The name in recipes.
@@ -129,6 +133,7 @@ impl ComparatorKind {
             Self::VideoNet => "videonet",
             Self::ExemplarCnn => "exemplar-cnn",
             Self::SqueezeNet => "squeezenet",
+            Self::SqueezeNetTorchvision => "squeezenet-torchvision",
         }
     }
 
@@ -153,6 +158,10 @@ impl ComparatorKind {
             Self::VideoNet => (&alexnet::VIDEONET, &alexnet::VIDEONET_TAPS, caffe),
             Self::ExemplarCnn => (&exemplar_cnn::LAYERS, &exemplar_cnn::TAPS, exemplar_cnn::FORMAT),
             Self::SqueezeNet => (&squeezenet::LAYERS, &squeezenet::TAPS, caffe),
+            Self::SqueezeNetTorchvision => {
+                let format = PixelFormat::TORCHVISION;
+                (&squeezenet::TORCHVISION, &squeezenet::TORCHVISION_TAPS, format)
+            }
         };
         let flat = |layer: &Layer| matches!(layer.op, Op::Flatten(_));
         let convolutional = layers.iter().position(flat).unwrap_or(layers.len());
@@ -170,6 +179,7 @@ impl ComparatorKind {
             Self::SqueezeNet => {
                 &["squeezenet.safetensors", "squeezenet_v1.0_deepcompressed.safetensors"]
             }
+            Self::SqueezeNetTorchvision => &["squeezenet-torchvision.safetensors"],
         };
         names.iter().map(|name| folder.join(name)).find(|path| path.is_file())
     }
@@ -241,10 +251,9 @@ impl ComparatorKind {
         let stack = Stack::new(&table.layers[..end], 3, "", &mut builder)?.frozen();
         let origin = match file {
             Some((path, file)) => {
-                let deeper: Vec<&str> = table.layers[end..].iter().map(|row| row.name).collect();
+                let deeper = &table.layers[end..];
                 builder.params.fill(&file, path, self.name(), |name| {
-                    let (row, _) = name.split_once(['.', '/']).unwrap_or((name, ""));
-                    (!deeper.contains(&row)).then(|| name.to_owned())
+                    (!deeper.iter().any(|layer| belongs(name, layer))).then(|| name.to_owned())
                 })?;
                 WeightsOrigin::File(path.into())
             }
@@ -262,9 +271,6 @@ impl Table {
     /// How many rows a file has weights for, with the rows without weights that follow the last one.
     fn depth(&self, file: &SafeTensors<'_>) -> usize {
         let names = file.names();
-        let belongs = |name: &str, layer: &Layer| {
-            name.strip_prefix(layer.name).is_some_and(|rest| rest.starts_with(['.', '/']))
-        };
         let held = |layer: &Layer| names.iter().any(|name| belongs(name, layer));
         let last = self.layers.iter().rposition(held).unwrap_or(self.layers.len() - 1);
         let weighted =
@@ -272,6 +278,11 @@ impl Table {
         let rest = &self.layers[last + 1..];
         last + 1 + rest.iter().position(|layer| weighted(layer.op)).unwrap_or(rest.len())
     }
+}
+
+/// Whether a tensor is a row's, by its name.
+fn belongs(name: &str, layer: &Layer) -> bool {
+    name.strip_prefix(layer.name).is_some_and(|rest| rest.starts_with(['.', '/']))
 }
 
 /// The row that a tap stands for. Rows of the table (relu3, norm1, ...) are taps too, for those who
@@ -341,7 +352,7 @@ mod tests {
         let at = |side: usize| {
             Images::from_u8(&vec![60; 3 * side * side], 1, side, side, format, &device)
         };
-        let cases: [(ComparatorKind, usize, &str, &[usize]); 14] = [
+        let cases: [(ComparatorKind, usize, &str, &[usize]); 17] = [
             (ComparatorKind::AlexNet, 227, "FC6", &[1, 4096]),
             (ComparatorKind::CaffeNet, 227, "PROB", &[1, 1000]),
             (ComparatorKind::VideoNet, 227, "FC7", &[1, 1024]),
@@ -356,6 +367,9 @@ mod tests {
             (ComparatorKind::ExemplarCnn, 96, "CONV3", &[1, 256, 24, 24]),
             (ComparatorKind::ExemplarCnn, 32, "FC4", &[1, 512, 1, 1]),
             (ComparatorKind::SqueezeNet, 64, "LOGITS", &[1, 1000]),
+            (ComparatorKind::SqueezeNetTorchvision, 224, "CONV1", &[1, 64, 111, 111]),
+            (ComparatorKind::SqueezeNetTorchvision, 224, "FIRE9", &[1, 512, 13, 13]),
+            (ComparatorKind::SqueezeNetTorchvision, 64, "LOGITS", &[1, 1000]),
         ];
         for (kind, side, tap, shape) in cases {
             let net = kind.open_to(tap, None, 0, &device)?;

@@ -66,7 +66,21 @@ pub enum Op {
         squeeze: usize,
         /// Channels of each of the two expand convolutions.
         expand: usize,
+        /// What its weights are called.
+        names: FireNames,
     },
+}
+
+/// What follows a fire module's name in the names of its weights: for the squeeze convolution, the
+/// 1x1 and the 3x3 expand convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FireNames(pub [&'static str; 3]);
+
+impl FireNames {
+    /// The authors' Caffe models: `fire2/conv1x1_1.weight`.
+    pub const CAFFE: Self = Self(["/conv1x1_1", "/conv1x1_2", "/conv3x3_2"]);
+    /// torchvision: `features.3.squeeze.weight`.
+    pub const TORCHVISION: Self = Self([".squeeze", ".expand1x1", ".expand3x3"]);
 }
 
 /// Numbers of a convolutional row.
@@ -180,17 +194,14 @@ impl Layer {
                 *channels = out;
                 (with_bias(vec![out, input], out, true), filler)
             }
-            Op::Fire { squeeze, expand } => {
+            Op::Fire { squeeze, expand, names } => {
                 *channels = 2 * expand;
-                let parts = [
-                    ("conv1x1_1", [squeeze, input, 1, 1]),
-                    ("conv1x1_2", [expand, squeeze, 1, 1]),
-                    ("conv3x3_2", [expand, squeeze, 3, 3]),
-                ];
-                let shapes = parts.into_iter().flat_map(|(part, shape)| {
+                let shapes =
+                    [[squeeze, input, 1, 1], [expand, squeeze, 1, 1], [expand, squeeze, 3, 3]];
+                let shapes = names.0.into_iter().zip(shapes).flat_map(|(part, shape)| {
                     with_bias(shape.to_vec(), shape[0], true)
                         .into_iter()
-                        .map(move |(end, shape)| (format!("/{part}{end}"), shape))
+                        .map(move |(end, shape)| (format!("{part}{end}"), shape))
                 });
                 (shapes.collect(), Filler::Msra { coeff: 1.0 })
             }

@@ -240,7 +240,7 @@ fn halves(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The values of a tensor in a file, if they are floating-point numbers of 32 or 16 bits.
-fn values_of(view: &TensorView<'_>) -> Option<Vec<f32>> {
+pub fn values_of(view: &TensorView<'_>) -> Option<Vec<f32>> {
     let halves = |bytes: &[u8]| -> Vec<f32> {
         bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
     };

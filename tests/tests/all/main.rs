@@ -7,6 +7,7 @@
 //! | `parity_ops` | does every operation compute what PyTorch computes, forward and backward? |
 //! | `parity_nets` | does every network? |
 //! | `parity_losses` | are loss terms, calibration and update balance as published? |
+//! | `parity_perceptual` | is LPIPS that of its authors' package, and the feature distance the paper's? |
 //! | `parity_training` | do twenty iterations of both networks follow PyTorch's? |
 //! | `golden` | do real weights give the activations that OpenCV gets from them? |
 //! | `imagenet` | does a real network recognise as many photographs as it should? |
@@ -25,6 +26,7 @@ mod imagenet;
 mod parity_losses;
 mod parity_nets;
 mod parity_ops;
+mod parity_perceptual;
 mod parity_training;
 mod programs;
 mod resume;

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`error`] | normalised Euclidean error, in image space and in feature spaces | v1 Table 3 |
 //! | [`svm`] | accuracy of linear SVMs on the code | v1 Table 4 |
+//! | [`lpips`] | learned perceptual image patch similarity | - |
 //! | [`sharpness`] | power of high frequencies against the originals' | - |
 //! | [`grid`] | pictures of reconstructions | v1 Figure 3 |
 //!
@@ -12,6 +13,7 @@
 pub mod context;
 pub mod error;
 pub mod grid;
+pub mod lpips;
 pub mod sharpness;
 pub mod svm;
 
@@ -102,8 +104,8 @@ pub trait Measure: Sync {
 }
 
 /// All measures.
-pub fn all() -> [&'static dyn Measure; 4] {
-    [&error::Error, &svm::Svm, &sharpness::Sharpness, &grid::Grid]
+pub fn all() -> [&'static dyn Measure; 5] {
+    [&error::Error, &svm::Svm, &sharpness::Sharpness, &grid::Grid, &lpips::LpipsError]
 }
 
 /// The measure of this name.
@@ -180,6 +182,6 @@ mod tests {
             assert_eq!(by_name(measure.name()).map(Measure::name).ok(), Some(measure.name()));
         }
         let message = by_name("fid").err().map(|e| e.to_string()).unwrap_or_default();
-        assert_eq!(message, "unknown measure `fid`; known are error, svm, sharpness, grid");
+        assert_eq!(message, "unknown measure `fid`; known are error, svm, sharpness, grid, lpips");
     }
 }

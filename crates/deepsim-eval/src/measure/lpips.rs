@@ -1,0 +1,48 @@
+//! LPIPS of reconstructions (Zhang et al. 2018), on the centre crops of the test split.
+//!
+//! Measured for every network whose published weights are in the folder of weights. Reconstructions
+//! are not clipped, as for the Euclidean error. Not in the paper, which came before it.
+
+use std::path::Path;
+
+use super::context::{Context, Progress, numbers};
+use super::{Measure, Row};
+use crate::EvalError;
+use crate::lpips::{Lpips, LpipsNet};
+use crate::statistics::mean_and_spread;
+
+/// LPIPS of reconstructions.
+#[derive(Clone, Copy, Debug)]
+pub struct LpipsError;
+
+impl Measure for LpipsError {
+    fn name(&self) -> &'static str {
+        "lpips"
+    }
+
+    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+        let folder = context.weights.unwrap_or(Path::new("."));
+        let mut nets = LpipsNet::ALL.to_vec();
+        nets.retain(|net| net.is_in(folder));
+        if nets.is_empty() {
+            nets.push(LpipsNet::Alex); // Says which files are missing.
+        }
+        nets.into_iter().map(|net| row(context, net, folder)).collect()
+    }
+}
+
+fn row(context: &Context<'_>, net: LpipsNet, folder: &Path) -> Result<Row, EvalError> {
+    let lpips = Lpips::open(net, folder, context.device)?;
+    let images = context.reconstructions()?;
+    let mut distances = Vec::with_capacity(images.len());
+    for range in images.ranges() {
+        let (original, reconstruction) = images.images(range.clone())?;
+        let values = numbers(&lpips.per_sample(&reconstruction, &original)?)?;
+        distances.extend(values.into_iter().map(f64::from));
+        (context.tell)(Progress { what: net.name(), done: range.end, all: images.len() });
+    }
+    let (mean, spread) = mean_and_spread(&distances);
+    let side = images.side();
+    let note = format!("{}; {side}x{side} centre crops; spread over images", lpips.origin());
+    Ok(Row::new(net.name(), mean, "", note).with_spread(spread).over(images.len()))
+}

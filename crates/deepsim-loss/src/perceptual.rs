@@ -1,0 +1,432 @@
+//! Distances of images in the feature space of a comparator, over any number of its layers.
+//!
+//! Two published distances are of one form, a weighted sum of squared differences at every position
+//! of every tap, and differ in what is done to the features and how positions are put together:
+//!
+//! | | features | channels | positions | |
+//! |---|---|---|---|---|
+//! | [`TapDistance::deepsim`] | as they are | sum | ½ sum | Dosovitskiy & Brox 2016, `L_feat` |
+//! | [`TapDistance::lpips`] | over their length across channels | weighted sum | mean | Zhang et al. 2018 |
+//!
+//! [`Distances`] holds the distance at every position, from which follow one number per image, one
+//! per image and tap, a map over the image, and the scalar of a [`Term`](crate::Term).
+//!
+//! Gradients are finite for all features whose squares are. That includes equal images and features
+//! that are zero at a position, where the derivative of the length does not exist and LPIPS'
+//! published code returns NaN: the length is taken as `sqrt(Σ f² + 1e-36)`, which no `f32` result
+//! shows, since `1e-10` is added to the length.
+
+use std::fmt;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use deepsim_nets::{Comparator, Images};
+
+use crate::LossError;
+use crate::resample::{Upsampling, upsample};
+
+/// Added to the length of a feature vector that is divided by it, as in LPIPS.
+pub const LENGTH_EPSILON: f64 = 1e-10;
+
+/// Added to squares below a root, so that its derivative exists at zero.
+const ROOT_EPSILON: f64 = 1e-36;
+
+/// How the positions of a tap make one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// Half the sum over positions: Caffe's `EuclideanLoss`, the feature term of the paper.
+    HalfSum,
+    /// The mean over positions.
+    Mean,
+}
+
+/// The distance at one tap: `weight * reduction over positions of Σ_c channels[c] (f_c - g_c)²`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TapDistance {
+    tap: String,
+    weight: f64,
+    channels: Option<Vec<f32>>,
+    unit_length: bool,
+    reduction: Reduction,
+}
+
+impl TapDistance {
+    /// The paper's feature distance: `weight * ½ Σ (f - g)²` over channels and positions.
+    pub fn deepsim(tap: impl Into<String>, weight: f64) -> Self {
+        let (tap, reduction) = (tap.into(), Reduction::HalfSum);
+        Self { tap, weight, channels: None, unit_length: false, reduction }
+    }
+
+    /// LPIPS at one layer: features divided by their length over channels, weighted squared
+    /// differences, mean over positions.
+    pub fn lpips(tap: impl Into<String>, channels: Vec<f32>) -> Self {
+        let (tap, reduction) = (tap.into(), Reduction::Mean);
+        Self { tap, weight: 1.0, channels: Some(channels), unit_length: true, reduction }
+    }
+
+    /// The same with another weight.
+    #[must_use]
+    pub fn weight(self, weight: f64) -> Self {
+        Self { weight, ..self }
+    }
+
+    /// The same with a weight for each channel.
+    #[must_use]
+    pub fn channels(self, channels: Vec<f32>) -> Self {
+        Self { channels: Some(channels), ..self }
+    }
+
+    /// The same with features divided by their length over channels plus [`LENGTH_EPSILON`], or not.
+    #[must_use]
+    pub fn unit_length(self, unit_length: bool) -> Self {
+        Self { unit_length, ..self }
+    }
+
+    /// The same with another reduction over positions.
+    #[must_use]
+    pub fn reduction(self, reduction: Reduction) -> Self {
+        Self { reduction, ..self }
+    }
+
+    /// Name of the tap.
+    pub fn tap(&self) -> &str {
+        &self.tap
+    }
+
+    /// What is wrong with the numbers, if anything.
+    fn problem(&self) -> Option<String> {
+        let usable = |weight: f64| weight.is_finite() && weight >= 0.0;
+        let wrong = std::iter::once(self.weight)
+            .chain(self.channels.iter().flatten().map(|&weight| f64::from(weight)))
+            .find(|&weight| !usable(weight));
+        wrong.map(|weight| format!("weight {weight} at tap {}", self.tap))
+    }
+
+    /// What multiplies the sum over `positions`.
+    fn factor(&self, positions: usize) -> f64 {
+        match self.reduction {
+            Reduction::HalfSum => 0.5 * self.weight,
+            Reduction::Mean => self.weight / positions as f64,
+        }
+    }
+
+    /// `(N, C, h, w)` or `(N, C)` -> `(N, C, h, w)`, divided by its length if that is asked for.
+    fn prepare(&self, features: &Tensor) -> Result<Tensor, LossError> {
+        let features = match features.dims() {
+            &[n, c] => features.reshape((n, c, 1, 1))?,
+            _ => features.clone(),
+        };
+        if let Some(channels) = &self.channels
+            && channels.len() != features.dim(1)?
+        {
+            return Err(LossError::Mismatch {
+                operation: "perceptual distance",
+                wanted: format!("{} channel weights at tap {}", features.dim(1)?, self.tap),
+                got: format!("{}", channels.len()),
+            });
+        }
+        if self.unit_length { unit_length(&features) } else { Ok(features) }
+    }
+
+    /// `Σ_c channels[c] (f_c - g_c)²`, `(N, C, h, w)` twice -> `(N, 1, h, w)`.
+    fn at_positions(&self, output: &Tensor, target: &Tensor) -> Result<Tensor, LossError> {
+        if output.dims() != target.dims() {
+            return Err(LossError::Mismatch {
+                operation: "perceptual distance",
+                wanted: format!("the target's features {:?} at {}", target.dims(), self.tap),
+                got: format!("{:?}", output.dims()),
+            });
+        }
+        let squares = (output - target)?.sqr()?;
+        match &self.channels {
+            Some(weights) => sum_channels(&squares, weights),
+            None => sum_channels(&squares, &vec![1.0; squares.dim(1)?]),
+        }
+    }
+}
+
+/// A distance of images in the feature space of a comparator. Targets are constants: gradients
+/// flow to the first images only.
+///
+/// ```
+/// use candle_core::Device;
+/// use deepsim_loss::perceptual::{PerceptualDistance, TapDistance};
+/// use deepsim_loss::resample::Upsampling;
+/// use deepsim_loss::{Term, objective};
+/// use deepsim_nets::{ComparatorKind, Images, PixelFormat};
+///
+/// let device = Device::Cpu;
+/// let images = |v: u8| Images::from_u8(&[v; 2 * 3 * 64 * 64], 2, 64, 64, PixelFormat::RGB_U8, &device);
+/// let (output, target) = (images(90)?, images(130)?);
+///
+/// let net = ComparatorKind::AlexNet.open(None, 0, &device)?;
+/// let taps = vec![TapDistance::deepsim("CONV2", 0.5), TapDistance::deepsim("CONV5", 1.0)];
+/// let distance = PerceptualDistance::new(net, taps)?;
+///
+/// let distances = distance.between(&output, &distance.targets(&target)?)?;
+/// assert_eq!(distances.per_sample()?.dims(), [2]);
+/// assert_eq!(distances.map(Upsampling::Bilinear)?.dims(), [2, 1, 64, 64]);
+///
+/// // As a term of the objective; the target's features are computed once.
+/// let targets = distance.targets(&target)?;
+/// let feature = |images: &Images| distance.loss(images, &targets);
+/// let evaluated = objective::evaluate(&output, &[Term::new("feature", 0.01, &feature)])?;
+/// assert_eq!(evaluated.gradient.dims(), [2, 3, 64, 64]);
+/// # Ok::<(), deepsim_loss::LossError>(())
+/// ```
+#[derive(Clone)]
+pub struct PerceptualDistance {
+    net: Arc<dyn Comparator>,
+    taps: Vec<TapDistance>,
+}
+
+impl fmt::Debug for PerceptualDistance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let net = self.net.name();
+        f.debug_struct("PerceptualDistance").field("net", &net).field("taps", &self.taps).finish()
+    }
+}
+
+impl PerceptualDistance {
+    /// The sum of the distances at `taps` of a network, which is given in a `Box` or an `Arc`.
+    ///
+    /// # Errors
+    /// If there is no tap, or a weight is negative or not finite. Taps that the network does not
+    /// have, and channel weights of another number than its channels, are found at the first use.
+    pub fn new(
+        net: impl Into<Arc<dyn Comparator>>,
+        taps: Vec<TapDistance>,
+    ) -> Result<Self, LossError> {
+        let problem = match taps.is_empty() {
+            true => Some("no taps".to_owned()),
+            false => taps.iter().find_map(TapDistance::problem),
+        };
+        match problem {
+            None => Ok(Self { net: net.into(), taps }),
+            Some(got) => Err(LossError::Mismatch {
+                operation: "perceptual distance",
+                wanted: "taps with finite weights of at least 0".into(),
+                got,
+            }),
+        }
+    }
+
+    /// The network.
+    pub fn net(&self) -> &dyn Comparator {
+        &*self.net
+    }
+
+    /// The distances at its taps.
+    pub fn taps(&self) -> &[TapDistance] {
+        &self.taps
+    }
+
+    /// Features of images that others are to be compared with.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W)`
+    ///
+    /// # Errors
+    /// If the network has no such tap or does not take images of this size.
+    pub fn targets(&self, images: &Images) -> Result<Targets, LossError> {
+        let constant = images.with_tensor(images.tensor().detach())?;
+        let size = (images.len(), images.height(), images.width());
+        let features = self.features(&constant)?.iter().map(Tensor::detach).collect();
+        Ok(Targets { features, size })
+    }
+
+    /// Distances of images from `targets`, computed in one pass. Differentiable.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W)`, as for `targets`
+    ///
+    /// # Errors
+    /// If the images are of another number or size than the targets.
+    pub fn between(&self, images: &Images, targets: &Targets) -> Result<Distances, LossError> {
+        let size = (images.len(), images.height(), images.width());
+        if size != targets.size || self.taps.len() != targets.features.len() {
+            let write = |(n, h, w): (usize, usize, usize)| format!("{n} images of {w}x{h} pixels");
+            return Err(LossError::Mismatch {
+                operation: "perceptual distance",
+                wanted: format!("{}, {} taps", write(targets.size), targets.features.len()),
+                got: format!("{}, {} taps", write(size), self.taps.len()),
+            });
+        }
+        let features = self.features(images)?;
+        let taps = self.taps.iter().zip(features.iter().zip(&targets.features));
+        let taps = taps.map(|(tap, (output, target))| {
+            let positions = tap.at_positions(output, target)?;
+            let (_, _, h, w) = positions.dims4()?;
+            let factor = tap.factor(h * w);
+            Ok(TapDistances { tap: tap.tap.clone(), positions, factor, reduction: tap.reduction })
+        });
+        let taps = taps.collect::<Result<_, LossError>>()?;
+        Ok(Distances { taps, height: images.height(), width: images.width() })
+    }
+
+    /// One distance per image.
+    ///
+    /// # Shapes
+    /// two `(N, 3, H, W)` -> `(N)`
+    ///
+    /// # Errors
+    /// As [`Self::targets`] and [`Self::between`].
+    pub fn per_sample(&self, images: &Images, targets: &Images) -> Result<Tensor, LossError> {
+        self.between(images, &self.targets(targets)?)?.per_sample()
+    }
+
+    /// Every tap's part of [`Self::per_sample`], with its name.
+    ///
+    /// # Shapes
+    /// two `(N, 3, H, W)` -> `(N)` for each tap
+    ///
+    /// # Errors
+    /// As [`Self::targets`] and [`Self::between`].
+    pub fn per_tap(
+        &self,
+        images: &Images,
+        targets: &Images,
+    ) -> Result<Vec<(String, Tensor)>, LossError> {
+        self.between(images, &self.targets(targets)?)?.per_tap()
+    }
+
+    /// Where images differ; see [`Distances::map`].
+    ///
+    /// # Shapes
+    /// two `(N, 3, H, W)` -> `(N, 1, H, W)`
+    ///
+    /// # Errors
+    /// As [`Self::targets`] and [`Self::between`].
+    pub fn map(
+        &self,
+        images: &Images,
+        targets: &Images,
+        upsampling: Upsampling,
+    ) -> Result<Tensor, LossError> {
+        self.between(images, &self.targets(targets)?)?.map(upsampling)
+    }
+
+    /// The mean distance over the batch, to be minimised.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W)` -> scalar
+    ///
+    /// # Errors
+    /// As [`Self::between`].
+    pub fn loss(&self, images: &Images, targets: &Targets) -> Result<Tensor, LossError> {
+        Ok(self.between(images, targets)?.per_sample()?.mean_all()?)
+    }
+
+    fn features(&self, images: &Images) -> Result<Vec<Tensor>, LossError> {
+        let names: Vec<&str> = self.taps.iter().map(TapDistance::tap).collect();
+        let features = self.net.features_at(images, &names)?;
+        self.taps.iter().zip(&features).map(|(tap, features)| tap.prepare(features)).collect()
+    }
+}
+
+/// Features of images that others are compared with, from [`PerceptualDistance::targets`].
+#[derive(Clone, Debug)]
+pub struct Targets {
+    features: Vec<Tensor>,
+    /// Number, height and width of the images.
+    size: (usize, usize, usize),
+}
+
+#[derive(Clone, Debug)]
+struct TapDistances {
+    tap: String,
+    /// `(N, 1, h, w)`
+    positions: Tensor,
+    factor: f64,
+    reduction: Reduction,
+}
+
+/// Distances of images at every position of every tap, from [`PerceptualDistance::between`].
+#[derive(Clone, Debug)]
+pub struct Distances {
+    taps: Vec<TapDistances>,
+    height: usize,
+    width: usize,
+}
+
+impl Distances {
+    /// One distance per image: the sum over taps.
+    ///
+    /// # Shapes
+    /// -> `(N)`
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn per_sample(&self) -> Result<Tensor, LossError> {
+        sum(self.per_tap()?.into_iter().map(|(_, values)| values))
+    }
+
+    /// Every tap's part of the distance, weights included, with its name.
+    ///
+    /// # Shapes
+    /// -> `(N)` for each tap
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn per_tap(&self) -> Result<Vec<(String, Tensor)>, LossError> {
+        let values = |tap: &TapDistances| {
+            let sums = tap.positions.flatten_from(1)?.sum(1)?;
+            Ok((tap.tap.clone(), (sums * tap.factor)?))
+        };
+        self.taps.iter().map(values).collect()
+    }
+
+    /// Where in the images the distance comes from: the sum over taps of the distance at every
+    /// position, up-sampled to the size of the images.
+    ///
+    /// Taps with [`Reduction::Mean`] are up-sampled as they are, like `spatial=True` of LPIPS: the
+    /// mean of the map is about the distance. Taps with [`Reduction::HalfSum`] are spread over the
+    /// pixels, so that the sum of the map is about the distance.
+    ///
+    /// # Shapes
+    /// -> `(N, 1, H, W)`
+    ///
+    /// # Errors
+    /// If a tensor operation fails.
+    pub fn map(&self, upsampling: Upsampling) -> Result<Tensor, LossError> {
+        let maps = self.taps.iter().map(|tap| {
+            let positions = (tap.positions.dim(2)? * tap.positions.dim(3)?) as f64;
+            let spread = match tap.reduction {
+                Reduction::HalfSum => positions / (self.height * self.width) as f64,
+                Reduction::Mean => positions,
+            };
+            let map = upsample(&tap.positions, self.height, self.width, upsampling)?;
+            Ok((map * (tap.factor * spread))?)
+        });
+        sum(maps.collect::<Result<Vec<_>, LossError>>()?.into_iter())
+    }
+}
+
+fn sum(mut tensors: impl Iterator<Item = Tensor>) -> Result<Tensor, LossError> {
+    let first = tensors.next().ok_or_else(|| LossError::Mismatch {
+        operation: "perceptual distance",
+        wanted: "at least one tap".into(),
+        got: "none".into(),
+    })?;
+    Ok(tensors.try_fold(first, |sum, next| sum + next)?)
+}
+
+/// Every position's feature vector over its length plus [`LENGTH_EPSILON`].
+///
+/// Sums over channels, and what is the same for all channels, are products of matrices: candle's
+/// own reduction over an axis that is not the last is slow on the CPU.
+fn unit_length(features: &Tensor) -> Result<Tensor, LossError> {
+    let (n, c, h, w) = features.dims4()?;
+    let squares = sum_channels(&features.sqr()?, &vec![1.0; c])?;
+    let inverse = (((squares + ROOT_EPSILON)?.sqrt()? + LENGTH_EPSILON)?).recip()?;
+    let ones = Tensor::ones((n, c, 1), features.dtype(), features.device())?;
+    let inverse = ones.matmul(&inverse.reshape((n, 1, h * w))?)?.reshape((n, c, h, w))?;
+    Ok((features * inverse)?)
+}
+
+/// `(N, C, h, w) -> (N, 1, h, w)`
+fn sum_channels(values: &Tensor, weights: &[f32]) -> Result<Tensor, LossError> {
+    let (n, c, h, w) = values.dims4()?;
+    let weights = Tensor::from_slice(&weights.repeat(n), (n, 1, c), values.device())?;
+    Ok(weights.matmul(&values.reshape((n, c, h * w))?)?.reshape((n, 1, h, w))?)
+}
