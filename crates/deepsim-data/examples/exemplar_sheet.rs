@@ -1,6 +1,8 @@
 //! Draws a sheet of surrogate classes: a row for each class, its seed first, then deformations.
 //!
-//!   cargo run --release -p deepsim-data --example exemplar_sheet -- STL10_FOLDER sheet.png
+//!   cargo run --release -p deepsim-data --example exemplar_sheet -- sheet.png [STL10_FOLDER]
+//!
+//! Without a folder, on procedural scenes.
 
 use std::path::Path;
 
@@ -13,10 +15,10 @@ const DEFORMATIONS: usize = 12;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, out] = arguments.as_slice() else {
-        return Err("usage: exemplar_sheet STL10_FOLDER OUT.png".into());
+    let [out, folder @ ..] = arguments.as_slice() else {
+        return Err("usage: exemplar_sheet OUT.png [STL10_FOLDER]".into());
     };
-    let pictures = Dataset::stl10(Path::new(folder))?.unlabeled;
+    let pictures = Dataset::open(folder.first().map(Path::new), 0)?.unlabeled;
     let config = ExemplarConfig { classes: CLASSES, deformations: 150, seed: 0 };
     let patches = Exemplars::new(pictures.clone(), config)?;
     let mut rows = Vec::new();
