@@ -90,6 +90,15 @@ enum Command {
         #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
         device: DeviceKind,
     },
+    /// Write a page with the training curves of runs, of generators or of comparators
+    Curves {
+        /// A run, e.g. "Exemplar-CNN=out/exemplar-cnn"
+        #[arg(required = true, value_name = "LABEL=DIR")]
+        run: Vec<String>,
+        /// File to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Write index.html and results.json from measured runs
     Report {
         /// A measured run, e.g. "SE=out/runs/autoencoder-se"
@@ -178,6 +187,7 @@ fn main() -> ExitCode {
             let protocol = Protocol { draws: svm_draws, seed, ..Protocol::default() };
             probe(&probes, data.as_deref(), weights.as_deref(), &protocol, out.as_deref(), device)
         }
+        Some(Command::Curves { run, out }) => report::curves(&run, &out).map_err(Failure::from),
         Some(Command::Report { run, target, plan, out }) => {
             let page = report::write(&run, &target, plan.as_deref(), &out);
             page.map(|path| println!("{}", path.display())).map_err(Failure::from)

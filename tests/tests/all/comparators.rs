@@ -4,7 +4,7 @@ use std::path::Path;
 
 use deepsim_nets::{ComparatorKind, Images, PixelFormat};
 
-use crate::programs::{assert_success, bytes, errors, folder_with_recipe, train};
+use crate::programs::{assert_success, bytes, errors, folder_with_recipe, program, train};
 
 /// An Exemplar-CNN on procedural scenes whose first two steps are made with two classes.
 const EXEMPLAR: &str = r#"
@@ -75,6 +75,13 @@ fn what_was_trained_is_a_comparator() -> anyhow::Result<()> {
     let images = Images::from_u8(&[7; 3 * 64 * 64], 1, 64, 64, PixelFormat::RGB_U8, &device)?;
     assert_eq!(net.features(&images, "CONV3")?.dims(), [1, 256, 16, 16]);
     assert_eq!(net.features(&images, "FC4")?.dims(), [1, 512, 9, 9]);
+
+    // Its curves, with those of a number that is not minimised.
+    let mut curves = std::process::Command::new(program("deepsim-eval"));
+    curves.current_dir(folder.path()).args(["curves", "tiny=run", "--out", "curves.html"]);
+    assert_success(&curves.output()?);
+    let page = String::from_utf8(bytes(folder.path(), "curves.html"))?;
+    assert!(page.contains("classification") && page.contains("<figcaption>accuracy"), "{page}");
     Ok(())
 }
 

@@ -40,6 +40,15 @@ struct Figure {
     picture: Picture,
 }
 
+/// Writes a page with the curves of runs, whether of generators or of comparators, finished or not.
+///
+/// # Errors
+/// If a run folder is missing, a file in it is broken, or the page cannot be written.
+pub fn curves(runs: &[String], out: &Path) -> Result<(), EvalError> {
+    let runs = runs.iter().map(|run| Run::open(run)).collect::<Result<Vec<_>, _>>()?;
+    Ok(write_atomic(out, html::curves(&runs).as_bytes())?)
+}
+
 /// Writes `index.html`, `results.json` and `fig3.png` to a folder; returns the path of the page.
 ///
 /// `runs` are `LABEL=DIR`, `targets` names of tables and figures, `plan` the file that

@@ -94,10 +94,10 @@ impl Run {
         self.log.iter().filter_map(point).collect()
     }
 
-    /// Names of the terms of the loss.
-    pub(super) fn terms(&self) -> Vec<String> {
-        let terms = self.log.last().and_then(|line| line["terms"].as_object());
-        terms.map_or(Vec::new(), |terms| terms.keys().cloned().collect())
+    /// Names in a table of the log, e.g. of the terms of the loss, `/terms`.
+    pub(super) fn names(&self, pointer: &str) -> Vec<String> {
+        let table = self.log.last().and_then(|line| line.pointer(pointer)?.as_object());
+        table.map_or(Vec::new(), |table| table.keys().cloned().collect())
     }
 
     /// Mean of a number over the last tenth of the log: single steps are noisy.

@@ -17,7 +17,7 @@ pub(super) fn of(runs: &[Run], plan: &Value) -> Vec<String> {
         }
         let last =
             |term: &String| run.at_the_end(&format!("/terms/{term}/grad_norm")).unwrap_or(0.0);
-        let terms = run.terms();
+        let terms = run.names("/terms");
         let norms: Vec<f64> = terms.iter().map(last).collect();
         let total: f64 = norms.iter().sum();
         for (term, norm) in terms.iter().zip(&norms) {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::chart::escape;
 use super::claims::Claim;
+use super::run::Run;
 use super::{Figure, Report};
 use crate::EvalError;
 
@@ -54,9 +55,22 @@ pub(super) fn page(report: &Report) -> Result<String, EvalError> {
     Ok(html)
 }
 
+/// A page with the curves of some runs alone.
+pub(super) fn curves(runs: &[Run]) -> String {
+    let charts: String = runs.iter().map(training::curves).collect();
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>DeePSiM: training</title><style>{}</style></head><body><main>\
+         <header><h1>Training</h1></header>{}{charts}</main></body></html>\n",
+        include_str!("../style.css"),
+        training::overview(runs)
+    )
+}
+
 /// What this was, in one line; the details are at the end of the page.
 fn lead(report: &Report) -> String {
-    let steps = report.runs.iter().filter_map(super::run::Run::steps).max();
+    let steps = report.runs.iter().filter_map(Run::steps).max();
     let steps = steps.map_or(String::new(), |steps| format!(" trained for {steps} steps"));
     let runs = match report.runs.len() {
         1 => "1 run".to_owned(),

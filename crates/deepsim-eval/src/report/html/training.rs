@@ -51,7 +51,7 @@ pub(super) fn curves(run: &Run) -> String {
         let one = |(index, term): (usize, &String)| {
             line(term, colour(term).unwrap_or(3 + index), format!("/terms/{term}/{what}"))
         };
-        run.terms().iter().enumerate().map(one).collect()
+        run.names("/terms").iter().enumerate().map(one).collect()
     };
     let charts = [
         Chart {
@@ -61,7 +61,7 @@ pub(super) fn curves(run: &Run) -> String {
             marks: &[],
         },
         Chart {
-            title: "gradient norm at the reconstructions, per term",
+            title: "gradient norm at the network's output, per term",
             lines: of_terms("grad_norm"),
             logarithmic: true,
             marks: &[],
@@ -83,7 +83,12 @@ pub(super) fn curves(run: &Run) -> String {
             marks: &[0.1, 0.5],
         },
     ];
-    let svg: String = charts.iter().map(Chart::svg).collect();
+    let measures = run.names("/measures").into_iter().enumerate();
+    let measures = measures.map(|(index, name)| {
+        let lines = vec![line(&name, 3 + index, format!("/measures/{name}"))];
+        Chart { title: &name, lines, logarithmic: false, marks: &[] }.svg()
+    });
+    let svg: String = charts.iter().map(Chart::svg).chain(measures).collect();
     if svg.is_empty() {
         let label = escape(&run.label);
         return format!("<h3>{label}</h3><p class=\"missing\">missing: no log</p>");
