@@ -379,6 +379,53 @@ mod tests {
     }
 
     #[test]
+    fn several_taps_in_one_pass_are_those_one_by_one() -> Result<(), NetError> {
+        let net = ComparatorKind::CaffeNet.open(None, 0, &Device::Cpu)?;
+        let pixels: Vec<u8> = (0..3 * 64 * 64).map(|i| (i * 31 % 251) as u8).collect();
+        let images = Images::from_u8(&pixels, 1, 64, 64, net.format(), &Device::Cpu)?;
+        let taps = ["CONV5", "CONV1", "relu3", "CONV1"];
+        for (tap, features) in taps.iter().zip(net.features_at(&images, &taps)?) {
+            let alone = net.features(&images, tap)?;
+            let apart = (features - alone)?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(apart == 0.0, "{tap}: {apart}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_network_is_as_deep_as_its_file() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("weights.safetensors");
+        let kind = ComparatorKind::ExemplarCnn;
+        let save = |names: &[&str]| -> Result<(), NetError> {
+            let all = kind
+                .tensors()
+                .into_iter()
+                .filter(|(name, _)| names.iter().any(|layer| name.starts_with(layer)));
+            let var = |(name, shape): (String, Vec<usize>)| {
+                let tensor = Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu)?;
+                Ok((name, candle_core::Var::from_tensor(&tensor)?))
+            };
+            all.map(var).collect::<Result<crate::Params, NetError>>()?.save(&path, "{}")
+        };
+        save(&["conv1", "conv2"])?;
+        let open = || kind.open(Some(&path), 0, &Device::Cpu);
+        assert_eq!(open()?.taps(), ["CONV1", "CONV2"]);
+        assert!(kind.open_to("CONV3", Some(&path), 0, &Device::Cpu).is_err());
+        // Deeper tensors are left alone where they are not asked for.
+        save(&["conv1", "conv2", "conv3", "fc4"])?;
+        assert_eq!(kind.open_to("CONV1", Some(&path), 0, &Device::Cpu)?.taps(), ["CONV1"]);
+        assert_eq!(open()?.taps(), ["CONV1", "CONV2", "CONV3", "FC4"]);
+        // A hole in the middle is no early end.
+        save(&["conv1", "conv3"])?;
+        let Err(error) = open() else { panic!("a network without conv2") };
+        assert!(error.to_string().contains("conv2.weight: missing"), "{error}");
+        save(&[])?;
+        assert!(open().is_err());
+        Ok(())
+    }
+
+    #[test]
     fn unknown_taps_and_missing_files_are_named() -> Result<(), NetError> {
         let net = ComparatorKind::AlexNet.open(None, 0, &Device::Cpu)?;
         let images = Images::from_u8(&[0; 3 * 64 * 64], 1, 64, 64, net.format(), &Device::Cpu)?;

@@ -128,3 +128,22 @@ fn runs_are_not_mixed_and_errors_say_what_to_do() {
     assert_eq!(output.status.code(), Some(1));
     assert!(errors(&output).contains("checkpoint.safetensors"), "{}", errors(&output));
 }
+
+#[test]
+fn the_shipped_exemplar_cnn_opens_and_is_small() -> anyhow::Result<()> {
+    let folder = crate::programs::workspace().join("data/weights");
+    let path = ComparatorKind::ExemplarCnn.find_weights(&folder);
+    let path = path.ok_or_else(|| anyhow::anyhow!("no weights in {}", folder.display()))?;
+    assert!(std::fs::metadata(&path)?.len() <= 3_000_000);
+    let device = candle_core::Device::Cpu;
+    let net = ComparatorKind::ExemplarCnn.open(Some(&path), 0, &device)?;
+    assert_eq!(net.taps(), ["CONV1", "CONV2", "CONV3"]);
+    // It is another network than the one that training starts from.
+    let images = Images::from_u8(&[200; 3 * 64 * 64], 1, 64, 64, PixelFormat::RGB_U8, &device)?;
+    let mean = |net: &dyn deepsim_nets::Comparator| -> anyhow::Result<f32> {
+        Ok(net.features(&images, "CONV3")?.mean_all()?.to_scalar()?)
+    };
+    let random = ComparatorKind::ExemplarCnn.open(None, 0, &device)?;
+    assert!((mean(&*net)? - mean(&*random)?).abs() > 1e-3);
+    Ok(())
+}
