@@ -147,3 +147,40 @@ fn the_shipped_exemplar_cnn_opens_and_is_small() -> anyhow::Result<()> {
     assert!((mean(&*net)? - mean(&*random)?).abs() > 1e-3);
     Ok(())
 }
+
+#[test]
+fn tracks_are_the_same_in_folders_shards_and_lists() -> anyhow::Result<()> {
+    use deepsim_data::folder::ImageFolder;
+    use deepsim_data::picture::Picture;
+    use deepsim_data::shards::{Limits, copy};
+
+    let recipe = VIDEO.replace("from = \"stills\"", "from = \"tracks\"");
+    let recipe = recipe.replace("steps = 2", "steps = 1").replace("batch = 3", "batch = 2");
+    let folder = folder_with_recipe(&recipe);
+    let (tracks, shards) = (folder.path().join("tracks"), folder.path().join("shards"));
+    let mut list = String::new();
+    for track in 0..3u8 {
+        std::fs::create_dir_all(tracks.join(format!("{track}")))?;
+        for frame in 0..2u8 {
+            let name = format!("{track}/{frame}.png");
+            let pixels = (0..3 * 40 * 50).map(|i| (i as u8).wrapping_mul(7 + track) ^ frame);
+            let picture = Picture { width: 50, height: 40, rgb: pixels.collect() };
+            picture.write_png(&tracks.join(&name))?;
+            list += &format!("tracks/{name} {track}\n");
+        }
+    }
+    std::fs::write(folder.path().join("list.txt"), list)?;
+    std::fs::create_dir(&shards)?;
+    copy(&ImageFolder::open(&tracks)?, &shards, "tracks", Limits::default(), |_| {})?;
+    for data in ["tracks", "shards", "list.txt"] {
+        assert_success(&train(folder.path(), &format!("from-{data}"), &["--data", data]));
+    }
+    let weights = |out: &str| bytes(&folder.path().join(out), "comparator.safetensors");
+    assert!(weights("from-tracks") == weights("from-shards"), "shards give other pairs");
+    assert!(weights("from-tracks") == weights("from-list.txt"), "a list gives other pairs");
+
+    let output = train(folder.path(), "nothing", &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+    assert!(errors(&output).contains("needs --data"), "{}", errors(&output));
+    Ok(())
+}
