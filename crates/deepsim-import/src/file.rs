@@ -6,9 +6,9 @@ use crate::ImportError;
 use crate::error::Reason;
 use crate::{caffe, onnx, safetensors, torch};
 
-/// Largest file that is read, in bytes: the largest network imported here has a quarter of it, and a
-/// reader may need ten times as much memory for a file made to need much.
-pub const MAX_FILE: u64 = 1 << 30;
+/// Largest file that is read, in bytes: the largest network imported here has half of it, and a
+/// reader may need sixteen times as much memory for a file made to need much.
+pub const MAX_FILE: u64 = 1 << 29;
 
 /// A tensor of a file.
 #[derive(Clone, Debug, PartialEq)]

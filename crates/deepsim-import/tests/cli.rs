@@ -1,0 +1,71 @@
+//! The program: what it prints, and its exit codes.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str], folder: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deepsim-import"));
+    command.current_dir(folder).args(arguments).output().expect("the program runs")
+}
+
+fn fixture(name: &str) -> String {
+    format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn what_was_used_is_printed_for_people_and_for_programs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = run(&[&fixture("lpips-alex.pth")], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    assert!(printed.contains("used     lin0.model.1.weight [1, 64, 1, 1] as lin0.weight [64]"));
+    assert!(folder.path().join("data/weights/lpips-alex.safetensors").exists());
+
+    let out = folder.path().join("half.safetensors");
+    let out = out.to_str().expect("a path");
+    let arguments = [&fixture("lpips-alex.pth"), "--report", "json", "--f16", "--out", out];
+    let output = run(&arguments, folder.path());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&report["net"], &report["format"]), (&"lpips-alex".into(), &"torch-legacy".into()));
+    assert_eq!(report["lines"][4]["fate"]["used"][0], "lin4.weight");
+    assert_eq!(report["sha256"].as_str().map(str::len), Some(64));
+}
+
+#[test]
+fn a_list_writes_nothing_and_means_are_printed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = run(&["--list", &fixture("mini.onnx")], folder.path());
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("conv1_w_0 [2, 3, 2, 2]"));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    let output = run(&[&fixture("mean.binaryproto"), "--out", "."], folder.path());
+    assert!(text(&output.stdout).contains("means of the channels ["), "{}", text(&output.stdout));
+}
+
+#[test]
+fn exit_codes_tell_broken_files_from_bad_arguments() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (arguments, code, words) in [
+        (vec!["none.pth"], 1, "none.pth"),
+        (vec![&*fixture("evil.pth")], 1, "nothing is run"),
+        (vec![&*fixture("bomb.pth")], 1, "compressed"),
+        (vec![&*fixture("new.caffemodel"), "--net", "caffenet"], 1, "conv1.weight: wanted shape"),
+        (vec![&*fixture("new.caffemodel")], 2, "say which is meant with --net"),
+        (vec![&*fixture("new.caffemodel"), "--net", "resnet"], 2, "known are alexnet"),
+        (vec![], 2, "Usage"),
+    ] {
+        let output = run(&arguments, folder.path());
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+        assert!(errors.contains(words), "no `{words}` in {errors}");
+    }
+    assert_eq!(
+        std::fs::read_dir(folder.path()).expect("a folder").count(),
+        0,
+        "nothing is written"
+    );
+}
