@@ -41,6 +41,7 @@ pub mod calibrate;
 pub mod objective;
 pub mod perceptual;
 pub mod resample;
+mod tap;
 pub mod terms;
 
 pub use balance::{Balance, BalanceRule};
