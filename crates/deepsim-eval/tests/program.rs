@@ -124,10 +124,13 @@ fn two_pictures_are_measured_and_the_difference_is_drawn() {
     picture.write_png(&a).expect("a picture");
     picture.paste(&Picture::new(12, 12, [220, 40, 10]), 4, 40);
     picture.write_png(&b).expect("a picture");
-    let compare = |more: &[&str]| [&["compare", text(&a), text(&b)], more].concat();
+    fn compare<'a>(pair: [&'a str; 2], more: &[&'a str]) -> Vec<&'a str> {
+        [&["compare", pair[0], pair[1]], more].concat()
+    }
+    let pair = [text(&a), text(&b)];
 
     let lpips = ["--measure", "lpips-squeeze", "--random-weights", "--map", text(&map)];
-    let output = eval(&compare(&lpips));
+    let output = eval(&compare(pair, &lpips));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     for word in ["lpips-squeeze", "FIRE9", "random weights (seed 0), heads of 1", "map.png"] {
@@ -139,7 +142,7 @@ fn two_pictures_are_measured_and_the_difference_is_drawn() {
     assert!(red(8, 46) > 150 && red(30, 8) < 100, "bright where the pictures differ");
 
     let two = ["--measure", "lpips-alex", "--measure", "feature:alexnet:CONV1,CONV2"];
-    let output = eval(&compare(&[&two[..], &["--random-weights"]].concat()));
+    let output = eval(&compare(pair, &[&two[..], &["--random-weights"]].concat()));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let cases: [(&[&str], &str); 6] = [
         (
@@ -153,7 +156,7 @@ fn two_pictures_are_measured_and_the_difference_is_drawn() {
         (&[&two[..], &["--random-weights", "--map", text(&map)]].concat(), "one --measure, got 2"),
     ];
     for (more, words) in cases {
-        let (code, message) = failure(&compare(more));
+        let (code, message) = failure(&compare(pair, more));
         assert_eq!(code, Some(2), "{message}");
         assert!(message.contains(words), "{message}");
     }
