@@ -116,6 +116,53 @@ fn two_pictures_are_compared() {
 }
 
 #[test]
+fn two_pictures_are_measured_and_the_difference_is_drawn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let (a, b, map) = (path("a.png"), path("b.png"), path("map.png"));
+    let mut picture = Picture::new(40, 56, [90, 100, 110]);
+    picture.write_png(&a).expect("a picture");
+    picture.paste(&Picture::new(12, 12, [220, 40, 10]), 4, 40);
+    picture.write_png(&b).expect("a picture");
+    fn compare<'a>(pair: [&'a str; 2], more: &[&'a str]) -> Vec<&'a str> {
+        [&["compare", pair[0], pair[1]], more].concat()
+    }
+    let pair = [text(&a), text(&b)];
+
+    let lpips = ["--measure", "lpips-squeeze", "--random-weights", "--map", text(&map)];
+    let output = eval(&compare(pair, &lpips));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    for word in ["lpips-squeeze", "FIRE9", "random weights (seed 0), heads of 1", "map.png"] {
+        assert!(printed.contains(word), "{word} is not in {printed}");
+    }
+    let drawn = Picture::read_png(&map).expect("a picture");
+    assert_eq!((drawn.height, drawn.width), (40, 56));
+    let red = |y: usize, x: usize| drawn.rgb[3 * (y * 56 + x)];
+    assert!(red(8, 46) > 150 && red(30, 8) < 100, "bright where the pictures differ");
+
+    let two = ["--measure", "lpips-alex", "--measure", "feature:alexnet:CONV1,CONV2"];
+    let output = eval(&compare(pair, &[&two[..], &["--random-weights"]].concat()));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let cases: [(&[&str], &str); 6] = [
+        (
+            &["--measure", "lpips-alex"],
+            "alexnet-torchvision.safetensors and lpips-alex.safetensors",
+        ),
+        (&["--measure", "feature:alexnet:CONV1"], "wanted weights of alexnet"),
+        (&["--measure", "fid"], "lpips-alex, lpips-squeeze, feature:NET:TAP"),
+        (&["--measure", "feature:lenet:CONV1"], "feature:lenet:CONV1"),
+        (&["--map", "map.png"], "--measure"),
+        (&[&two[..], &["--random-weights", "--map", text(&map)]].concat(), "one --measure, got 2"),
+    ];
+    for (more, words) in cases {
+        let (code, message) = failure(&compare(pair, more));
+        assert_eq!(code, Some(2), "{message}");
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
 fn bad_arguments_exit_with_2_and_missing_things_with_1() {
     let folder = tempfile::tempdir().expect("a folder");
     let empty = text(folder.path());

@@ -43,6 +43,7 @@ pub mod objective;
 pub mod perceptual;
 pub mod ranking;
 pub mod resample;
+mod tap;
 pub mod terms;
 
 pub use balance::{Balance, BalanceRule};

@@ -1,4 +1,4 @@
-//! Training of DeePSiM generators, as the authors' code does it.
+//! Training of DeePSiM generators, as the authors' code does it, and of [`comparator`]s.
 //!
 //! Data flows one way: a [`recipe::Recipe`] (TOML) becomes a checked [`plan::Plan`] with every
 //! default filled in; [`run::run`] feeds batches to a [`trainer::Trainer`], whose

@@ -6,9 +6,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor, Var};
+use deepsim_data::Dataset;
 use deepsim_eval::lpips::{Lpips, LpipsNet};
+use deepsim_eval::measure::{self, Context as Run, Settings};
 use deepsim_loss::{Distances, PerceptualDistance, TapDistance, Upsampling};
-use deepsim_nets::{ComparatorKind, Images, PixelFormat};
+use deepsim_nets::{Autoencoder, AutoencoderConfig, ComparatorKind, Images, PixelFormat};
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
 use crate::support::{Errors, Fixture, Weight, write_weights};
@@ -35,6 +37,20 @@ fn write_heads(fixture: &Fixture, net: &str, count: usize, path: &Path) -> Resul
         .map(|(name, bytes)| Ok((name, TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)?)))
         .collect::<Result<Vec<_>>>()?;
     Ok(serialize_to_file(views, None, path)?)
+}
+
+/// Trunk and heads, as files in a folder of weights.
+fn write_files(
+    fixture: &Fixture,
+    tables: &Tables,
+    net: LpipsNet,
+    name: &str,
+    folder: &Path,
+) -> Result<()> {
+    let trunk = folder.join(format!("{}.safetensors", net.trunk().name()));
+    let table = format!("lpips/{name}");
+    write_weights(&trunk, &table, tables.get(&table).context("no weights")?)?;
+    write_heads(fixture, name, net.taps().len(), &folder.join(format!("{net}.safetensors")))
 }
 
 /// A pair of pictures; the first is a leaf in `format`.
@@ -75,11 +91,7 @@ fn lpips_equals_the_authors_package() -> Result<()> {
     let (fixture, tables) = fixture()?;
     for (net, name) in [(LpipsNet::Alex, "alex"), (LpipsNet::Squeeze, "squeeze")] {
         let folder = tempfile::tempdir()?;
-        let trunk = folder.path().join(format!("{}.safetensors", net.trunk().name()));
-        let table = format!("lpips/{name}");
-        write_weights(&trunk, &table, tables.get(&table).context("no weights")?)?;
-        let heads = folder.path().join(format!("{net}.safetensors"));
-        write_heads(&fixture, name, net.taps().len(), &heads)?;
+        write_files(&fixture, &tables, net, name, folder.path())?;
         let lpips = Lpips::open(net, folder.path(), &Device::Cpu)?;
         assert!(lpips.is_trained(), "both files were found");
 
@@ -95,6 +107,31 @@ fn lpips_equals_the_authors_package() -> Result<()> {
         errors.tensor("from BGR", &lpips.per_sample(&a, &b)?, &wanted)?;
         errors.settle(net.name());
     }
+    Ok(())
+}
+
+#[test]
+fn lpips_of_a_run_is_the_mean_over_its_images() -> Result<()> {
+    let (fixture, tables) = fixture()?;
+    let (net, device, folder) = (LpipsNet::Squeeze, Device::Cpu, tempfile::tempdir()?);
+    Autoencoder::new(AutoencoderConfig::default(), 3, &device)?
+        .save(&folder.path().join("generator.safetensors"))?;
+    let dataset = Dataset::open(None, 0)?;
+    let settings = Settings { test_images: Some(5), batch: 2, ..Settings::default() };
+    let weights = folder.path();
+    let context = Run::open(weights, &dataset, Some(weights), &settings, &device, &|_| {})?;
+    let measure = measure::by_name("lpips")?;
+    let message = measure.rows(&context).err().context("no weights yet")?.to_string();
+    assert!(message.contains("lpips-alex.safetensors"), "{message}");
+
+    write_files(&fixture, &tables, net, "squeeze", weights)?;
+    let rows = measure.rows(&context)?;
+    let (a, b) = context.reconstructions()?.images(0..5)?;
+    let wanted = Lpips::open(net, weights, &device)?.per_sample(&b, &a)?.to_vec1::<f32>()?;
+    let wanted = f64::from(wanted.iter().sum::<f32>()) / 5.0;
+    let got = rows[0].value.context("no value")?;
+    assert_eq!((rows.len(), rows[0].name.as_str(), rows[0].samples), (1, "lpips-squeeze", Some(5)));
+    assert!(wanted > 0.0 && (got / wanted - 1.0).abs() < 1e-5, "{got} is not {wanted}");
     Ok(())
 }
 
