@@ -58,9 +58,8 @@ impl Planned {
     /// If the folder holds something that is not a run, or a run that is not the one wanted: to go
     /// on would mix two experiments, to start afresh would lose one.
     pub(crate) fn look(run: Run, folder: PathBuf, wanted: &Wanted) -> Result<Self> {
-        let checkpoint = folder.join("checkpoint.safetensors");
         let done = folder.join("done.json").exists();
-        let state = if checkpoint.exists() {
+        let state = if let Some(checkpoint) = newest(&folder)? {
             let found = Found::read(&checkpoint)?;
             if let Some(difference) = found.difference(wanted) {
                 bail!(
@@ -143,6 +142,27 @@ fn duration(minutes: f64) -> String {
     }
 }
 
+/// The newest checkpoint of a run folder; `deepsim-train` checks whether it is whole.
+fn newest(run: &Path) -> Result<Option<PathBuf>> {
+    let folder = run.join("checkpoints");
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let mut newest = None;
+    for entry in folder.read_dir().with_context(|| format!("reading {}", folder.display()))? {
+        let folder = entry?.path();
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let Some(step) = name.strip_prefix("step-").and_then(|step| step.parse::<u64>().ok())
+        else {
+            continue;
+        };
+        if folder.join("MANIFEST.json").exists() {
+            newest = newest.max(Some((step, folder)));
+        }
+    }
+    Ok(newest.map(|(_, folder)| folder.join("checkpoint.safetensors")))
+}
+
 /// What the metadata of a checkpoint says about its run.
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
@@ -215,6 +235,15 @@ mod tests {
         let header = serde_json::json!({ "__metadata__": { "deepsim": state } }).to_string();
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
         bytes.extend(header.as_bytes());
+        write(folder, step, &bytes);
+    }
+
+    /// A checkpoint of `step` with these bytes, and no other.
+    fn write(run: &Path, step: u64, bytes: &[u8]) {
+        let _ = std::fs::remove_dir_all(run.join("checkpoints"));
+        let folder = run.join(format!("checkpoints/step-{step:07}"));
+        std::fs::create_dir_all(&folder).expect("the folder is made");
+        std::fs::write(folder.join("MANIFEST.json"), "{}").expect("the file is written");
         std::fs::write(folder.join("checkpoint.safetensors"), bytes).expect("the file is written");
     }
 
@@ -227,6 +256,10 @@ mod tests {
         assert_eq!(look()?.state, State::New);
         checkpoint(folder.path(), 4, size.batch, 3, true);
         assert_eq!((look()?.state, look()?.remaining(&size)), (State::Interrupted(4), 6));
+        // Half-written ones do not count.
+        std::fs::create_dir(folder.path().join("checkpoints/step-0000005"))?;
+        std::fs::create_dir(folder.path().join("checkpoints/.saving-1"))?;
+        assert_eq!(look()?.state, State::Interrupted(4));
         checkpoint(folder.path(), 10, size.batch, 3, true);
         assert_eq!(look()?.state, State::Interrupted(10));
         std::fs::write(folder.path().join("done.json"), "{}")?;
@@ -253,7 +286,7 @@ mod tests {
             checkpoint(folder.path(), step, batch, seed, synthetic);
             assert!(message().contains(&part), "{}", message());
         }
-        std::fs::remove_file(folder.path().join("checkpoint.safetensors"))?;
+        std::fs::remove_dir_all(folder.path().join("checkpoints"))?;
         std::fs::write(folder.path().join("generator.safetensors"), "")?;
         assert!(message().contains("without the checkpoint"), "{}", message());
         Ok(())
@@ -263,7 +296,7 @@ mod tests {
     fn what_is_not_a_checkpoint_is_an_error() -> Result<()> {
         let folder = tempfile::tempdir()?;
         for bytes in [&b"short"[..], &[255; 64], &[2, 0, 0, 0, 0, 0, 0, 0, b'{', b'}']] {
-            std::fs::write(folder.path().join("checkpoint.safetensors"), bytes)?;
+            write(folder.path(), 3, bytes);
             let wanted = wanted(Scale::Smoke);
             let look = Planned::look(AUTOENCODERS[0], folder.path().into(), &wanted);
             let message = format!("{:#}", look.expect_err("not a checkpoint"));

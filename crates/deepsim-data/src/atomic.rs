@@ -5,6 +5,25 @@ use std::path::Path;
 
 use crate::DataError;
 
+/// How names of temporary files begin.
+const PREFIX: &str = ".tmp-deepsim-";
+
+/// Removes temporary files that a killed program left in `folder`. Only for folders in which nothing
+/// else is being written.
+///
+/// # Errors
+/// If the folder cannot be read, or a file not removed.
+pub fn clear_temporary(folder: &Path) -> Result<(), DataError> {
+    let io = || DataError::io("clearing", folder);
+    for entry in std::fs::read_dir(folder).map_err(io())? {
+        let entry = entry.map_err(io())?;
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            std::fs::remove_file(entry.path()).map_err(DataError::io("removing", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes `bytes` to a temporary file beside `path`, flushes it to the disk and renames it.
 ///
 /// A file that was there before stays as it is until the rename; on failure nothing is left behind.
@@ -40,6 +59,7 @@ pub(crate) fn sync_folder(folder: &Path) {
 /// would be the owner alone.
 pub(crate) fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)

@@ -103,7 +103,7 @@ pub struct Batch {
 }
 
 /// Where an image of a batch comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// Which image of the source.
     pub index: usize,
@@ -116,7 +116,7 @@ pub struct Sample {
 }
 
 /// A sample that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// Which image of the source.
     pub index: usize,

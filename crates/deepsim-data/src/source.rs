@@ -1,5 +1,7 @@
 //! Random access to images of one size.
 
+use serde::{Deserialize, Serialize};
+
 use crate::DataError;
 
 /// A set of RGB images of equal size.
@@ -49,7 +51,7 @@ pub trait Source: Send + Sync {
 }
 
 /// A part of an image, in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rectangle {
     /// Rows above it.
     pub top: usize,

@@ -58,7 +58,15 @@ impl Params {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: &Path, spec: &str) -> Result<(), NetError> {
-        self.save_as(Dtype::F32, path, spec)
+        write_atomic(path, &self.serialize(Dtype::F32, spec)?)
+    }
+
+    /// The bytes that [`Params::save`] writes.
+    ///
+    /// # Errors
+    /// If the weights cannot be copied from their device.
+    pub fn to_safetensors(&self, spec: &str) -> Result<Vec<u8>, NetError> {
+        self.serialize(Dtype::F32, spec)
     }
 
     /// [`Params::save`] with weights rounded to half precision, for files that are handed on.
@@ -66,10 +74,10 @@ impl Params {
     /// # Errors
     /// If the file cannot be written.
     pub fn save_half(&self, path: &Path, spec: &str) -> Result<(), NetError> {
-        self.save_as(Dtype::F16, path, spec)
+        write_atomic(path, &self.serialize(Dtype::F16, spec)?)
     }
 
-    fn save_as(&self, dtype: Dtype, path: &Path, spec: &str) -> Result<(), NetError> {
+    fn serialize(&self, dtype: Dtype, spec: &str) -> Result<Vec<u8>, NetError> {
         let bytes = |var: &Var| -> Result<Vec<u8>, NetError> {
             Ok(match dtype {
                 Dtype::F16 => halves(&to_bytes(var)?),
@@ -85,9 +93,7 @@ impl Params {
             (name.as_str(), view.expect("as many bytes as values of the type need"))
         });
         let metadata = HashMap::from([(SPEC_KEY.to_owned(), spec.to_owned())]);
-        let bytes = serialize(views, Some(metadata))
-            .map_err(|e| NetError::Format { path: path.into(), reason: e.to_string() })?;
-        write_atomic(path, &bytes)
+        Ok(serialize(views, Some(metadata)).expect("distinct names and a short description"))
     }
 
     /// Fills every variable from a safetensors file that holds exactly these tensors, as `f32` or

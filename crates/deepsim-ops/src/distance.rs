@@ -44,6 +44,27 @@ pub fn absolute_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     apply(a, b, Distance { op: "absolute_error", squared: false })
 }
 
+/// `Σ x²` in double precision, as a number: the way to see at once whether all of `x` is finite, and
+/// how large it is.
+///
+/// # Errors
+/// If the tensor is not `f32`.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_ops::sum_of_squares;
+/// let x = Tensor::new(&[3f32, 4.0], &Device::Cpu)?;
+/// assert_eq!(sum_of_squares(&x)?, 25.0);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
+    if !x.device().is_cpu() {
+        return Ok(f64::from(x.sqr()?.sum_all()?.to_scalar::<f32>()?));
+    }
+    let x = input("sum_of_squares", x)?;
+    with("sum_of_squares", &x, |x| Ok(elementwise::sum_of_squares(Isa::best(), x)))
+}
+
 fn apply(a: &Tensor, b: &Tensor, distance: Distance) -> Result<Tensor> {
     let op = distance.op;
     if a.dims() != b.dims() {

@@ -1,5 +1,5 @@
 //! Checkpoints: everything a run needs to go on as if it had never stopped, in one safetensors file
-//! that appears whole or not at all.
+//! of a folder that the [`store`](crate::store) keeps.
 //!
 //! Tensors are named `generator/..`, `discriminator/..` (weights) and `adam/<net>/m/..`, `/v/..`
 //! (moments). The metadata key `state` holds the rest; nothing in the file depends on the clock, so
@@ -11,7 +11,7 @@ use std::path::Path;
 use deepsim_data::Cursor;
 use deepsim_loss::Balance;
 use deepsim_nets::Params;
-use deepsim_nets::params::{SPEC_KEY, from_bytes, parse, read, to_bytes};
+use deepsim_nets::params::{self, SPEC_KEY, from_bytes, parse, read};
 use deepsim_ops::Moments;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
@@ -37,11 +37,11 @@ pub struct State {
     pub plan: Plan,
 }
 
-/// Writes a checkpoint.
+/// The bytes of a checkpoint.
 ///
 /// # Errors
-/// If the file cannot be written; a previous one is untouched.
-pub fn save(path: &Path, trainer: &Trainer, cursor: Cursor, plan: &Plan) -> Result<(), TrainError> {
+/// If a tensor cannot be copied from its device.
+pub fn to_bytes(trainer: &Trainer, cursor: Cursor, plan: &Plan) -> Result<Vec<u8>, TrainError> {
     let state = State {
         step: trainer.steps(),
         cursor,
@@ -55,19 +55,14 @@ pub fn save(path: &Path, trainer: &Trainer, cursor: Cursor, plan: &Plan) -> Resu
     if let Some(adversary) = trainer.adversary() {
         collect("discriminator", adversary.net.params(), &adversary.adam, &mut tensors)?;
     }
-    let broken = |reason: String| TrainError::Checkpoint { path: path.into(), reason };
-    let views = tensors
-        .iter()
-        .map(|(name, shape, bytes)| {
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-            view.map(|view| (name.as_str(), view)).map_err(|e| broken(e.to_string()))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+        (name.as_str(), view.expect("four bytes for each value"))
+    });
     // Metadata is a hash map to the library; one entry keeps the bytes of the file reproducible.
     let header = serde_json::json!({ "state": state, SPEC_KEY: trainer.generator().spec() });
     let metadata = [("deepsim".to_owned(), header.to_string())].into();
-    let bytes = serialize(views, Some(metadata)).map_err(|e| broken(e.to_string()))?;
-    Ok(deepsim_data::atomic::write_atomic(path, &bytes)?)
+    Ok(serialize(views, Some(metadata)).expect("distinct names and a short description"))
 }
 
 /// Reads the state of a checkpoint, without its tensors.
@@ -115,7 +110,7 @@ fn collect(
 ) -> Result<(), TrainError> {
     for ((name, var), moments) in params.iter().zip(adam.moments()) {
         let shape = var.dims().to_vec();
-        tensors.push((format!("{net}/{name}"), shape.clone(), to_bytes(var)?));
+        tensors.push((format!("{net}/{name}"), shape.clone(), params::to_bytes(var)?));
         let moments = moments.to_host()?;
         for (kind, values) in [("m", moments.first()), ("v", moments.second())] {
             let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -29,6 +29,19 @@ pub enum TrainError {
         /// What is wrong.
         reason: String,
     },
+    /// A checkpoint could not be saved; earlier ones are untouched.
+    #[error("saving a checkpoint: {operation} {}: {source}", path.display())]
+    Save {
+        /// What was being done, e.g. `renaming to`.
+        operation: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Something of a run could not be written, and its recipe says that it then stops.
+    #[error("{0}; checkpoints that were there are untouched")]
+    Write(Box<Self>),
     /// A loss became infinite or not a number; nothing of this step was saved.
     #[error(
         "step {step}: the {term} loss is {value}. The last checkpoint is untouched; \

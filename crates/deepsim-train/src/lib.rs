@@ -43,6 +43,7 @@ pub mod plan;
 pub mod recipe;
 pub mod run;
 pub mod solver;
+pub mod store;
 pub mod tensorboard;
 pub mod trainer;
 

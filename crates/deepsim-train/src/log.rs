@@ -4,7 +4,7 @@
 //! back to the checkpoint's step, so no step appears twice.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -144,15 +144,20 @@ impl Record {
 pub struct Log {
     file: File,
     path: PathBuf,
+    /// Bytes that are whole lines.
+    len: u64,
+    /// Lines that could not be written yet.
+    pending: String,
 }
 
 impl Log {
-    /// Opens the log and cuts it back to `step`; a line cut short by a crash goes too.
+    /// Opens the log for this process alone and cuts it back to `step`; a line cut short by a crash goes
+    /// too.
     ///
     /// Returns the last remaining record.
     ///
     /// # Errors
-    /// If the file cannot be read or written.
+    /// If the file cannot be read or written, or another process trains in this folder.
     pub fn open(path: &Path, step: u64) -> Result<(Self, Option<Record>), TrainError> {
         let file = OpenOptions::new()
             .create(true)
@@ -160,6 +165,17 @@ impl Log {
             .append(true)
             .open(path)
             .map_err(TrainError::io("opening log", path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(TrainError::Folder {
+                    path: path.parent().unwrap_or(path).into(),
+                    reason: "another program is training in it".into(),
+                });
+            }
+            // Not every file system can lock.
+            Err(TryLockError::Error(_)) => {}
+        }
         let mut reader = BufReader::new(&file);
         let (mut keep, mut last, mut line) = (0u64, None, String::new());
         loop {
@@ -173,15 +189,22 @@ impl Log {
             last = Some(record);
         }
         file.set_len(keep).map_err(TrainError::io("cutting back log", path))?;
-        Ok((Self { file, path: path.into() }, last))
+        Ok((Self { file, path: path.into(), len: keep, pending: String::new() }, last))
     }
 
-    /// Appends a record.
+    /// Appends a record, after those that could not be written before.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If it cannot be written; then it is kept for the next time.
     pub fn append(&mut self, record: &Record) -> Result<(), TrainError> {
-        let line = serde_json::json!(record).to_string() + "\n";
-        self.file.write_all(line.as_bytes()).map_err(TrainError::io("writing log", &self.path))
+        self.pending += &(serde_json::json!(record).to_string() + "\n");
+        if let Err(error) = self.file.write_all(self.pending.as_bytes()) {
+            // Half a line would end the log for its readers.
+            let _ = self.file.set_len(self.len);
+            return Err(TrainError::io("writing log", &self.path)(error));
+        }
+        self.len += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
     }
 }

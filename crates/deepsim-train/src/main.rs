@@ -6,8 +6,6 @@ mod device;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -15,7 +13,7 @@ use deepsim_train::TrainError;
 use deepsim_train::comparator::{self, ComparatorRecipe};
 use deepsim_train::log::Record;
 use deepsim_train::recipe::Recipe;
-use deepsim_train::run::{Event, Outcome, RunOptions, run};
+use deepsim_train::run::{Event, Outcome, Requests, RunOptions, run};
 use device::{DeviceError, DeviceKind};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -24,15 +22,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// The recipe says what is trained: sizes, the weights of the image, feature and adversarial terms,
 /// the comparator, the optimiser. The run folder receives the checked plan (plan.toml), the log of
 /// every term (log.jsonl, and TensorBoard event files), grids of reconstructions (grids/), a
-/// checkpoint from which the run can be resumed bit for bit, and the trained generator
+/// checkpoints from which the run can be resumed bit for bit (checkpoints/), and the trained generator
 /// (generator.safetensors).
 ///
-/// Ctrl-C saves a checkpoint and stops; the same command with --resume goes on.
+/// Ctrl-C or SIGTERM saves a checkpoint and stops, a second one stops at once; the same command with
+/// --resume goes on. SIGUSR1 saves a checkpoint and goes on.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Exit codes: 0 finished, 1 failed, 2 bad arguments or recipe, \
-130 interrupted after saving a checkpoint."
+3 results could not be written, \
+130 interrupted after saving a checkpoint, 131 interrupted twice, without saving."
 )]
 struct Arguments {
     /// What to train: a TOML file, see crates/deepsim-train/recipes
@@ -91,6 +91,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
     match error.downcast_ref::<TrainError>() {
         Some(TrainError::Recipe { .. }) => 2,
+        Some(TrainError::Write(_)) => 3,
         _ => 1,
     }
 }
@@ -105,12 +106,14 @@ fn train(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let threads = arguments.threads.unwrap_or(0);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     let recipe = AnyRecipe::read(&arguments.recipe, &arguments.set)?;
-    let stop = Arc::new(AtomicBool::new(false));
+    let requests = Requests::default();
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // A second signal, with the flag already set, ends the program at once.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
-        signal_hook::flag::register(signal, stop.clone())?;
+        signal_hook::flag::register_conditional_shutdown(signal, 131, requests.stop.clone())?;
+        signal_hook::flag::register(signal, requests.stop.clone())?;
     }
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGUSR1, requests.save.clone())?;
     let options = RunOptions {
         out: arguments.out.clone(),
         data: arguments.data.clone(),
@@ -123,8 +126,8 @@ fn train(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut progress = Progress::new();
     let tell = |event: Event<'_>| progress.tell(&event);
     let outcome = match &recipe {
-        AnyRecipe::Generator(recipe) => run(recipe, &options, &stop, tell)?,
-        AnyRecipe::Comparator(recipe) => comparator::run(recipe, &options, &stop, tell)?,
+        AnyRecipe::Generator(recipe) => run(recipe, &options, &requests, tell)?,
+        AnyRecipe::Comparator(recipe) => comparator::run(recipe, &options, &requests, tell)?,
     };
     progress.finish();
     Ok(outcome)
@@ -166,6 +169,10 @@ impl Progress {
         match event {
             Event::Started { heading, steps, from } => self.started(heading, *steps, *from),
             Event::Step(record) => self.step(record),
+            Event::Warning(text) => match &self.bar {
+                Some(bar) => bar.suspend(|| eprintln!("warning: {text}")),
+                None => eprintln!("warning: {text}"),
+            },
             Event::Saved(step) => {
                 if self.bar.is_none() {
                     eprintln!("checkpoint at step {step}");

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::store::Retention;
 
 /// Everything that decides the numbers of a run, but for the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,7 +149,7 @@ impl AdamConfig {
 }
 
 /// What a run writes.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutputConfig {
     /// Steps between two lines of the log.
@@ -157,11 +158,33 @@ pub struct OutputConfig {
     pub grid_every: u64,
     /// Steps between two checkpoints.
     pub checkpoint_every: u64,
+    /// What to do if a checkpoint or a line of the log cannot be written, e.g. to a full disk.
+    pub on_failed_write: OnFailedWrite,
+    /// Which checkpoints are kept.
+    pub keep: Retention,
+}
+
+/// What to do if something cannot be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailedWrite {
+    /// Stop; the last good checkpoint stays.
+    #[default]
+    Stop,
+    /// Warn, go on training, and try again when the next one is due. What must be there in the end
+    /// stops the run all the same.
+    Continue,
 }
 
 impl Default for OutputConfig {
     fn default() -> Self {
-        Self { log_every: 10, grid_every: 1000, checkpoint_every: 1000 }
+        Self {
+            log_every: 10,
+            grid_every: 1000,
+            checkpoint_every: 1000,
+            on_failed_write: OnFailedWrite::Stop,
+            keep: Retention::default(),
+        }
     }
 }
 
@@ -175,6 +198,9 @@ impl OutputConfig {
         match all.into_iter().find(|(_, every)| *every == 0) {
             Some((key, _)) => {
                 Err(TrainError::recipe(format!("output.{key}: wanted at least 1, got 0")))
+            }
+            None if self.keep.last == 0 => {
+                Err(TrainError::recipe("output.keep.last: wanted at least 1, got 0"))
             }
             None => Ok(()),
         }

@@ -1,24 +1,27 @@
 //! A training run: batches in, checkpoints, log and pictures out.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 use deepsim_data::atomic::write_atomic;
 use deepsim_data::picture::{Picture, grid};
 use deepsim_data::{Batch, Crop, Cursor, Dataset, read_range};
+use deepsim_nets::Params;
 
 use crate::TrainError;
 use crate::checkpoint;
-use crate::drive::{Course, Phase, Session, drive};
+use crate::drive::{Course, Phase, Session, drive, earlier};
 use crate::log::Record;
 use crate::plan::{Plan, images, loader};
 use crate::recipe::Recipe;
+use crate::store::Put;
 use crate::trainer::{StepReport, Trainer};
 
-/// File of a run folder with everything needed to go on.
+/// File of a checkpoint with everything needed to go on.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
-/// File of a run folder with the generator alone.
+/// File of a run folder, and of each checkpoint, with the generator alone.
 pub const GENERATOR: &str = "generator.safetensors";
 /// File of a run folder with the plan.
 pub const PLAN: &str = "plan.toml";
@@ -46,6 +49,15 @@ pub struct RunOptions {
     pub workers: usize,
 }
 
+/// What is asked of a run while it goes on, from another thread or a signal.
+#[derive(Clone, Debug, Default)]
+pub struct Requests {
+    /// Save and stop after the step that is being made.
+    pub stop: Arc<AtomicBool>,
+    /// Save after the step that is being made; cleared once that is done.
+    pub save: Arc<AtomicBool>,
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -71,46 +83,34 @@ pub enum Event<'a> {
     Step(&'a Record),
     /// A checkpoint was written at this step.
     Saved(u64),
+    /// Something that people should know; training goes on.
+    Warning(&'a str),
 }
 
-/// Trains until all steps are made or `stop` is set.
+/// Trains until all steps are made or a stop is requested.
 ///
 /// # Errors
 /// If anything fails; the last checkpoint stays as it is.
 pub fn run(
     recipe: &Recipe,
     options: &RunOptions,
-    stop: &AtomicBool,
+    requests: &Requests,
     mut tell: impl FnMut(Event<'_>),
 ) -> Result<Outcome, TrainError> {
     let (out, device) = (&options.out, &options.device);
-    let checkpoint = out.join(CHECKPOINT);
-    let earlier = match checkpoint.exists() {
-        true => Some(checkpoint::read_state(&checkpoint)?),
-        false => None,
-    };
-    if let Some(state) = &earlier
-        && !options.resume
-    {
-        let step = state.step;
-        return Err(TrainError::Folder {
-            path: out.clone(),
-            reason: format!(
-                "it holds a run at step {step}; continue it with --resume or choose another folder"
-            ),
-        });
-    }
+    let checkpoint = earlier(out, options.resume, &mut tell)?;
+    let state = checkpoint.as_deref().map(checkpoint::read_state).transpose()?;
 
     let mut dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
     if options.without_duplicates {
         dataset = dataset.without_duplicates()?.0;
     }
-    let earlier = earlier.map(|state| state.plan);
+    let earlier = state.map(|state| state.plan);
     let weights = options.weights.as_deref();
     let (plan, feature) = Plan::settle(recipe, &dataset, weights, earlier.as_ref(), device)?;
     let mut trainer = Trainer::new(&plan.recipe, feature, device)?;
     let mut cursor = Cursor::default();
-    if let Some(earlier) = earlier {
+    if let (Some(earlier), Some(checkpoint)) = (earlier, checkpoint) {
         if !plan.continues(&earlier) {
             return Err(TrainError::Folder {
                 path: out.clone(),
@@ -134,10 +134,10 @@ pub fn run(
         steps: plan.recipe.steps,
         phases: vec![Phase { until: u64::MAX, source: dataset.unlabeled.clone() }],
         loader: loader(&plan.recipe, options.workers),
-        output: plan.recipe.output,
+        output: &plan.recipe.output,
     };
     let mut session = GeneratorSession { trainer, samples, plan: &plan, device };
-    drive(&mut session, &course, cursor, stop, &mut tell)
+    drive(&mut session, &course, cursor, requests, &mut tell)
 }
 
 /// A generator in training.
@@ -157,15 +157,25 @@ impl Session for GeneratorSession<'_> {
         self.trainer.step(&images(batch, self.device)?)
     }
 
-    fn draw(&self, path: &Path) -> Result<(), TrainError> {
-        self.samples.write(&self.trainer, path)
+    fn draw(&self) -> Result<Picture, TrainError> {
+        self.samples.draw(&self.trainer)
     }
 
-    /// The generator first: if the disk fills up, the checkpoint that a resume needs is the old one,
-    /// whole, and the generator is at worst newer than it.
-    fn save(&self, out: &Path, cursor: Cursor) -> Result<(), TrainError> {
-        self.trainer.generator().save(&out.join(GENERATOR))?;
-        checkpoint::save(&out.join(CHECKPOINT), &self.trainer, cursor, self.plan)
+    fn networks(&self) -> Vec<(&'static str, &Params)> {
+        let adversary = self.trainer.adversary().map(|a| ("discriminator", a.net.params()));
+        let generator = ("generator", self.trainer.generator().params());
+        std::iter::once(generator).chain(adversary).collect()
+    }
+
+    fn save(&self, cursor: Cursor, put: &mut Put<'_>) -> Result<(), TrainError> {
+        put(CHECKPOINT, &checkpoint::to_bytes(&self.trainer, cursor, self.plan)?)?;
+        let (name, bytes) = self.product()?;
+        put(name, &bytes)
+    }
+
+    fn product(&self) -> Result<(&'static str, Vec<u8>), TrainError> {
+        let generator = self.trainer.generator();
+        Ok((GENERATOR, generator.params().to_safetensors(&generator.spec())?))
     }
 }
 
@@ -185,11 +195,11 @@ impl Samples {
     }
 
     /// Originals above, reconstructions below.
-    fn write(&self, trainer: &Trainer, path: &Path) -> Result<(), TrainError> {
+    fn draw(&self, trainer: &Trainer) -> Result<Picture, TrainError> {
         let reconstructions = trainer.generator().frozen().forward(&self.images)?;
         let rows =
             [self.originals.clone(), pictures(&reconstructions.to_u8()?, self.images.height())];
-        Ok(grid(&rows, 2).write_png(path)?)
+        Ok(grid(&rows, 2))
     }
 }
 

@@ -2,14 +2,13 @@
 #![cfg(feature = "cuda")]
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use candle_core::Device;
 use deepsim_data::Dataset;
 use deepsim_nets::{Images, Params, PixelFormat};
 use deepsim_train::plan::Plan;
 use deepsim_train::recipe::Recipe;
-use deepsim_train::run::{CHECKPOINT, GENERATOR, LOG, Outcome, RunOptions, run};
+use deepsim_train::run::{CHECKPOINT, GENERATOR, LOG, Outcome, Requests, RunOptions, run};
 use deepsim_train::trainer::{StepReport, Trainer};
 use deepsim_train::{TrainError, checkpoint};
 
@@ -104,7 +103,8 @@ fn steps_are_those_of_the_cpu_and_a_checkpoint_goes_on_on_either_device() -> Res
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join(CHECKPOINT);
-    checkpoint::save(&path, &on_gpu, Default::default(), &gpu_plan)?;
+    let bytes = checkpoint::to_bytes(&on_gpu, Default::default(), &gpu_plan)?;
+    std::fs::write(&path, bytes).expect("the checkpoint is written");
     let wanted = on_gpu.step(&batch(3, &gpu)?)?;
     let (_, mut again) = trainer(&gpu)?;
     checkpoint::load(&path, &mut again)?;
@@ -129,7 +129,7 @@ fn train(out: &Path, device: &Device, steps: u64) -> Result<Outcome, TrainError>
         device: device.clone(),
         workers: 1,
     };
-    run(&recipe, &options, &AtomicBool::new(false), |_| {})
+    run(&recipe, &options, &Requests::default(), |_| {})
 }
 
 #[test]
@@ -141,7 +141,10 @@ fn a_run_on_a_gpu_that_is_continued_has_the_bytes_of_one_that_is_not() -> Result
     train(&twice, &gpu, 2)?;
     assert_eq!(train(&twice, &gpu, 3)?, Outcome::Finished);
     for file in [GENERATOR, CHECKPOINT] {
-        let bytes = |out: &Path| std::fs::read(out.join(file)).expect("the run wrote it");
+        let bytes = |out: &Path| {
+            let checkpoint = out.join("checkpoints/step-0000003");
+            std::fs::read(checkpoint.join(file)).expect("the run wrote it")
+        };
         assert!(bytes(&once) == bytes(&twice), "{file} differs");
     }
     assert!(once.join(LOG).exists() && once.join("grids/step-0000003.png").exists());

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
-use crate::programs::{TINY, assert_success, bytes, errors, folder_with_recipe, program, train};
+use crate::programs::{
+    TINY, assert_success, bytes, checkpoint, errors, folder_with_recipe, newest, program, train,
+};
 
 const IMAGE: usize = 3 * 96 * 96;
 
@@ -236,15 +238,15 @@ fn the_evaluation_names_what_it_cannot_use() {
 fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint() {
     let folder = folder_with_recipe(TINY);
     assert_success(&train(folder.path(), "run", &["--set", "steps=2"]));
-    let before = bytes(&folder.path().join("run"), "checkpoint.safetensors");
+    let before = checkpoint(&folder.path().join("run"));
     // The same run cannot be continued with another learning rate, so blow up a fresh one.
     let output = train(folder.path(), "wild", &["--set", "adam.learning_rate=1e30"]);
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
     assert!(errors(&output).contains("loss is NaN"), "{}", errors(&output));
     assert!(errors(&output).contains("The last checkpoint is untouched"), "{}", errors(&output));
-    assert!(!folder.path().join("wild/checkpoint.safetensors").exists());
+    assert!(!folder.path().join("wild/checkpoints").exists());
     assert!(!folder.path().join("wild/done.json").exists());
-    assert!(before == bytes(&folder.path().join("run"), "checkpoint.safetensors"));
+    assert!(before == checkpoint(&folder.path().join("run")));
 }
 
 #[test]
@@ -265,14 +267,26 @@ fn a_checkpoint_before_the_loss_blew_up_stays() {
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
     assert!(errors(&output).contains("step 2: the image loss is"), "{}", errors(&output));
     let run = folder.path().join("run");
-    let saved = bytes(&run, "checkpoint.safetensors");
+    let saved = checkpoint(&run);
     // Going on fails again at the same place and touches nothing.
     let again = train(folder.path(), "run", &["--resume"]);
     assert_eq!(again.status.code(), Some(1), "{}", errors(&again));
     assert!(errors(&again).contains("step 2: the image loss is"), "{}", errors(&again));
-    assert!(saved == bytes(&run, "checkpoint.safetensors"), "the checkpoint was touched");
+    assert!(saved == checkpoint(&run), "the checkpoint was touched");
     assert!(!run.join("done.json").exists());
     no_temporary_files(&run);
+}
+
+/// `deepsim-train recipe.toml --out run --resume <more>` where no file can be larger than `blocks` of
+/// 512 bytes; a write then fails with an error instead of a signal.
+#[cfg(unix)]
+fn train_with_room(folder: &Path, blocks: u32, more: &str) -> std::process::Output {
+    let script = format!(
+        "trap '' XFSZ; ulimit -f {blocks}; exec '{}' recipe.toml --out run --resume {more}",
+        program("deepsim-train").display()
+    );
+    let output = Command::new("sh").current_dir(folder).args(["-c", &script]).output();
+    output.expect("sh runs")
 }
 
 #[test]
@@ -281,49 +295,57 @@ fn a_full_disk_leaves_the_old_checkpoint_whole() {
     let folder = folder_with_recipe(TINY);
     assert_success(&train(folder.path(), "run", &["--set", "steps=2"]));
     let run = folder.path().join("run");
-    let before = bytes(&run, "checkpoint.safetensors");
-    // A limit on the size of files stands in for a full disk: the generator fits, the checkpoint
-    // does not, and the write fails with an error instead of a signal.
-    let script = format!(
-        "trap '' XFSZ; ulimit -f 8000; exec '{}' recipe.toml --out run --resume",
-        program("deepsim-train").display()
-    );
-    let output = Command::new("sh").current_dir(folder.path()).args(["-c", &script]).output();
-    let output = output.expect("sh runs");
-    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
-    assert!(errors(&output).contains("writing run/checkpoint.safetensors"), "{}", errors(&output));
-    assert!(before == bytes(&run, "checkpoint.safetensors"), "the old checkpoint was touched");
-    no_temporary_files(&run);
-    // With less room still, the generator does not fit either, and the old one stays too.
-    let generator = bytes(&run, "generator.safetensors");
-    let script = script.replace("8000", "2000");
-    let output = Command::new("sh").current_dir(folder.path()).args(["-c", &script]).output();
-    let output = output.expect("sh runs");
-    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
-    assert!(errors(&output).contains("run/generator.safetensors"), "{}", errors(&output));
-    assert!(generator == bytes(&run, "generator.safetensors"), "the old generator was touched");
-    assert!(before == bytes(&run, "checkpoint.safetensors"), "the old checkpoint was touched");
-    no_temporary_files(&run);
+    let (before, generator) = (checkpoint(&run), bytes(&run, "generator.safetensors"));
+    // First the generator still fits, then it does not either.
+    for blocks in [8000, 2000] {
+        let output = train_with_room(folder.path(), blocks, "");
+        assert_eq!(output.status.code(), Some(3), "{}", errors(&output));
+        for words in ["saving a checkpoint: writing run/checkpoints/", "are untouched"] {
+            assert!(errors(&output).contains(words), "{}", errors(&output));
+        }
+        assert!(before == checkpoint(&run), "the old checkpoint was touched");
+        assert!(generator == bytes(&run, "generator.safetensors"), "the generator was touched");
+        let folders = std::fs::read_dir(run.join("checkpoints")).expect("the checkpoints");
+        assert_eq!(folders.count(), 1, "half a checkpoint was left behind");
+        no_temporary_files(&run);
+    }
+    // A recipe that says so trains on without checkpoints, but does not call it a success.
+    let more = "--set steps=6 --set output.checkpoint_every=1 \
+                --set output.on_failed_write=continue";
+    let output = train_with_room(folder.path(), 8000, more);
+    assert_eq!(output.status.code(), Some(3), "{}", errors(&output));
+    assert_eq!(errors(&output).matches("training goes on").count(), 3, "{}", errors(&output));
+    assert!(before == checkpoint(&run), "the old checkpoint was touched");
     // With room again, the run goes on.
     assert_success(&train(folder.path(), "run", &["--resume"]));
 }
 
 #[test]
-fn damaged_checkpoints_are_refused() {
+fn damaged_checkpoints_are_refused_or_passed_over() {
     let folder = folder_with_recipe(TINY);
     assert_success(&train(folder.path(), "run", &["--set", "steps=1"]));
-    let path = folder.path().join("run/checkpoint.safetensors");
+    let run = folder.path().join("run");
+    let path = newest(&run, "checkpoint.safetensors");
     let whole = std::fs::read(&path).expect("the checkpoint");
-    let generator = bytes(&folder.path().join("run"), "generator.safetensors");
-    for (contents, word) in
-        [(whole[..whole.len() / 2].to_vec(), "checkpoint"), (generator, "not a checkpoint")]
-    {
+    for contents in [whole[..whole.len() / 2].to_vec(), bytes(&run, "generator.safetensors")] {
         std::fs::write(&path, &contents).expect("the checkpoint is damaged");
         let output = train(folder.path(), "run", &["--resume"]);
         assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
-        assert!(errors(&output).contains(word), "{}", errors(&output));
-        assert!(contents == bytes(&folder.path().join("run"), "checkpoint.safetensors"));
+        for words in ["checkpoint.safetensors: wanted", "there is no other"] {
+            assert!(errors(&output).contains(words), "{}", errors(&output));
+        }
+        assert!(contents == checkpoint(&run), "it was touched");
     }
+    // An older one that is whole is taken instead, and the result is the same.
+    std::fs::write(&path, &whole).expect("the checkpoint is whole again");
+    assert_success(&train(folder.path(), "run", &["--resume"]));
+    let last = checkpoint(&run);
+    let broken = newest(&run, "checkpoint.safetensors");
+    std::fs::write(&broken, &last[..99]).expect("the newest is damaged");
+    let output = train(folder.path(), "run", &["--resume"]);
+    assert_success(&output);
+    assert!(errors(&output).contains("is broken, going on from step 2"), "{}", errors(&output));
+    assert!(last == checkpoint(&run));
 }
 
 #[test]

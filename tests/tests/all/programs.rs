@@ -81,3 +81,21 @@ pub(crate) fn bytes(folder: &Path, file: &str) -> Vec<u8> {
     let path = folder.join(file);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
+
+/// Path of a file of the newest checkpoint of a run; the file of a run that has none does not exist.
+pub(crate) fn newest(run: &Path, file: &str) -> PathBuf {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(run.join("checkpoints"))
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|folder| folder.join("MANIFEST.json").exists())
+        .collect();
+    folders.sort();
+    folders.pop().unwrap_or_default().join(file)
+}
+
+/// Bytes of the newest checkpoint of a run.
+pub(crate) fn checkpoint(run: &Path) -> Vec<u8> {
+    let path = newest(run, "checkpoint.safetensors");
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {}: {e}", run.display(), path.display()))
+}

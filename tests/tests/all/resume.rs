@@ -1,12 +1,24 @@
 //! A run is a function of its recipe and seed: not of the number of threads, and not of whether it
 //! was interrupted.
 
-use std::process::Command;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::programs::{TINY, assert_success, bytes, errors, folder_with_recipe, program, train};
+use deepsim_nets::random::stream;
+use rand_core::Rng;
 
-const FILES: [&str; 2] = ["checkpoint.safetensors", "generator.safetensors"];
+use crate::programs::{
+    TINY, assert_success, bytes, checkpoint, errors, folder_with_recipe, newest, program, train,
+    workspace,
+};
+
+/// The last checkpoint and the generator of a run.
+fn results(folder: &Path, out: &str) -> [Vec<u8>; 2] {
+    let run = folder.join(out);
+    [checkpoint(&run), bytes(&run, "generator.safetensors")]
+}
 
 #[test]
 fn one_and_two_threads_write_the_same_bytes() {
@@ -14,11 +26,9 @@ fn one_and_two_threads_write_the_same_bytes() {
     for (out, threads) in [("one", "1"), ("two", "2"), ("five", "5")] {
         assert_success(&train(folder.path(), out, &["--threads", threads]));
     }
-    for file in FILES {
-        let one = bytes(&folder.path().join("one"), file);
-        for other in ["two", "five"] {
-            assert!(one == bytes(&folder.path().join(other), file), "{file} of {other} differs");
-        }
+    let one = results(folder.path(), "one");
+    for other in ["two", "five"] {
+        assert!(one == results(folder.path(), other), "the results of {other} differ");
     }
 }
 
@@ -28,8 +38,7 @@ fn another_seed_writes_other_bytes() {
     for (out, seed) in [("a", "seed=1"), ("b", "seed=2")] {
         assert_success(&train(folder.path(), out, &["--set", seed, "--set", "steps=1"]));
     }
-    let generator = |out| bytes(&folder.path().join(out), FILES[1]);
-    assert!(generator("a") != generator("b"));
+    assert!(results(folder.path(), "a")[1] != results(folder.path(), "b")[1]);
 }
 
 #[test]
@@ -38,10 +47,7 @@ fn half_a_run_resumed_equals_a_whole_one() {
     assert_success(&train(folder.path(), "whole", &[]));
     assert_success(&train(folder.path(), "halves", &["--set", "steps=2"]));
     assert_success(&train(folder.path(), "halves", &["--resume"]));
-    for file in FILES {
-        let whole = bytes(&folder.path().join("whole"), file);
-        assert!(whole == bytes(&folder.path().join("halves"), file), "{file} differs");
-    }
+    assert!(results(folder.path(), "whole") == results(folder.path(), "halves"));
     let steps = |out| {
         let log = String::from_utf8(bytes(&folder.path().join(out), "log.jsonl"));
         log.expect("the log is text").matches("\"step\":").count()
@@ -49,62 +55,164 @@ fn half_a_run_resumed_equals_a_whole_one() {
     assert_eq!((steps("whole"), steps("halves")), (4, 4), "no step is logged twice or lost");
 }
 
+/// All files below a run folder.
+fn files(run: &Path) -> BTreeSet<PathBuf> {
+    let (mut files, mut folders) = (BTreeSet::new(), vec![run.to_path_buf()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => {
+                    files.insert(path.strip_prefix(run).expect("below the run").to_path_buf());
+                }
+            }
+        }
+    }
+    files
+}
+
 #[test]
 #[cfg(unix)]
-fn a_killed_run_goes_on_from_its_last_checkpoint() {
-    let folder = folder_with_recipe(TINY);
-    assert_success(&train(folder.path(), "whole", &["--set", "steps=12"]));
+fn fifty_kills_at_any_moment_change_nothing() {
+    const KILLS: usize = 50;
+    // The recipe of the autoencoder, on a few small crops, with a checkpoint after every step.
+    let recipe = workspace().join("crates/deepsim-train/recipes/autoencoder-alexnet-conv3.toml");
+    let recipe = std::fs::read_to_string(recipe).expect("the recipe");
+    let folder = folder_with_recipe(&recipe);
+    let set = "--set steps=40 --set batch=2 --set crop=40 --set output.checkpoint_every=1 \
+               --set output.log_every=1 --set output.grid_every=3";
+    let mut arguments: Vec<&str> = set.split_whitespace().collect();
+    let start = Instant::now();
+    assert_success(&train(folder.path(), "whole", &arguments));
+    let whole_run = start.elapsed();
+    arguments.push("--resume");
 
-    // Killed without warning once a checkpoint is there, then resumed.
-    let start = || {
+    let (mut kills, mut runs) = (0, 0);
+    let mut rng = stream(1, "kills", 0);
+    while kills < KILLS {
+        let out = format!("killed-{runs}");
         let mut command = Command::new(program("deepsim-train"));
-        let arguments = ["recipe.toml", "--out", "killed", "--resume", "--set", "steps=12"];
-        command.current_dir(folder.path()).args(arguments);
-        command.stderr(std::process::Stdio::null()).spawn().expect("deepsim-train runs")
-    };
-    let mut child = start();
-    let checkpoint = folder.path().join("killed/checkpoint.safetensors");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !checkpoint.exists() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(5));
+        command.current_dir(folder.path()).args(["recipe.toml", "--out", &out]).args(&arguments);
+        let command = command.stderr(Stdio::null());
+        // Until the run is finished: from before its first file to some steps later.
+        loop {
+            let mut child = command.spawn().expect("deepsim-train runs");
+            std::thread::sleep(whole_run.mul_f64(f64::from(rng.next_u32()) / 2f64.powi(32) * 0.3));
+            let finished = child.try_wait().expect("the run is seen").is_some();
+            child.kill().expect("the run can be killed");
+            let status = child.wait().expect("the run ends");
+            if finished {
+                assert!(status.success(), "after {kills} kills: {status}");
+                break;
+            }
+            kills += 1;
+        }
+        runs += 1;
+        let [whole, killed] = ["whole", &out].map(|out| folder.path().join(out));
+        assert!(results(folder.path(), "whole") == results(folder.path(), &out), "{out}");
+        let manifest =
+            |run: &Path| std::fs::read(newest(run, "MANIFEST.json")).expect("a manifest");
+        assert!(manifest(&whole) == manifest(&killed), "the manifest of {out} differs");
+        assert_eq!(files(&whole), files(&killed), "{out} has the same files, and no others");
+        let log = |run: &Path| {
+            let log = String::from_utf8(bytes(run, "log.jsonl")).expect("the log is text");
+            let line = |line: &str| {
+                let mut value: serde_json::Value = serde_json::from_str(line).expect("an object");
+                let record = value.as_object_mut().expect("an object");
+                ["seconds", "items_per_s"].map(|key| record.remove(key));
+                value
+            };
+            log.lines().map(line).collect::<Vec<_>>()
+        };
+        assert_eq!(log(&whole), log(&killed), "{out}: no step is logged twice, or lost");
     }
-    assert!(checkpoint.exists(), "no checkpoint within a minute");
-    child.kill().expect("the run can be killed");
-    child.wait().expect("the run ends");
-    assert_success(&train(folder.path(), "killed", &["--resume", "--set", "steps=12"]));
-    for file in FILES {
-        let whole = bytes(&folder.path().join("whole"), file);
-        assert!(whole == bytes(&folder.path().join("killed"), file), "{file} differs");
+}
+
+/// A long run, once it has made a step.
+#[cfg(unix)]
+fn started(folder: &Path) -> Child {
+    let mut command = Command::new(program("deepsim-train"));
+    command.current_dir(folder).args(["recipe.toml", "--out", "run", "--set", "steps=100000"]);
+    command.args(["--set", "output.checkpoint_every=100000"]);
+    let child = command.stderr(Stdio::piped()).spawn().expect("deepsim-train runs");
+    let log = folder.join("run/log.jsonl");
+    wait_for(|| std::fs::metadata(&log).is_ok_and(|m| m.len() > 0));
+    child
+}
+
+#[cfg(unix)]
+fn wait_for(happened: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !happened() {
+        assert!(Instant::now() < deadline, "it did not happen within a minute");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    let kill = Command::new("kill").args([name, &child.id().to_string()]).status();
+    assert!(kill.expect("kill runs").success());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_to_stop_saves_a_checkpoint_and_exits_with_130() {
+    for name in ["-INT", "-TERM"] {
+        let folder = folder_with_recipe(TINY);
+        let child = started(folder.path());
+        signal(&child, name);
+        let output = child.wait_with_output().expect("the run ends");
+        assert_eq!(output.status.code(), Some(130), "{name}: {}", errors(&output));
+        assert!(errors(&output).contains("checkpoint saved at step"), "{}", errors(&output));
+        assert!(newest(&folder.path().join("run"), "checkpoint.safetensors").exists());
+        assert!(!folder.path().join("run/done.json").exists());
     }
 }
 
 #[test]
 #[cfg(unix)]
-fn ctrl_c_saves_a_checkpoint_and_exits_with_130() {
+fn a_second_signal_to_stop_leaves_at_once_with_131() {
+    // A step that takes long: the first signal cannot be obeyed before the second one comes.
     let folder = folder_with_recipe(TINY);
     let mut command = Command::new(program("deepsim-train"));
-    command.current_dir(folder.path());
-    command.args(["recipe.toml", "--out", "run", "--set", "steps=100000"]);
-    let child = command.stderr(std::process::Stdio::piped()).spawn().expect("deepsim-train runs");
-    let log = folder.path().join("run/log.jsonl");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while std::fs::metadata(&log).map_or(0, |m| m.len()) == 0 && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(interrupt.expect("kill runs").success());
+    command.current_dir(folder.path()).args(["recipe.toml", "--out", "run"]);
+    let child = command.args(["--set", "batch=512"]).stderr(Stdio::piped()).spawn();
+    let child = child.expect("deepsim-train runs");
+    wait_for(|| folder.path().join("run/log.jsonl").exists());
+    signal(&child, "-TERM");
+    std::thread::sleep(Duration::from_millis(50));
+    signal(&child, "-TERM");
     let output = child.wait_with_output().expect("the run ends");
-    assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
-    assert!(errors(&output).contains("checkpoint saved at step"), "{}", errors(&output));
-    assert!(folder.path().join("run/checkpoint.safetensors").exists());
-    assert!(!folder.path().join("run/done.json").exists());
+    assert_eq!(output.status.code(), Some(131), "{}", errors(&output));
+    assert!(!newest(&folder.path().join("run"), "checkpoint.safetensors").exists());
+}
+
+#[test]
+#[cfg(unix)]
+fn sigusr1_saves_a_checkpoint_and_training_goes_on() {
+    let folder = folder_with_recipe(TINY);
+    let child = started(folder.path());
+    let run = folder.path().join("run");
+    for _ in 0..2 {
+        let before = newest(&run, "checkpoint.safetensors");
+        signal(&child, "-USR1");
+        wait_for(|| newest(&run, "checkpoint.safetensors") != before);
+    }
+    // Meanwhile no one else may train in that folder.
+    let other = train(folder.path(), "run", &["--resume", "--set", "steps=100000"]);
+    assert_eq!(other.status.code(), Some(1), "{}", errors(&other));
+    assert!(errors(&other).contains("another program is training in it"), "{}", errors(&other));
+    signal(&child, "-TERM");
+    assert_eq!(child.wait_with_output().expect("the run ends").status.code(), Some(130));
 }
 
 #[test]
 fn a_folder_is_never_overwritten_by_accident() {
     let folder = folder_with_recipe(TINY);
     assert_success(&train(folder.path(), "run", &["--set", "steps=1"]));
-    let before = bytes(&folder.path().join("run"), FILES[0]);
+    let before = results(folder.path(), "run");
 
     let again = train(folder.path(), "run", &[]);
     assert_eq!(again.status.code(), Some(1));
@@ -112,5 +220,5 @@ fn a_folder_is_never_overwritten_by_accident() {
     let other = train(folder.path(), "run", &["--resume", "--set", "image.weight=1.0"]);
     assert_eq!(other.status.code(), Some(1));
     assert!(errors(&other).contains("another plan"), "{}", errors(&other));
-    assert!(before == bytes(&folder.path().join("run"), FILES[0]), "the checkpoint was touched");
+    assert!(before == results(folder.path(), "run"), "the checkpoint was touched");
 }

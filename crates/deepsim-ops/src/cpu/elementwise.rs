@@ -49,6 +49,18 @@ pub(crate) fn distance(isa: Isa, a: &[f32], b: &[f32], squared: bool) -> f64 {
 
 const LANES: usize = 32;
 
+/// Sum of the squares, in double precision.
+pub(crate) fn sum_of_squares(isa: Isa, x: &[f32]) -> f64 {
+    let chunk = |x: &[f32]| {
+        let mut lanes = [0f64; LANES];
+        add_own_squares(isa, x, &mut lanes);
+        lanes.iter().sum()
+    };
+    // Collected, so that the order of the sum does not depend on the threads.
+    let partial: Vec<f64> = x.par_chunks(CHUNK).map(chunk).collect();
+    partial.iter().sum()
+}
+
 /// Multiplies by `slope` where `by` is not positive: a leaky ReLU of `by`, or its gradient.
 pub(crate) fn gate(isa: Isa, values: &mut [f32], by: &[f32], slope: f32) {
     values.par_chunks_mut(CHUNK).zip(by.par_chunks(CHUNK)).for_each(|(values, by)| {
@@ -62,6 +74,14 @@ vectorised! {
             for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
                 let d = f64::from(*a) - f64::from(*b);
                 *lane += d * d;
+            }
+        }
+    }
+
+    fn add_own_squares(x: &[f32], lanes: &mut [f64; LANES]) {
+        for x in x.chunks(LANES) {
+            for (lane, x) in lanes.iter_mut().zip(x) {
+                *lane += f64::from(*x) * f64::from(*x);
             }
         }
     }

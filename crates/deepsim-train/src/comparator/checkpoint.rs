@@ -1,4 +1,5 @@
-//! Checkpoints of comparators: one safetensors file that appears whole or not at all.
+//! Checkpoints of comparators: one safetensors file of a folder that the
+//! [`store`](crate::store) keeps.
 //!
 //! Tensors are named `weights/..` and `velocity/..`; the metadata holds [`State`]. Nothing in the
 //! file depends on the clock, so equal runs write equal bytes.
@@ -26,20 +27,13 @@ pub struct State {
     pub plan: Plan,
 }
 
-/// Writes a checkpoint.
+/// The bytes of a checkpoint.
 ///
 /// # Errors
-/// If the file cannot be written; a previous one is untouched.
-pub fn save(
-    path: &Path,
-    learner: &dyn Learner,
-    cursor: Cursor,
-    plan: &Plan,
-) -> Result<(), TrainError> {
+/// If a tensor cannot be copied from its device.
+pub fn to_bytes(learner: &dyn Learner, cursor: Cursor, plan: &Plan) -> Result<Vec<u8>, TrainError> {
     let state = State { step: learner.steps(), cursor, plan: plan.clone() };
-    let text = serde_json::to_string(&state)
-        .map_err(|e| TrainError::Checkpoint { path: path.into(), reason: e.to_string() })?;
-    Ok(tensors(learner).save(path, &text)?)
+    Ok(tensors(learner).to_safetensors(&serde_json::json!(state).to_string())?)
 }
 
 /// Reads the state of a checkpoint, without its tensors.

@@ -1,12 +1,10 @@
 //! A run: pictures in; checkpoints, a log and the comparator's weights out.
 
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
-
 use candle_core::Device;
 use deepsim_data::atomic::write_atomic;
 use deepsim_data::picture::{Picture, grid};
 use deepsim_data::{Batch, Cursor, LoaderConfig};
+use deepsim_nets::Params;
 use serde::{Deserialize, Serialize};
 
 use super::exemplar_cnn::ExemplarLearner;
@@ -15,9 +13,10 @@ use super::samples::phases;
 use super::videonet::VideoLearner;
 use super::{Learner, checkpoint};
 use crate::TrainError;
-use crate::drive::{Course, Session, drive};
+use crate::drive::{Course, Session, drive, earlier};
 use crate::plan::DataPlan;
-use crate::run::{CHECKPOINT, Event, Outcome, PLAN, RunOptions};
+use crate::run::{CHECKPOINT, Event, Outcome, PLAN, Requests, RunOptions};
+use crate::store::Put;
 use crate::trainer::StepReport;
 
 /// File of a run folder with the weights of the comparator alone, as `ComparatorKind::open` takes
@@ -49,35 +48,26 @@ impl Plan {
     }
 }
 
-/// Trains until all steps are made or `stop` is set.
+/// Trains until all steps are made or a stop is requested.
 ///
 /// # Errors
 /// If anything fails; the last checkpoint stays as it is.
 pub fn run(
     recipe: &ComparatorRecipe,
     options: &RunOptions,
-    stop: &AtomicBool,
+    requests: &Requests,
     mut tell: impl FnMut(Event<'_>),
 ) -> Result<Outcome, TrainError> {
     let (out, device) = (&options.out, &options.device);
-    let file = out.join(CHECKPOINT);
     let folder = |reason: String| TrainError::Folder { path: out.clone(), reason };
-    let earlier = match file.exists() {
-        true => Some(checkpoint::read_state(&file)?),
-        false => None,
-    };
-    if let Some(state) = earlier.as_ref().filter(|_| !options.resume) {
-        return Err(folder(format!(
-            "it holds a run at step {}; continue it with --resume or choose another folder",
-            state.step
-        )));
-    }
+    let file = earlier(out, options.resume, &mut tell)?;
+    let earlier = file.as_deref().map(checkpoint::read_state).transpose()?;
     let (data, phases) = phases(recipe, options)?;
     let samples = phases.last().map_or(0, |phase| phase.source.len());
     let plan = Plan { data, samples, recipe: recipe.clone() };
     let mut learner = learner(recipe, device)?;
     let mut cursor = Cursor::default();
-    if let Some(state) = earlier {
+    if let (Some(state), Some(file)) = (earlier, file) {
         if plan.numbers() != state.plan.numbers() {
             return Err(folder(format!(
                 "it holds a run of another plan, which cannot be continued.\nwanted:\n{}\ngot:\n{}",
@@ -106,10 +96,10 @@ pub fn run(
         steps: recipe.steps,
         phases,
         loader: config,
-        output: recipe.output,
+        output: &recipe.output,
     };
     let mut session = LearnerSession { learner, plan: &plan };
-    drive(&mut session, &course, cursor, stop, &mut tell)
+    drive(&mut session, &course, cursor, requests, &mut tell)
 }
 
 fn learner(recipe: &ComparatorRecipe, device: &Device) -> Result<Box<dyn Learner>, TrainError> {
@@ -139,8 +129,10 @@ impl Session for LearnerSession<'_> {
     }
 
     /// The filters of the first layer, each stretched to the whole range.
-    fn draw(&self, path: &Path) -> Result<(), TrainError> {
-        let Some((_, filters)) = self.learner.params().iter().next() else { return Ok(()) };
+    fn draw(&self) -> Result<Picture, TrainError> {
+        let Some((_, filters)) = self.learner.params().iter().next() else {
+            return Ok(grid(&[], 2));
+        };
         let (_, _, height, width) = filters.dims4()?;
         let pictures = filters.flatten_from(1)?.to_vec2::<f32>()?.into_iter().map(|filter| {
             let (low, high) =
@@ -151,18 +143,24 @@ impl Session for LearnerSession<'_> {
         });
         let pictures: Vec<Picture> = pictures.collect();
         let rows: Vec<Vec<Picture>> = pictures.chunks(16).map(<[Picture]>::to_vec).collect();
-        Ok(grid(&rows, 2).write_png(path)?)
+        Ok(grid(&rows, 2))
     }
 
-    /// The comparator first: if the disk fills up, the checkpoint that a resume needs is the old one,
-    /// whole, and the comparator is at worst newer than it.
-    fn save(&self, out: &Path, cursor: Cursor) -> Result<(), TrainError> {
+    fn networks(&self) -> Vec<(&'static str, &Params)> {
+        vec![("comparator", self.learner.params())]
+    }
+
+    fn save(&self, cursor: Cursor, put: &mut Put<'_>) -> Result<(), TrainError> {
+        put(CHECKPOINT, &checkpoint::to_bytes(&*self.learner, cursor, self.plan)?)?;
+        let (name, bytes) = self.product()?;
+        put(name, &bytes)
+    }
+
+    fn product(&self) -> Result<(&'static str, Vec<u8>), TrainError> {
         let params = self.learner.params().iter();
         let kept = params.filter(|(name, _)| self.learner.belongs(name));
-        let weights: deepsim_nets::Params =
-            kept.map(|(name, var)| (name.to_owned(), var.clone())).collect();
+        let weights: Params = kept.map(|(name, var)| (name.to_owned(), var.clone())).collect();
         let spec = serde_json::json!({ "comparator": self.plan.recipe.comparator.name() });
-        weights.save(&out.join(COMPARATOR), &spec.to_string())?;
-        checkpoint::save(&out.join(CHECKPOINT), &*self.learner, cursor, self.plan)
+        Ok((COMPARATOR, weights.to_safetensors(&spec.to_string())?))
     }
 }
