@@ -83,13 +83,11 @@ pub fn evaluate(output: &Images, terms: &[Term<'_>]) -> Result<Evaluated, LossEr
             Some(gradient) => (gradient * term.weight)?,
             None => leaf.zeros_like()?,
         };
-        let zero = gradient.zeros_like()?;
-        let squared_norm = deepsim_ops::squared_error(&gradient, &zero)?.to_scalar::<f32>()?;
         reports.push(TermReport {
             name: term.name,
             value: f64::from(loss.to_scalar::<f32>()?),
             weight: term.weight,
-            grad_norm: f64::from(squared_norm).sqrt(),
+            grad_norm: deepsim_ops::sum_of_squares(&gradient)?.sqrt(),
         });
         sum = Some(match sum {
             Some(sum) => (sum + gradient)?,

@@ -16,6 +16,7 @@ mod pool;
 mod sequence;
 mod sgd;
 mod softmax;
+mod work;
 
 pub use activation::{leaky_relu, relu};
 pub use adam::{AdamStep, Moments, adam_update, adam_update_all};
@@ -31,3 +32,4 @@ pub use pool::{Pool2dConfig, global_avg_pool2d, max_pool2d};
 pub use sequence::{Step, sequence};
 pub use sgd::{SgdStep, sgd_update};
 pub use softmax::softmax_cross_entropy;
+pub use work::operations;

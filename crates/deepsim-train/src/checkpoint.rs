@@ -2,7 +2,7 @@
 //! of a folder that the [`store`](crate::store) keeps.
 //!
 //! Tensors are named `generator/..`, `discriminator/..` (weights) and `adam/<net>/m/..`, `/v/..`
-//! (moments). The metadata key `state` holds the rest; nothing in the file depends on the clock, so
+//! (moments), and `average/..` where a running mean is kept. The metadata key `state` holds the rest; nothing in the file depends on the clock, so
 //! equal runs write equal bytes.
 
 use std::collections::BTreeMap;
@@ -55,6 +55,9 @@ pub fn to_bytes(trainer: &Trainer, cursor: Cursor, plan: &Plan) -> Result<Vec<u8
     if let Some(adversary) = trainer.adversary() {
         collect("discriminator", adversary.net.params(), &adversary.adam, &mut tensors)?;
     }
+    for (name, var) in trainer.average().iter().flat_map(|average| average.net().params().iter()) {
+        tensors.push((format!("average/{name}"), var.dims().to_vec(), params::to_bytes(var)?));
+    }
     let views = tensors.iter().map(|(name, shape, bytes)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
         (name.as_str(), view.expect("four bytes for each value"))
@@ -83,6 +86,10 @@ pub fn load(path: &Path, trainer: &mut Trainer) -> Result<State, TrainError> {
     let file = parse(path, &bytes)?;
     let broken = |reason: &str| TrainError::Checkpoint { path: path.into(), reason: reason.into() };
 
+    if let Some(average) = trainer.average() {
+        let local = |name: &str| name.strip_prefix("average/").map(str::to_owned);
+        average.net().params().fill(&file, path, "the running mean", local)?;
+    }
     let generator = trainer.generator().params().clone();
     let moments = restore("generator", &generator, &file, path)?;
     let (adam, adversary) = trainer.restore(state.step);

@@ -6,26 +6,31 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use candle_core::Tensor;
 use deepsim_data::atomic::{clear_temporary, write_atomic};
 use deepsim_data::picture::Picture;
 use deepsim_data::{Batch, Cursor, Loader, LoaderConfig, Source};
 use deepsim_nets::Params;
 
 use crate::TrainError;
+use crate::error::NonFinite;
+use crate::failure;
+use crate::gradients::See;
 use crate::log::{Log, Record};
 use crate::recipe::{OnFailedWrite, OutputConfig};
 use crate::run::{CHECKPOINT, DONE, Event, LOG, Outcome, Requests};
 use crate::store::{Put, Store};
 use crate::tensorboard::{EventFile, Value};
 use crate::trainer::StepReport;
+use crate::watch::Watch;
 
 /// Something that is trained.
 pub(crate) trait Session {
     /// Steps made.
     fn steps(&self) -> u64;
 
-    /// One step.
-    fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainError>;
+    /// One step; every gradient is shown to `see`.
+    fn step(&mut self, batch: &Batch, see: &mut See<'_>) -> Result<StepReport, TrainError>;
 
     /// A picture that shows how far it is.
     fn draw(&self) -> Result<Picture, TrainError>;
@@ -120,6 +125,7 @@ pub(crate) fn drive(
     let start = Instant::now();
     let (mut window, mut window_steps) = (Instant::now(), 0u64);
     let mut batches: Option<Loader> = None;
+    let mut watch = Watch::default();
     while session.steps() < steps && !requests.stop.load(Ordering::Relaxed) {
         let empty = || TrainError::recipe("the data set is empty");
         let phase = course.phases.iter().find(|phase| session.steps() < phase.until);
@@ -129,11 +135,31 @@ pub(crate) fn drive(
             none => none.insert(Loader::new(phase.source.clone(), course.loader, cursor)?),
         };
         let batch = loader.next().ok_or_else(empty)??;
-        let report = session.step(&batch)?;
+        let pictured = |step: u64| step.is_multiple_of(output.grid_every) || step == steps;
+        let looked_at = pictured(session.steps() + 1);
+        let mut histograms = Vec::new();
+        let mut see = |net: &str, name: &str, gradient: &Tensor| {
+            if looked_at {
+                let values = gradient.flatten_all()?.to_vec1::<f32>()?;
+                histograms.push(Value::histogram(&format!("gradients/{net}/{name}"), &values));
+            }
+            Ok(())
+        };
+        let report = match session.step(&batch, &mut see) {
+            Err(TrainError::NonFinite(found)) => {
+                return Err(TrainError::NonFinite(explained(found, out, session, cursor, &batch)));
+            }
+            other => other?,
+        };
         cursor = batch.next;
         window_steps += 1;
 
         let step = report.step;
+        for text in watch.see(&report) {
+            let logged = files.log.warn(step, &text);
+            files.settle(logged, tell)?;
+            tell(Event::Warning(&text));
+        }
         if step == phase.until {
             (cursor, batches) = (Cursor::default(), None);
         }
@@ -143,15 +169,15 @@ pub(crate) fn drive(
                 / window.elapsed().as_secs_f64().max(1e-9);
             (window, window_steps) = (Instant::now(), 0);
             let seconds = earlier_seconds + start.elapsed().as_secs_f64();
-            let record = Record::new(&report, seconds, speed);
+            let record = Record::new(&report, seconds, speed, files.last.as_ref());
             let logged = files.log(record);
             files.settle(logged, tell)?;
             if let Some(record) = &files.last {
                 tell(Event::Step(record));
             }
         }
-        if step.is_multiple_of(output.grid_every) || last {
-            let drawn = files.draw(session);
+        if pictured(step) {
+            let drawn = files.draw(session, histograms);
             files.settle(drawn, tell)?;
         }
         let asked = requests.save.swap(false, Ordering::Relaxed);
@@ -177,6 +203,20 @@ pub(crate) fn drive(
     });
     write_atomic(&out.join(DONE), done.to_string().as_bytes())?;
     Ok(Outcome::Finished)
+}
+
+/// What is known of a step that was undone, with all that is needed to make it again.
+fn explained(
+    mut found: Box<NonFinite>,
+    out: &Path,
+    session: &dyn Session,
+    cursor: Cursor,
+    batch: &Batch,
+) -> Box<NonFinite> {
+    found.batch = batch.samples.iter().map(|sample| sample.index).collect();
+    // If the disk is full as well, the loss is still what must be told.
+    found.reproducer = failure::keep(out, session, cursor, batch).ok();
+    found
 }
 
 /// What a run writes to.
@@ -218,13 +258,13 @@ impl<'a> Files<'a> {
         self.events.append(step, &values)
     }
 
-    /// A picture of the run as it is, and how its weights are distributed.
-    fn draw(&mut self, session: &dyn Session) -> Result<(), TrainError> {
+    /// A picture of the run as it is, how its weights are distributed, and what `values` say.
+    fn draw(&mut self, session: &dyn Session, mut values: Vec<Value>) -> Result<(), TrainError> {
         let step = session.steps();
         let picture = session.draw()?;
         let png = picture.to_png()?;
         write_atomic(&self.grids.join(format!("step-{step:07}.png")), &png)?;
-        let mut values = vec![Value::picture("grid", &png, picture.height, picture.width)];
+        values.push(Value::picture("grid", &png, picture.height, picture.width));
         for (net, params) in session.networks() {
             for (name, var) in params.iter() {
                 let weights = var.flatten_all()?.to_vec1::<f32>()?;

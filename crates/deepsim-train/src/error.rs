@@ -42,19 +42,9 @@ pub enum TrainError {
     /// Something of a run could not be written, and its recipe says that it then stops.
     #[error("{0}; checkpoints that were there are untouched")]
     Write(Box<Self>),
-    /// A loss became infinite or not a number; nothing of this step was saved.
-    #[error(
-        "step {step}: the {term} loss is {value}. The last checkpoint is untouched; \
-         a smaller learning rate or weight may help"
-    )]
-    NonFinite {
-        /// The step, counted from 1.
-        step: u64,
-        /// The term.
-        term: &'static str,
-        /// Its value.
-        value: f64,
-    },
+    /// A loss or a gradient became infinite or not a number. The step was undone.
+    #[error(transparent)]
+    NonFinite(Box<NonFinite>),
     /// A file could not be read or written.
     #[error("{operation} {}: {source}", path.display())]
     Io {
@@ -77,6 +67,59 @@ pub enum TrainError {
     /// A tensor operation.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+/// A loss or a gradient that is infinite or not a number: found before the parameters were changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NonFinite {
+    /// The step, counted from 1.
+    pub step: u64,
+    /// The term, or the network whose gradient it is.
+    pub term: &'static str,
+    /// What of it.
+    pub quantity: Quantity,
+    /// Its value.
+    pub value: f64,
+    /// The images of the batch, as numbers of the data set.
+    pub batch: Vec<usize>,
+    /// Folder with the batch and the state before the step, for `deepsim-train replay`.
+    pub reproducer: Option<PathBuf>,
+}
+
+/// What is not finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// The value of a term.
+    Loss,
+    /// Its gradient at the generated images.
+    Gradient,
+    /// The gradient of a network's weights.
+    ParameterGradient,
+}
+
+impl std::error::Error for NonFinite {}
+
+impl std::fmt::Display for NonFinite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { step, term, value, .. } = self;
+        let quantity = match self.quantity {
+            Quantity::Loss => "loss",
+            Quantity::Gradient => "gradient at the images",
+            Quantity::ParameterGradient => "gradient of the weights",
+        };
+        write!(
+            f,
+            "step {step}: the {term} {quantity} is {value}. The last checkpoint is untouched; a smaller \
+             learning rate or weight may help"
+        )?;
+        if !self.batch.is_empty() {
+            write!(f, "\nbatch: {:?}", self.batch)?;
+        }
+        if let Some(folder) = &self.reproducer {
+            write!(f, "\nto look at this step: deepsim-train replay {}", folder.display())?;
+        }
+        Ok(())
+    }
 }
 
 impl TrainError {

@@ -33,18 +33,27 @@
 //! # }
 //! ```
 
+mod adversary;
+pub mod average;
 pub mod checkpoint;
 pub mod comparator;
+pub mod compare;
 mod drive;
 pub mod error;
+pub mod estimate;
+pub mod failure;
+pub mod gradients;
 pub mod log;
 pub mod optim;
 pub mod plan;
+mod precision;
 pub mod recipe;
 pub mod run;
 pub mod solver;
 pub mod store;
+mod suggest;
 pub mod tensorboard;
 pub mod trainer;
+pub mod watch;
 
 pub use error::TrainError;

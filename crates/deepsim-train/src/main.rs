@@ -1,21 +1,22 @@
 //! `deepsim-train`: trains one generator, or one comparator, from a recipe.
-#![expect(clippy::print_stderr, reason = "a program talks to its user")]
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to its user")]
 
 mod device;
+mod progress;
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use deepsim_train::TrainError;
 use deepsim_train::comparator::{self, ComparatorRecipe};
-use deepsim_train::log::Record;
+use deepsim_train::compare::{Comparison, compare};
+use deepsim_train::estimate;
+use deepsim_train::failure::replay;
 use deepsim_train::recipe::Recipe;
 use deepsim_train::run::{Event, Outcome, Requests, RunOptions, run};
 use device::{DeviceError, DeviceKind};
-use indicatif::{ProgressBar, ProgressStyle};
+use progress::Progress;
 
 /// Train a DeePSiM generator.
 ///
@@ -30,37 +31,90 @@ use indicatif::{ProgressBar, ProgressStyle};
 #[derive(Parser)]
 #[command(
     version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
     after_help = "Exit codes: 0 finished, 1 failed, 2 bad arguments or recipe, \
 3 results could not be written, \
+4 a loss or gradient is not finite, 5 the runs compared differ, \
 130 interrupted after saving a checkpoint, 131 interrupted twice, without saving."
 )]
 struct Arguments {
-    /// What to train: a TOML file, see crates/deepsim-train/recipes
-    recipe: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    train: Train,
+}
+
+#[derive(Args)]
+struct Train {
     /// Run folder to write to
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    out: Option<PathBuf>,
+    /// Continue the run in the folder, if there is one
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    what: What,
+}
+
+/// What is trained on what, and where.
+#[derive(Args)]
+struct What {
+    /// What to train: a TOML file, see crates/deepsim-train/recipes
+    // Required, and yet absent where a subcommand is given: the parser sees to both.
+    #[arg(required = true)]
+    recipe: Option<PathBuf>,
     /// Data in STL-10's binary format [default: built-in procedural scenes]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Leave out unlabeled and training images that are also test images (docs/data.md)
     #[arg(long, requires = "data")]
     without_duplicates: bool,
-    /// Folder with comparators' weights [default: random weights]
-    #[arg(long, value_name = "DIR")]
-    weights: Option<PathBuf>,
-    /// Continue the run in the folder, if there is one
-    #[arg(long)]
-    resume: bool,
     /// Override a key of the recipe, e.g. --set steps=1000 --set adam.learning_rate=1e-4
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where it is computed, with which weights.
+#[derive(Args)]
+struct Place {
+    /// Folder with comparators' weights [default: random weights]
+    #[arg(long, value_name = "DIR")]
+    weights: Option<PathBuf>,
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
     device: DeviceKind,
     /// Threads; changes the speed only, never the result [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the checked plan of a recipe and what it costs, from some of its steps; writes nothing
+    Plan {
+        #[command(flatten)]
+        what: What,
+        /// Steps to measure; with 0 only the plan is checked
+        #[arg(long, value_name = "N", default_value_t = 5)]
+        measure: usize,
+    },
+    /// Make the step again at which a run stopped because a loss or gradient was not finite
+    Replay {
+        /// Folder that the run named: RUN/failures/step-...
+        folder: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Say where two runs first differ, or that they are identical
+    Compare {
+        /// A run folder
+        a: PathBuf,
+        /// Another one
+        b: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -72,12 +126,8 @@ fn main() -> ExitCode {
         std::env::set_var("CANDLE_NUM_THREADS", "1");
     }
     deepsim_ops::keep_freed_memory();
-    match train(&arguments) {
-        Ok(Outcome::Finished) => ExitCode::SUCCESS,
-        Ok(Outcome::Interrupted(step)) => {
-            eprintln!("interrupted: checkpoint saved at step {step}; go on with --resume");
-            ExitCode::from(130)
-        }
+    match run_command(&arguments) {
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(exit_code(&error))
@@ -92,20 +142,56 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<TrainError>() {
         Some(TrainError::Recipe { .. }) => 2,
         Some(TrainError::Write(_)) => 3,
+        Some(TrainError::NonFinite(_)) => 4,
         _ => 1,
     }
 }
 
-fn train(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let device = arguments.device.open()?;
-    if let Some(folder) = &arguments.weights
-        && !folder.is_dir()
-    {
-        anyhow::bail!("--weights {}: no such folder", folder.display());
+/// Does what is asked; returns the exit code.
+fn run_command(arguments: &Arguments) -> anyhow::Result<u8> {
+    match &arguments.command {
+        Some(Command::Plan { what, measure }) => print_plan(what, *measure),
+        Some(Command::Replay { folder, place }) => replay_step(folder, place),
+        Some(Command::Compare { a, b }) => Ok(print_comparison(&compare(a, b)?)),
+        None => train(&arguments.train),
     }
-    let threads = arguments.threads.unwrap_or(0);
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    let recipe = AnyRecipe::read(&arguments.recipe, &arguments.set)?;
+}
+
+impl Place {
+    /// Opens the device and sets the number of threads.
+    fn open(&self) -> anyhow::Result<candle_core::Device> {
+        let device = self.device.open()?;
+        if let Some(folder) = &self.weights
+            && !folder.is_dir()
+        {
+            anyhow::bail!("--weights {}: no such folder", folder.display());
+        }
+        let threads = self.threads.unwrap_or(0);
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+        Ok(device)
+    }
+}
+
+impl What {
+    fn open(&self, out: &Path, resume: bool) -> anyhow::Result<(AnyRecipe, RunOptions)> {
+        let device = self.place.open()?;
+        let recipe = AnyRecipe::read(&self.recipe.clone().unwrap_or_default(), &self.set)?;
+        let options = RunOptions {
+            out: out.into(),
+            data: self.data.clone(),
+            without_duplicates: self.without_duplicates,
+            weights: self.place.weights.clone(),
+            resume,
+            device,
+            workers: 1,
+        };
+        Ok((recipe, options))
+    }
+}
+
+fn train(arguments: &Train) -> anyhow::Result<u8> {
+    let (recipe, options) =
+        arguments.what.open(&arguments.out.clone().unwrap_or_default(), arguments.resume)?;
     let requests = Requests::default();
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // A second signal, with the flag already set, ends the program at once.
@@ -114,15 +200,6 @@ fn train(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     #[cfg(unix)]
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, requests.save.clone())?;
-    let options = RunOptions {
-        out: arguments.out.clone(),
-        data: arguments.data.clone(),
-        without_duplicates: arguments.without_duplicates,
-        weights: arguments.weights.clone(),
-        resume: arguments.resume,
-        device,
-        workers: 1,
-    };
     let mut progress = Progress::new();
     let tell = |event: Event<'_>| progress.tell(&event);
     let outcome = match &recipe {
@@ -130,7 +207,61 @@ fn train(arguments: &Arguments) -> anyhow::Result<Outcome> {
         AnyRecipe::Comparator(recipe) => comparator::run(recipe, &options, &requests, tell)?,
     };
     progress.finish();
-    Ok(outcome)
+    Ok(match outcome {
+        Outcome::Finished => 0,
+        Outcome::Interrupted(step) => {
+            eprintln!("interrupted: checkpoint saved at step {step}; go on with --resume");
+            130
+        }
+    })
+}
+
+fn print_plan(what: &What, steps: usize) -> anyhow::Result<u8> {
+    let (recipe, options) = what.open(Path::new(""), false)?;
+    let estimate = match &recipe {
+        AnyRecipe::Generator(recipe) => estimate::generator(recipe, &options, steps)?,
+        AnyRecipe::Comparator(recipe) => estimate::comparator(recipe, &options, steps)?,
+    };
+    println!("{estimate}");
+    Ok(0)
+}
+
+fn replay_step(folder: &Path, place: &Place) -> anyhow::Result<u8> {
+    let report = replay(folder, place.weights.as_deref(), &place.open()?)?;
+    println!("step {} has finite losses and gradients here:", report.step);
+    for term in &report.terms {
+        println!("{}: {:e}, gradient {:e}", term.name, term.value, term.grad_norm);
+    }
+    for (net, norm) in &report.gradients {
+        println!("gradient of the {net}'s weights: {norm:e}");
+    }
+    Ok(0)
+}
+
+fn print_comparison(comparison: &Comparison) -> u8 {
+    for line in &comparison.plans {
+        println!("plan: {line}");
+    }
+    if let Some(first) = &comparison.first {
+        let show = |value: Option<f64>| value.map_or("nothing".into(), |x| format!("{x:e}"));
+        let [a, b] = first.values.map(show);
+        println!("first difference: step {}, {}: {a} and {b}", first.step, first.what);
+    } else {
+        println!("no difference in {} steps that both logs have", comparison.steps);
+    }
+    match &comparison.checkpoint {
+        None => println!("their newest checkpoints are of different steps, and were not compared"),
+        Some((step, files)) if files.is_empty() => println!("equal checkpoints at step {step}"),
+        Some((step, files)) => {
+            println!("different checkpoints at step {step}: {}", files.join(", "));
+        }
+    }
+    if comparison.identical() {
+        println!("identical");
+        0
+    } else {
+        5
+    }
 }
 
 /// What can be trained.
@@ -147,78 +278,5 @@ impl AnyRecipe {
             true => Self::Comparator(Box::new(ComparatorRecipe::read(path, overrides)?)),
             false => Self::Generator(Box::new(Recipe::read(path, overrides)?)),
         })
-    }
-}
-
-/// A bar on a terminal, a line every few seconds elsewhere.
-struct Progress {
-    bar: Option<ProgressBar>,
-    steps: u64,
-    start: (Instant, u64),
-    last_line: Option<Instant>,
-}
-
-impl Progress {
-    const LINE_EVERY: Duration = Duration::from_secs(5);
-
-    fn new() -> Self {
-        Self { bar: None, steps: 0, start: (Instant::now(), 0), last_line: None }
-    }
-
-    fn tell(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Started { heading, steps, from } => self.started(heading, *steps, *from),
-            Event::Step(record) => self.step(record),
-            Event::Warning(text) => match &self.bar {
-                Some(bar) => bar.suspend(|| eprintln!("warning: {text}")),
-                None => eprintln!("warning: {text}"),
-            },
-            Event::Saved(step) => {
-                if self.bar.is_none() {
-                    eprintln!("checkpoint at step {step}");
-                }
-            }
-        }
-    }
-
-    fn started(&mut self, heading: &[String], steps: u64, from: u64) {
-        heading.iter().for_each(|line| eprintln!("{line}"));
-        if from > 0 {
-            eprintln!("resuming after step {from}");
-        }
-        self.steps = steps;
-        self.start = (Instant::now(), from);
-        if std::io::stderr().is_terminal() {
-            let style = "{bar:30} {pos}/{len} {elapsed}<{eta} {msg}";
-            let bar = ProgressBar::new(steps).with_position(from);
-            bar.set_style(
-                ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()),
-            );
-            bar.reset_eta();
-            self.bar = Some(bar);
-        }
-    }
-
-    fn step(&mut self, record: &Record) {
-        let text = format!("{:.0} images/s {}", record.items_per_s, record.summary());
-        if let Some(bar) = &self.bar {
-            bar.set_position(record.step);
-            bar.set_message(text);
-            return;
-        }
-        let due = self.last_line.is_none_or(|last| last.elapsed() >= Self::LINE_EVERY);
-        if due || record.step == self.steps {
-            let (start, from) = self.start;
-            let per_step = start.elapsed().as_secs_f64() / (record.step - from).max(1) as f64;
-            let eta = per_step * (self.steps - record.step) as f64;
-            eprintln!("step {}/{} ETA {eta:.0} s, {text}", record.step, self.steps);
-            self.last_line = Some(Instant::now());
-        }
-    }
-
-    fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish();
-        }
     }
 }

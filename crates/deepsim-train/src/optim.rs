@@ -8,6 +8,7 @@ use crate::TrainError;
 use crate::recipe::AdamConfig;
 
 /// The optimiser of one network; its state is part of a checkpoint.
+#[derive(Clone)]
 pub struct Adam {
     config: AdamConfig,
     decay: f64,

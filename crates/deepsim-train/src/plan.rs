@@ -5,11 +5,11 @@ use std::path::Path;
 
 use candle_core::Device;
 use deepsim_data::{Crop, Cursor, Dataset, Loader, LoaderConfig};
-use deepsim_nets::{Images, PixelFormat};
+use deepsim_nets::{Comparator, Images, PixelFormat};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-use crate::recipe::Recipe;
+use crate::recipe::{FeatureTerm, Recipe};
 use crate::trainer::{Feature, calibrated_weight};
 
 /// What a run does.
@@ -56,11 +56,6 @@ impl Plan {
         let (batch, crop, seed) = (recipe.batch, recipe.crop, recipe.seed);
         let mut feature = None;
         if let Some(term) = &mut recipe.feature {
-            let file = match (&term.weights, weights) {
-                (Some(path), _) => Some(path.clone()),
-                (None, Some(folder)) => term.comparator.find_weights(folder),
-                (None, None) => None,
-            };
             let taps = term.comparator.taps();
             if !taps.contains(&term.tap.as_str()) {
                 return Err(TrainError::recipe(format!(
@@ -70,8 +65,7 @@ impl Plan {
                     term.tap
                 )));
             }
-            let comparator =
-                term.comparator.open_to(&term.tap, file.as_deref(), term.seed, device)?;
+            let comparator = open(term, weights, device)?;
             let calibrated = earlier.and_then(|plan| plan.recipe.feature.as_ref());
             let calibrated = calibrated.filter(|e| e.rho == term.rho).and_then(|e| e.weight);
             let weight = match (term.weight.or(calibrated), term.rho) {
@@ -95,6 +89,28 @@ impl Plan {
             recipe,
         };
         Ok((plan, feature))
+    }
+
+    /// The feature term of a plan that was settled before.
+    ///
+    /// # Errors
+    /// If the comparator cannot be opened, or is not the one of the plan.
+    pub fn reopen(
+        &self,
+        weights: Option<&Path>,
+        device: &Device,
+    ) -> Result<Option<Feature>, TrainError> {
+        let Some(term) = &self.recipe.feature else { return Ok(None) };
+        let comparator = open(term, weights, device)?;
+        let origin = comparator.origin().to_string();
+        if self.comparator.as_ref() != Some(&origin) {
+            return Err(TrainError::recipe(format!(
+                "comparator: wanted {}, got {origin}; is --weights the same as then?",
+                self.comparator.as_deref().unwrap_or("none")
+            )));
+        }
+        let weight = term.weight.unwrap_or_default();
+        Ok(Some(Feature { comparator, tap: term.tap.clone(), weight }))
     }
 
     /// The plan as TOML.
@@ -134,6 +150,19 @@ impl Plan {
         };
         numbers(self) == numbers(other)
     }
+}
+
+fn open(
+    term: &FeatureTerm,
+    weights: Option<&Path>,
+    device: &Device,
+) -> Result<Box<dyn Comparator>, TrainError> {
+    let file = match (&term.weights, weights) {
+        (Some(path), _) => Some(path.clone()),
+        (None, Some(folder)) => term.comparator.find_weights(folder),
+        (None, None) => None,
+    };
+    Ok(term.comparator.open_to(&term.tap, file.as_deref(), term.seed, device)?)
 }
 
 /// How training batches are drawn.

@@ -11,7 +11,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+pub use crate::precision::Precision;
 use crate::store::Retention;
+use crate::suggest::nearest;
 
 /// Everything that decides the numbers of a run, but for the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,15 @@ pub struct Recipe {
     pub feature: Option<FeatureTerm>,
     /// The adversarial term and its discriminator; left out for the baselines.
     pub adversarial: Option<AdversarialTerm>,
+    /// Images that go through the networks at once, a divisor of the batch: gradients are summed over
+    /// the parts of a batch, in less memory and more time. The whole batch if left out.
+    pub micro_batch: Option<usize>,
+    /// Decay of a running mean of the generator's weights, e.g. 0.999, which is then what is saved as
+    /// the generator; none in the paper.
+    pub average: Option<f64>,
+    /// How exactly convolutions compute on a GPU.
+    #[serde(default)]
+    pub precision: Precision,
     /// The optimiser of both networks.
     #[serde(default)]
     pub adam: AdamConfig,
@@ -269,6 +280,17 @@ impl Recipe {
                 }
             }
         }
+        if let Some(size) = self.micro_batch
+            && (size == 0 || !self.batch.is_multiple_of(size))
+        {
+            return Err(TrainError::recipe(format!(
+                "micro_batch: wanted a divisor of the batch of {}, got {size}",
+                self.batch
+            )));
+        }
+        if let Some(decay) = self.average.filter(|decay| !(0.0..1.0).contains(decay)) {
+            return Err(TrainError::recipe(format!("average: wanted 0 <= decay < 1, got {decay}")));
+        }
         if let Some(adversarial) = &self.adversarial {
             positive("adversarial.weight", adversarial.weight)?;
             let dropout = adversarial.discriminator.dropout;
@@ -287,7 +309,11 @@ pub(crate) fn parse<T: DeserializeOwned>(
     text: &str,
     overrides: &[String],
 ) -> Result<T, TrainError> {
-    let broken = |e: toml::de::Error| TrainError::recipe(e.to_string().trim_end());
+    let broken = |e: toml::de::Error| {
+        let message = e.to_string().trim_end().to_owned();
+        let meant = nearest(&message).map(|name| format!("\ndid you mean `{name}`?"));
+        TrainError::recipe(message + &meant.unwrap_or_default())
+    };
     if overrides.is_empty() {
         // Straight from the text, so that errors point at the line.
         return toml::from_str(text).map_err(broken);
@@ -352,8 +378,8 @@ weight = 1.0
     #[test]
     fn what_makes_no_sense_is_named() {
         let cases: [(&[&str], &str); 9] = [
-            (&["lerning_rate=1"], "lerning_rate"),
-            (&["adam.lr=1"], "unknown field `lr`"),
+            (&["stesp=1"], "did you mean `steps`?"),
+            (&["adam.lr=1"], "did you mean `learning_rate`?"),
             (&["steps=0"], "steps: wanted at least 1, got 0"),
             (&["crop=60"], "crop: wanted a multiple of 8, got 60"),
             (&["image.weight=-1"], "image.weight: wanted a number >= 0, got -1"),

@@ -13,6 +13,7 @@ use deepsim_nets::Params;
 use crate::TrainError;
 use crate::checkpoint;
 use crate::drive::{Course, Phase, Session, drive, earlier};
+use crate::gradients::See;
 use crate::log::Record;
 use crate::plan::{Plan, images, loader};
 use crate::recipe::Recipe;
@@ -98,6 +99,7 @@ pub fn run(
     mut tell: impl FnMut(Event<'_>),
 ) -> Result<Outcome, TrainError> {
     let (out, device) = (&options.out, &options.device);
+    recipe.precision.set(device)?;
     let checkpoint = earlier(out, options.resume, &mut tell)?;
     let state = checkpoint.as_deref().map(checkpoint::read_state).transpose()?;
 
@@ -141,11 +143,11 @@ pub fn run(
 }
 
 /// A generator in training.
-struct GeneratorSession<'a> {
-    trainer: Trainer,
-    samples: Samples,
-    plan: &'a Plan,
-    device: &'a Device,
+pub(crate) struct GeneratorSession<'a> {
+    pub(crate) trainer: Trainer,
+    pub(crate) samples: Samples,
+    pub(crate) plan: &'a Plan,
+    pub(crate) device: &'a Device,
 }
 
 impl Session for GeneratorSession<'_> {
@@ -153,8 +155,8 @@ impl Session for GeneratorSession<'_> {
         self.trainer.steps()
     }
 
-    fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainError> {
-        self.trainer.step(&images(batch, self.device)?)
+    fn step(&mut self, batch: &Batch, see: &mut See<'_>) -> Result<StepReport, TrainError> {
+        self.trainer.step_seen(&images(batch, self.device)?, see)
     }
 
     fn draw(&self) -> Result<Picture, TrainError> {
@@ -174,13 +176,13 @@ impl Session for GeneratorSession<'_> {
     }
 
     fn product(&self) -> Result<(&'static str, Vec<u8>), TrainError> {
-        let generator = self.trainer.generator();
+        let generator = self.trainer.product();
         Ok((GENERATOR, generator.params().to_safetensors(&generator.spec())?))
     }
 }
 
 /// Fixed test images, drawn with their reconstructions as training goes on.
-struct Samples {
+pub(crate) struct Samples {
     originals: Vec<Picture>,
     images: deepsim_nets::Images,
 }
@@ -188,7 +190,7 @@ struct Samples {
 impl Samples {
     const COUNT: usize = 12;
 
-    fn new(dataset: &Dataset, crop: usize, device: &Device) -> Result<Self, TrainError> {
+    pub(crate) fn new(dataset: &Dataset, crop: usize, device: &Device) -> Result<Self, TrainError> {
         let test = &dataset.test.images;
         let batch = read_range(&**test, 0..Self::COUNT.min(test.len()), Crop::Center(crop))?;
         Ok(Self { originals: pictures(&batch.pixels, crop), images: images(&batch, device)? })
@@ -196,7 +198,7 @@ impl Samples {
 
     /// Originals above, reconstructions below.
     fn draw(&self, trainer: &Trainer) -> Result<Picture, TrainError> {
-        let reconstructions = trainer.generator().frozen().forward(&self.images)?;
+        let reconstructions = trainer.product().frozen().forward(&self.images)?;
         let rows =
             [self.originals.clone(), pictures(&reconstructions.to_u8()?, self.images.height())];
         Ok(grid(&rows, 2))

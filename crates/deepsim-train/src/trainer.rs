@@ -1,15 +1,22 @@
 //! One iteration of training, in the order of the authors' script.
 
+use std::cell::RefCell;
+
 use candle_core::{Device, Tensor};
 use deepsim_loss::{
     Balance, Distance, Evaluated, Term, TermReport, balance, calibrate, objective, terms,
 };
-use deepsim_nets::random::stream;
 use deepsim_nets::{Autoencoder, Comparator, Discriminator, Images};
+use rand_chacha::ChaCha12Rng;
 
 use crate::TrainError;
+pub use crate::adversary::Adversary;
+use crate::adversary::{Pass, dropout_stream};
+use crate::average::Average;
+use crate::error::Quantity;
+use crate::gradients::{See, add, check, checked_norm};
 use crate::optim::Adam;
-use crate::recipe::{AdversarialTerm, Recipe};
+use crate::recipe::Recipe;
 
 /// Networks, optimisers and balance of a run.
 pub struct Trainer {
@@ -20,6 +27,8 @@ pub struct Trainer {
     image: (Distance, f64),
     feature: Option<Feature>,
     adversary: Option<Adversary>,
+    average: Option<Average>,
+    micro_batch: Option<usize>,
 }
 
 /// A comparator with the layer and weight of its term.
@@ -30,17 +39,6 @@ pub struct Feature {
     pub tap: String,
     /// The weight of the term.
     pub weight: f64,
-}
-
-/// The discriminator with all that belongs to it.
-pub struct Adversary {
-    /// The network.
-    pub net: Discriminator,
-    /// Its optimiser.
-    pub adam: Adam,
-    /// Who is updated next.
-    pub balance: Balance,
-    term: AdversarialTerm,
 }
 
 /// What happened in one iteration.
@@ -54,6 +52,8 @@ pub struct StepReport {
     pub terms: Vec<TermReport>,
     /// The discriminator's side, if there is one.
     pub adversary: Option<AdversaryReport>,
+    /// Norms of the gradients of the networks that were updated, over all weights, by network.
+    pub gradients: Vec<(&'static str, f64)>,
     /// Numbers that are watched but not minimised, by name.
     pub measures: Vec<(&'static str, f64)>,
 }
@@ -74,12 +74,20 @@ pub struct AdversaryReport {
     pub generated: f64,
     /// Share of all images that it told right, before its update.
     pub accuracy: f64,
+    /// Share of real images that it told right.
+    pub accuracy_real: f64,
+    /// Share of generated images that it told right.
+    pub accuracy_generated: f64,
     /// `(real + generated) / adversarial`.
     pub ratio: f64,
     /// Whether the discriminator was updated.
     pub trained_discriminator: bool,
     /// Whether the generator was updated.
     pub trained_generator: bool,
+    /// Updates of the discriminator so far.
+    pub discriminator_updates: u64,
+    /// Updates of the generator so far.
+    pub generator_updates: u64,
 }
 
 impl Trainer {
@@ -104,6 +112,11 @@ impl Trainer {
                 Some(Adversary { net, adam, balance: Balance::default(), term })
             }
         };
+        let average = recipe.average.map(|decay| {
+            // The same seed: the mean begins with the generator's own weights.
+            Average::new(decay, recipe.generator, recipe.seed, device)
+        });
+        let average = average.transpose()?;
         Ok(Self {
             seed: recipe.seed,
             step: 0,
@@ -112,6 +125,8 @@ impl Trainer {
             image: (recipe.image.distance, recipe.image.weight),
             feature,
             adversary,
+            average,
+            micro_batch: recipe.micro_batch,
         })
     }
 
@@ -122,63 +137,136 @@ impl Trainer {
     /// `(B, 3, H, W)`, sides multiples of 8
     ///
     /// # Errors
-    /// If a loss is not finite, or an operation fails.
+    /// [`TrainError::NonFinite`] if a loss or a gradient is not finite, or if an operation fails; then
+    /// everything is as it was before the step.
     pub fn step(&mut self, real: &Images) -> Result<StepReport, TrainError> {
-        let step = self.step + 1;
-        // 1-3. Encode and generate.
-        let output = self.generator.forward(real)?;
-        let generated = output.with_tensor(output.tensor().detach())?;
+        self.step_seen(real, &mut |_, _, _| Ok(()))
+    }
 
-        // 4-6. Discriminator on real images, then on generated ones; one update for both.
-        let mut discriminator = None;
+    /// [`Trainer::step`] that shows every gradient to `see`.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step_seen(
+        &mut self,
+        real: &Images,
+        see: &mut See<'_>,
+    ) -> Result<StepReport, TrainError> {
+        // The discriminator is updated before the generator's terms are known.
+        let before = self.adversary.as_ref().map(Adversary::before).transpose()?.flatten();
+        let made = self.attempt(real, see);
+        if let (Err(_), Some(before), Some(adversary)) = (&made, before, &mut self.adversary) {
+            adversary.undo(before)?;
+        }
+        made
+    }
+
+    fn attempt(&mut self, real: &Images, see: &mut See<'_>) -> Result<StepReport, TrainError> {
+        let step = self.step + 1;
+        let parts = self.parts(real)?;
+        let whole = parts.len() == 1;
+
+        // 1-6. Encode and generate; the discriminator on real images and on generated ones, and one
+        // update for both. Of several parts only the images are kept, and generated again below.
+        let (mut outputs, mut judged) = (Vec::new(), None);
         if let Some(adversary) = &mut self.adversary {
-            let losses = adversary.pass(self.seed, step, real, &generated)?;
-            check(step, "discriminator's real", losses.real)?;
-            check(step, "discriminator's generated", losses.generated)?;
-            discriminator = Some(losses);
+            let generator = if whole { self.generator.clone() } else { self.generator.frozen() };
+            let mut pairs = Vec::with_capacity(parts.len());
+            for part in &parts {
+                let output = generator.forward(part)?;
+                pairs.push((part.clone(), output.with_tensor(output.tensor().detach())?));
+                outputs.push(output);
+            }
+            judged = Some(adversary.judge(self.seed, step, &pairs, see)?);
         }
 
         // 7. Generator: gradients of all terms at the generated images, summed, then through the
         // generator. The adversarial term sees the discriminator as just updated.
-        let evaluated = self.evaluate(step, real, &generated)?;
-        for term in &evaluated.terms {
-            check(step, term.name, term.value)?;
-        }
         let balance = self.adversary.as_ref().map_or_else(Balance::default, |a| a.balance);
         let learning_rate = self.generator_adam.learning_rate();
-        if balance.train_generator {
-            let gradients = objective::backward_from(output.tensor(), &evaluated.gradient)?;
-            self.generator_adam.step(self.generator.params(), &gradients)?;
+        let dropout = RefCell::new(dropout_stream(self.seed, step, Pass::Fool));
+        let (mut terms, mut gradients) = (Vec::new(), None);
+        for (i, part) in parts.iter().enumerate() {
+            let output = match outputs.get(i).filter(|_| whole) {
+                Some(output) => output.clone(),
+                None => self.generator.forward(part)?,
+            };
+            let generated = output.with_tensor(output.tensor().detach())?;
+            let evaluated = self.evaluate(part, &generated, &dropout)?;
+            for term in &evaluated.terms {
+                check(step, term.name, Quantity::Loss, term.value)?;
+                check(step, term.name, Quantity::Gradient, term.grad_norm)?;
+            }
+            let (found, gradient) = shared(evaluated, parts.len())?;
+            add_terms(&mut terms, found);
+            if balance.train_generator {
+                let part = objective::backward_from(output.tensor(), &gradient)?;
+                gradients = Some(add(gradients, part, self.generator.params())?);
+            }
         }
+        let mut norms = Vec::new();
+        if let Some(gradients) = gradients {
+            let params = self.generator.params();
+            norms.push(("generator", checked_norm(step, "generator", params, &gradients, see)?));
+            self.generator_adam.step(params, &gradients)?;
+            if let Some(average) = &self.average {
+                average.update(params)?;
+            }
+        }
+        norms.extend(judged.and_then(|j| j.gradient).map(|norm| ("discriminator", norm)));
 
         // 8. Decide who is updated next.
-        let adversary = match (&mut self.adversary, discriminator) {
-            (Some(adversary), Some(losses)) => {
-                let fooled = evaluated.terms[0].value;
-                let ratio = balance::ratio(losses.real, losses.generated, fooled);
+        let adversary = match (&mut self.adversary, judged) {
+            (Some(adversary), Some(judged)) => {
+                let fooled = terms[0].value;
+                let ratio = balance::ratio(judged.real, judged.generated, fooled);
                 adversary.balance.update(adversary.term.balance, ratio);
+                let [accuracy_real, accuracy_generated] = judged.accuracy;
                 Some(AdversaryReport {
-                    real: losses.real,
-                    generated: losses.generated,
-                    accuracy: losses.accuracy,
+                    real: judged.real,
+                    generated: judged.generated,
+                    accuracy: 0.5 * (accuracy_real + accuracy_generated),
+                    accuracy_real,
+                    accuracy_generated,
                     ratio,
                     trained_discriminator: balance.train_discriminator,
                     trained_generator: balance.train_generator,
+                    discriminator_updates: adversary.adam.updates(),
+                    generator_updates: self.generator_adam.updates(),
                 })
             }
             _ => None,
         };
         self.step = step;
-        let (terms, measures) = (evaluated.terms, Vec::new());
-        Ok(StepReport { step, learning_rate, terms, adversary, measures })
+        let measures = Vec::new();
+        Ok(StepReport { step, learning_rate, terms, adversary, gradients: norms, measures })
+    }
+
+    /// The batch, cut into parts of `micro_batch` images if the recipe says so.
+    fn parts(&self, real: &Images) -> Result<Vec<Images>, TrainError> {
+        let size = self.micro_batch.unwrap_or(real.len()).max(1);
+        if real.len() <= size {
+            return Ok(vec![real.clone()]);
+        }
+        if !real.len().is_multiple_of(size) {
+            return Err(TrainError::recipe(format!(
+                "micro_batch: wanted a divisor of the batch of {}, got {size}",
+                real.len()
+            )));
+        }
+        let cut = |i: usize| {
+            let part = real.tensor().narrow(0, i * size, size)?.contiguous()?;
+            Ok(real.with_tensor(part)?)
+        };
+        (0..real.len() / size).map(cut).collect()
     }
 
     /// All terms of the generator's loss at `generated`; the adversarial one, if any, comes first.
     fn evaluate(
         &self,
-        step: u64,
         real: &Images,
         generated: &Images,
+        dropout: &RefCell<ChaCha12Rng>,
     ) -> Result<Evaluated, TrainError> {
         let wanted = match &self.feature {
             Some(f) => Some((f.comparator.features(real, &f.tap)?.detach(), f)),
@@ -188,8 +276,8 @@ impl Trainer {
         let judge = self.adversary.as_ref().map(|a| (a.net.frozen(), a.term.weight));
         let adversarial = judge.as_ref().map(|(net, _)| {
             move |images: &Images| {
-                let mut rng = dropout_stream(self.seed, step, Pass::Fool);
-                terms::adversarial(&net.forward(images, Some(&mut rng))?)
+                let mut rng = dropout.borrow_mut();
+                terms::adversarial(&net.forward(images, Some(&mut *rng))?)
             }
         });
         let feature = wanted.as_ref().map(|(wanted, f)| {
@@ -218,6 +306,16 @@ impl Trainer {
         &self.generator
     }
 
+    /// The running mean of the generator, if the recipe asks for one.
+    pub fn average(&self) -> Option<&Average> {
+        self.average.as_ref()
+    }
+
+    /// The generator that training is for: the mean if there is one.
+    pub fn product(&self) -> &Autoencoder {
+        self.average.as_ref().map_or(&self.generator, Average::net)
+    }
+
     /// The generator's optimiser.
     pub fn generator_adam(&self) -> &Adam {
         &self.generator_adam
@@ -235,41 +333,29 @@ impl Trainer {
     }
 }
 
-struct Losses {
-    real: f64,
-    generated: f64,
-    accuracy: f64,
+/// The terms and the gradient of one of `parts` parts, as shares of the whole batch.
+fn shared(evaluated: Evaluated, parts: usize) -> Result<(Vec<TermReport>, Tensor), TrainError> {
+    if parts == 1 {
+        return Ok((evaluated.terms, evaluated.gradient));
+    }
+    let share = 1.0 / parts as f64;
+    let terms = evaluated.terms.into_iter().map(|term| TermReport {
+        value: share * term.value,
+        grad_norm: share * term.grad_norm,
+        ..term
+    });
+    Ok((terms.collect(), (evaluated.gradient * share)?))
 }
 
-impl Adversary {
-    /// The discriminator's losses on both batches, and its update if it is to be updated.
-    fn pass(
-        &mut self,
-        seed: u64,
-        step: u64,
-        real: &Images,
-        generated: &Images,
-    ) -> Result<Losses, TrainError> {
-        let train = self.balance.train_discriminator;
-        let net = if train { self.net.clone() } else { self.net.frozen() };
-        // One pass over both batches: the update comes after both, so the weights are the same.
-        let mut rng = dropout_stream(seed, step, Pass::Judge);
-        let logits = net.forward(&real.followed_by(generated)?, Some(&mut rng))?;
-        let real_logits = logits.narrow(0, 0, real.len())?;
-        let generated_logits = logits.narrow(0, real.len(), generated.len())?;
-        let real_loss = terms::discriminator_real(&real_logits)?;
-        let generated_loss = terms::discriminator_generated(&generated_logits)?;
-        let losses = Losses {
-            real: scalar(&real_loss)?,
-            generated: scalar(&generated_loss)?,
-            accuracy: 0.5
-                * (share_of_real(&real_logits)? + 1.0 - share_of_real(&generated_logits)?),
-        };
-        if train && losses.real.is_finite() && losses.generated.is_finite() {
-            let gradients = (real_loss + generated_loss)?.backward()?;
-            self.adam.step(self.net.params(), &gradients)?;
-        }
-        Ok(losses)
+/// Adds values; norms are of gradients at different images.
+fn add_terms(sum: &mut Vec<TermReport>, part: Vec<TermReport>) {
+    if sum.is_empty() {
+        *sum = part;
+        return;
+    }
+    for (sum, part) in sum.iter_mut().zip(part) {
+        sum.value += part.value;
+        sum.grad_norm = sum.grad_norm.hypot(part.grad_norm);
     }
 }
 
@@ -287,34 +373,4 @@ pub fn calibrated_weight(
     let image_energy = calibrate::pair_energy(images.tensor())?;
     let feature_energy = calibrate::pair_energy(&comparator.features(images, tap)?)?;
     Ok(calibrate::feature_weight(feature_energy, image_weight, image_energy, rho)?)
-}
-
-/// The passes through the discriminator; each draws its own dropout masks.
-enum Pass {
-    /// Real images, then generated ones, to train the discriminator.
-    Judge,
-    /// Generated images, to train the generator.
-    Fool,
-}
-
-fn dropout_stream(seed: u64, step: u64, pass: Pass) -> rand_chacha::ChaCha12Rng {
-    let purpose = match pass {
-        Pass::Judge => "dropout/judge",
-        Pass::Fool => "dropout/fool",
-    };
-    stream(seed, purpose, step)
-}
-
-fn check(step: u64, term: &'static str, value: f64) -> Result<(), TrainError> {
-    if value.is_finite() { Ok(()) } else { Err(TrainError::NonFinite { step, term, value }) }
-}
-
-fn scalar(tensor: &Tensor) -> Result<f64, TrainError> {
-    Ok(f64::from(tensor.to_scalar::<f32>()?))
-}
-
-/// Share of samples whose logit for "real" is the larger one.
-fn share_of_real(logits: &Tensor) -> Result<f64, TrainError> {
-    let rows = logits.to_vec2::<f32>()?;
-    Ok(rows.iter().filter(|row| row[0] > row[1]).count() as f64 / rows.len() as f64)
 }

@@ -117,7 +117,10 @@ fn broken_data_is_named_with_its_numbers() {
 fn bad_recipes_and_arguments_exit_with_2() {
     let folder = folder_with_recipe(TINY);
     let cases: [(&[&str], &[&str]); 6] = [
-        (&["--set", "stepps=3"], &["recipe.toml", "unknown field `stepps`"]),
+        (
+            &["--set", "stepps=3"],
+            &["recipe.toml", "unknown field `stepps`", "did you mean `steps`?"],
+        ),
         (&["--set", "adam.lr=3"], &["recipe.toml", "unknown field `lr`"]),
         (&["--set", "crop=41"], &["crop", "multiple of 8", "got 41"]),
         (&["--set", "feature.tap=CONV9"], &["CONV1, CONV2", "got `CONV9`"]),
@@ -241,7 +244,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint() {
     let before = checkpoint(&folder.path().join("run"));
     // The same run cannot be continued with another learning rate, so blow up a fresh one.
     let output = train(folder.path(), "wild", &["--set", "adam.learning_rate=1e30"]);
-    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    assert_eq!(output.status.code(), Some(4), "{}", errors(&output));
     assert!(errors(&output).contains("loss is NaN"), "{}", errors(&output));
     assert!(errors(&output).contains("The last checkpoint is untouched"), "{}", errors(&output));
     assert!(!folder.path().join("wild/checkpoints").exists());
@@ -264,13 +267,13 @@ fn a_checkpoint_before_the_loss_blew_up_stays() {
         "#,
     );
     let output = train(folder.path(), "run", &[]);
-    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    assert_eq!(output.status.code(), Some(4), "{}", errors(&output));
     assert!(errors(&output).contains("step 2: the image loss is"), "{}", errors(&output));
     let run = folder.path().join("run");
     let saved = checkpoint(&run);
     // Going on fails again at the same place and touches nothing.
     let again = train(folder.path(), "run", &["--resume"]);
-    assert_eq!(again.status.code(), Some(1), "{}", errors(&again));
+    assert_eq!(again.status.code(), Some(4), "{}", errors(&again));
     assert!(errors(&again).contains("step 2: the image loss is"), "{}", errors(&again));
     assert!(saved == checkpoint(&run), "the checkpoint was touched");
     assert!(!run.join("done.json").exists());

@@ -13,6 +13,7 @@
 //! | `imagenet` | does a real network recognise as many photographs as it should? |
 //! | `comparators` | do runs that train comparators keep the same promises? |
 //! | `resume` | does an interrupted run end with the bytes of an uninterrupted one? |
+//! | `guards` | is a number that is not finite caught, undone and kept for replay? |
 //! | `hostile` | does bad input end in a clear error with nothing half-written? |
 //!
 //! What PyTorch computes is stored in `tests/fixtures`, with the script that made it.
@@ -21,6 +22,7 @@ mod accepted;
 mod architecture;
 mod comparators;
 mod golden;
+mod guards;
 mod hostile;
 mod imagenet;
 mod parity_losses;

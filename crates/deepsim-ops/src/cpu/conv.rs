@@ -13,6 +13,7 @@ use super::elementwise;
 use super::linear::Linear;
 use super::panels::{Panels, pack, pack_block};
 use super::simd::Isa;
+use crate::work::count;
 
 /// Sizes of one convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,7 @@ pub(crate) fn forward(
     finish: Finish<'_>,
     y: &mut [f32],
 ) {
+    count(s);
     if let Some(l) = Linear::of(s) {
         return l.forward(isa, x, w, finish, y);
     }
@@ -89,6 +91,7 @@ pub(crate) fn backward_data(
     finish: Finish<'_>,
     x: &mut [f32],
 ) {
+    count(s);
     if let Some(l) = Linear::of(s) {
         return l.backward_data(isa, y, w, finish, x);
     }

@@ -11,6 +11,8 @@ use deepsim_ops::softmax_cross_entropy;
 
 use super::Learner;
 use crate::TrainError;
+use crate::error::Quantity;
+use crate::gradients::{See, check, checked_norm};
 use crate::solver::{Multiplier, Sgd, SgdConfig};
 use crate::trainer::StepReport;
 
@@ -52,7 +54,7 @@ fn multiplier(name: &str) -> Multiplier {
 }
 
 impl Learner for ExemplarLearner {
-    fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainError> {
+    fn step(&mut self, batch: &Batch, see: &mut See<'_>) -> Result<StepReport, TrainError> {
         let step = self.steps + 1;
         let pixels = (batch.n, batch.height, batch.width);
         let (n, height, width) = pixels;
@@ -65,23 +67,25 @@ impl Learner for ExemplarLearner {
         let leaf = Var::from_tensor(&scores.detach())?;
         let loss = softmax_cross_entropy(&leaf, &labels)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
-        if !value.is_finite() {
-            return Err(TrainError::NonFinite { step, term: "classification", value });
-        }
+        check(step, "classification", Quantity::Loss, value)?;
         let gradient = loss.backward()?.remove(&leaf).map_or_else(|| leaf.zeros_like(), Ok)?;
-        let squares = deepsim_ops::squared_error(&gradient, &gradient.zeros_like()?)?;
+        let grad_norm = deepsim_ops::sum_of_squares(&gradient)?.sqrt();
         let gradients = backward_from(&scores, &gradient)?;
+        check(step, "classification", Quantity::Gradient, grad_norm)?;
+        let norm = checked_norm(step, "comparator", self.net.params(), &gradients, see)?;
         let learning_rate = self.sgd.learning_rate(self.steps);
         self.sgd.step(self.steps, self.net.params(), &gradients)?;
         self.steps = step;
-        let term = TermReport {
-            name: "classification",
-            value,
-            weight: 1.0,
-            grad_norm: f64::from(squares.to_scalar::<f32>()?).sqrt(),
-        };
+        let term = TermReport { name: "classification", value, weight: 1.0, grad_norm };
         let measures = vec![("accuracy", accuracy(&scores, &labels)?)];
-        Ok(StepReport { step, learning_rate, terms: vec![term], adversary: None, measures })
+        Ok(StepReport {
+            step,
+            learning_rate,
+            terms: vec![term],
+            adversary: None,
+            gradients: vec![("comparator", norm)],
+            measures,
+        })
     }
 
     fn steps(&self) -> u64 {

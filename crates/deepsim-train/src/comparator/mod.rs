@@ -20,19 +20,21 @@ use deepsim_data::Batch;
 use deepsim_nets::Params;
 
 use crate::TrainError;
+use crate::gradients::See;
 use crate::solver::Sgd;
 use crate::trainer::StepReport;
 
 pub use recipe::{ComparatorRecipe, Learned};
 pub use run::{COMPARATOR, run};
+pub(crate) use run::{prepare, replay};
 
 /// A comparator in training.
 pub trait Learner {
-    /// One update on a batch.
+    /// One update on a batch; every gradient is shown to `see`.
     ///
     /// # Errors
-    /// If a loss is not finite, or an operation fails.
-    fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainError>;
+    /// If a loss or a gradient is not finite, or an operation fails; then nothing has been changed.
+    fn step(&mut self, batch: &Batch, see: &mut See<'_>) -> Result<StepReport, TrainError>;
 
     /// Updates made.
     fn steps(&self) -> u64;

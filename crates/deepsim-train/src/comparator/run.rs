@@ -1,5 +1,7 @@
 //! A run: pictures in; checkpoints, a log and the comparator's weights out.
 
+use std::path::Path;
+
 use candle_core::Device;
 use deepsim_data::atomic::write_atomic;
 use deepsim_data::picture::{Picture, grid};
@@ -13,7 +15,8 @@ use super::samples::phases;
 use super::videonet::VideoLearner;
 use super::{Learner, checkpoint};
 use crate::TrainError;
-use crate::drive::{Course, Session, drive, earlier};
+use crate::drive::{Course, Phase, Session, drive, earlier};
+use crate::gradients::See;
 use crate::plan::DataPlan;
 use crate::run::{CHECKPOINT, Event, Outcome, PLAN, Requests, RunOptions};
 use crate::store::Put;
@@ -80,12 +83,6 @@ pub fn run(
 
     std::fs::create_dir_all(out).map_err(TrainError::io("creating folder", out))?;
     write_atomic(&out.join(PLAN), plan.to_toml()?.as_bytes())?;
-    let config = LoaderConfig {
-        batch: recipe.batch,
-        seed: recipe.seed,
-        workers: options.workers,
-        ..LoaderConfig::default()
-    };
     let course = Course {
         out,
         name: &recipe.name,
@@ -95,11 +92,47 @@ pub fn run(
         )],
         steps: recipe.steps,
         phases,
-        loader: config,
+        loader: loader(recipe, options),
         output: &recipe.output,
     };
-    let mut session = LearnerSession { learner, plan: &plan };
+    let mut session = LearnerSession { learner, plan };
     drive(&mut session, &course, cursor, requests, &mut tell)
+}
+
+/// A plan, what it trains, on what, and how batches are made.
+type Prepared = (String, LearnerSession, Vec<Phase>, LoaderConfig);
+
+/// All that a run needs, for an estimate.
+pub(crate) fn prepare(
+    recipe: &ComparatorRecipe,
+    options: &RunOptions,
+) -> Result<Prepared, TrainError> {
+    let (data, phases) = phases(recipe, options)?;
+    let samples = phases.last().map_or(0, |phase| phase.source.len());
+    let plan = Plan { data, samples, recipe: recipe.clone() };
+    let learner = learner(recipe, &options.device)?;
+    Ok((plan.to_toml()?, LearnerSession { learner, plan }, phases, loader(recipe, options)))
+}
+
+fn loader(recipe: &ComparatorRecipe, options: &RunOptions) -> LoaderConfig {
+    LoaderConfig {
+        batch: recipe.batch,
+        seed: recipe.seed,
+        workers: options.workers,
+        ..LoaderConfig::default()
+    }
+}
+
+/// Makes one step on `batch` from a checkpoint.
+pub(crate) fn replay(
+    file: &Path,
+    batch: &Batch,
+    device: &Device,
+) -> Result<StepReport, TrainError> {
+    let plan = checkpoint::read_state(file)?.plan;
+    let mut learner = learner(&plan.recipe, device)?;
+    checkpoint::load(file, &mut *learner)?;
+    learner.step(batch, &mut |_, _, _| Ok(()))
 }
 
 fn learner(recipe: &ComparatorRecipe, device: &Device) -> Result<Box<dyn Learner>, TrainError> {
@@ -114,18 +147,18 @@ fn learner(recipe: &ComparatorRecipe, device: &Device) -> Result<Box<dyn Learner
     })
 }
 
-struct LearnerSession<'a> {
+pub(crate) struct LearnerSession {
     learner: Box<dyn Learner>,
-    plan: &'a Plan,
+    plan: Plan,
 }
 
-impl Session for LearnerSession<'_> {
+impl Session for LearnerSession {
     fn steps(&self) -> u64 {
         self.learner.steps()
     }
 
-    fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainError> {
-        self.learner.step(batch)
+    fn step(&mut self, batch: &Batch, see: &mut See<'_>) -> Result<StepReport, TrainError> {
+        self.learner.step(batch, see)
     }
 
     /// The filters of the first layer, each stretched to the whole range.
@@ -151,7 +184,7 @@ impl Session for LearnerSession<'_> {
     }
 
     fn save(&self, cursor: Cursor, put: &mut Put<'_>) -> Result<(), TrainError> {
-        put(CHECKPOINT, &checkpoint::to_bytes(&*self.learner, cursor, self.plan)?)?;
+        put(CHECKPOINT, &checkpoint::to_bytes(&*self.learner, cursor, &self.plan)?)?;
         let (name, bytes) = self.product()?;
         put(name, &bytes)
     }

@@ -13,6 +13,8 @@ use rand_core::Rng;
 use super::Learner;
 use super::mining::Mining;
 use crate::TrainError;
+use crate::error::Quantity;
+use crate::gradients::{See, check, checked_norm};
 use crate::solver::{Multiplier, Sgd, SgdConfig};
 use crate::trainer::StepReport;
 
@@ -54,7 +56,7 @@ fn multiplier(name: &str) -> Multiplier {
 }
 
 impl Learner for VideoLearner {
-    fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainError> {
+    fn step(&mut self, batch: &Batch, see: &mut See<'_>) -> Result<StepReport, TrainError> {
         let step = self.steps + 1;
         let mut rng = stream(self.seed, "augment/videonet", step);
         let pixels = pictures(batch, self.crop, &mut rng);
@@ -72,23 +74,25 @@ impl Learner for VideoLearner {
         let negatives = self.mining.choose(&similarities, &tracks, &mut rng);
         let loss = similarities.loss(&negatives, self.mining.margin, self.mining.negatives)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
-        if !value.is_finite() {
-            return Err(TrainError::NonFinite { step, term: "ranking", value });
-        }
+        check(step, "ranking", Quantity::Loss, value)?;
         let gradient = loss.backward()?.remove(&leaf).map_or_else(|| leaf.zeros_like(), Ok)?;
-        let squares = deepsim_ops::squared_error(&gradient, &gradient.zeros_like()?)?;
+        let grad_norm = deepsim_ops::sum_of_squares(&gradient)?.sqrt();
         let gradients = backward_from(&features, &gradient)?;
+        check(step, "ranking", Quantity::Gradient, grad_norm)?;
+        let norm = checked_norm(step, "comparator", self.net.params(), &gradients, see)?;
         let learning_rate = self.sgd.learning_rate(self.steps);
         self.sgd.step(self.steps, self.net.params(), &gradients)?;
         self.steps = step;
-        let term = TermReport {
-            name: "ranking",
-            value,
-            weight: 1.0,
-            grad_norm: f64::from(squares.to_scalar::<f32>()?).sqrt(),
-        };
+        let term = TermReport { name: "ranking", value, weight: 1.0, grad_norm };
         let measures = vec![("ranked_first", similarities.ranked_first(&tracks))];
-        Ok(StepReport { step, learning_rate, terms: vec![term], adversary: None, measures })
+        Ok(StepReport {
+            step,
+            learning_rate,
+            terms: vec![term],
+            adversary: None,
+            gradients: vec![("comparator", norm)],
+            measures,
+        })
     }
 
     fn steps(&self) -> u64 {

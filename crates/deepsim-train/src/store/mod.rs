@@ -188,6 +188,12 @@ impl Store {
         disk.sync_folder(aside).map_err(failed("flushing", aside))
     }
 
+    /// Removes the folder of a step, if it is there.
+    pub(crate) fn discard(&self, step: u64) -> Result<(), TrainError> {
+        let place = self.folder.join(format!("step-{step:07}"));
+        if place.exists() { self.remove(&place) } else { Ok(()) }
+    }
+
     /// Removes what a crashed session left behind. Only while no other session uses the run.
     ///
     /// # Errors

@@ -67,6 +67,17 @@ pub(super) fn curves(run: &Run) -> String {
             marks: &[],
         },
         Chart {
+            title: "gradient norm of all weights, per network",
+            lines: run
+                .names("/gradients")
+                .iter()
+                .enumerate()
+                .map(|(index, net)| line(net, 2 + index, format!("/gradients/{net}")))
+                .collect(),
+            logarithmic: true,
+            marks: &[],
+        },
+        Chart {
             title: "cross-entropies (dashed: ln 2, guessing)",
             lines: vec![
                 line("discriminator, real", 3, "/d_real".into()),
@@ -81,6 +92,24 @@ pub(super) fn curves(run: &Run) -> String {
             lines: vec![line("ratio", 3, "/ratio".into())],
             logarithmic: true,
             marks: &[0.1, 0.5],
+        },
+        Chart {
+            title: "share of images that the discriminator tells right (dashed: guessing)",
+            lines: vec![
+                line("real", 3, "/d_accuracy_real".into()),
+                line("generated", 4, "/d_accuracy_fake".into()),
+            ],
+            logarithmic: false,
+            marks: &[0.5],
+        },
+        Chart {
+            title: "share of steps in which a network was updated",
+            lines: vec![
+                line("discriminator", 3, "/d_share".into()),
+                line("generator", 2, "/g_share".into()),
+            ],
+            logarithmic: false,
+            marks: &[],
         },
     ];
     let measures = run.names("/measures").into_iter().enumerate();

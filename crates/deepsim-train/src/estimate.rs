@@ -1,0 +1,155 @@
+//! What a run will cost, from a few of its steps.
+
+use std::time::Instant;
+
+use deepsim_data::{Cursor, Dataset, Loader};
+
+use crate::TrainError;
+use crate::comparator::{self, ComparatorRecipe};
+use crate::drive::{Phase, Session};
+use crate::plan::{Plan, loader};
+use crate::recipe::Recipe;
+use crate::run::{GeneratorSession, RunOptions, Samples};
+use crate::trainer::Trainer;
+
+/// A checked plan and what it costs.
+#[derive(Clone, Debug)]
+pub struct Estimate {
+    /// The plan as TOML.
+    pub plan: String,
+    /// Networks that are trained and their numbers of weights.
+    pub networks: Vec<(&'static str, usize)>,
+    /// Steps of the whole run.
+    pub steps: u64,
+    /// Samples per step.
+    pub batch: usize,
+    /// What some steps took, if any were made.
+    pub measured: Option<Measured>,
+}
+
+/// What a step took on this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    /// Median seconds of a step, with the wait for its batch.
+    pub seconds: f64,
+    /// Floating-point operations of convolutions and linear layers in the last step; 0 on a GPU, where
+    /// they are not counted.
+    pub operations: u64,
+    /// Most bytes of memory that the program has had, where the system tells it.
+    pub peak_memory: Option<u64>,
+}
+
+/// The plan of a generator's recipe, with `steps` steps measured; nothing is written.
+///
+/// # Errors
+/// As of [`crate::run::run`].
+pub fn generator(
+    recipe: &Recipe,
+    options: &RunOptions,
+    steps: usize,
+) -> Result<Estimate, TrainError> {
+    let device = &options.device;
+    recipe.precision.set(device)?;
+    let mut dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
+    if options.without_duplicates {
+        dataset = dataset.without_duplicates()?.0;
+    }
+    let weights = options.weights.as_deref();
+    let (plan, feature) = Plan::settle(recipe, &dataset, weights, None, device)?;
+    let trainer = Trainer::new(&plan.recipe, feature, device)?;
+    let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
+    let mut session = GeneratorSession { trainer, samples, plan: &plan, device };
+    let config = loader(&plan.recipe, options.workers);
+    let phase = Phase { until: u64::MAX, source: dataset.unlabeled.clone() };
+    let batches = Loader::new(phase.source, config, Cursor::default())?;
+    estimate(&mut session, plan.to_toml()?, (recipe.steps, recipe.batch), batches, steps)
+}
+
+/// The plan of a comparator's recipe, with `steps` steps measured; nothing is written.
+///
+/// # Errors
+/// As of [`comparator::run`].
+pub fn comparator(
+    recipe: &ComparatorRecipe,
+    options: &RunOptions,
+    steps: usize,
+) -> Result<Estimate, TrainError> {
+    let (plan, mut session, phases, config) = comparator::prepare(recipe, options)?;
+    // The last phase is the longest.
+    let source = phases.last().map(|phase| phase.source.clone());
+    let source = source.ok_or_else(|| TrainError::recipe("the data set is empty"))?;
+    let batches = Loader::new(source, config, Cursor::default())?;
+    estimate(&mut session, plan, (recipe.steps, recipe.batch), batches, steps)
+}
+
+fn estimate(
+    session: &mut dyn Session,
+    plan: String,
+    (steps, batch): (u64, usize),
+    mut batches: Loader,
+    measured: usize,
+) -> Result<Estimate, TrainError> {
+    let networks = session.networks();
+    let networks = networks.iter().map(|(name, params)| (*name, params.count())).collect();
+    let (mut seconds, mut operations) = (Vec::new(), 0);
+    for _ in 0..measured {
+        let start = (Instant::now(), deepsim_ops::operations());
+        let Some(batch) = batches.next() else { break };
+        session.step(&batch?, &mut |_, _, _| Ok(()))?;
+        seconds.push(start.0.elapsed().as_secs_f64());
+        operations = deepsim_ops::operations() - start.1;
+    }
+    seconds.sort_by(f64::total_cmp);
+    let measured = seconds.get(seconds.len() / 2).map(|seconds| Measured {
+        seconds: *seconds,
+        operations,
+        peak_memory: peak_memory(),
+    });
+    Ok(Estimate { plan, networks, steps, batch, measured })
+}
+
+/// Peak resident memory, as Linux tells it.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
+impl std::fmt::Display for Estimate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}", self.plan)?;
+        for (name, weights) in &self.networks {
+            writeln!(f, "# {name}: {weights} weights")?;
+        }
+        // Weights, their gradients and two moments (or one velocity) in four bytes each.
+        let weights: usize = self.networks.iter().map(|(_, weights)| weights).sum();
+        writeln!(f, "# weights, gradients and moments: {}", bytes(16 * weights as u64))?;
+        let Some(measured) = self.measured else {
+            return write!(f, "# no step was measured");
+        };
+        if let Some(peak) = measured.peak_memory {
+            writeln!(f, "# memory of the program at its peak: {}", bytes(peak))?;
+        }
+        let speed = self.batch as f64 / measured.seconds;
+        writeln!(f, "# one step: {:.3} s, {speed:.0} samples/s", measured.seconds)?;
+        if measured.operations > 0 {
+            let gflop = measured.operations as f64 / 1e9;
+            let rate = gflop / measured.seconds;
+            writeln!(f, "# one step: {gflop:.1} GFLOP in convolutions, {rate:.0} GFLOP/s")?;
+        }
+        let hours = measured.seconds * self.steps as f64 / 3600.0;
+        let time = match hours {
+            h if h < 1.5 => format!("{:.1} minutes", 60.0 * h),
+            h if h < 48.0 => format!("{h:.1} hours"),
+            h => format!("{:.1} days", h / 24.0),
+        };
+        write!(f, "# {} steps: about {time} at this speed", self.steps)
+    }
+}
+
+fn bytes(n: u64) -> String {
+    match n as f64 / f64::from(1 << 20) {
+        mib if mib < 1024.0 => format!("{mib:.0} MiB"),
+        mib => format!("{:.2} GiB", mib / 1024.0),
+    }
+}

@@ -1,0 +1,74 @@
+//! Gradients of one network: summed over parts of a batch, looked at, and checked before an update.
+
+use candle_core::Tensor;
+use candle_core::backprop::GradStore;
+use deepsim_nets::Params;
+
+use crate::TrainError;
+use crate::error::{NonFinite, Quantity};
+
+/// Shown every gradient just before an update: network, name of the weight, gradient.
+pub type See<'a> = dyn FnMut(&str, &str, &Tensor) -> Result<(), TrainError> + 'a;
+
+/// The sum of the gradients of `params` so far and those of one more part.
+pub(crate) fn add(
+    sum: Option<GradStore>,
+    part: GradStore,
+    params: &Params,
+) -> Result<GradStore, TrainError> {
+    let Some(mut sum) = sum else { return Ok(part) };
+    for (_, var) in params.iter() {
+        if let Some(gradient) = part.get(var) {
+            let total = match sum.get(var) {
+                Some(before) => (before + gradient)?,
+                None => gradient.clone(),
+            };
+            sum.insert(var, total);
+        }
+    }
+    Ok(sum)
+}
+
+/// The L2 norm of all gradients of a network, after each was shown to `see`.
+///
+/// # Errors
+/// If it is not finite: an update with them would destroy the network.
+pub(crate) fn checked_norm(
+    step: u64,
+    net: &'static str,
+    params: &Params,
+    gradients: &GradStore,
+    see: &mut See<'_>,
+) -> Result<f64, TrainError> {
+    let mut squares = 0.0;
+    for (name, var) in params.iter() {
+        if let Some(gradient) = gradients.get(var) {
+            squares += deepsim_ops::sum_of_squares(gradient)?;
+            see(net, name, gradient)?;
+        }
+    }
+    let norm = squares.sqrt();
+    check(step, net, Quantity::ParameterGradient, norm)?;
+    Ok(norm)
+}
+
+/// Refuses what is not finite.
+pub(crate) fn check(
+    step: u64,
+    term: &'static str,
+    quantity: Quantity,
+    value: f64,
+) -> Result<(), TrainError> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    let (batch, reproducer) = (Vec::new(), None);
+    Err(TrainError::NonFinite(Box::new(NonFinite {
+        step,
+        term,
+        quantity,
+        value,
+        batch,
+        reproducer,
+    })))
+}

@@ -1,0 +1,159 @@
+//! Signs that the balance of a training is lost, told in words while it goes on.
+
+use std::collections::BTreeMap;
+
+use crate::trainer::StepReport;
+
+/// Steps in a row after which something is worth a warning.
+const STEPS: u64 = 100;
+/// The same for a network that is not updated, which is normal for a while.
+const OFF: u64 = 500;
+/// How much smaller or larger than all others together a gradient may be.
+const PROPORTION: f64 = 1e3;
+
+/// Counts for how many steps in a row each sign has been seen.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    streaks: BTreeMap<(&'static str, Sign), u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sign {
+    Dead,
+    Small,
+    Large,
+    Off,
+}
+
+impl Watch {
+    /// Looks at a step; returns what has now lasted long enough to be told, once.
+    ///
+    /// ```
+    /// use deepsim_train::watch::Watch;
+    /// # use deepsim_loss::TermReport;
+    /// # use deepsim_train::trainer::StepReport;
+    /// # let term = |name, grad_norm| TermReport { name, value: 1.0, weight: 1.0, grad_norm };
+    /// # let report = StepReport {
+    /// #     step: 1,
+    /// #     learning_rate: 1e-4,
+    /// #     terms: vec![term("feature", 0.0), term("image", 3.0)],
+    /// #     adversary: None,
+    /// #     gradients: vec![],
+    /// #     measures: vec![],
+    /// # };
+    /// let mut watch = Watch::default();
+    /// // A report whose feature term has had no gradient for a hundred steps:
+    /// let told: Vec<String> = (0..200).flat_map(|_| watch.see(&report)).collect();
+    /// assert_eq!(told.len(), 1);
+    /// assert!(told[0].starts_with("the feature term is dead"));
+    /// ```
+    pub fn see(&mut self, report: &StepReport) -> Vec<String> {
+        let mut told = Vec::new();
+        let all: f64 = report.terms.iter().map(|term| term.grad_norm).sum();
+        for term in report.terms.iter().filter(|term| term.weight > 0.0) {
+            let (name, norm) = (term.name, term.grad_norm);
+            let (dead, others) = (norm == 0.0, all - norm);
+            if self.lasts(name, Sign::Dead, dead, STEPS) {
+                told.push(format!("the {name} term is dead: it had no gradient for {STEPS} steps"));
+            }
+            let small = !dead && norm * PROPORTION < others;
+            if self.lasts(name, Sign::Small, small, STEPS) {
+                told.push(format!(
+                    "the {name} term hardly counts: for {STEPS} steps its gradient was less than \
+                     1/{PROPORTION} of the others', now {norm:.2e} of {all:.2e}"
+                ));
+            }
+            let large = others > 0.0 && norm > PROPORTION * others;
+            if self.lasts(name, Sign::Large, large, STEPS) {
+                told.push(format!(
+                    "the {name} term drowns the others: for {STEPS} steps its gradient was more than \
+                     {PROPORTION} times theirs, now {norm:.2e} of {all:.2e}"
+                ));
+            }
+        }
+        if let Some(adversary) = report.adversary {
+            let off = [
+                ("discriminator", adversary.trained_discriminator),
+                ("generator", adversary.trained_generator),
+            ];
+            for (net, trained) in off {
+                if self.lasts(net, Sign::Off, !trained, OFF) {
+                    told.push(format!(
+                        "the {net} is off: it was not updated for {OFF} steps; the ratio of the losses \
+                         is {:.2e}",
+                        adversary.ratio
+                    ));
+                }
+            }
+        }
+        told
+    }
+
+    /// Whether a sign has just been seen for `steps` steps in a row.
+    fn lasts(&mut self, name: &'static str, sign: Sign, seen: bool, steps: u64) -> bool {
+        let streak = self.streaks.entry((name, sign)).or_default();
+        *streak = if seen { *streak + 1 } else { 0 };
+        *streak == steps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trainer::AdversaryReport;
+    use deepsim_loss::TermReport;
+
+    fn report(norms: [f64; 2], trained: [bool; 2]) -> StepReport {
+        let term = |name, grad_norm| TermReport { name, value: 1.0, weight: 1.0, grad_norm };
+        StepReport {
+            step: 1,
+            learning_rate: 1e-4,
+            terms: vec![term("adversarial", norms[0]), term("image", norms[1])],
+            adversary: Some(AdversaryReport {
+                real: 0.1,
+                generated: 0.1,
+                accuracy: 1.0,
+                accuracy_real: 1.0,
+                accuracy_generated: 1.0,
+                ratio: 0.02,
+                trained_discriminator: trained[0],
+                trained_generator: trained[1],
+                discriminator_updates: 1,
+                generator_updates: 1,
+            }),
+            gradients: vec![],
+            measures: vec![],
+        }
+    }
+
+    #[test]
+    fn each_sign_is_told_once_and_again_only_after_it_was_gone() {
+        let on = [true, true];
+        let cases = [
+            (report([0.0, 1.0], on), STEPS, vec!["the adversarial term is dead"]),
+            (
+                report([1e-4, 1.0], on),
+                STEPS,
+                vec!["the adversarial term hardly", "the image term drowns"],
+            ),
+            (report([1.0, 1.0], [false, true]), OFF, vec!["the discriminator is off"]),
+            (report([1.0, 1.0], [true, false]), OFF, vec!["the generator is off"]),
+        ];
+        for (bad, steps, words) in cases {
+            let mut watch = Watch::default();
+            let good = report([1.0, 1.0], on);
+            for _ in 0..2 {
+                for _ in 1..steps {
+                    assert_eq!(watch.see(&bad), [""; 0], "too early: {words:?}");
+                }
+                let told = watch.see(&bad);
+                assert_eq!(told.len(), words.len(), "{told:?}");
+                for (told, words) in told.iter().zip(&words) {
+                    assert!(told.starts_with(words), "{told}");
+                }
+                assert_eq!(watch.see(&bad), [""; 0], "told twice");
+                assert_eq!(watch.see(&good), [""; 0]);
+            }
+        }
+    }
+}
