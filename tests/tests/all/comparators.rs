@@ -130,6 +130,27 @@ fn runs_are_not_mixed_and_errors_say_what_to_do() {
 }
 
 #[test]
+fn a_step_that_is_not_finite_is_kept_and_replayed() {
+    for (recipe, term) in [(EXEMPLAR, "classification"), (VIDEO, "ranking")] {
+        let folder = folder_with_recipe(recipe);
+        let wild = "sgd.schedule=[{ from = 0, rate = 1e30 }]";
+        let output = train(folder.path(), "run", &["--set", wild]);
+        assert_eq!(output.status.code(), Some(4), "{}", errors(&output));
+        let said = errors(&output);
+        assert!(said.contains("not finite") || said.contains(term), "{said}");
+        let (_, kept) = said.split_once("deepsim-train replay ").expect("how to replay it");
+        let mut replay = std::process::Command::new(program("deepsim-train"));
+        let again = replay.current_dir(folder.path()).args(["replay", kept.trim()]).output();
+        let again = again.expect("deepsim-train runs");
+        assert_eq!(again.status.code(), Some(4), "{}", errors(&again));
+        let first = |text: &str| {
+            text.lines().find(|line| line.starts_with("error: step")).map(str::to_owned)
+        };
+        assert!(first(&said).is_some() && first(&said) == first(&errors(&again)), "{said}");
+    }
+}
+
+#[test]
 fn the_shipped_exemplar_cnn_opens_and_is_small() -> anyhow::Result<()> {
     let folder = crate::programs::workspace().join("data/weights");
     let path = ComparatorKind::ExemplarCnn.find_weights(&folder);

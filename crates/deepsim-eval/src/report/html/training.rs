@@ -68,8 +68,8 @@ pub(super) fn curves(run: &Run) -> String {
         },
         Chart {
             title: "gradient norm of all weights, per network",
-            lines: run
-                .names("/gradients")
+            // Named, because a network has none in steps in which it was not updated.
+            lines: ["generator", "discriminator", "comparator"]
                 .iter()
                 .enumerate()
                 .map(|(index, net)| line(net, 2 + index, format!("/gradients/{net}")))
