@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::duplicates::{self, Subset};
+use crate::ilsvrc::Ilsvrc;
+use crate::resized::Resized;
 use crate::scenes::{self, Scenes};
 use crate::stl10::{self, Split, Stl10};
-use crate::{DataError, Source};
+use crate::{DataError, PictureFiles, Prepared, Source, Transform};
 
 /// Images with class indices.
 #[derive(Clone)]
@@ -15,7 +17,7 @@ pub struct Labelled {
     /// The images.
     pub images: Arc<dyn Source>,
     /// Class index of each, from 0.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u32>,
 }
 
 /// What the autoencoder experiment needs.
@@ -66,14 +68,68 @@ impl Default for SceneSizes {
 }
 
 impl Dataset {
-    /// STL-10 from a folder in its binary format, or procedural scenes without one.
+    /// ILSVRC-2012 or STL-10 from a folder that holds one of them, or procedural scenes without one.
     ///
     /// # Errors
     /// If the folder does not hold a valid copy.
     pub fn open(folder: Option<&Path>, seed: u64) -> Result<Self, DataError> {
         match folder {
+            Some(folder) if holds_ilsvrc(folder) => Self::ilsvrc(folder),
             Some(folder) => Self::stl10(folder),
             None => Ok(Self::scenes(seed, SceneSizes::default())),
+        }
+    }
+
+    /// ILSVRC-2012 as it is distributed: 256x256, stretched, as Caffe prepares it. Its training pictures
+    /// are what generators are trained on, its validation pictures are what is measured on.
+    ///
+    /// # Errors
+    /// If the pictures or the development kit are missing or wrong.
+    pub fn ilsvrc(folder: &Path) -> Result<Self, DataError> {
+        let ilsvrc = Ilsvrc::open(folder)?;
+        let labelled = |files: crate::ilsvrc::IlsvrcPictures| {
+            let labels = (0..files.len()).map(|index| files.label(index).unwrap_or(0)).collect();
+            let images = Arc::new(Prepared::new(Arc::new(files), Transform::CAFFE));
+            Labelled { images, labels }
+        };
+        let names = |kit: &crate::ilsvrc::Devkit| {
+            let mut names: Vec<_> = kit.synsets.iter().map(|s| (&s.wnid, &s.words)).collect();
+            names.sort();
+            names.into_iter().map(|(_, words)| words.clone()).collect()
+        };
+        let (train, test) = (labelled(ilsvrc.train()?), labelled(ilsvrc.val()?));
+        let description = format!(
+            "photographs in ILSVRC-2012's format: {} training, {} validation images, stretched to 256x256",
+            train.images.len(),
+            test.images.len()
+        );
+        Ok(Self {
+            name: "ilsvrc-2012".into(),
+            description,
+            synthetic: false,
+            class_names: ilsvrc.devkit().map(names).unwrap_or_default(),
+            folds: Vec::new(),
+            unlabeled: train.images.clone(),
+            train,
+            test,
+        })
+    }
+
+    /// The same images stretched to `side x side`, those that are of another size.
+    pub fn sized(self, side: usize) -> Self {
+        if (self.test.images.height(), self.test.images.width()) == (side, side) {
+            return self;
+        }
+        let resized = |images: Arc<dyn Source>| -> Arc<dyn Source> {
+            Arc::new(Resized::new(images, Transform::stretch(side, side)))
+        };
+        let labelled = |set: Labelled| Labelled { images: resized(set.images), ..set };
+        Self {
+            description: format!("{}, brought to {side}x{side}", self.description),
+            unlabeled: resized(self.unlabeled),
+            train: labelled(self.train),
+            test: labelled(self.test),
+            ..self
         }
     }
 
@@ -85,7 +141,7 @@ impl Dataset {
         let unlabeled = Stl10::open(folder, Split::Unlabeled)?;
         let labelled = |split| -> Result<Labelled, DataError> {
             let images = Stl10::open(folder, split)?;
-            let labels = images.labels().to_vec();
+            let labels = images.labels().iter().map(|&label| label.into()).collect();
             Ok(Labelled { images: Arc::new(images), labels })
         };
         let (train, test) = (labelled(Split::Train)?, labelled(Split::Test)?);
@@ -140,7 +196,7 @@ impl Dataset {
     pub fn scenes(seed: u64, sizes: SceneSizes) -> Self {
         let labelled = |split, len| {
             let images = Scenes::new(seed, split, len);
-            let labels = (0..len).map(|i| images.class(i) as u8).collect();
+            let labels = (0..len).map(|i| images.class(i) as u32).collect();
             Labelled { images: Arc::new(images), labels }
         };
         // Image i is of class i % 10, so every tenth-of-ten stretch is balanced; overlapping
@@ -164,4 +220,10 @@ impl Dataset {
             folds: (0..10).map(fold).collect(),
         }
     }
+}
+
+fn holds_ilsvrc(folder: &Path) -> bool {
+    ["ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz", "val"]
+        .iter()
+        .any(|name| folder.join(name).exists())
 }

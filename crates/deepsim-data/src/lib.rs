@@ -10,7 +10,7 @@
 //! | [`scenes`] | procedural pictures with natural-image statistics, for when there is no data |
 //! | [`exemplars`] | surrogate classes of deformed patches |
 //! | [`pairs`] | pairs of pictures of the same thing |
-//! | [`decode`], [`transform`], [`prepared`] | bytes of a file to an image of one size |
+//! | [`decode`], [`transform`], [`prepared`], [`resized`] | bytes of a file, or an image, to an image of one size |
 //! | [`loader`], [`order`] | shuffled, cropped batches from worker threads |
 //! | [`mod@format`], [`mean`] | bytes to the numbers a network takes |
 //! | [`cache`] | prepared images on disk |
@@ -47,6 +47,7 @@ mod planes;
 mod positioned;
 pub mod prepared;
 pub mod random;
+pub mod resized;
 pub mod scenes;
 pub mod shards;
 pub mod source;

@@ -70,7 +70,7 @@ fn the_default_data_set_has_balanced_folds() {
     assert!(dataset.synthetic);
     assert_eq!(dataset.folds.len(), 10);
     for fold in &dataset.folds {
-        for class in 0..10u8 {
+        for class in 0..10u32 {
             let count = fold.iter().filter(|i| dataset.train.labels[**i] == class).count();
             assert_eq!(count, fold.len() / 10);
         }

@@ -60,7 +60,7 @@ fn the_shared_copy_opens_and_its_pictures_are_not_transposed() {
     assert_eq!((dataset.folds.len(), dataset.folds[0].len()), (10, 20));
     assert_eq!(dataset.class_names.len(), 10);
     assert!(!dataset.synthetic);
-    let counts = |labels: &[u8]| (0..10).map(|c| labels.iter().filter(|l| **l == c).count()).min();
+    let counts = |labels: &[u32]| (0..10).map(|c| labels.iter().filter(|l| **l == c).count()).min();
     assert!(counts(&dataset.test.labels) > Some(0), "every class is there");
 
     // Photographs vary less along rows than along columns (horizons): a transposed reader would

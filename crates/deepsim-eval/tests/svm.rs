@@ -10,9 +10,9 @@ struct Fixture {
     dimensions: usize,
     bias: f64,
     train: Vec<f32>,
-    train_labels: Vec<u8>,
+    train_labels: Vec<u32>,
     test: Vec<f32>,
-    test_labels: Vec<u8>,
+    test_labels: Vec<u32>,
     machines: Vec<Machine>,
 }
 

@@ -83,6 +83,41 @@ pub(crate) const fn layers(order: Order) -> [Layer; 22] {
     ]
 }
 
+/// A stand-in for AlexNet with a small head: fc6 and fc7 of 256, and 10 classes. Its features FC6 to FC8
+/// exercise everything that the real ones do where the real ones, 235 MB, are not at hand.
+pub(crate) const STAND_IN: [Layer; 21] = {
+    let (t, h) = (trunk(Order::NormPool), HEAD);
+    [
+        t[0],
+        t[1],
+        t[2],
+        t[3],
+        t[4],
+        t[5],
+        t[6],
+        t[7],
+        t[8],
+        t[9],
+        t[10],
+        t[11],
+        t[12],
+        t[13],
+        t[14],
+        h[0],
+        fc("fc6", 256),
+        h[2],
+        fc("fc7", 256),
+        h[4],
+        layer("fc8", Op::Linear(10, filler(0.0))),
+    ]
+};
+
+/// Taps of the stand-in.
+pub(crate) const STAND_IN_TAPS: [(&str, &str); 8] = {
+    let t = taps(Order::NormPool);
+    [t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7]]
+};
+
 /// VideoNet (Wang & Gupta 2015) for `(N, 3, 227, 227)`: CaffeNet with fc7 of 1024.
 pub(crate) const VIDEONET: [Layer; 20] = {
     let (t, h) = (trunk(Order::PoolNorm), HEAD);

@@ -226,12 +226,14 @@ mod tests {
 
         // A discriminator's file is not an autoencoder's.
         let config = crate::DiscriminatorConfig::default();
-        crate::Discriminator::new(config, 1, &Device::Cpu)?.params().save(&path, "{}")?;
+        crate::Discriminator::new(config, None, 1, &Device::Cpu)?.params().save(&path, "{}")?;
         let message = Autoencoder::load(&path, &Device::Cpu).expect_err("foreign").to_string();
         assert!(message.contains("should describe an autoencoder, got {}"), "{message}");
 
         // Right description, wrong tensors: everything is listed.
-        crate::Discriminator::new(config, 1, &Device::Cpu)?.params().save(&path, &net.spec())?;
+        crate::Discriminator::new(config, None, 1, &Device::Cpu)?
+            .params()
+            .save(&path, &net.spec())?;
         let message = Autoencoder::load(&path, &Device::Cpu).expect_err("foreign").to_string();
         assert!(message.contains("encoder.c1.weight: missing"), "{message}");
         assert!(message.contains("fc2.bias: unexpected"), "{message}");

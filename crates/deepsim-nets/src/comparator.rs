@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::alexnet::{self, Order};
 use crate::image::{Images, PixelFormat};
 use crate::layers::{Layer, Op, Stack, tensors};
-use crate::params::{ParamBuilder, parse, read};
+use crate::params::{ParamBuilder, Params, parse, read};
 use crate::{NetError, exemplar_cnn, squeezenet};
 
 /// A fixed network that maps images to features. No gradient is ever computed for its weights;
@@ -78,6 +78,9 @@ pub enum ComparatorKind {
     /// AlexNet, normalisation before pooling (BVLC AlexNet).
     #[serde(rename = "alexnet")]
     AlexNet,
+    /// AlexNet's convolutions under a small head of another task, where the real one is not at hand.
+    #[serde(rename = "alexnet-stand-in")]
+    AlexNetStandIn,
     /// AlexNet, pooling before normalisation (BVLC CaffeNet).
     #[serde(rename = "caffenet")]
     CaffeNet,
@@ -114,8 +117,9 @@ static POOL_NORM_TAPS: [(&str, &str); 9] = alexnet::taps(Order::PoolNorm);
 
 impl ComparatorKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AlexNet,
+        Self::AlexNetStandIn,
         Self::CaffeNet,
         Self::AlexNetTorchvision,
         Self::VideoNet,
@@ -128,6 +132,7 @@ impl ComparatorKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::AlexNet => "alexnet",
+            Self::AlexNetStandIn => "alexnet-stand-in",
             Self::CaffeNet => "caffenet",
             Self::AlexNetTorchvision => "alexnet-torchvision",
             Self::VideoNet => "videonet",
@@ -151,6 +156,7 @@ impl ComparatorKind {
         let caffe = PixelFormat::CAFFE_BGR;
         let (layers, taps, format): (&'static [Layer], &'static [_], _) = match self {
             Self::AlexNet => (&NORM_POOL, &NORM_POOL_TAPS, caffe),
+            Self::AlexNetStandIn => (&alexnet::STAND_IN, &alexnet::STAND_IN_TAPS, caffe),
             Self::CaffeNet => (&POOL_NORM, &POOL_NORM_TAPS, caffe),
             Self::AlexNetTorchvision => {
                 (&alexnet::TORCHVISION, &alexnet::TORCHVISION_TAPS, PixelFormat::TORCHVISION)
@@ -172,6 +178,10 @@ impl ComparatorKind {
     pub fn find_weights(self, folder: &Path) -> Option<PathBuf> {
         let names: &[&str] = match self {
             Self::AlexNet => &["alexnet.safetensors", "alexnet_conv1-5_caffe_bgr.safetensors"],
+            // The head; the convolutions are AlexNet's, in the same folder.
+            Self::AlexNetStandIn => {
+                &["alexnet-stand-in.safetensors", "alexnet_head_imagenette10_f16.safetensors"]
+            }
             Self::CaffeNet => &["caffenet.safetensors"],
             Self::AlexNetTorchvision => &["alexnet-torchvision.safetensors"],
             Self::VideoNet => &["videonet.safetensors"],
@@ -237,10 +247,15 @@ impl ComparatorKind {
         device: &Device,
     ) -> Result<Box<dyn Comparator>, NetError> {
         let table = self.table();
+        // A head may lie in a file of its own, beside that of the convolutions.
+        let beside = |head: &Path| Self::AlexNet.find_weights(head.parent()?);
+        let trunk = weights.filter(|_| self == Self::AlexNetStandIn).and_then(beside);
+        let read = |path: &Path| Ok::<_, NetError>((path.to_owned(), read(path)?));
+        let trunk = trunk.as_deref().map(read).transpose()?;
         let bytes = weights.map(read).transpose()?;
-        let file = match (weights, &bytes) {
-            (Some(path), Some(bytes)) => Some((path, parse(path, bytes)?)),
-            _ => None,
+        let file = match &bytes {
+            Some((path, bytes)) => Some((path, parse(path, bytes)?)),
+            None => None,
         };
         let end = match (end, &file) {
             (Some(end), _) => end,
@@ -252,9 +267,23 @@ impl ComparatorKind {
         let origin = match file {
             Some((path, file)) => {
                 let deeper = &table.layers[end..];
-                builder.params.fill(&file, path, self.name(), |name| {
-                    (!deeper.iter().any(|layer| belongs(name, layer))).then(|| name.to_owned())
-                })?;
+                let fill = |part: &Params, file: &SafeTensors<'_>, path: &Path, convs: bool| {
+                    part.fill(file, path, self.name(), |name| {
+                        let wanted = !deeper.iter().any(|layer| belongs(name, layer))
+                            && (!convs || name.starts_with("conv"));
+                        wanted.then(|| name.to_owned())
+                    })
+                };
+                match &trunk {
+                    None => fill(&builder.params, &file, path, false)?,
+                    Some((beside, bytes)) => {
+                        let part = |convs: bool| {
+                            builder.params.part(|name| name.starts_with("conv") == convs)
+                        };
+                        fill(&part(true), &parse(beside, bytes)?, beside, true)?;
+                        fill(&part(false), &file, path, false)?;
+                    }
+                }
                 WeightsOrigin::File(path.into())
             }
             None => WeightsOrigin::Random(seed),

@@ -1,4 +1,5 @@
-//! The discriminator for 64x64 images (paper v1, Table 1).
+//! The discriminators: for 64x64 images (paper v1, Table 1), for ILSVRC's (stride 4 in the first layer),
+//! and the one that sees the inverted features too (section 4.3).
 
 use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha12Rng;
@@ -19,7 +20,7 @@ pub const GENERATED: u32 = 1;
 // for both fully connected layers, so that training starts at probability one half.
 const SMALL: Filler = Filler::Msra { coeff: 0.1 };
 
-/// Numbers of the discriminator; the defaults are the paper's.
+/// Numbers of the discriminator; the defaults are those for images of 64 pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DiscriminatorConfig {
@@ -27,74 +28,151 @@ pub struct DiscriminatorConfig {
     pub dropout: f64,
     /// Slope of the activations for negative inputs; 0 is the plain ReLU of the authors' code.
     pub slope: f64,
+    /// Stride of the first convolution: 2 for images of 64 pixels, 4 for those of 227.
+    pub stride: usize,
+    /// Whether it sees, beside an image, the features that the image is or should be of: in the
+    /// inversion of AlexNet.
+    pub conditional: bool,
 }
 
 impl Default for DiscriminatorConfig {
     fn default() -> Self {
-        Self { dropout: 0.5, slope: 0.0 }
+        Self { dropout: 0.5, slope: 0.0, stride: 2, conditional: false }
     }
 }
 
-fn table(config: DiscriminatorConfig) -> [Layer; 16] {
-    let relu = if config.slope == 0.0 { Op::Relu } else { Op::LeakyRelu(config.slope) };
-    let dropout = Op::Dropout(config.dropout);
-    [
-        conv("conv1", Conv::new(32, 7).stride(2).fill(SMALL)), // 64 -> 29
-        layer("relu1", relu),
-        conv("conv2", Conv::new(64, 5)), // -> 25
-        layer("relu2", relu),
-        conv("conv3", Conv::new(128, 3).stride(2)), // -> 12
-        layer("relu3", relu),
-        conv("conv4", Conv::new(256, 3)), // -> 10
-        layer("relu4", relu),
-        conv("conv5", Conv::new(256, 3).stride(2)), // -> 4
-        layer("relu5", relu),
-        layer("pool", Op::GlobalAvgPool),
-        layer("drop1", dropout),
-        layer("fc1", Op::Linear(512, SMALL)),
-        layer("relu6", relu),
-        layer("drop2", dropout),
-        layer("fc2", Op::Linear(2, SMALL)),
-    ]
+impl DiscriminatorConfig {
+    fn relu(self) -> Op {
+        if self.slope == 0.0 { Op::Relu } else { Op::LeakyRelu(self.slope) }
+    }
+
+    /// Image to 256 numbers. In the comments, sides of the maps of 64 and, with stride 4, 227 pixels.
+    fn trunk(self) -> [Layer; 11] {
+        let relu = self.relu();
+        [
+            conv("conv1", Conv::new(32, 7).stride(self.stride).fill(SMALL)), // 29, 56
+            layer("relu1", relu),
+            conv("conv2", Conv::new(64, 5)), // 25, 52
+            layer("relu2", relu),
+            conv("conv3", Conv::new(128, 3).stride(2)), // 12, 25
+            layer("relu3", relu),
+            conv("conv4", Conv::new(256, 3)), // 10, 23
+            layer("relu4", relu),
+            conv("conv5", Conv::new(256, 3).stride(2)), // 4, 11
+            layer("relu5", relu),
+            layer("pool", Op::GlobalAvgPool),
+        ]
+    }
+
+    /// Features to 512 numbers. How these weights start is not known; see `docs/differences.md`.
+    fn branch(self) -> [Layer; 4] {
+        let msra = Filler::Msra { coeff: 1.0 };
+        [
+            layer("feature_fc1", Op::Linear(1024, msra)),
+            layer("relu_f1", self.relu()),
+            layer("feature_fc2", Op::Linear(BRANCH, msra)),
+            layer("relu_f2", self.relu()),
+        ]
+    }
+
+    /// 256 or 768 numbers to two logits.
+    fn head(self) -> [Layer; 5] {
+        [
+            layer("drop1", Op::Dropout(self.dropout)),
+            layer("fc1", Op::Linear(512, SMALL)),
+            layer("relu6", self.relu()),
+            layer("drop2", Op::Dropout(self.dropout)),
+            layer("fc2", Op::Linear(2, SMALL)),
+        ]
+    }
 }
+
+/// Channels of the last convolution.
+const POOLED: usize = 256;
+/// Numbers that are left of the features.
+const BRANCH: usize = 512;
 
 /// Tells real images from generated ones.
 #[derive(Clone, Debug)]
 pub struct Discriminator {
-    stack: Stack,
+    trunk: Stack,
+    /// What the features go through, and how many there are.
+    branch: Option<(Stack, usize)>,
+    head: Stack,
     params: Params,
 }
 
 impl Discriminator {
-    /// A network with fresh weights drawn from `seed`.
+    /// A network with fresh weights drawn from `seed`; `features` is how many numbers the features of an
+    /// image are, if it is conditional.
     ///
     /// # Errors
-    /// If the device cannot hold the weights.
-    pub fn new(config: DiscriminatorConfig, seed: u64, device: &Device) -> Result<Self, NetError> {
+    /// If the device cannot hold the weights, or a conditional network is to have no features.
+    pub fn new(
+        config: DiscriminatorConfig,
+        features: Option<usize>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, NetError> {
         let mut builder = ParamBuilder::new("discriminator", seed, device);
-        let stack = Stack::new(&table(config), 3, "", &mut builder)?;
-        Ok(Self { stack, params: builder.params })
+        let trunk = Stack::new(&config.trunk(), 3, "", &mut builder)?;
+        let branch = match (config.conditional, features) {
+            (false, _) => None,
+            (true, Some(count)) => {
+                Some((Stack::new(&config.branch(), count, "", &mut builder)?, count))
+            }
+            (true, None) => {
+                return Err(NetError::Shape {
+                    operation: "a conditional discriminator",
+                    wanted: "features of an encoder".into(),
+                    got: "a generator without one".into(),
+                });
+            }
+        };
+        let pooled = POOLED + if branch.is_some() { BRANCH } else { 0 };
+        let head = Stack::new(&config.head(), pooled, "", &mut builder)?;
+        Ok(Self { trunk, branch, head, params: builder.params })
     }
 
     /// Two logits per image: [`REAL`] and [`GENERATED`]. Dropout is active only when a random
-    /// stream is given; the authors keep it active in all three passes of an iteration.
+    /// stream is given; the authors keep it active in all three passes of an iteration. A conditional
+    /// network is given the features of the real image in all three, the others need none.
     ///
     /// # Shapes
-    /// `(N, 3, H, W) -> (N, 2)`, e.g. `(N, 3, 64, 64)`; sides of at least 33 pixels
+    /// `(N, 3, H, W)` and `(N, ..)` -> `(N, 2)`, e.g. `(N, 3, 227, 227)` and `(N, 4096)`; sides of at least
+    /// 33 pixels with stride 2
     ///
     /// # Errors
-    /// If the images are too small.
+    /// If the images are too small, or the features are missing or have another shape.
     pub fn forward(
         &self,
         images: &Images,
-        dropout_rng: Option<&mut ChaCha12Rng>,
+        features: Option<&Tensor>,
+        mut dropout_rng: Option<&mut ChaCha12Rng>,
     ) -> Result<Tensor, NetError> {
-        self.stack.forward(images.convert(PixelFormat::CAFFE_BGR)?.tensor(), dropout_rng)
+        let images = images.convert(PixelFormat::CAFFE_BGR)?;
+        let mut pooled = self.trunk.forward(images.tensor(), None)?;
+        if let Some((branch, count)) = &self.branch {
+            let flat = features.map(|features| features.flatten_from(1)).transpose()?;
+            let flat = flat.filter(|flat| flat.dims() == [images.len(), *count]);
+            let flat = flat.ok_or_else(|| NetError::Shape {
+                operation: "Discriminator::forward",
+                wanted: format!("features of {count} numbers for each of {} images", images.len()),
+                got: format!("{:?}", features.map(Tensor::dims)),
+            })?;
+            pooled = Tensor::cat(&[pooled, branch.forward(&flat, None)?], 1)?;
+        }
+        self.head.forward(&pooled, dropout_rng.as_deref_mut())
     }
 
     /// The same weights without gradients; see [`Stack::frozen`].
     pub fn frozen(&self) -> Self {
-        Self { stack: self.stack.frozen(), params: self.params.clone() }
+        Self {
+            trunk: self.trunk.frozen(),
+            branch: self.branch.as_ref().map(|(branch, count)| (branch.frozen(), *count)),
+            head: self.head.frozen(),
+            params: self.params.clone(),
+        }
     }
 
     /// The weights.
@@ -110,22 +188,39 @@ mod tests {
     use deepsim_ops::softmax_cross_entropy;
 
     #[test]
-    fn has_the_papers_number_of_weights_and_starts_undecided() -> Result<(), NetError> {
-        let config = DiscriminatorConfig::default();
-        let net = Discriminator::new(config, 3, &Device::Cpu)?;
-        // paper.md section 3.3: 1,015,104 in the convolutions, 132,610 in the head.
-        assert_eq!(net.params().count(), 1_015_104 + 132_610);
-        let bytes: Vec<u8> = (0..2 * 3 * 64 * 64).map(|i| (i * 37 % 256) as u8).collect();
-        let format = PixelFormat::CAFFE_BGR;
-        let images = Images::from_u8(&bytes, 2, 64, 64, format, &Device::Cpu)?;
-        let mut rng = stream(0, "dropout", 0);
-        for rng in [None, Some(&mut rng)] {
-            let logits = net.forward(&images, rng)?;
-            assert_eq!(logits.dims(), [2, 2]);
-            let loss = softmax_cross_entropy(&logits, &[REAL, REAL])?.to_scalar::<f32>()?;
-            // Without the small fillers these noisy images would give logits of tens.
-            assert!((loss - 2f32.ln()).abs() < 0.3, "cross-entropy {loss} at the start");
+    fn have_the_papers_numbers_of_weights_and_start_undecided() -> Result<(), NetError> {
+        // paper.md section 3.3: 1,015,104 in the convolutions, and the heads.
+        for (side, stride, features, head) in
+            [(64, 2, None, 132_610), (227, 4, None, 132_610), (227, 4, Some(4096), 5_114_882)]
+        {
+            let config = DiscriminatorConfig {
+                stride,
+                conditional: features.is_some(),
+                ..DiscriminatorConfig::default()
+            };
+            let net = Discriminator::new(config, features, 3, &Device::Cpu)?;
+            assert_eq!(net.params().count(), 1_015_104 + head);
+            let bytes: Vec<u8> = (0..2 * 3 * side * side).map(|i| (i * 37 % 256) as u8).collect();
+            let format = PixelFormat::CAFFE_BGR;
+            let images = Images::from_u8(&bytes, 2, side, side, format, &Device::Cpu)?;
+            let features =
+                features.map(|n| Tensor::ones((2, n), candle_core::DType::F32, &Device::Cpu));
+            let features = features.transpose()?;
+            let mut rng = stream(0, "dropout", 0);
+            for rng in [None, Some(&mut rng)] {
+                let logits = net.forward(&images, features.as_ref(), rng)?;
+                assert_eq!(logits.dims(), [2, 2]);
+                let loss = softmax_cross_entropy(&logits, &[REAL, REAL])?.to_scalar::<f32>()?;
+                // Without the small fillers these noisy images would give logits of tens.
+                assert!((loss - 2f32.ln()).abs() < 0.3, "cross-entropy {loss} at the start");
+            }
+            if features.is_some() {
+                let message = net.forward(&images, None, None).expect_err("none").to_string();
+                assert!(message.contains("features of 4096 numbers"), "{message}");
+            }
         }
+        let config = DiscriminatorConfig { conditional: true, ..DiscriminatorConfig::default() };
+        assert!(Discriminator::new(config, None, 3, &Device::Cpu).is_err());
         Ok(())
     }
 }

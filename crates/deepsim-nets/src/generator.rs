@@ -1,324 +1,85 @@
-//! Generators that turn AlexNet's features back into images, in the layouts of the nine that the
-//! authors released (v1 Table 5 = v2 Table 1 for FC6; the others from the released definitions).
-//!
-//! Layers called `convN_1` are 3x3 convolutions that the authors stored as transposed convolutions in
-//! most networks: their weights lie as `(in, out, 3, 3)`, which also decides Caffe's fan-in. They are
-//! kept as such here, so that released weights fit and initial weights are the same.
+//! What is trained to give images back: the autoencoder, or a network that inverts an encoder's
+//! features.
 
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
-use crate::image::{Images, PixelFormat};
-use crate::init::Filler;
-use crate::layers::{Conv, Layer, Op, Stack, conv, layer, tensors, upconv};
-use crate::params::ParamBuilder;
-use crate::{NetError, Params};
-
-/// What a generator inverts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum GeneratorKind {
-    /// CONV1: norm1, 96 x 27 x 27.
-    Norm1,
-    /// CONV2: norm2, 256 x 13 x 13.
-    Norm2,
-    /// CONV3: relu3, 384 x 13 x 13.
-    Conv3,
-    /// CONV4: relu4, 384 x 13 x 13.
-    Conv4,
-    /// CONV5: pool5, 256 x 6 x 6.
-    Pool5,
-    /// FC6: 4096 numbers. Also the decoder of the variational autoencoder.
-    Fc6,
-    /// FC7: 4096 numbers.
-    Fc7,
-    /// FC8: the 1000 class scores before the softmax.
-    Fc8,
-}
-
-const SLOPE: Op = Op::LeakyRelu(0.3);
-
-/// Multipliers of Caffe's msra filler in the authors' code.
-const UP: f64 = 1.8;
-const SAME: f64 = 0.9;
-
-const fn msra(coeff: f64) -> Filler {
-    Filler::Msra { coeff }
-}
-
-/// A fully connected layer.
-const fn fc(name: &'static str) -> [Layer; 2] {
-    [layer(name, Op::Linear(4096, msra(1.0))), layer("lrelu", SLOPE)]
-}
-
-/// A convolution with bias, which begins the networks for maps.
-const fn first(name: &'static str, conv_: Conv) -> [Layer; 2] {
-    [conv(name, conv_), layer("lrelu", SLOPE)]
-}
-
-/// The paper's up-convolution: twice the height and width.
-const fn up(name: &'static str, out: usize) -> [Layer; 2] {
-    [upconv_2(name, out), layer("lrelu", SLOPE)]
-}
-
-const fn upconv_2(name: &'static str, out: usize) -> Layer {
-    upconv(name, Conv::new(out, 4).stride(2).pad(1).no_bias().fill(msra(UP)))
-}
-
-/// A 3x3 convolution, stored as a transposed one.
-const fn same(name: &'static str, out: usize) -> [Layer; 2] {
-    [upconv(name, Conv::new(out, 3).pad(1).no_bias().fill(msra(SAME))), layer("lrelu", SLOPE)]
-}
-
-/// A 3x3 convolution, stored as one.
-const fn plain(name: &'static str, out: usize) -> [Layer; 2] {
-    [plain_3(name, out), layer("lrelu", SLOPE)]
-}
-
-const fn plain_3(name: &'static str, out: usize) -> Layer {
-    conv(name, Conv::new(out, 3).pad(1).no_bias().fill(msra(SAME)))
-}
-
-/// `255 tanh`, with which the generators for CONV1 to CONV4 end.
-const TANH: Layer = layer("tanh", Op::ScaledTanh(255.0));
-
-impl GeneratorKind {
-    /// All of them, shallow to deep.
-    pub const ALL: [Self; 8] = [
-        Self::Norm1,
-        Self::Norm2,
-        Self::Conv3,
-        Self::Conv4,
-        Self::Pool5,
-        Self::Fc6,
-        Self::Fc7,
-        Self::Fc8,
-    ];
-
-    /// The name of the authors' release.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Norm1 => "norm1",
-            Self::Norm2 => "norm2",
-            Self::Conv3 => "conv3",
-            Self::Conv4 => "conv4",
-            Self::Pool5 => "pool5",
-            Self::Fc6 => "fc6",
-            Self::Fc7 => "fc7",
-            Self::Fc8 => "fc8",
-        }
-    }
-
-    /// The comparator's tap whose features it inverts.
-    pub fn tap(self) -> &'static str {
-        match self {
-            Self::Norm1 => "CONV1",
-            Self::Norm2 => "CONV2",
-            Self::Conv3 => "CONV3",
-            Self::Conv4 => "CONV4",
-            Self::Pool5 => "CONV5",
-            Self::Fc6 => "FC6",
-            Self::Fc7 => "FC7",
-            Self::Fc8 => "FC8",
-        }
-    }
-
-    /// Shape of one sample's features.
-    pub fn features(self) -> &'static [usize] {
-        match self {
-            Self::Norm1 => &[96, 27, 27],
-            Self::Norm2 => &[256, 13, 13],
-            Self::Conv3 | Self::Conv4 => &[384, 13, 13],
-            Self::Pool5 => &[256, 6, 6],
-            Self::Fc6 | Self::Fc7 => &[4096],
-            Self::Fc8 => &[1000],
-        }
-    }
-
-    /// The layers.
-    fn table(self) -> Vec<Layer> {
-        let k3 = |out| Conv::new(out, 3);
-        match self {
-            Self::Norm1 | Self::Norm2 => {
-                let reduce = match self {
-                    Self::Norm1 => first("Rconv6", k3(128).stride(2).pad(2)),
-                    _ => first("Rconv6", k3(256).pad(2)),
-                };
-                let body = [
-                    reduce,
-                    first("Rconv7", k3(128).pad(1)),
-                    first("Rconv8", k3(128).pad(1)),
-                    up("deconv4", 128),
-                    plain("conv4_1", 128),
-                    up("deconv3", 64),
-                    plain("conv3_1", 64),
-                    up("deconv2", 32),
-                    plain("conv2_1", 32),
-                ];
-                // There is no activation between the last two.
-                [&body.concat()[..], &[upconv_2("deconv1", 16), plain_3("conv1_1", 3), TANH]]
-                    .concat()
-            }
-            Self::Conv3 | Self::Conv4 => {
-                let body = [
-                    first("Rconv6", k3(384)),
-                    first("Rconv7", k3(512)),
-                    first("Rconv8", Conv::new(512, 2)),
-                    up("deconv5", 256),
-                    same("conv5_1", 256),
-                    up("deconv4", 128),
-                    same("conv4_1", 128),
-                    up("deconv3", 128),
-                    same("conv3_1", 128),
-                    up("deconv2", 64),
-                    plain("conv2_1", 32),
-                    up("deconv1", 16),
-                ];
-                [&body.concat()[..], &[plain_3("conv1_1", 3), TANH]].concat()
-            }
-            Self::Pool5 => {
-                let body = [
-                    first("Rconv6", k3(512).pad(1)),
-                    first("Rconv7", k3(512).pad(1)),
-                    first("Rconv8", k3(512)),
-                ];
-                [body.concat(), upconvolutions()].concat()
-            }
-            Self::Fc6 | Self::Fc7 | Self::Fc8 => {
-                let body = [fc("defc7"), fc("defc6"), fc("defc5")];
-                let maps = layer("reshape", Op::Unflatten { channels: 256, side: 4 });
-                [body.concat(), vec![maps], upconvolutions()].concat()
-            }
-        }
-    }
-
-    /// Names and shapes of all weights, in the order of the layers.
-    pub fn tensors(self) -> Vec<(String, Vec<usize>)> {
-        tensors(&self.table(), self.features()[0])
-    }
-}
-
-/// 4x4 maps to 256x256 pixels (v1 Table 5).
-fn upconvolutions() -> Vec<Layer> {
-    let body = [
-        up("deconv5", 256),
-        same("conv5_1", 512),
-        up("deconv4", 256),
-        same("conv4_1", 256),
-        up("deconv3", 128),
-        same("conv3_1", 128),
-        up("deconv2", 64),
-        up("deconv1", 32),
-    ];
-    [&body.concat()[..], &[upconv_2("deconv0", 3)]].concat()
-}
+use crate::params::{read, read_spec};
+use crate::{Autoencoder, Images, Inverter, NetError, Params};
 
 /// A generator.
-///
-/// ```
-/// use candle_core::{DType, Device, Tensor};
-/// use deepsim_nets::{Generator, GeneratorKind};
-/// let generator = Generator::new(GeneratorKind::Conv4, 0, &Device::Cpu)?;
-/// let features = Tensor::zeros((1, 384, 13, 13), DType::F32, &Device::Cpu)?;
-/// assert_eq!(generator.forward(&features)?.tensor().dims(), [1, 3, 256, 256]);
-/// # Ok::<(), deepsim_nets::NetError>(())
-/// ```
 #[derive(Clone, Debug)]
-pub struct Generator {
-    kind: GeneratorKind,
-    stack: Stack,
-    params: Params,
+pub enum Generator {
+    /// Image -> code -> image; it encodes for itself.
+    Autoencoder(Autoencoder),
+    /// Features of a fixed encoder -> image.
+    Inverter(Inverter),
 }
 
 impl Generator {
-    /// A generator with the authors' initial weights.
+    /// The generator of a weight file, as its metadata describes it.
     ///
     /// # Errors
-    /// If a weight cannot be allocated.
-    pub fn new(kind: GeneratorKind, seed: u64, device: &Device) -> Result<Self, NetError> {
-        let mut builder = ParamBuilder::new("inversion", seed, device);
-        let stack = Stack::new(&kind.table(), kind.features()[0], "", &mut builder)?;
-        Ok(Self { kind, stack, params: builder.params })
+    /// If the file cannot be read, or describes another network or none.
+    pub fn load(path: &Path, device: &Device) -> Result<Self, NetError> {
+        let spec = read_spec(path, &read(path)?)?.unwrap_or_default();
+        match spec.contains("\"inverter\"") {
+            true => Ok(Self::Inverter(Inverter::load(path, device)?)),
+            false => Ok(Self::Autoencoder(Autoencoder::load(path, device)?)),
+        }
     }
 
-    /// A generator with weights from a safetensors file.
-    ///
-    /// # Errors
-    /// If the file cannot be read or does not hold exactly this generator's tensors.
-    pub fn load(kind: GeneratorKind, path: &Path, device: &Device) -> Result<Self, NetError> {
-        let generator = Self::new(kind, 0, device)?;
-        generator.params.load(path, &format!("the generator for {}", kind.name()))?;
-        Ok(generator)
-    }
-
-    /// Images from features, in Caffe's format, not clipped.
+    /// The images again, from themselves or from `features` of them if the generator inverts an encoder.
     ///
     /// # Shapes
-    /// `(N, ..)` as [`GeneratorKind::features`] -> `(N, 3, 256, 256)`; 240 for CONV1 and CONV2
+    /// `(N, 3, H, W) -> (N, 3, H, W)`
     ///
     /// # Errors
-    /// If the features have another shape.
-    pub fn forward(&self, features: &Tensor) -> Result<Images, NetError> {
-        if features.dims().get(1..) != Some(self.kind.features()) {
-            return Err(NetError::Shape {
+    /// If the images or features do not fit, or features are missing.
+    pub fn forward(&self, images: &Images, features: Option<&Tensor>) -> Result<Images, NetError> {
+        match (self, features) {
+            (Self::Autoencoder(net), _) => net.forward(images),
+            (Self::Inverter(net), Some(features)) => net.forward(features),
+            (Self::Inverter(net), None) => Err(NetError::Shape {
                 operation: "Generator::forward",
-                wanted: format!("features (N, ..) of {:?}", self.kind.features()),
-                got: format!("{:?}", features.dims()),
-            });
+                wanted: format!("features at {} of {:?}", net.config().tap, net.config().features),
+                got: "none".into(),
+            }),
         }
-        Images::new(self.stack.forward(features, None)?, PixelFormat::CAFFE_BGR)
     }
 
-    /// What it inverts.
-    pub fn kind(&self) -> GeneratorKind {
-        self.kind
+    /// JSON description of the network for the metadata of a weight file.
+    pub fn spec(&self) -> String {
+        match self {
+            Self::Autoencoder(net) => net.spec(),
+            Self::Inverter(net) => net.spec(),
+        }
+    }
+
+    /// The same weights without gradients; see [`Stack::frozen`](crate::layers::Stack::frozen).
+    pub fn frozen(&self) -> Self {
+        match self {
+            Self::Autoencoder(net) => Self::Autoencoder(net.frozen()),
+            Self::Inverter(net) => Self::Inverter(net.frozen()),
+        }
     }
 
     /// All weights.
     pub fn params(&self) -> &Params {
-        &self.params
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use candle_core::DType;
-
-    #[test]
-    fn have_the_published_numbers_of_weights() {
-        let count = |kind: GeneratorKind| -> usize {
-            kind.tensors().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
-        };
-        assert_eq!(count(GeneratorKind::Fc6), 56_096_256);
-        assert_eq!(count(GeneratorKind::Fc7), 56_096_256);
-        assert_eq!(count(GeneratorKind::Fc8), 43_415_040);
-    }
-
-    #[test]
-    fn tables_and_networks_agree_and_images_have_the_released_sizes() -> Result<(), NetError> {
-        for (kind, side) in [
-            (GeneratorKind::Norm1, 240),
-            (GeneratorKind::Norm2, 240),
-            (GeneratorKind::Conv3, 256),
-            (GeneratorKind::Pool5, 256),
-            (GeneratorKind::Fc8, 256),
-        ] {
-            let generator = Generator::new(kind, 0, &Device::Cpu)?;
-            let held: Vec<(String, Vec<usize>)> = generator
-                .params()
-                .iter()
-                .map(|(name, var)| (name.to_owned(), var.dims().to_vec()))
-                .collect();
-            assert_eq!(held, kind.tensors());
-            let shape = [&[1], kind.features()].concat();
-            let features = Tensor::ones(&shape[..], DType::F32, &Device::Cpu)?;
-            assert_eq!(generator.forward(&features)?.tensor().dims(), [1, 3, side, side]);
-            let wrong = Tensor::ones((1, 7), DType::F32, &Device::Cpu)?;
-            assert!(generator.forward(&wrong).is_err());
+        match self {
+            Self::Autoencoder(net) => net.params(),
+            Self::Inverter(net) => net.params(),
         }
-        Ok(())
+    }
+
+    /// Whether the authors' solver lets a weight decay: of the generators only the convolutions that
+    /// begin the one for CONV5 (and of the other maps); all weights of an autoencoder, for which the
+    /// paper is silent.
+    pub fn decays(&self, name: &str) -> bool {
+        match self {
+            Self::Autoencoder(_) => true,
+            Self::Inverter(_) => name.starts_with("Rconv") && name.ends_with(".weight"),
+        }
     }
 }

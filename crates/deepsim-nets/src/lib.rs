@@ -9,7 +9,8 @@
 //! | [`exemplar_cnn`] | Exemplar-CNN 64c5-128c5-256c5-512f | comparators, section 3 |
 //! | [`videonet`] | VideoNet in training | comparators, section 3 |
 //! | [`squeezenet`] | an independent network to measure with | not in the paper |
-//! | [`generator`] | generators that invert AlexNet's layers | v1 Table 5 |
+//! | [`released`], [`inverter`] | generators that invert AlexNet's layers | v1 Table 5 |
+//! | [`generator`] | what is trained to give images back | section 3 |
 //! | [`comparator`] | the [`Comparator`] trait and how to open each network | section 2 |
 //!
 //! A network is a table of [`layers::Layer`] rows; [`params::Params`] holds its weights in the
@@ -42,9 +43,11 @@ pub mod exemplar_cnn;
 pub mod generator;
 pub mod image;
 pub mod init;
+pub mod inverter;
 pub mod layers;
 pub mod params;
 pub mod random;
+pub mod released;
 pub mod squeezenet;
 pub mod videonet;
 
@@ -53,7 +56,9 @@ pub use comparator::{Comparator, ComparatorKind, WeightsOrigin};
 pub use discriminator::{Discriminator, DiscriminatorConfig};
 pub use error::NetError;
 pub use exemplar_cnn::ExemplarCnn;
-pub use generator::{Generator, GeneratorKind};
+pub use generator::Generator;
 pub use image::{ChannelOrder, Images, PixelFormat};
+pub use inverter::{Inverter, InverterConfig};
 pub use params::Params;
+pub use released::GeneratorKind;
 pub use videonet::VideoNet;

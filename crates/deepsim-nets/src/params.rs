@@ -32,6 +32,11 @@ impl Params {
         self.entries.iter().find(|(n, _)| n == name).map(|(_, var)| var)
     }
 
+    /// The variables whose names are wanted: the same ones, not copies.
+    pub fn part(&self, wanted: impl Fn(&str) -> bool) -> Self {
+        self.entries.iter().filter(|(name, _)| wanted(name)).cloned().collect()
+    }
+
     /// Number of variables.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -48,8 +48,8 @@ fn main() -> anyhow::Result<()> {
 
     let (mut bare, mut whole, mut guards) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        let (plan, feature) = Plan::settle(&recipe, &dataset, None, None, &device)?;
-        let mut trainer = Trainer::new(&plan.recipe, feature, &device)?;
+        let (plan, fixed) = Plan::settle(&recipe, &dataset, None, None, &device)?;
+        let mut trainer = Trainer::new(&plan.recipe, fixed, &device)?;
         let start = Instant::now();
         for batch in &batches {
             trainer.step(batch)?;

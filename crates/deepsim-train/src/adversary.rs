@@ -35,6 +35,13 @@ pub(crate) struct Judged {
     pub(crate) gradient: Option<f64>,
 }
 
+/// Real images, what was generated for them, and the features that it was generated from, if any.
+pub(crate) struct Pair {
+    pub(crate) real: Images,
+    pub(crate) generated: Images,
+    pub(crate) features: Option<Tensor>,
+}
+
 /// The discriminator as it was before a step.
 pub(crate) struct Before {
     weights: Vec<Tensor>,
@@ -68,7 +75,7 @@ impl Adversary {
         &mut self,
         seed: u64,
         step: u64,
-        parts: &[(Images, Images)],
+        parts: &[Pair],
         see: &mut See<'_>,
     ) -> Result<Judged, TrainError> {
         let train = self.balance.train_discriminator;
@@ -76,9 +83,12 @@ impl Adversary {
         let share = 1.0 / parts.len() as f64;
         let mut rng = dropout_stream(seed, step, Pass::Judge);
         let (mut judged, mut gradients) = (Judged::default(), None);
-        for (real, generated) in parts {
+        for Pair { real, generated, features } in parts {
             // One pass over both: the update comes after both, so the weights are the same.
-            let logits = net.forward(&real.followed_by(generated)?, Some(&mut rng))?;
+            let twice = |features: &Tensor| Tensor::cat(&[features, features], 0);
+            let features = features.as_ref().map(twice).transpose()?;
+            let both = real.followed_by(generated)?;
+            let logits = net.forward(&both, features.as_ref(), Some(&mut rng))?;
             let real_logits = logits.narrow(0, 0, real.len())?;
             let generated_logits = logits.narrow(0, real.len(), generated.len())?;
             let real_loss = terms::discriminator_real(&real_logits)?;

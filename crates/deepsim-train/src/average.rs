@@ -1,28 +1,19 @@
 //! A running mean of a generator's weights, which changes more smoothly than they do. The paper has none.
 
-use candle_core::Device;
-use deepsim_nets::{Autoencoder, NetError, Params};
+use deepsim_nets::{Generator, Params};
 
 use crate::TrainError;
 
 /// The mean, as a network of its own.
 pub struct Average {
     decay: f64,
-    net: Autoencoder,
+    net: Generator,
 }
 
 impl Average {
-    /// The mean before the first update: the weights of `net`, which were drawn from `seed`.
-    ///
-    /// # Errors
-    /// If it cannot be built.
-    pub fn new(
-        decay: f64,
-        config: deepsim_nets::AutoencoderConfig,
-        seed: u64,
-        device: &Device,
-    ) -> Result<Self, NetError> {
-        Ok(Self { decay, net: Autoencoder::new(config, seed, device)? })
+    /// The mean before the first update: `net` has the weights that the generator begins with.
+    pub fn new(decay: f64, net: Generator) -> Self {
+        Self { decay, net }
     }
 
     /// Moves the mean towards `params` by one update.
@@ -39,7 +30,7 @@ impl Average {
     }
 
     /// The network with the mean as weights.
-    pub fn net(&self) -> &Autoencoder {
+    pub fn net(&self) -> &Generator {
         &self.net
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use deepsim_data::{Cursor, Dataset, Loader};
+use deepsim_data::{Cursor, Loader};
 
 use crate::TrainError;
 use crate::comparator::{self, ComparatorRecipe};
 use crate::drive::{Phase, Session};
-use crate::plan::{Plan, loader};
+use crate::plan::{Plan, dataset, loader};
 use crate::recipe::Recipe;
 use crate::run::{GeneratorSession, RunOptions, Samples};
 use crate::trainer::Trainer;
@@ -50,13 +50,10 @@ pub fn generator(
 ) -> Result<Estimate, TrainError> {
     let device = &options.device;
     recipe.precision.set(device)?;
-    let mut dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
-    if options.without_duplicates {
-        dataset = dataset.without_duplicates()?.0;
-    }
+    let dataset = dataset(recipe, options)?;
     let weights = options.weights.as_deref();
-    let (plan, feature) = Plan::settle(recipe, &dataset, weights, None, device)?;
-    let trainer = Trainer::new(&plan.recipe, feature, device)?;
+    let (plan, fixed) = Plan::settle(recipe, &dataset, weights, None, device)?;
+    let trainer = Trainer::new(&plan.recipe, fixed, device)?;
     let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
     let mut session = GeneratorSession { trainer, samples, plan: &plan, device };
     let config = loader(&plan.recipe, options.workers);

@@ -10,7 +10,7 @@
 //! ```
 //! use candle_core::Device;
 //! use deepsim_nets::{Images, PixelFormat};
-//! use deepsim_train::{recipe::Recipe, trainer::Trainer};
+//! use deepsim_train::{fixed::Fixed, recipe::Recipe, trainer::Trainer};
 //!
 //! # fn main() -> Result<(), deepsim_train::TrainError> {
 //! let recipe = Recipe::parse(
@@ -23,7 +23,7 @@
 //!     "#,
 //!     &[],
 //! )?;
-//! let mut trainer = Trainer::new(&recipe, None, &Device::Cpu)?;
+//! let mut trainer = Trainer::new(&recipe, Fixed::default(), &Device::Cpu)?;
 //! let pixels = [100; 2 * 3 * 32 * 32];
 //! let batch = Images::from_u8(&pixels, 2, 32, 32, PixelFormat::CAFFE_BGR, &Device::Cpu)?;
 //! let before = trainer.step(&batch)?.total();
@@ -42,6 +42,7 @@ mod drive;
 pub mod error;
 pub mod estimate;
 pub mod failure;
+pub mod fixed;
 pub mod gradients;
 pub mod log;
 pub mod optim;

@@ -12,19 +12,27 @@ use crate::recipe::AdamConfig;
 pub struct Adam {
     config: AdamConfig,
     decay: f64,
+    /// Of each weight, whether the penalty is for it.
+    decays: Vec<bool>,
     updates: u64,
     moments: Vec<Moments>,
 }
 
 impl Adam {
-    /// A fresh optimiser for `params` with L2 penalty `decay`.
+    /// A fresh optimiser for `params` with L2 penalty `decay` of those whose names `decays` accepts.
     ///
     /// # Errors
     /// If the moments cannot be allocated.
-    pub fn new(config: &AdamConfig, decay: f64, params: &Params) -> Result<Self, TrainError> {
+    pub fn new(
+        config: &AdamConfig,
+        decay: f64,
+        decays: impl Fn(&str) -> bool,
+        params: &Params,
+    ) -> Result<Self, TrainError> {
+        let decays = params.iter().map(|(name, _)| decays(name)).collect();
         let moments =
             params.iter().map(|(_, var)| Moments::zeros_like(var)).collect::<Result<_, _>>()?;
-        Ok(Self { config: config.clone(), decay, updates: 0, moments })
+        Ok(Self { config: config.clone(), decay, decays, updates: 0, moments })
     }
 
     /// Updates every weight.
@@ -43,13 +51,16 @@ impl Adam {
             // adds one more: the first bias correction is that of t = 2.
             t: self.updates + 1,
         };
-        let mut updates = Vec::with_capacity(self.moments.len());
-        for ((name, var), moments) in params.iter().zip(&mut self.moments) {
+        let (mut updates, mut undecayed) = (Vec::new(), Vec::new());
+        let decays = self.decays.iter().map(|decays| *decays || self.decay == 0.0);
+        for (((name, var), moments), decays) in params.iter().zip(&mut self.moments).zip(decays) {
             let gradient = gradients
                 .get(var)
                 .ok_or_else(|| candle_core::Error::Msg(format!("Adam: no gradient for {name}")))?;
-            updates.push((var, gradient, moments));
+            let group = if decays { &mut updates } else { &mut undecayed };
+            group.push((var, gradient, moments));
         }
+        adam_update_all(undecayed, AdamStep { weight_decay: 0.0, ..step })?;
         Ok(adam_update_all(updates, step)?)
     }
 

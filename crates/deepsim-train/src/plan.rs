@@ -5,12 +5,13 @@ use std::path::Path;
 
 use candle_core::Device;
 use deepsim_data::{Crop, Cursor, Dataset, Loader, LoaderConfig};
-use deepsim_nets::{Comparator, Images, PixelFormat};
+use deepsim_nets::{Images, PixelFormat};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-use crate::recipe::{FeatureTerm, Recipe};
-use crate::trainer::{Feature, calibrated_weight};
+use crate::fixed::Fixed;
+use crate::recipe::Recipe;
+use crate::run::RunOptions;
 
 /// What a run does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ use crate::trainer::{Feature, calibrated_weight};
 pub struct Plan {
     /// The data set.
     pub data: DataPlan,
+    /// Where the weights of the network that is inverted come from.
+    pub encoder: Option<String>,
     /// Where the comparator's weights come from.
     pub comparator: Option<String>,
     /// The recipe; `feature.weight` is the calibrated weight where `feature.rho` was given.
@@ -50,34 +53,21 @@ impl Plan {
         weights: Option<&Path>,
         earlier: Option<&Self>,
         device: &Device,
-    ) -> Result<(Self, Option<Feature>), TrainError> {
+    ) -> Result<(Self, Fixed), TrainError> {
         let mut recipe = recipe.clone();
-        let image_weight = recipe.image.weight;
+        let mut fixed = Fixed::open(&recipe, weights, device)?;
         let (batch, crop, seed) = (recipe.batch, recipe.crop, recipe.seed);
-        let mut feature = None;
-        if let Some(term) = &mut recipe.feature {
-            let taps = term.comparator.taps();
-            if !taps.contains(&term.tap.as_str()) {
-                return Err(TrainError::recipe(format!(
-                    "feature.tap: {} has {}, got `{}`",
-                    term.comparator.name(),
-                    taps.join(", "),
-                    term.tap
-                )));
-            }
-            let comparator = open(term, weights, device)?;
+        if let (Some(term), Some(feature)) = (&mut recipe.feature, &mut fixed.feature) {
             let calibrated = earlier.and_then(|plan| plan.recipe.feature.as_ref());
             let calibrated = calibrated.filter(|e| e.rho == term.rho).and_then(|e| e.weight);
-            let weight = match (term.weight.or(calibrated), term.rho) {
+            feature.weight = match (term.weight.or(calibrated), term.rho) {
                 (Some(weight), _) => weight,
                 (None, rho) => {
                     let images = calibration_batch(dataset, batch.max(16), crop, seed, device)?;
-                    let rho = rho.unwrap_or_default();
-                    calibrated_weight(&*comparator, &term.tap, rho, image_weight, &images)?
+                    feature.calibrated(rho.unwrap_or_default(), recipe.image.weight, &images)?
                 }
             };
-            term.weight = Some(weight);
-            feature = Some(Feature { comparator, tap: term.tap.clone(), weight });
+            term.weight = Some(feature.weight);
         }
         let plan = Self {
             data: DataPlan {
@@ -85,32 +75,33 @@ impl Plan {
                 synthetic: dataset.synthetic,
                 images: dataset.unlabeled.len(),
             },
-            comparator: feature.as_ref().map(|f: &Feature| f.comparator.origin().to_string()),
+            encoder: encoder_origin(&fixed),
+            comparator: comparator_origin(&fixed),
             recipe,
         };
-        Ok((plan, feature))
+        Ok((plan, fixed))
     }
 
-    /// The feature term of a plan that was settled before.
+    /// The fixed networks of a plan that was settled before.
     ///
     /// # Errors
-    /// If the comparator cannot be opened, or is not the one of the plan.
-    pub fn reopen(
-        &self,
-        weights: Option<&Path>,
-        device: &Device,
-    ) -> Result<Option<Feature>, TrainError> {
-        let Some(term) = &self.recipe.feature else { return Ok(None) };
-        let comparator = open(term, weights, device)?;
-        let origin = comparator.origin().to_string();
-        if self.comparator.as_ref() != Some(&origin) {
-            return Err(TrainError::recipe(format!(
-                "comparator: wanted {}, got {origin}; is --weights the same as then?",
-                self.comparator.as_deref().unwrap_or("none")
-            )));
+    /// If one cannot be opened, or is not that of the plan.
+    pub fn reopen(&self, weights: Option<&Path>, device: &Device) -> Result<Fixed, TrainError> {
+        let fixed = Fixed::open(&self.recipe, weights, device)?;
+        for (what, wanted, got) in [
+            ("encoder", &self.encoder, encoder_origin(&fixed)),
+            ("comparator", &self.comparator, comparator_origin(&fixed)),
+        ] {
+            if *wanted != got {
+                let name = |origin: Option<String>| origin.unwrap_or_else(|| "none".into());
+                return Err(TrainError::recipe(format!(
+                    "{what}: wanted {}, got {}; is --weights the same as then?",
+                    name(wanted.clone()),
+                    name(got)
+                )));
+            }
         }
-        let weight = term.weight.unwrap_or_default();
-        Ok(Some(Feature { comparator, tap: term.tap.clone(), weight }))
+        Ok(fixed)
     }
 
     /// The plan as TOML.
@@ -128,6 +119,10 @@ impl Plan {
             "{}: {} steps of {} images from {} ({} images)",
             recipe.name, recipe.steps, recipe.batch, self.data.name, self.data.images
         )];
+        if let (Some(inversion), Some(origin)) = (&recipe.inversion, &self.encoder) {
+            let (encoder, tap) = (inversion.encoder.name(), &inversion.tap);
+            lines.push(format!("inverts {encoder} {tap}, {origin}"));
+        }
         if let (Some(feature), Some(origin)) = (&recipe.feature, &self.comparator) {
             lines.push(format!(
                 "comparator {} {}, {origin}, weight {:.4e}",
@@ -152,17 +147,24 @@ impl Plan {
     }
 }
 
-fn open(
-    term: &FeatureTerm,
-    weights: Option<&Path>,
-    device: &Device,
-) -> Result<Box<dyn Comparator>, TrainError> {
-    let file = match (&term.weights, weights) {
-        (Some(path), _) => Some(path.clone()),
-        (None, Some(folder)) => term.comparator.find_weights(folder),
-        (None, None) => None,
-    };
-    Ok(term.comparator.open_to(&term.tap, file.as_deref(), term.seed, device)?)
+fn encoder_origin(fixed: &Fixed) -> Option<String> {
+    fixed.encoder.as_ref().map(|encoder| encoder.net.origin().to_string())
+}
+
+fn comparator_origin(fixed: &Fixed) -> Option<String> {
+    fixed.feature.as_ref().map(|feature| feature.comparator.origin().to_string())
+}
+
+/// The data of a recipe, from the folder that was named or made up.
+pub(crate) fn dataset(recipe: &Recipe, options: &RunOptions) -> Result<Dataset, TrainError> {
+    let mut dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
+    if options.without_duplicates {
+        dataset = dataset.without_duplicates()?.0;
+    }
+    Ok(match recipe.resize {
+        Some(side) => dataset.sized(side),
+        None => dataset,
+    })
 }
 
 /// How training batches are drawn.

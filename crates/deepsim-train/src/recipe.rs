@@ -30,9 +30,14 @@ pub struct Recipe {
     pub batch: usize,
     /// Side of the random training crops in pixels, a multiple of 8; 64 in the paper.
     pub crop: usize,
-    /// The generator.
+    /// Side that images of another size are stretched to before crops are taken of them; 256 in the
+    /// inversion of AlexNet. Left as they are if left out.
+    pub resize: Option<usize>,
+    /// The autoencoder, if nothing is inverted.
     #[serde(default)]
     pub generator: AutoencoderConfig,
+    /// Whose features are inverted; then this, and not the autoencoder, is the generator.
+    pub inversion: Option<Inversion>,
     /// The image term.
     pub image: ImageTerm,
     /// The feature term; left out for the baselines.
@@ -54,6 +59,25 @@ pub struct Recipe {
     /// What is written, and how often.
     #[serde(default)]
     pub output: OutputConfig,
+}
+
+/// A fixed network whose features are turned back into images (paper section 4.3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inversion {
+    /// The network.
+    pub encoder: ComparatorKind,
+    /// The layer, in the paper's names: CONV5, FC6, FC7, FC8 (the scores before the softmax).
+    pub tap: String,
+    /// File of its weights. Without it they are looked for in `--weights`, and drawn at random if they
+    /// are not there.
+    pub weights: Option<PathBuf>,
+    /// Seed of random weights.
+    #[serde(default)]
+    pub seed: u64,
+    /// Leaves out the 3x3 convolutions between up-convolutions, as Dosovitskiy & Brox (2015).
+    #[serde(default)]
+    pub plain: bool,
 }
 
 /// Distance in image space.
@@ -250,7 +274,24 @@ impl Recipe {
         at_least_one("steps", self.steps)?;
         at_least_one("batch", self.batch as u64)?;
         self.output.check()?;
-        if self.crop == 0 || !self.crop.is_multiple_of(deepsim_nets::autoencoder::DOWNSAMPLING) {
+        at_least_one("crop", self.crop as u64)?;
+        if self.resize.is_some_and(|side| side < self.crop) {
+            return Err(TrainError::recipe(format!(
+                "resize: wanted at least the crop of {}, got {}",
+                self.crop,
+                self.resize.unwrap_or_default()
+            )));
+        }
+        if self.inversion.is_none()
+            && self.adversarial.is_some_and(|term| term.discriminator.conditional)
+        {
+            return Err(TrainError::recipe(
+                "adversarial.discriminator.conditional: wanted an [inversion] whose features it sees",
+            ));
+        }
+        if self.inversion.is_none()
+            && !self.crop.is_multiple_of(deepsim_nets::autoencoder::DOWNSAMPLING)
+        {
             return Err(TrainError::recipe(format!(
                 "crop: wanted a multiple of {}, got {}",
                 deepsim_nets::autoencoder::DOWNSAMPLING,
@@ -293,6 +334,10 @@ impl Recipe {
         }
         if let Some(adversarial) = &self.adversarial {
             positive("adversarial.weight", adversarial.weight)?;
+            at_least_one(
+                "adversarial.discriminator.stride",
+                adversarial.discriminator.stride as u64,
+            )?;
             let dropout = adversarial.discriminator.dropout;
             if !(0.0..1.0).contains(&dropout) {
                 return Err(TrainError::recipe(format!(
@@ -325,11 +370,13 @@ pub(crate) fn parse<T: DeserializeOwned>(
     table.try_into().map_err(broken)
 }
 
-/// Sets `key.sub` of `key.sub=value`; the value is TOML, or a string if it is not.
+/// Sets `key.sub` of `key.sub=value`; the value is TOML, or a string if it is not. Without a value the
+/// key is taken out of the recipe.
 fn apply(table: &mut toml::Table, text: &str) -> Result<(), TrainError> {
     let Some((path, value)) = text.split_once('=') else {
         return Err(TrainError::recipe(format!("--set: wanted key=value, got `{text}`")));
     };
+    let path_only = value.trim().is_empty();
     let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
         .ok()
         .and_then(|mut t| t.remove("value"))
@@ -343,7 +390,10 @@ fn apply(table: &mut toml::Table, text: &str) -> Result<(), TrainError> {
             .as_table_mut()
             .ok_or_else(|| TrainError::recipe(format!("--set {text}: `{key}` is not a table")))?;
     }
-    table.insert(last.to_owned(), value);
+    match path_only {
+        true => table.remove(last),
+        false => table.insert(last.to_owned(), value),
+    };
     Ok(())
 }
 
@@ -372,12 +422,18 @@ weight = 1.0
         assert_eq!(recipe.name, "x");
         let adversarial = recipe.adversarial.expect("set by the override");
         assert_eq!((adversarial.weight, adversarial.balance), (100.0, BalanceRule::Paper));
+        // Without a value, a key is as if it had never been there; a needed one is then missed.
+        let sets = ["adversarial.balance=paper", "adversarial="].map(String::from);
+        assert!(Recipe::parse(BASE, &sets)?.adversarial.is_none());
+        assert!(Recipe::parse(BASE, &["image=".to_owned()]).is_err());
         Ok(())
     }
 
     #[test]
     fn what_makes_no_sense_is_named() {
-        let cases: [(&[&str], &str); 9] = [
+        let cases: [(&[&str], &str); 11] = [
+            (&["resize=60"], "resize: wanted at least the crop of 64, got 60"),
+            (&["adversarial.discriminator.conditional=true"], "wanted an [inversion]"),
             (&["stesp=1"], "did you mean `steps`?"),
             (&["adam.lr=1"], "did you mean `learning_rate`?"),
             (&["steps=0"], "steps: wanted at least 1, got 0"),

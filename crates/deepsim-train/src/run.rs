@@ -15,7 +15,7 @@ use crate::checkpoint;
 use crate::drive::{Course, Phase, Session, drive, earlier};
 use crate::gradients::See;
 use crate::log::Record;
-use crate::plan::{Plan, images, loader};
+use crate::plan::{Plan, dataset, images, loader};
 use crate::recipe::Recipe;
 use crate::store::Put;
 use crate::trainer::{StepReport, Trainer};
@@ -103,14 +103,11 @@ pub fn run(
     let checkpoint = earlier(out, options.resume, &mut tell)?;
     let state = checkpoint.as_deref().map(checkpoint::read_state).transpose()?;
 
-    let mut dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
-    if options.without_duplicates {
-        dataset = dataset.without_duplicates()?.0;
-    }
+    let dataset = dataset(recipe, options)?;
     let earlier = state.map(|state| state.plan);
     let weights = options.weights.as_deref();
-    let (plan, feature) = Plan::settle(recipe, &dataset, weights, earlier.as_ref(), device)?;
-    let mut trainer = Trainer::new(&plan.recipe, feature, device)?;
+    let (plan, fixed) = Plan::settle(recipe, &dataset, weights, earlier.as_ref(), device)?;
+    let mut trainer = Trainer::new(&plan.recipe, fixed, device)?;
     let mut cursor = Cursor::default();
     if let (Some(earlier), Some(checkpoint)) = (earlier, checkpoint) {
         if !plan.continues(&earlier) {
@@ -198,7 +195,7 @@ impl Samples {
 
     /// Originals above, reconstructions below.
     fn draw(&self, trainer: &Trainer) -> Result<Picture, TrainError> {
-        let reconstructions = trainer.product().frozen().forward(&self.images)?;
+        let reconstructions = trainer.reconstruct(&self.images)?;
         let rows =
             [self.originals.clone(), pictures(&reconstructions.to_u8()?, self.images.height())];
         Ok(grid(&rows, 2))

@@ -3,17 +3,16 @@
 use std::cell::RefCell;
 
 use candle_core::{Device, Tensor};
-use deepsim_loss::{
-    Balance, Distance, Evaluated, Term, TermReport, balance, calibrate, objective, terms,
-};
-use deepsim_nets::{Autoencoder, Comparator, Discriminator, Images};
+use deepsim_loss::{Balance, Distance, Evaluated, Term, TermReport, balance, objective, terms};
+use deepsim_nets::{Autoencoder, Discriminator, Generator, Images, Inverter};
 use rand_chacha::ChaCha12Rng;
 
 use crate::TrainError;
 pub use crate::adversary::Adversary;
-use crate::adversary::{Pass, dropout_stream};
+use crate::adversary::{Pair, Pass, dropout_stream};
 use crate::average::Average;
 use crate::error::Quantity;
+use crate::fixed::{Fixed, Seen};
 use crate::gradients::{See, add, check, checked_norm};
 use crate::optim::Adam;
 use crate::recipe::Recipe;
@@ -22,23 +21,13 @@ use crate::recipe::Recipe;
 pub struct Trainer {
     seed: u64,
     step: u64,
-    generator: Autoencoder,
+    generator: Generator,
     generator_adam: Adam,
     image: (Distance, f64),
-    feature: Option<Feature>,
+    fixed: Fixed,
     adversary: Option<Adversary>,
     average: Option<Average>,
     micro_batch: Option<usize>,
-}
-
-/// A comparator with the layer and weight of its term.
-pub struct Feature {
-    /// The network.
-    pub comparator: Box<dyn Comparator>,
-    /// The layer.
-    pub tap: String,
-    /// The weight of the term.
-    pub weight: f64,
 }
 
 /// What happened in one iteration.
@@ -91,30 +80,30 @@ pub struct AdversaryReport {
 }
 
 impl Trainer {
-    /// Fresh networks. The feature term of the recipe is given opened, because its weight may have
-    /// been calibrated.
+    /// Fresh networks beside the fixed ones, which [`Plan::settle`](crate::plan::Plan::settle) opens.
     ///
     /// # Errors
     /// If a network cannot be built.
-    pub fn new(
-        recipe: &Recipe,
-        feature: Option<Feature>,
-        device: &Device,
-    ) -> Result<Self, TrainError> {
+    pub fn new(recipe: &Recipe, fixed: Fixed, device: &Device) -> Result<Self, TrainError> {
         let adam = &recipe.adam;
-        let generator = Autoencoder::new(recipe.generator, recipe.seed, device)?;
-        let generator_adam = Adam::new(adam, adam.generator_decay, generator.params())?;
+        let generator = fresh(recipe, &fixed, device)?;
+        let decays = |name: &str| generator.decays(name);
+        let generator_adam = Adam::new(adam, adam.generator_decay, decays, generator.params())?;
         let adversary = match recipe.adversarial {
             None => None,
             Some(term) => {
-                let net = Discriminator::new(term.discriminator, recipe.seed, device)?;
-                let adam = Adam::new(adam, adam.discriminator_decay, net.params())?;
+                let features = match &generator {
+                    Generator::Inverter(net) => Some(net.config().features.iter().product()),
+                    Generator::Autoencoder(_) => None,
+                };
+                let net = Discriminator::new(term.discriminator, features, recipe.seed, device)?;
+                let adam = Adam::new(adam, adam.discriminator_decay, |_| true, net.params())?;
                 Some(Adversary { net, adam, balance: Balance::default(), term })
             }
         };
         let average = recipe.average.map(|decay| {
             // The same seed: the mean begins with the generator's own weights.
-            Average::new(decay, recipe.generator, recipe.seed, device)
+            Ok::<_, TrainError>(Average::new(decay, fresh(recipe, &fixed, device)?))
         });
         let average = average.transpose()?;
         Ok(Self {
@@ -123,7 +112,7 @@ impl Trainer {
             generator,
             generator_adam,
             image: (recipe.image.distance, recipe.image.weight),
-            feature,
+            fixed,
             adversary,
             average,
             micro_batch: recipe.micro_batch,
@@ -166,15 +155,20 @@ impl Trainer {
         let parts = self.parts(real)?;
         let whole = parts.len() == 1;
 
+        // What the fixed networks see in the images, once for all that needs it.
+        let seen = parts.iter().map(|part| self.fixed.see(part)).collect::<Result<Vec<_>, _>>()?;
+
         // 1-6. Encode and generate; the discriminator on real images and on generated ones, and one
         // update for both. Of several parts only the images are kept, and generated again below.
         let (mut outputs, mut judged) = (Vec::new(), None);
         if let Some(adversary) = &mut self.adversary {
             let generator = if whole { self.generator.clone() } else { self.generator.frozen() };
             let mut pairs = Vec::with_capacity(parts.len());
-            for part in &parts {
-                let output = generator.forward(part)?;
-                pairs.push((part.clone(), output.with_tensor(output.tensor().detach())?));
+            for (part, Seen { features, .. }) in parts.iter().zip(&seen) {
+                let output = generator.forward(part, features.as_ref())?;
+                let generated = output.with_tensor(output.tensor().detach())?;
+                let (real, features) = (part.clone(), features.clone());
+                pairs.push(Pair { real, generated, features });
                 outputs.push(output);
             }
             judged = Some(adversary.judge(self.seed, step, &pairs, see)?);
@@ -186,13 +180,13 @@ impl Trainer {
         let learning_rate = self.generator_adam.learning_rate();
         let dropout = RefCell::new(dropout_stream(self.seed, step, Pass::Fool));
         let (mut terms, mut gradients) = (Vec::new(), None);
-        for (i, part) in parts.iter().enumerate() {
+        for (i, (part, seen)) in parts.iter().zip(&seen).enumerate() {
             let output = match outputs.get(i).filter(|_| whole) {
                 Some(output) => output.clone(),
-                None => self.generator.forward(part)?,
+                None => self.generator.forward(part, seen.features.as_ref())?,
             };
             let generated = output.with_tensor(output.tensor().detach())?;
-            let evaluated = self.evaluate(part, &generated, &dropout)?;
+            let evaluated = self.evaluate(part, seen, &generated, &dropout)?;
             for term in &evaluated.terms {
                 check(step, term.name, Quantity::Loss, term.value)?;
                 check(step, term.name, Quantity::Gradient, term.grad_norm)?;
@@ -265,19 +259,17 @@ impl Trainer {
     fn evaluate(
         &self,
         real: &Images,
+        seen: &Seen,
         generated: &Images,
         dropout: &RefCell<ChaCha12Rng>,
     ) -> Result<Evaluated, TrainError> {
-        let wanted = match &self.feature {
-            Some(f) => Some((f.comparator.features(real, &f.tap)?.detach(), f)),
-            None => None,
-        };
+        let wanted = seen.target.as_ref().zip(self.fixed.feature.as_ref());
         // The discriminator's weights need no gradient here, only its input does.
         let judge = self.adversary.as_ref().map(|a| (a.net.frozen(), a.term.weight));
         let adversarial = judge.as_ref().map(|(net, _)| {
             move |images: &Images| {
                 let mut rng = dropout.borrow_mut();
-                terms::adversarial(&net.forward(images, Some(&mut *rng))?)
+                terms::adversarial(&net.forward(images, seen.features.as_ref(), Some(&mut *rng))?)
             }
         });
         let feature = wanted.as_ref().map(|(wanted, f)| {
@@ -302,7 +294,7 @@ impl Trainer {
     }
 
     /// The generator.
-    pub fn generator(&self) -> &Autoencoder {
+    pub fn generator(&self) -> &Generator {
         &self.generator
     }
 
@@ -312,8 +304,20 @@ impl Trainer {
     }
 
     /// The generator that training is for: the mean if there is one.
-    pub fn product(&self) -> &Autoencoder {
+    pub fn product(&self) -> &Generator {
         self.average.as_ref().map_or(&self.generator, Average::net)
+    }
+
+    /// What it makes of images.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W) -> (N, 3, H, W)`
+    ///
+    /// # Errors
+    /// If the images do not fit.
+    pub fn reconstruct(&self, images: &Images) -> Result<Images, TrainError> {
+        let features = self.fixed.features(images)?;
+        Ok(self.product().frozen().forward(images, features.as_ref())?)
     }
 
     /// The generator's optimiser.
@@ -331,6 +335,17 @@ impl Trainer {
         self.step = step;
         (&mut self.generator_adam, self.adversary.as_mut())
     }
+}
+
+/// The generator of a recipe with its initial weights.
+fn fresh(recipe: &Recipe, fixed: &Fixed, device: &Device) -> Result<Generator, TrainError> {
+    Ok(match &recipe.inversion {
+        None => Generator::Autoencoder(Autoencoder::new(recipe.generator, recipe.seed, device)?),
+        Some(inversion) => {
+            let config = fixed.inverter(inversion, recipe.crop, device)?;
+            Generator::Inverter(Inverter::new(config, recipe.seed, device)?)
+        }
+    })
 }
 
 /// The terms and the gradient of one of `parts` parts, as shares of the whole batch.
@@ -357,20 +372,4 @@ fn add_terms(sum: &mut Vec<TermReport>, part: Vec<TermReport>) {
         sum.value += part.value;
         sum.grad_norm = sum.grad_norm.hypot(part.grad_norm);
     }
-}
-
-/// The weight of a feature term by calibration on a fixed batch; see [`calibrate`].
-///
-/// # Errors
-/// If the features of different images do not differ.
-pub fn calibrated_weight(
-    comparator: &dyn Comparator,
-    tap: &str,
-    rho: f64,
-    image_weight: f64,
-    images: &Images,
-) -> Result<f64, TrainError> {
-    let image_energy = calibrate::pair_energy(images.tensor())?;
-    let feature_energy = calibrate::pair_energy(&comparator.features(images, tap)?)?;
-    Ok(calibrate::feature_weight(feature_energy, image_weight, image_energy, rho)?)
 }

@@ -12,8 +12,9 @@ use deepsim_nets::comparator::WeightsOrigin;
 use deepsim_nets::{Comparator, ComparatorKind, Images, NetError, Params, PixelFormat};
 use deepsim_train::TrainError;
 use deepsim_train::error::Quantity;
+use deepsim_train::fixed::{Feature, Fixed};
 use deepsim_train::recipe::Recipe;
-use deepsim_train::trainer::{Feature, Trainer};
+use deepsim_train::trainer::Trainer;
 
 use crate::programs::{
     TINY, assert_success, bytes, checkpoint, errors, folder_with_recipe, newest, program, train,
@@ -58,10 +59,13 @@ fn trainer(sets: &[&str]) -> Result<(Trainer, Arc<AtomicBool>)> {
     let recipe = Recipe::parse(&recipe, &sets)?;
     let flag = Arc::new(AtomicBool::new(false));
     let inner = ComparatorKind::AlexNet.open_to("CONV2", None, 0, &Device::Cpu)?;
-    let comparator = Box::new(Poisoned { inner, flag: flag.clone() });
+    let comparator = Arc::new(Poisoned { inner, flag: flag.clone() });
     let weight = recipe.feature.as_ref().and_then(|f| f.weight).unwrap_or_default();
     let feature = Feature { comparator, tap: "CONV2".into(), weight };
-    Ok((Trainer::new(&recipe, Some(feature), &Device::Cpu)?, flag))
+    Ok((
+        Trainer::new(&recipe, Fixed { encoder: None, feature: Some(feature) }, &Device::Cpu)?,
+        flag,
+    ))
 }
 
 fn batch(n: usize, seed: usize) -> Result<Images> {

@@ -62,15 +62,15 @@ fn autoencoder_equals_pytorch() -> Result<()> {
 #[test]
 fn discriminator_equals_pytorch() -> Result<()> {
     let (fixture, tables) = fixture()?;
-    let net = Discriminator::new(DiscriminatorConfig::default(), 0, &Device::Cpu)?;
+    let net = Discriminator::new(DiscriminatorConfig::default(), None, 0, &Device::Cpu)?;
     fill(net.params(), "discriminator", &tables["discriminator"])?;
     let mut errors = Errors::below(TOLERANCE);
     for size in ["square", "wide"] {
         let name = format!("discriminator/{size}");
         let images = fixture.images(&format!("{name}/rgb"), PixelFormat::CAFFE_BGR)?;
         let wanted = fixture.tensor(&format!("{name}/logits"))?;
-        errors.tensor(size, &net.forward(&images, None)?, &wanted)?;
-        errors.tensor(size, &net.frozen().forward(&images, None)?, &wanted)?;
+        errors.tensor(size, &net.forward(&images, None, None)?, &wanted)?;
+        errors.tensor(size, &net.frozen().forward(&images, None, None)?, &wanted)?;
     }
     errors.settle("discriminator");
     Ok(())

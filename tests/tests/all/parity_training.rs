@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use deepsim_nets::{ComparatorKind, Images, Params, PixelFormat};
+use deepsim_train::fixed::{Feature, Fixed};
 use deepsim_train::recipe::Recipe;
-use deepsim_train::trainer::{Feature, StepReport, Trainer};
+use deepsim_train::trainer::{StepReport, Trainer};
 use serde::Deserialize;
 
 use crate::parity_nets::comparator;
@@ -63,11 +64,12 @@ impl Run {
 
     fn trainer(&self, steps: usize, tables: &BTreeMap<String, Vec<Weight>>) -> Result<Trainer> {
         let feature = Feature {
-            comparator: comparator(self.comparator, tables)?,
+            comparator: comparator(self.comparator, tables)?.into(),
             tap: self.tap.clone(),
             weight: self.feature,
         };
-        let trainer = Trainer::new(&self.recipe(steps)?, Some(feature), &Device::Cpu)?;
+        let fixed = Fixed { encoder: None, feature: Some(feature) };
+        let trainer = Trainer::new(&self.recipe(steps)?, fixed, &Device::Cpu)?;
         for (_, net, params) in nets(&trainer)? {
             fill(params, net, &tables[net])?;
             for (name, var) in params.iter() {

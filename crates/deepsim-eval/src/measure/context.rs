@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use candle_core::{Device, Tensor};
 use deepsim_data::{Batch, Crop, Dataset, Source, read_range};
-use deepsim_nets::{Autoencoder, Comparator, ComparatorKind, Images, PixelFormat, WeightsOrigin};
+use deepsim_nets::{Comparator, ComparatorKind, Generator, Images, PixelFormat, WeightsOrigin};
 
 use crate::EvalError;
 
@@ -114,7 +114,9 @@ pub struct Progress<'a> {
 /// What every measure is given.
 pub struct Context<'a> {
     /// The generator.
-    pub generator: Autoencoder,
+    pub generator: Generator,
+    /// The network that the generator inverts, with its layer.
+    pub encoder: Option<(Box<dyn Comparator>, String)>,
     /// The run folder.
     pub run: &'a Path,
     /// The data set.
@@ -151,9 +153,29 @@ impl<'a> Context<'a> {
         if !path.is_file() {
             return Err(missing("it holds no generator.safetensors; has the run been trained?"));
         }
-        let generator = Autoencoder::load(&path, device)?.frozen();
+        let generator = Generator::load(&path, device)?.frozen();
+        let encoder = match &generator {
+            Generator::Autoencoder(_) => None,
+            Generator::Inverter(net) => {
+                let config = net.config();
+                let file = weights.and_then(|folder| config.encoder.find_weights(folder));
+                let seed = RANDOM_COMPARATOR_SEED;
+                let net = config.encoder.open_to(&config.tap, file.as_deref(), seed, device)?;
+                Some((net, config.tap.clone()))
+            }
+        };
         let reconstructions = OnceCell::new();
-        Ok(Self { generator, run, dataset, weights, settings, device, tell, reconstructions })
+        Ok(Self {
+            generator,
+            encoder,
+            run,
+            dataset,
+            weights,
+            settings,
+            device,
+            tell,
+            reconstructions,
+        })
     }
 
     /// Folder of results, `RUN/eval`; it is created.
@@ -200,6 +222,43 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
+    /// Side of the images that the generator is for: its own where it inverts an encoder.
+    pub fn side(&self) -> usize {
+        match &self.generator {
+            Generator::Autoencoder(_) => self.settings.crop,
+            Generator::Inverter(net) => net.config().side,
+        }
+    }
+
+    /// What the generator makes images from: an autoencoder's code, or the features that are inverted.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W) -> (N, ..)`
+    ///
+    /// # Errors
+    /// If the images do not fit.
+    pub fn code(&self, images: &Images) -> Result<Tensor, EvalError> {
+        Ok(match (&self.generator, &self.encoder) {
+            (Generator::Autoencoder(net), _) => net.encode(images)?,
+            (_, Some((net, tap))) => net.features(images, tap)?,
+            (Generator::Inverter(_), None) => {
+                return Err(EvalError::input("code", "an encoder", "a generator without one"));
+            }
+        })
+    }
+
+    /// What the generator makes of images.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W) -> (N, 3, H, W)`
+    ///
+    /// # Errors
+    /// If the images do not fit.
+    pub fn reconstruct(&self, images: &Images) -> Result<Images, EvalError> {
+        let features = self.encoder.as_ref().map(|_| self.code(images)).transpose()?;
+        Ok(self.generator.forward(images, features.as_ref())?)
+    }
+
     /// Centre crops of the test images with their reconstructions; computed once for all measures.
     ///
     /// # Errors
@@ -208,13 +267,13 @@ impl<'a> Context<'a> {
         if let Some(done) = self.reconstructions.get() {
             return Ok(done);
         }
-        let (n, side) = (self.test_len(), self.settings.crop);
+        let (n, side) = (self.test_len(), self.side());
         let mut originals = Vec::with_capacity(n * 3 * side * side);
         let mut values = Vec::with_capacity(n * 3 * side * side);
         let crop = Crop::Center(side);
         self.batches("reconstructing", &*self.dataset.test.images, n, crop, |batch, images| {
             originals.extend_from_slice(&batch.pixels);
-            let reconstructed = self.generator.forward(images)?;
+            let reconstructed = self.reconstruct(images)?;
             values.extend(numbers(reconstructed.convert(PixelFormat::CAFFE_BGR)?.tensor())?);
             Ok(())
         })?;

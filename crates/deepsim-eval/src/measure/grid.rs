@@ -28,7 +28,7 @@ impl Measure for Grid {
     }
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
-        let (side, test) = (context.settings.crop, &*context.dataset.test.images);
+        let (side, test) = (context.side(), &*context.dataset.test.images);
         let mut pixels = Vec::new();
         for &index in &context.settings.grid_images {
             if index >= test.len() {
@@ -40,7 +40,7 @@ impl Measure for Grid {
         let n = context.settings.grid_images.len();
         let format = PixelFormat::CAFFE_BGR;
         let images = Images::from_u8(&pixels, n, side, side, format, context.device)?;
-        let reconstructions = context.generator.forward(&images)?.to_u8()?;
+        let reconstructions = context.reconstruct(&images)?.to_u8()?;
 
         let folder = context.folder()?;
         for (planes, file) in [(&pixels, ORIGINALS), (&reconstructions, RECONSTRUCTIONS)] {

@@ -171,7 +171,7 @@ fn check(
 struct Subset {
     rows: Vec<f32>,
     dimensions: usize,
-    labels: Vec<u8>,
+    labels: Vec<u32>,
 }
 
 impl Subset {
@@ -194,11 +194,11 @@ mod tests {
     use super::*;
 
     /// Three Gaussian clouds in `dimensions` dimensions, `distance` apart.
-    fn clouds(n: usize, dimensions: usize, distance: f32, seed: u64) -> (Vec<f32>, Vec<u8>) {
+    fn clouds(n: usize, dimensions: usize, distance: f32, seed: u64) -> (Vec<f32>, Vec<u32>) {
         let mut rows = normal(&mut stream(seed, "test", 0), n * dimensions, 1.0);
-        let labels: Vec<u8> = (0..n).map(|i| (i % 3) as u8).collect();
+        let labels: Vec<u32> = (0..n).map(|i| (i % 3) as u32).collect();
         for (row, &label) in rows.chunks_exact_mut(dimensions).zip(&labels) {
-            row[usize::from(label)] += distance;
+            row[label as usize] += distance;
         }
         (rows, labels)
     }

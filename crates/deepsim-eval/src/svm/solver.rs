@@ -14,7 +14,7 @@ pub struct Examples<'a> {
     /// Numbers per row.
     pub dimensions: usize,
     /// Class of each row.
-    pub labels: &'a [u8],
+    pub labels: &'a [u32],
 }
 
 impl<'a> Examples<'a> {
@@ -22,7 +22,7 @@ impl<'a> Examples<'a> {
     ///
     /// # Errors
     /// If they do not.
-    pub fn new(rows: &'a [f32], dimensions: usize, labels: &'a [u8]) -> Result<Self, EvalError> {
+    pub fn new(rows: &'a [f32], dimensions: usize, labels: &'a [u32]) -> Result<Self, EvalError> {
         if dimensions == 0 || rows.len() != dimensions * labels.len() {
             return Err(EvalError::input(
                 "SVM examples",
@@ -73,7 +73,7 @@ impl Default for SvmConfig {
 /// One weight vector per class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearSvm {
-    classes: Vec<u8>,
+    classes: Vec<u32>,
     weights: Vec<Vec<f64>>,
     bias: f64,
     converged: bool,
@@ -109,7 +109,7 @@ impl LinearSvm {
     }
 
     /// The classes it can answer with, ascending.
-    pub fn classes(&self) -> &[u8] {
+    pub fn classes(&self) -> &[u32] {
         &self.classes
     }
 
@@ -124,7 +124,7 @@ impl LinearSvm {
     }
 
     /// The class whose machine answers highest; the first of equals.
-    pub fn predict(&self, row: &[f32]) -> u8 {
+    pub fn predict(&self, row: &[f32]) -> u32 {
         let mut best = (self.classes[0], f64::NEG_INFINITY);
         for (&class, weights) in self.classes.iter().zip(&self.weights) {
             let (bias, weights) = weights.split_last().unwrap_or((&0.0, &[]));
@@ -148,7 +148,7 @@ impl LinearSvm {
 
 /// Minimises `1/2 a'(Q + I/2C)a - sum a` over `a >= 0`, `Q_ij = y_i y_j x_i·x_j`, one coordinate at
 /// a time, keeping `w = sum a_i y_i x_i`. Follows liblinear's `solve_l2r_l1l2_svc` step by step.
-fn one_versus_rest(examples: Examples<'_>, class: u8, config: &SvmConfig) -> (Vec<f64>, bool) {
+fn one_versus_rest(examples: Examples<'_>, class: u32, config: &SvmConfig) -> (Vec<f64>, bool) {
     let n = examples.len();
     let sign = |i: usize| if examples.labels[i] == class { 1.0 } else { -1.0 };
     let diagonal = 0.5 / config.c;

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use candle_core::Device;
 use deepsim_nets::{ComparatorKind, Images};
+use deepsim_train::fixed::{Feature, Fixed};
 use deepsim_train::recipe::Recipe;
-use deepsim_train::trainer::{Feature, Trainer};
+use deepsim_train::trainer::Trainer;
 
 use crate::serve::Result;
 use crate::{Training, comparator};
@@ -28,16 +29,18 @@ impl Training for Autoencoding {
         }
         let recipe = Recipe::parse(RECIPE, &sets)?;
         let feature = Feature {
-            comparator: comparator::open(ComparatorKind::AlexNet, folder, check)?,
+            comparator: comparator::open(ComparatorKind::AlexNet, folder, check)?.into(),
             tap: "CONV3".to_owned(),
             weight: FEATURE_WEIGHT,
         };
-        let trainer = Trainer::new(&recipe, Some(feature), &Device::Cpu)?;
+        let trainer =
+            Trainer::new(&recipe, Fixed { encoder: None, feature: Some(feature) }, &Device::Cpu)?;
         Ok(Self { trainer, images: comparator::images(batch, recipe.crop, folder, check)? })
     }
 
     fn save(&self, folder: &Path) -> Result<()> {
-        self.trainer.generator().save(&folder.join("generator.safetensors"))?;
+        let generator = self.trainer.generator();
+        generator.params().save(&folder.join("generator.safetensors"), &generator.spec())?;
         let adversary = self.trainer.adversary().ok_or("the recipe has no discriminator")?;
         let path = folder.join("discriminator.safetensors");
         Ok(adversary.net.params().save(&path, "{}")?)

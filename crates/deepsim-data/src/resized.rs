@@ -1,0 +1,105 @@
+//! Images of one size, brought to another.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+
+use fast_image_resize::Resizer;
+
+use crate::picture::Picture;
+use crate::planes::to_planes;
+use crate::source::Rectangle;
+use crate::transform::Transform;
+use crate::{DataError, Source};
+
+/// The images of a source after a [`Transform`], each computed when it is read.
+///
+/// ```
+/// use std::sync::Arc;
+/// use deepsim_data::{Scenes, Source, Transform, resized::Resized, scenes};
+/// let scenes = Arc::new(Scenes::new(0, scenes::TEST, 5));
+/// let large = Resized::new(scenes, Transform::stretch(256, 256));
+/// assert_eq!((large.len(), large.height(), large.width()), (5, 256, 256));
+/// ```
+#[derive(Clone)]
+pub struct Resized {
+    source: Arc<dyn Source>,
+    transform: Transform,
+}
+
+impl Resized {
+    /// The images of `source`, each brought to the size of `transform`.
+    pub fn new(source: Arc<dyn Source>, transform: Transform) -> Self {
+        Self { source, transform }
+    }
+}
+
+thread_local! {
+    static RESIZER: RefCell<Resizer> = RefCell::default();
+}
+
+impl Source for Resized {
+    fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    fn height(&self) -> usize {
+        self.transform.height
+    }
+
+    fn width(&self) -> usize {
+        self.transform.width
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.source.label(index)
+    }
+
+    fn identity(&self) -> String {
+        format!("{}; {:?}", self.source.identity(), self.transform)
+    }
+
+    fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {
+        part.check(self, index, pixels.len())?;
+        let (height, width) = (self.source.height(), self.source.width());
+        let mut planes = vec![0; 3 * height * width];
+        self.source.read(index, &mut planes)?;
+        let picture = Picture::from_planes(&planes, height, width);
+        let mut resized = Picture::default();
+        RESIZER.with_borrow_mut(|resizer| {
+            let path = Path::new("an image in memory");
+            self.transform.apply_part(&picture, part, resizer, &mut resized, path)
+        })?;
+        to_planes(&resized.rgb, pixels);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Scenes, scenes};
+
+    #[test]
+    fn parts_are_those_of_the_whole_and_labels_stay() -> Result<(), DataError> {
+        let scenes = Arc::new(Scenes::new(3, scenes::TEST, 12));
+        let source = Resized::new(scenes.clone(), Transform::stretch(128, 128));
+        let mut whole = vec![0; 3 * 128 * 128];
+        source.read(7, &mut whole)?;
+        assert!(whole.iter().any(|pixel| *pixel != whole[0]));
+        // Twice the distance from the border: cuts that fall between pixels may differ by rounding.
+        let part = Rectangle { top: 32, left: 16, height: 48, width: 64 };
+        let mut pixels = vec![0; 3 * 48 * 64];
+        source.read_part(7, part, &mut pixels)?;
+        let mut wanted = vec![0; pixels.len()];
+        part.copy(&whole, 128, &mut wanted);
+        let mut greatest = 0;
+        for (a, b) in pixels.iter().zip(&wanted) {
+            greatest = greatest.max(a.abs_diff(*b));
+        }
+        assert!(greatest <= 1, "parts differ by {greatest}");
+        assert_eq!(source.label(7), scenes.label(7));
+        assert!(source.read_part(12, part, &mut pixels).is_err());
+        Ok(())
+    }
+}

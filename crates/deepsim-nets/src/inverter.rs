@@ -1,0 +1,335 @@
+//! Networks that turn the features of an encoder back into images (paper section 4.3; v1 Table 5 =
+//! v2 Table 1): for AlexNet's layers those of the authors' release ([`GeneratorKind`]), for features of
+//! other shapes the analogous stack.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::image::{Images, PixelFormat};
+use crate::layers::{Conv, Layer, Op, Stack, layer};
+use crate::params::{ParamBuilder, read, read_spec};
+use crate::released::{fc, first, same, up, upconv_2};
+use crate::{ComparatorKind, GeneratorKind, NetError, Params};
+
+/// What is inverted, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InverterConfig {
+    /// The network whose features are inverted.
+    pub encoder: ComparatorKind,
+    /// The layer, in the paper's names: CONV5, FC6, ...
+    pub tap: String,
+    /// Shape of the features of one image: `[4096]`, `[256, 6, 6]`, ...
+    pub features: Vec<usize>,
+    /// Side of the images that the encoder saw; what the network draws is larger, and its middle is the
+    /// image. 227 in the paper, of 256 that are drawn.
+    pub side: usize,
+    /// Leaves out the 3x3 convolutions between up-convolutions, which Dosovitskiy & Brox (2015) did not
+    /// have.
+    #[serde(default)]
+    pub plain: bool,
+}
+
+/// Rows from the largest maps to the smallest: of an up-convolution the name and channels, and the
+/// 3x3 convolution after it.
+type Stage = (&'static str, usize, Option<(&'static str, usize)>);
+
+/// The stages of v1 Table 5, from the output backwards; the last of them draws the image.
+const STAGES: [Stage; 6] = [
+    ("deconv0", 3, None),
+    ("deconv1", 32, None),
+    ("deconv2", 64, None),
+    ("deconv3", 128, Some(("conv3_1", 128))),
+    ("deconv4", 256, Some(("conv4_1", 256))),
+    ("deconv5", 256, Some(("conv5_1", 512))),
+];
+
+/// Side of the maps that fully connected layers end with.
+const REACHED: usize = 4;
+
+impl InverterConfig {
+    /// Side of what the network draws: 256 for images of 227, else the next power of two.
+    fn canvas(&self) -> usize {
+        self.side.next_power_of_two()
+    }
+
+    /// The released network of this shape.
+    fn released(&self) -> Option<GeneratorKind> {
+        use GeneratorKind::{Conv3, Norm1, Norm2, Pool5};
+        let shaped = |kind: &GeneratorKind| kind.features() == self.features;
+        let kind = [Norm1, Norm2, Conv3, Pool5].into_iter().find(shaped)?;
+        (self.side == 227).then_some(kind)
+    }
+
+    fn table(&self) -> Result<Vec<Layer>, NetError> {
+        if let Some(kind) = self.released() {
+            return match (self.plain, kind) {
+                (false, kind) => Ok(kind.table()),
+                (true, GeneratorKind::Pool5) => Ok(kind.table().into_iter().plain()),
+                (true, _) => Err(self.wrong("features of CONV5, FC6, FC7 or FC8 for `plain`")),
+            };
+        }
+        let (mut rows, reached) = match self.features[..] {
+            [_] => {
+                let maps = Op::Unflatten { channels: 256, side: REACHED };
+                let body = [fc("defc7"), fc("defc6"), fc("defc5")].concat();
+                ([&body[..], &[layer("reshape", maps)]].concat(), REACHED)
+            }
+            [_, height, width] if height == width && height > 0 => reduced(height),
+            _ => return Err(self.wrong("features (C) or square maps (C, S, S)")),
+        };
+        let doublings = (self.canvas() / reached).max(1).ilog2() as usize;
+        if doublings == 0 || doublings > STAGES.len() {
+            return Err(self.wrong("maps that are 2 to 64 times smaller than the image"));
+        }
+        for &(name, channels, after) in STAGES[1..doublings].iter().rev() {
+            rows.extend(up(name, channels));
+            rows.extend(after.into_iter().flat_map(|(name, channels)| same(name, channels)));
+        }
+        rows.push(upconv_2(STAGES[0].0, STAGES[0].1));
+        Ok(if self.plain { rows.into_iter().plain() } else { rows })
+    }
+
+    fn wrong(&self, wanted: &str) -> NetError {
+        NetError::Shape {
+            operation: "the network that inverts features",
+            wanted: wanted.into(),
+            got: format!("{:?} of images of {} pixels", self.features, self.side),
+        }
+    }
+}
+
+/// Three convolutions to maps whose side is a power of two, and that side.
+fn reduced(side: usize) -> (Vec<Layer>, usize) {
+    let reached = 1 << side.ilog2();
+    let mut left = side - reached;
+    let mut rows = Vec::new();
+    for (i, name) in ["Rconv6", "Rconv7", "Rconv8"].into_iter().enumerate() {
+        let shrink = left.div_ceil(3 - i);
+        left -= shrink;
+        // A kernel that is larger by one than what it takes away; the usual 3x3 where it takes nothing.
+        let conv = match shrink {
+            0 => Conv::new(512, 3).pad(1),
+            shrink => Conv::new(512, shrink + 1),
+        };
+        rows.extend(first(name, conv));
+    }
+    (rows, reached)
+}
+
+/// Tables without the convolutions between up-convolutions.
+trait Plain: Iterator<Item = Layer> + Sized {
+    fn plain(self) -> Vec<Layer> {
+        let mut rows: Vec<Layer> = Vec::new();
+        let mut skip = false;
+        for row in self {
+            // With each goes the activation after it.
+            skip = row.name.ends_with("_1") || (skip && matches!(row.op, Op::LeakyRelu(_)));
+            if !skip {
+                rows.push(row);
+            }
+        }
+        rows
+    }
+}
+
+impl<I: Iterator<Item = Layer>> Plain for I {}
+
+/// What the metadata of a weight file says.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind")]
+enum Spec {
+    #[serde(rename = "inverter")]
+    Inverter(InverterConfig),
+}
+
+/// Features -> image.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use deepsim_nets::{ComparatorKind, Inverter, InverterConfig};
+/// let config = InverterConfig {
+///     encoder: ComparatorKind::CaffeNet,
+///     tap: "CONV5".into(),
+///     features: vec![256, 6, 6],
+///     side: 227,
+///     plain: false,
+/// };
+/// let inverter = Inverter::new(config, 0, &Device::Cpu)?;
+/// let features = Tensor::zeros((1, 256, 6, 6), DType::F32, &Device::Cpu)?;
+/// assert_eq!(inverter.forward(&features)?.tensor().dims(), [1, 3, 227, 227]);
+/// # Ok::<(), deepsim_nets::NetError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Inverter {
+    config: InverterConfig,
+    stack: Stack,
+    params: Params,
+}
+
+impl Inverter {
+    /// A network with the authors' initial weights, drawn from `seed`.
+    ///
+    /// # Errors
+    /// If there is no network for features of this shape.
+    pub fn new(config: InverterConfig, seed: u64, device: &Device) -> Result<Self, NetError> {
+        let mut builder = ParamBuilder::new("inversion", seed, device);
+        let channels = config.features.first().copied().unwrap_or(0);
+        let stack = Stack::new(&config.table()?, channels, "", &mut builder)?;
+        Ok(Self { config, stack, params: builder.params })
+    }
+
+    /// One of the authors' networks with weights from a file of `deepsim-import`.
+    ///
+    /// # Errors
+    /// If the file cannot be read or does not hold exactly this network's tensors.
+    pub fn released(kind: GeneratorKind, path: &Path, device: &Device) -> Result<Self, NetError> {
+        let config = InverterConfig {
+            encoder: ComparatorKind::CaffeNet,
+            tap: kind.tap().into(),
+            features: kind.features().into(),
+            side: 227,
+            plain: false,
+        };
+        let net = Self::new(config, 0, device)?;
+        net.params.load(path, &format!("the generator for {}", kind.name()))?;
+        Ok(net)
+    }
+
+    /// A network with the weights and the configuration of a file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, its metadata does not describe such a network, or its tensors are not
+    /// exactly the network's.
+    pub fn load(path: &Path, device: &Device) -> Result<Self, NetError> {
+        let got = read_spec(path, &read(path)?)?.unwrap_or_else(|| "nothing".into());
+        let Ok(Spec::Inverter(config)) = serde_json::from_str(&got) else {
+            let wanted = "a network that inverts features";
+            return Err(NetError::Spec { path: path.into(), wanted, got });
+        };
+        let net = Self::new(config, 0, device)?;
+        net.params.load(path, "the network that inverts features")?;
+        Ok(net)
+    }
+
+    /// JSON description of the network for the metadata of a weight file.
+    pub fn spec(&self) -> String {
+        serde_json::json!(Spec::Inverter(self.config.clone())).to_string()
+    }
+
+    /// What is inverted.
+    pub fn config(&self) -> &InverterConfig {
+        &self.config
+    }
+
+    /// Images from features, in Caffe's format, not clipped: the middle of what is drawn.
+    ///
+    /// # Shapes
+    /// `(N, ..)` as the configuration says -> `(N, 3, side, side)`, e.g. `(N, 4096) -> (N, 3, 227, 227)`
+    ///
+    /// # Errors
+    /// If the features have another shape.
+    pub fn forward(&self, features: &Tensor) -> Result<Images, NetError> {
+        if features.dims().get(1..) != Some(&self.config.features[..]) {
+            return Err(NetError::Shape {
+                operation: "Inverter::forward",
+                wanted: format!("features (N, ..) of {:?}", self.config.features),
+                got: format!("{:?}", features.dims()),
+            });
+        }
+        let drawn = self.stack.forward(features, None)?;
+        let side = self.config.side;
+        let corner = (drawn.dims()[2] - side) / 2;
+        let middle = drawn.narrow(2, corner, side)?.narrow(3, corner, side)?.contiguous()?;
+        Images::new(middle, PixelFormat::CAFFE_BGR)
+    }
+
+    /// The same weights without gradients; see [`Stack::frozen`].
+    pub fn frozen(&self) -> Self {
+        Self { stack: self.stack.frozen(), ..self.clone() }
+    }
+
+    /// All weights.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::DType;
+
+    fn config(features: &[usize], side: usize, plain: bool) -> InverterConfig {
+        let (encoder, tap) = (ComparatorKind::AlexNet, "CONV5".into());
+        InverterConfig { encoder, tap, features: features.into(), side, plain }
+    }
+
+    #[test]
+    fn tables_are_the_released_ones_where_there_are_any() -> Result<(), NetError> {
+        for kind in GeneratorKind::ALL {
+            let table = config(kind.features(), 227, false).table()?;
+            assert_eq!(table, kind.table(), "{}", kind.name());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn features_of_any_shape_become_images() -> Result<(), NetError> {
+        // Shape, side, whether it is plain, and whether it is large enough for the layer conv3_1.
+        let cases: [(&[usize], usize, bool, bool); 7] = [
+            (&[96, 27, 27], 227, false, true),
+            (&[384, 13, 13], 227, false, true),
+            (&[256, 6, 6], 227, true, false),
+            (&[10], 227, true, false),
+            (&[24], 64, false, true),
+            (&[16, 3, 3], 64, false, true),
+            (&[16, 11, 11], 60, false, false),
+        ];
+        for (features, side, plain, large) in cases {
+            let net = Inverter::new(config(features, side, plain), 0, &Device::Cpu)?;
+            let x = Tensor::ones([&[2], features].concat(), DType::F32, &Device::Cpu)?;
+            assert_eq!(net.forward(&x)?.tensor().dims(), [2, 3, side, side], "{features:?}");
+            assert_eq!(net.params().get("conv3_1.weight").is_some(), large, "{features:?}");
+            let wrong = Tensor::ones((1, 7), DType::F32, &Device::Cpu)?;
+            assert!(net.forward(&wrong).is_err());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn shapes_without_a_network_are_refused() {
+        for (features, side, plain) in [
+            (&[3, 4][..], 64, false),
+            (&[8, 4, 5], 64, false),
+            (&[8, 1, 1], 227, false),
+            (&[8, 64, 64], 64, false),
+            (&[96, 27, 27], 227, true),
+            (&[], 64, false),
+        ] {
+            let net = Inverter::new(config(features, side, plain), 0, &Device::Cpu);
+            let message = net.expect_err("no such network").to_string();
+            assert!(message.contains("the network that inverts features: wanted"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_says_what_it_inverts() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("generator.safetensors");
+        let net = Inverter::new(config(&[16, 3, 3], 64, false), 5, &Device::Cpu)?;
+        net.params().save(&path, &net.spec())?;
+        let copy = Inverter::load(&path, &Device::Cpu)?;
+        assert_eq!(copy.config(), net.config());
+        let x = Tensor::ones((1, 16, 3, 3), DType::F32, &Device::Cpu)?;
+        let values = |net: &Inverter| -> Result<Vec<f32>, NetError> {
+            Ok(net.forward(&x)?.tensor().flatten_all()?.to_vec1()?)
+        };
+        assert_eq!(values(&copy)?, values(&net)?);
+        net.params().save(&path, r#"{"kind":"autoencoder"}"#)?;
+        assert!(Inverter::load(&path, &Device::Cpu).is_err());
+        Ok(())
+    }
+}

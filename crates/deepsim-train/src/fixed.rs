@@ -1,0 +1,191 @@
+//! The networks of a run that are not trained: the encoder whose features are inverted, and the
+//! comparator.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use deepsim_loss::calibrate;
+use deepsim_nets::{Comparator, ComparatorKind, Images, InverterConfig, PixelFormat};
+
+use crate::TrainError;
+use crate::recipe::{FeatureTerm, Inversion, Recipe};
+
+/// The fixed networks of a run.
+#[derive(Clone, Default)]
+pub struct Fixed {
+    /// What the generator inverts, if it does.
+    pub encoder: Option<Encoder>,
+    /// The feature term, if there is one.
+    pub feature: Option<Feature>,
+}
+
+/// A network with the layer whose features are inverted.
+#[derive(Clone)]
+pub struct Encoder {
+    /// The network.
+    pub net: Arc<dyn Comparator>,
+    /// The layer.
+    pub tap: String,
+}
+
+/// A comparator with the layer and weight of its term.
+#[derive(Clone)]
+pub struct Feature {
+    /// The network.
+    pub comparator: Arc<dyn Comparator>,
+    /// The layer.
+    pub tap: String,
+    /// The weight of the term.
+    pub weight: f64,
+}
+
+/// What the fixed networks see in a batch of real images.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The features that are inverted, which a conditional discriminator is given too.
+    pub features: Option<Tensor>,
+    /// The features that the comparator is to see in the generated images.
+    pub target: Option<Tensor>,
+}
+
+impl Fixed {
+    /// Opens the networks of a recipe. The weight of the feature term is the recipe's, or 0 until it is
+    /// calibrated. An encoder and a comparator of the same weights are one network.
+    ///
+    /// # Errors
+    /// If weights cannot be loaded, or a network has no such layer.
+    pub fn open(
+        recipe: &Recipe,
+        weights: Option<&Path>,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let find = |kind: ComparatorKind, own: &Option<PathBuf>| {
+            own.clone().or_else(|| weights.and_then(|folder| kind.find_weights(folder)))
+        };
+        let open = |kind: ComparatorKind, tap: &str, file: Option<PathBuf>, seed| {
+            let net = kind.open_to(tap, file.as_deref(), seed, device)?;
+            Ok::<_, TrainError>(Arc::<dyn Comparator>::from(net))
+        };
+        let file = |term: &FeatureTerm| find(term.comparator, &term.weights);
+        let mut encoder = None;
+        if let Some(Inversion { encoder: kind, tap, weights, seed, .. }) = &recipe.inversion {
+            check("inversion.tap", *kind, tap)?;
+            let own = find(*kind, weights);
+            // As deep as the comparator needs it, if that is the same network.
+            let same = recipe
+                .feature
+                .as_ref()
+                .filter(|term| (term.comparator, &file(term), term.seed) == (*kind, &own, *seed));
+            let depth = |tap: &str| kind.taps().iter().position(|known| *known == tap);
+            let deeper = same.map(|term| &term.tap).filter(|other| depth(other) > depth(tap));
+            let net = open(*kind, deeper.unwrap_or(tap), own, *seed)?;
+            encoder = Some((Encoder { net, tap: tap.clone() }, same.is_some()));
+        }
+        let feature = match &recipe.feature {
+            None => None,
+            Some(term) => {
+                check("feature.tap", term.comparator, &term.tap)?;
+                let comparator = match &encoder {
+                    Some((encoder, true)) => encoder.net.clone(),
+                    _ => open(term.comparator, &term.tap, file(term), term.seed)?,
+                };
+                let weight = term.weight.unwrap_or_default();
+                Some(Feature { comparator, tap: term.tap.clone(), weight })
+            }
+        };
+        Ok(Self { encoder: encoder.map(|(encoder, _)| encoder), feature })
+    }
+
+    /// What the networks see in real images; where both are one network, in one pass.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W)` -> features `(N, ..)`
+    ///
+    /// # Errors
+    /// If the images do not fit.
+    pub fn see(&self, real: &Images) -> Result<Seen, TrainError> {
+        let features = |net: &Arc<dyn Comparator>, taps: &[&str]| {
+            let found = net.features_at(real, taps)?;
+            Ok::<Vec<Tensor>, TrainError>(found.iter().map(Tensor::detach).collect())
+        };
+        if let (Some(encoder), Some(feature)) = (&self.encoder, &self.feature)
+            && Arc::ptr_eq(&encoder.net, &feature.comparator)
+        {
+            let both = features(&encoder.net, &[&encoder.tap, &feature.tap])?;
+            let [features, target] = <[Tensor; 2]>::try_from(both)
+                .map_err(|_| candle_core::Error::Msg("features at two taps".into()))?;
+            return Ok(Seen { features: Some(features), target: Some(target) });
+        }
+        let target = match &self.feature {
+            Some(feature) => features(&feature.comparator, &[&feature.tap])?.pop(),
+            None => None,
+        };
+        Ok(Seen { features: self.features(real)?, target })
+    }
+
+    /// The features that are inverted, if there are any.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W)` -> `(N, ..)`
+    ///
+    /// # Errors
+    /// If the images do not fit.
+    pub fn features(&self, real: &Images) -> Result<Option<Tensor>, TrainError> {
+        let Some(encoder) = &self.encoder else { return Ok(None) };
+        Ok(Some(encoder.net.features(real, &encoder.tap)?.detach()))
+    }
+
+    /// The network that inverts these features, for images of `side` pixels.
+    ///
+    /// # Errors
+    /// If images of this size have no such features.
+    pub fn inverter(
+        &self,
+        inversion: &Inversion,
+        side: usize,
+        device: &Device,
+    ) -> Result<InverterConfig, TrainError> {
+        let blank = Tensor::zeros((1, 3, side, side), DType::F32, device)?;
+        let features = self.features(&Images::new(blank, PixelFormat::CAFFE_BGR)?)?;
+        let features =
+            features.ok_or_else(|| TrainError::recipe("inversion: no encoder is open"))?;
+        Ok(InverterConfig {
+            encoder: inversion.encoder,
+            tap: inversion.tap.clone(),
+            features: features.dims()[1..].to_vec(),
+            side,
+            plain: inversion.plain,
+        })
+    }
+}
+
+impl Feature {
+    /// The weight that gives the term `rho` times the energy of the image term on these images; see
+    /// [`calibrate`]. Without an image term, that of the paper is what it is compared with.
+    ///
+    /// # Errors
+    /// If the features of different images do not differ.
+    pub fn calibrated(
+        &self,
+        rho: f64,
+        image_weight: f64,
+        images: &Images,
+    ) -> Result<f64, TrainError> {
+        let papers = calibrate::image_weight(images.height(), images.width());
+        let image_weight = if image_weight > 0.0 { image_weight } else { papers };
+        let image_energy = calibrate::pair_energy(images.tensor())?;
+        let features = self.comparator.features(images, &self.tap)?;
+        let feature_energy = calibrate::pair_energy(&features)?;
+        Ok(calibrate::feature_weight(feature_energy, image_weight, image_energy, rho)?)
+    }
+}
+
+fn check(key: &str, kind: ComparatorKind, tap: &str) -> Result<(), TrainError> {
+    let taps = kind.taps();
+    if taps.contains(&tap) {
+        return Ok(());
+    }
+    let (name, taps) = (kind.name(), taps.join(", "));
+    Err(TrainError::recipe(format!("{key}: {name} has {taps}, got `{tap}`")))
+}
