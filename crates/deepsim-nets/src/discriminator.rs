@@ -148,7 +148,7 @@ impl Discriminator {
         &self,
         images: &Images,
         features: Option<&Tensor>,
-        mut dropout_rng: Option<&mut ChaCha12Rng>,
+        dropout_rng: Option<&mut ChaCha12Rng>,
     ) -> Result<Tensor, NetError> {
         let images = images.convert(PixelFormat::CAFFE_BGR)?;
         let mut pooled = self.trunk.forward(images.tensor(), None)?;
@@ -162,7 +162,7 @@ impl Discriminator {
             })?;
             pooled = Tensor::cat(&[pooled, branch.forward(&flat, None)?], 1)?;
         }
-        self.head.forward(&pooled, dropout_rng.as_deref_mut())
+        self.head.forward(&pooled, dropout_rng)
     }
 
     /// The same weights without gradients; see [`Stack::frozen`].
