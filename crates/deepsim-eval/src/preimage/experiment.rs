@@ -164,6 +164,10 @@ impl<'a> Experiment<'a> {
     }
 
     fn job(&self, tap: &str, net: &dyn Comparator) -> Result<Job, EvalError> {
+        if self.pictures() == 0 {
+            let got = format!("{} of {}", self.pictures, self.source.len());
+            return Err(EvalError::input("inversion", "one picture or more", got));
+        }
         let part = self.crop.rectangle(self.source.height(), self.source.width())?;
         let settings = self.prior.settings(tap);
         Ok(Job {
