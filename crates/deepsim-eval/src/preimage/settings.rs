@@ -155,10 +155,12 @@ impl Settings {
     }
 
     /// The squared norm as in Simonyan et al. 2014, from a zero image as there. They maximise a class
-    /// score and give neither weight nor schedule: 0.01 and Mahendran & Vedaldi's schedule are
-    /// choices.
+    /// score and give neither weight nor schedule. The weight 1, momentum and the schedule are choices:
+    /// at Mahendran & Vedaldi's first rate nothing holds the image back, and the descent overshoots.
     pub fn l2() -> Self {
-        Self { start: 0.0, l2: 0.01, ..BARE }
+        let stages =
+            [Stage { rate: 4e-4, steps: 300 }, Stage { rate: 4e-5, steps: 100 }, Stage::default()];
+        Self { stages, start: 0.0, l2: 1.0, ..BARE }
     }
 
     /// After Yosinski et al. 2015: decay 1e-4 and blur of deviation 1 every 4 steps (one of the four
@@ -168,7 +170,7 @@ impl Settings {
     /// rate, 400 steps, momentum and jitter of one pixel are choices.
     pub fn blur() -> Self {
         Self {
-            stages: [Stage { rate: 4e-3, steps: 400 }, Stage::default(), Stage::default()],
+            stages: [Stage { rate: 4e-4, steps: 400 }, Stage::default(), Stage::default()],
             start: 10.0 * NORM_NUMBERS.sqrt() / NORM,
             decay: 1e-4,
             blur: 1.0,
@@ -187,7 +189,8 @@ impl Settings {
     /// The same schedule, stretched or shortened to `steps` altogether.
     ///
     /// ```
-    /// let settings = deepsim_eval::preimage::Settings::l2().with_steps(10);
+    /// use deepsim_eval::preimage::Settings;
+    /// let settings = Settings::mahendran_vedaldi("CONV1").with_steps(10);
     /// assert_eq!(settings.stages.map(|stage| stage.steps), [3, 5, 2]);
     /// ```
     #[must_use]
