@@ -14,6 +14,7 @@
 //! | [`ssim`], [`pixels`], [`luma`] | distances of two pictures | - |
 //! | [`lpips`] | learned perceptual image patch similarity | - |
 //! | [`mod@compare`] | all distances of two pictures at once | - |
+//! | [`preimage`] | inversion by optimisation, with three priors | v1 section 4.3 |
 //! | [`pair`] | one perceptual distance of two pictures, with a map | - |
 //! | [`report`] | HTML and JSON | all |
 
@@ -25,6 +26,7 @@ pub mod luma;
 pub mod measure;
 pub mod pair;
 pub mod pixels;
+pub mod preimage;
 pub mod probe;
 pub mod report;
 pub mod sharpness;

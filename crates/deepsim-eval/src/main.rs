@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to its user")]
 
 mod device;
+mod optimise;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,9 @@ use deepsim_eval::pair::{PairMeasure, heat_map, measure_pair};
 use deepsim_eval::probe::Probe;
 use deepsim_eval::svm::Protocol;
 use deepsim_eval::{EvalError, compare, report};
+use deepsim_nets::NetError;
 use device::{DeviceError, DeviceKind};
+use optimise::OptimiseArguments;
 
 /// Measure trained generators.
 ///
@@ -90,6 +93,9 @@ enum Command {
         #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
         device: DeviceKind,
     },
+    /// Find images by gradient descent whose features are those of pictures (the paper's baseline),
+    /// and measure how far they are from the pictures
+    Optimise(OptimiseArguments),
     /// Write a page with the training curves of runs, of generators or of comparators
     Curves {
         /// A run, e.g. "Exemplar-CNN=out/exemplar-cnn"
@@ -168,7 +174,11 @@ enum Failure {
 impl Failure {
     fn code(&self) -> u8 {
         match self {
-            Self::Eval(EvalError::Unknown { .. } | EvalError::Input { .. }) => 2,
+            Self::Eval(
+                EvalError::Unknown { .. }
+                | EvalError::Input { .. }
+                | EvalError::Net(NetError::UnknownTap { .. }),
+            ) => 2,
             Self::Eval(_) => 1,
             Self::Device(error) => error.code,
         }
@@ -187,6 +197,7 @@ fn main() -> ExitCode {
             let protocol = Protocol { draws: svm_draws, seed, ..Protocol::default() };
             probe(&probes, data.as_deref(), weights.as_deref(), &protocol, out.as_deref(), device)
         }
+        Some(Command::Optimise(arguments)) => optimise::run(&arguments),
         Some(Command::Curves { run, out }) => report::curves(&run, &out).map_err(Failure::from),
         Some(Command::Report { run, target, plan, out }) => {
             let page = report::write(&run, &target, plan.as_deref(), &out);

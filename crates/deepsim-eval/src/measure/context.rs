@@ -368,7 +368,7 @@ impl Reconstructions {
     }
 }
 
-fn ranges(n: usize, batch: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+pub(crate) fn ranges(n: usize, batch: usize) -> impl Iterator<Item = Range<usize>> + use<> {
     let batch = batch.max(1);
     (0..n).step_by(batch).map(move |start| start..(start + batch).min(n))
 }

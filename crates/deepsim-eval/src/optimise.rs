@@ -1,0 +1,123 @@
+//! `deepsim-eval optimise`: inversion by optimisation.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use deepsim_data::ilsvrc::Ilsvrc;
+use deepsim_data::{Crop, Dataset, Prepared, Source, Transform};
+use deepsim_eval::EvalError;
+use deepsim_eval::measure::Progress;
+use deepsim_eval::preimage::{Experiment, Prior};
+use deepsim_nets::ComparatorKind;
+
+use crate::Failure;
+use crate::device::DeviceKind;
+
+/// Side of the crops of photographs, as the networks were trained.
+const CROP: usize = 227;
+
+#[derive(Args)]
+pub(crate) struct OptimiseArguments {
+    /// The network, e.g. alexnet
+    #[arg(long, value_name = "NET", value_parser = comparator, default_value = "alexnet")]
+    net: ComparatorKind,
+    /// Features to invert, e.g. CONV5; may be repeated
+    #[arg(long, value_name = "TAP", required = true)]
+    tap: Vec<String>,
+    /// ILSVRC-2012, whose validation pictures are inverted [default: built-in procedural scenes]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Folder with comparators' weights [default: random weights]
+    #[arg(long, value_name = "DIR")]
+    weights: Option<PathBuf>,
+    /// mahendran-vedaldi, l2 or blur
+    #[arg(long, value_name = "PRIOR", default_value = "mahendran-vedaldi")]
+    prior: Prior,
+    /// Only the first so many pictures
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// Pictures from whose pairs errors are normalised; all are held in memory, 0.6 MB each of
+    /// 227x227 [default: all, at most 4000]
+    #[arg(long, value_name = "N")]
+    pairs: Option<usize>,
+    /// Pictures that are inverted together; changes the speed only, never the result
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    batch: usize,
+    /// Seed of the noise that it starts from, of jitter and of procedural scenes
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Steps, to which the schedule is scaled [default: the prior's, 400]
+    #[arg(long, value_name = "N")]
+    iterations: Option<usize>,
+    /// Folder for <prior>-<tap>.json and pictures; taps that are there with these settings are left
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+    device: DeviceKind,
+}
+
+/// Most pictures that `N` is computed from where nobody says how many: 2.5 GB of pixels.
+const PAIRS: usize = 4000;
+
+fn comparator(name: &str) -> Result<ComparatorKind, EvalError> {
+    let all = ComparatorKind::ALL;
+    all.into_iter().find(|kind| kind.name() == name).ok_or_else(|| EvalError::Unknown {
+        what: "comparator",
+        known: all.map(ComparatorKind::name).join(", "),
+        got: name.into(),
+    })
+}
+
+pub(crate) fn run(arguments: &OptimiseArguments) -> Result<(), Failure> {
+    let device = arguments.device.open()?;
+    let (source, crop, dataset) = pictures(arguments)?;
+    println!("{dataset}");
+    let weights = match &arguments.weights {
+        None => None,
+        Some(folder) => Some(arguments.net.find_weights(folder).ok_or_else(|| {
+            let wanted = format!("weights of {}", arguments.net.name());
+            EvalError::Input { operation: "--weights", wanted, got: folder.display().to_string() }
+        })?),
+    };
+    let tell = |progress: Progress<'_>| crate::tell(&progress);
+    let mut experiment = Experiment::new(arguments.net, &*source, crop);
+    experiment.weights = weights.as_deref();
+    experiment.dataset = &dataset;
+    experiment.prior = arguments.prior;
+    experiment.steps = arguments.iterations;
+    experiment.pictures = arguments.limit;
+    experiment.pairs = arguments.pairs.unwrap_or(PAIRS);
+    experiment.batch = arguments.batch;
+    experiment.seed = arguments.seed;
+    experiment.device = &device;
+    experiment.tell = &tell;
+    for tap in &arguments.tap {
+        let (inversion, found) = experiment.run(tap, &arguments.out)?;
+        if std::io::stderr().is_terminal() {
+            eprint!("\r\x1b[K");
+        }
+        println!("{} {tap}{}", arguments.prior, if found { " (measured before)" } else { "" });
+        crate::print(&inversion.rows);
+    }
+    let taps: Vec<&str> = arguments.tap.iter().map(String::as_str).collect();
+    println!("{}", experiment.sheet(&taps, &arguments.out)?.display());
+    Ok(())
+}
+
+/// Pictures, the part of each that is used, and what they are.
+fn pictures(arguments: &OptimiseArguments) -> Result<(Arc<dyn Source>, Crop, String), EvalError> {
+    let Some(folder) = &arguments.data else {
+        let dataset = Dataset::open(None, arguments.seed)?;
+        return Ok((dataset.test.images, Crop::Full, dataset.description));
+    };
+    let files = Ilsvrc::open(folder)?.val()?;
+    let source = Prepared::new(Arc::new(files), Transform::CAFFE);
+    let dataset = format!(
+        "{} validation pictures of ILSVRC-2012, stretched to 256x256, centre crops of {CROP}x{CROP}",
+        source.len()
+    );
+    Ok((Arc::new(source), Crop::Center(CROP), dataset))
+}

@@ -1,0 +1,299 @@
+//! Errors of preimages of a data set's pictures, tap by tap, and what the preimages look like.
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use candle_core::Device;
+use deepsim_data::atomic::write_atomic;
+use deepsim_data::picture::{Picture, grid};
+use deepsim_data::{Crop, Source, read_range};
+use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
+use serde::{Deserialize, Serialize};
+
+use super::{Prior, Settings, invert};
+use crate::EvalError;
+use crate::euclidean::{PairDistance, mean_pair_distance, normalised_error};
+use crate::measure::context::{Progress, RANDOM_COMPARATOR_SEED, numbers, ranges};
+use crate::measure::error::IMAGE_SPACE;
+use crate::measure::{Row, json};
+use crate::statistics::{euclidean_distance, mean_and_spread};
+
+/// Pixels between pictures of a sheet.
+const GAP: usize = 2;
+
+/// What is inverted, and how.
+pub struct Experiment<'a> {
+    /// The network.
+    pub comparator: ComparatorKind,
+    /// Its weights; random without a file.
+    pub weights: Option<&'a Path>,
+    /// The pictures; the first [`pictures`](Self::pictures) of them are inverted.
+    pub source: &'a dyn Source,
+    /// The part of each that is used.
+    pub crop: Crop,
+    /// What the pictures are, for people.
+    pub dataset: &'a str,
+    /// How preimages are kept natural.
+    pub prior: Prior,
+    /// Steps, where not the prior's own.
+    pub steps: Option<usize>,
+    /// How many pictures are inverted; fewer where there are fewer.
+    pub pictures: usize,
+    /// How many pictures the normaliser `N` is computed from. All their pixels and features are held in
+    /// memory: 0.6 MB for each image of 227x227.
+    pub pairs: usize,
+    /// Pictures that are inverted together; changes no result.
+    pub batch: usize,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Where to compute.
+    pub device: &'a Device,
+    /// Hears how far it is.
+    pub tell: &'a (dyn Fn(Progress<'_>) + Sync),
+    image_pairs: OnceCell<PairDistance>,
+}
+
+/// All that the numbers of one tap depend on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Name of the network.
+    pub comparator: String,
+    /// Where its weights come from.
+    pub weights: String,
+    /// The tap that is inverted.
+    pub tap: String,
+    /// The prior.
+    pub prior: Prior,
+    /// Its numbers.
+    pub settings: Settings,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// What the pictures are.
+    pub dataset: String,
+    /// Height and width of the images in pixels.
+    pub size: [usize; 2],
+    /// How many pictures were inverted.
+    pub pictures: usize,
+    /// How many pictures `N` was computed from.
+    pub pairs: usize,
+}
+
+/// The file `OUT/<prior>-<tap>.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inversion {
+    /// What was inverted, and how.
+    pub job: Job,
+    /// What was measured.
+    pub rows: Vec<Row>,
+}
+
+impl<'a> Experiment<'a> {
+    /// Inverts the first 20 images of a source with Mahendran & Vedaldi's prior, on the CPU, 4 at a
+    /// time, with random weights and seed 0; fields can be set.
+    pub fn new(comparator: ComparatorKind, source: &'a dyn Source, crop: Crop) -> Self {
+        Self {
+            comparator,
+            weights: None,
+            source,
+            crop,
+            dataset: "",
+            prior: Prior::MahendranVedaldi,
+            steps: None,
+            pictures: 20,
+            pairs: source.len(),
+            batch: 4,
+            seed: 0,
+            device: &Device::Cpu,
+            tell: &|_| (),
+            image_pairs: OnceCell::new(),
+        }
+    }
+
+    /// Inverts a tap, measures, and writes `<prior>-<tap>.json` and a row of pictures
+    /// `<prior>-<tap>.png` to `out`, each whole or not at all. If both are there and the file says
+    /// that it was made from the same [`Job`], it is returned as it is, with `true`.
+    ///
+    /// Rows: the normalised Euclidean error in image space and in feature space (`%`), the relative
+    /// objective `‖Φ(x) - Φ0‖²/‖Φ0‖²` at the end, and seconds for each picture.
+    ///
+    /// # Errors
+    /// If there is no such tap, weights do not fit, pictures cannot be read or are too few, or a file
+    /// cannot be written.
+    pub fn run(&self, tap: &str, out: &Path) -> Result<(Inversion, bool), EvalError> {
+        let seed = RANDOM_COMPARATOR_SEED;
+        let net = self.comparator.open_to(tap, self.weights, seed, self.device)?;
+        let job = self.job(tap, &*net)?;
+        let (file, strip) = (self.path(out, tap, "json"), self.path(out, tap, "png"));
+        if strip.is_file()
+            && let Some(done) = finished(&file, &job)
+        {
+            return Ok((done, true));
+        }
+        std::fs::create_dir_all(out).map_err(EvalError::io("creating folder", out))?;
+        let (rows, pictures) = self.measured(&*net, &job)?;
+        // The row of pictures first: a file of numbers says that both are there.
+        grid(&[pictures], GAP).write_png(&strip)?;
+        let inversion = Inversion { job, rows };
+        write_atomic(&file, &json(&inversion, "an inversion")?)?;
+        Ok((inversion, false))
+    }
+
+    /// Writes `<prior>.png`: the originals, and below them a row for each tap, all of which
+    /// [`run`](Self::run) has inverted. The mean is added back, values are rounded and clamped.
+    ///
+    /// # Errors
+    /// If a row is missing, or the sheet cannot be written.
+    pub fn sheet(&self, taps: &[&str], out: &Path) -> Result<PathBuf, EvalError> {
+        let originals = tiles(&self.images(0..self.pictures())?)?;
+        let mut rows = vec![vec![grid(&[originals], GAP)]];
+        for tap in taps {
+            rows.push(vec![Picture::read_png(&self.path(out, tap, "png"))?]);
+        }
+        let path = out.join(format!("{}.png", self.prior));
+        grid(&rows, GAP).write_png(&path)?;
+        Ok(path)
+    }
+
+    fn pictures(&self) -> usize {
+        self.pictures.min(self.source.len())
+    }
+
+    fn path(&self, out: &Path, tap: &str, extension: &str) -> PathBuf {
+        out.join(format!("{}-{}.{extension}", self.prior, tap.replace('/', "-")))
+    }
+
+    fn job(&self, tap: &str, net: &dyn Comparator) -> Result<Job, EvalError> {
+        if self.pictures() == 0 {
+            let got = format!("{} of {}", self.pictures, self.source.len());
+            return Err(EvalError::input("inversion", "one picture or more", got));
+        }
+        let part = self.crop.rectangle(self.source.height(), self.source.width())?;
+        let settings = self.prior.settings(tap);
+        Ok(Job {
+            comparator: net.name().into(),
+            weights: net.origin().to_string(),
+            tap: tap.into(),
+            prior: self.prior,
+            settings: self.steps.map_or(settings, |steps| settings.with_steps(steps)),
+            seed: self.seed,
+            dataset: self.dataset.into(),
+            size: [part.height, part.width],
+            pictures: self.pictures(),
+            pairs: self.pairs.clamp(self.pictures(), self.source.len().max(self.pictures())),
+        })
+    }
+
+    fn images(&self, range: std::ops::Range<usize>) -> Result<Images, EvalError> {
+        let batch = read_range(self.source, range, self.crop)?;
+        let (n, height, width) = (batch.n, batch.height, batch.width);
+        let format = PixelFormat::CAFFE_BGR;
+        Ok(Images::from_u8(&batch.pixels, n, height, width, format, self.device)?)
+    }
+
+    /// `N` over the first pictures, in the space that `of` maps them to.
+    fn normaliser(
+        &self,
+        what: &str,
+        pictures: usize,
+        of: impl Fn(&Images) -> Result<Vec<f32>, EvalError>,
+    ) -> Result<PairDistance, EvalError> {
+        let mut samples = Vec::new();
+        for range in ranges(pictures, self.batch) {
+            let end = range.end;
+            let values = of(&self.images(range.clone())?)?;
+            samples.reserve_exact(values.len() / range.len() * pictures - samples.len());
+            samples.extend(values);
+            (self.tell)(Progress { what, done: end, all: pictures });
+        }
+        let dimensions = samples.len().checked_div(pictures).unwrap_or(0);
+        mean_pair_distance(&mut samples, dimensions, self.seed)
+    }
+
+    fn measured(
+        &self,
+        net: &dyn Comparator,
+        job: &Job,
+    ) -> Result<(Vec<Row>, Vec<Picture>), EvalError> {
+        let (tap, n) = (&*job.tap, job.pictures);
+        let image_pairs = match self.image_pairs.get() {
+            Some(pairs) => *pairs,
+            None => {
+                let pairs = self
+                    .normaliser("N in image space", job.pairs, |images| numbers(images.tensor()))?;
+                *self.image_pairs.get_or_init(|| pairs)
+            }
+        };
+        let what = format!("N at {tap}");
+        let features = |images: &Images| numbers(&net.features(images, tap)?);
+        let feature_pairs = self.normaliser(&what, job.pairs, features)?;
+
+        let (mut image_distances, mut feature_distances) = (Vec::new(), Vec::new());
+        let (mut objectives, mut pictures) = (Vec::new(), Vec::new());
+        let mut seconds = 0.0;
+        for range in ranges(n, self.batch) {
+            let originals = self.images(range.clone())?;
+            let size = (originals.height(), originals.width());
+            let target = net.features(&originals, tap)?;
+            let what = format!("{tap}, pictures {} to {} of {n}", range.start + 1, range.end);
+            let tell = |p: Progress<'_>| (self.tell)(Progress { what: &what, ..p });
+            let (start, first) = (Instant::now(), range.start as u64);
+            let found = invert(net, tap, &target, size, &job.settings, self.seed, first, &tell)?;
+            seconds += start.elapsed().as_secs_f64();
+            let answers = net.features(&found.images, tap)?;
+            image_distances.extend(distances(originals.tensor(), found.images.tensor())?);
+            feature_distances.extend(distances(&target, &answers)?);
+            objectives.extend(found.objective.iter().filter_map(|values| values.last().copied()));
+            pictures.extend(tiles(&found.images)?);
+        }
+
+        let error = |name: String, distances: &[f64], pairs: &PairDistance, note: &str| {
+            let (mean, spread) = normalised_error(distances, pairs);
+            let note = format!("{note}; {pairs}; spread over images");
+            Row::new(name, mean, "%", note).with_spread(spread).over(n)
+        };
+        let space = format!("{} {tap} feature space", job.comparator);
+        let [height, width] = job.size;
+        let unclipped = format!("pixels, unclipped, {height}x{width}");
+        let (objective, spread) = mean_and_spread(&objectives);
+        let note = format!("squared distance of features over the squared norm, {}", job.weights);
+        let rows = vec![
+            error(IMAGE_SPACE.into(), &image_distances, &image_pairs, &unclipped),
+            error(space, &feature_distances, &feature_pairs, &job.weights),
+            Row::new("relative objective", objective, "", note).with_spread(spread).over(n),
+            Row::new(
+                "time for a picture",
+                seconds / n as f64,
+                "s",
+                format!("{} steps, {} pictures together", job.settings.steps(), self.batch),
+            ),
+        ];
+        Ok((rows, pictures))
+    }
+}
+
+/// What a file says, if it was made from this job; a file that cannot be read is made anew.
+fn finished(file: &Path, job: &Job) -> Option<Inversion> {
+    let done: Inversion = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    // Through the same text, so that both have the same rounding.
+    let job: Job = serde_json::from_slice(&serde_json::to_vec(job).ok()?).ok()?;
+    (done.job == job).then_some(done)
+}
+
+/// Distances of the rows of two batches.
+fn distances(a: &candle_core::Tensor, b: &candle_core::Tensor) -> Result<Vec<f64>, EvalError> {
+    let n = a.dims().first().copied().unwrap_or(1).max(1);
+    let (a, b) = (numbers(a)?, numbers(b)?);
+    let size = (a.len() / n).max(1);
+    Ok(a.chunks_exact(size)
+        .zip(b.chunks_exact(size))
+        .map(|(a, b)| euclidean_distance(a, b))
+        .collect())
+}
+
+fn tiles(images: &Images) -> Result<Vec<Picture>, EvalError> {
+    let (height, width) = (images.height(), images.width());
+    let planes = images.to_u8()?;
+    let tile = |planes| Picture::from_planes(planes, height, width);
+    Ok(planes.chunks_exact(3 * height * width).map(tile).collect())
+}

@@ -1,0 +1,240 @@
+//! Inversion by optimisation: against JAX, alone and in company, and as a program.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use candle_core::{Device, Tensor};
+use deepsim_data::picture::Picture;
+use deepsim_eval::EvalError;
+use deepsim_eval::preimage::{Preimages, Settings, Stage, invert, invert_from};
+use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
+use serde_json::Value;
+
+const SIDE: usize = 35;
+const SIZE: usize = 3 * SIDE * SIDE;
+const CONV1: [usize; 4] = [96, 3, 11, 11];
+
+/// `n` numbers in [-0.5, 0.5), by the fixture's formula.
+fn spread(n: usize, factor: u64) -> impl Iterator<Item = f64> {
+    (0..n as u64).map(move |i| (i * factor % (1 << 32)) as f64 / 4_294_967_296.0 - 0.5)
+}
+
+/// AlexNet to CONV1 with the fixture's weights.
+fn network() -> Result<Box<dyn Comparator>, Box<dyn std::error::Error>> {
+    let weight = spread(CONV1.iter().product(), 2_654_435_761).map(|v| (0.2 * v) as f32);
+    let bias = spread(96, 2_246_822_519).map(|v| (4.0 * v) as f32);
+    let weight = Tensor::from_vec(weight.collect::<Vec<f32>>(), &CONV1, &Device::Cpu)?;
+    let bias = Tensor::from_vec(bias.collect::<Vec<f32>>(), 96, &Device::Cpu)?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("weights.safetensors");
+    let tensors = [("conv1.weight", weight), ("conv1.bias", bias)].map(|(k, v)| (k.to_owned(), v));
+    candle_core::safetensors::save(&tensors.into(), &path)?;
+    Ok(ComparatorKind::AlexNet.open_to("CONV1", Some(&path), 0, &Device::Cpu)?)
+}
+
+/// The fixture's photographs.
+fn photos() -> Result<Images, EvalError> {
+    let value = |k: usize, c: usize, y: usize, x: usize| {
+        ((y * (5 + 2 * k) + x * 3 + c * 40 + (y / 6 + x / 5) % 2 * 60) % 256) as f32
+            - PixelFormat::CAFFE_BGR.mean[c]
+    };
+    let at = |i: usize| (i / SIZE, i / (SIDE * SIDE) % 3, i / SIDE % SIDE, i % SIDE);
+    let values = (0..2 * SIZE).map(|i| {
+        let (k, c, y, x) = at(i);
+        value(k, c, y, x)
+    });
+    images(values.collect())
+}
+
+/// What the fixture's descents start from.
+fn start() -> Result<Images, EvalError> {
+    images(spread(2 * SIZE, 3_266_489_917).map(|v| (200.0 * v) as f32).collect())
+}
+
+fn images(values: Vec<f32>) -> Result<Images, EvalError> {
+    let n = values.len() / SIZE;
+    let tensor = Tensor::from_vec(values, (n, 3, SIDE, SIDE), &Device::Cpu)?;
+    Ok(Images::new(tensor, PixelFormat::CAFFE_BGR)?)
+}
+
+fn values(images: &Images) -> Result<Vec<f32>, EvalError> {
+    Ok(images.tensor().flatten_all()?.to_vec1()?)
+}
+
+#[test]
+fn the_descent_is_that_of_jax_under_every_prior() -> Result<(), Box<dyn std::error::Error>> {
+    let fixture: Value = serde_json::from_str(include_str!("fixtures/preimage.json"))?;
+    let (net, photos, start) = (network()?, photos()?, start()?);
+    let target = net.features(&photos, "CONV1")?;
+    let stages = [(4e-3, 5), (4e-4, 10), (4e-5, 5)].map(|(rate, steps)| Stage { rate, steps });
+    let cases = [
+        ("mahendran-vedaldi", Settings::mahendran_vedaldi("CONV1")),
+        ("l2", Settings { l2: 0.01, ..Settings::l2() }),
+        ("blur", Settings { jitter: 0, ..Settings::blur() }),
+    ];
+    for (name, settings) in cases {
+        let settings = Settings { stages, ..settings };
+        let found = invert_from(&*net, "CONV1", &target, &start, &settings, 0, 0, &|_| ())?;
+        let wanted: Vec<Vec<f64>> = serde_json::from_value(fixture[name]["objective"].clone())?;
+        assert_eq!(wanted[0].len(), 21);
+        for (got, wanted) in found.objective.iter().flatten().zip(wanted.iter().flatten()) {
+            assert!((got / wanted - 1.0).abs() < 1e-3, "{name}: {got} against {wanted}");
+        }
+        let wanted: Vec<f64> = serde_json::from_value(fixture[name]["every_7th"].clone())?;
+        let got = values(&found.images)?;
+        let apart = got.iter().step_by(7).zip(&wanted).map(|(g, w)| (f64::from(*g) - w).abs());
+        let apart = apart.fold(0.0, f64::max);
+        assert!(apart < 0.05, "{name}: {apart} grey levels");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_picture_is_the_same_in_any_company() -> Result<(), Box<dyn std::error::Error>> {
+    let net = network()?;
+    let photos = photos()?;
+    let settings =
+        Settings { tv: 1.0, power: 8e-10, l2: 0.01, jitter: 2, ..Settings::blur().with_steps(6) };
+    let of = |photos: &Images, seed, first| -> Result<Preimages, EvalError> {
+        let target = net.features(photos, "CONV1")?;
+        invert(&*net, "CONV1", &target, (SIDE, SIDE), &settings, seed, first, &|_| ())
+    };
+    let bits = |found: &Preimages| -> Result<Vec<u32>, EvalError> {
+        Ok(values(&found.images)?.iter().map(|value| value.to_bits()).collect())
+    };
+    let both = of(&photos, 5, 3)?;
+    for (at, first) in [(0, 3), (1, 4)] {
+        let one = photos.with_tensor(photos.tensor().narrow(0, at, 1)?)?;
+        let alone = of(&one, 5, first)?;
+        assert!(bits(&both)?[at * SIZE..][..SIZE] == bits(&alone)?, "picture {at}");
+        assert_eq!(both.objective[at], alone.objective[0]);
+    }
+    assert!(bits(&both)? == bits(&of(&photos, 5, 3)?)?, "the same seed gives the same bits");
+    assert!(bits(&both)? != bits(&of(&photos, 6, 3)?)?, "another seed gives other noise");
+    // The same target twice: pictures draw from their own streams.
+    let one = photos.with_tensor(photos.tensor().narrow(0, 0, 1)?)?;
+    let twice = bits(&of(&one.followed_by(&one)?, 5, 0)?)?;
+    assert!(twice[..SIZE] != twice[SIZE..]);
+    Ok(())
+}
+
+#[test]
+fn every_prior_lowers_the_objective() -> Result<(), Box<dyn std::error::Error>> {
+    let net = network()?;
+    let target = net.features(&photos()?, "CONV1")?;
+    for settings in [Settings::mahendran_vedaldi("CONV1"), Settings::l2(), Settings::blur()] {
+        let steps = std::sync::atomic::AtomicUsize::new(0);
+        let tell = |progress: deepsim_eval::measure::Progress<'_>| {
+            assert_eq!((progress.what, progress.all), ("CONV1", 400));
+            steps.store(progress.done, std::sync::atomic::Ordering::Relaxed);
+        };
+        let size = (SIDE, SIDE);
+        let found = invert(&*net, "CONV1", &target, size, &settings, 0, 0, &tell)?;
+        assert_eq!(steps.into_inner(), 400);
+        for objective in &found.objective {
+            let (first, last) = (objective[0], objective[400]);
+            assert!(last < 0.5 * first, "{settings:?}: {first} to {last}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn bad_input_is_refused_and_named() -> Result<(), Box<dyn std::error::Error>> {
+    let net = network()?;
+    let target = net.features(&photos()?, "CONV1")?;
+    let of = |tap: &str, target: &Tensor, side: usize, settings: Settings| {
+        let settings = settings.with_steps(1);
+        let found = invert(&*net, tap, target, (side, side), &settings, 0, 0, &|_| ());
+        found.expect_err("bad input").to_string()
+    };
+    let good = Settings::l2();
+    let empty = Tensor::zeros((0, 96, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
+    let nan = (&target * f64::NAN)?;
+    let cases = [
+        (of("CONV9", &target, SIDE, good), "alexnet has no tap `CONV9`"),
+        (of("CONV1", &empty, SIDE, good), "wanted features of one picture or more"),
+        (of("CONV1", &target, SIDE + 8, good), "[96, 4, 4] of 43x43 images, got [96, 3, 3]"),
+        (of("CONV1", &target, 0, good), "0"),
+        (of("CONV1", &target, 5, good), "5"),
+        (of("CONV1", &target.zeros_like()?, SIDE, good), "features of norm 0 for picture 0"),
+        (of("CONV1", &nan, SIDE, good), "features of norm NaN for picture 0"),
+        (of("CONV1", &target, SIDE, Settings { momentum: 1.0, ..good }), "momentum 1"),
+    ];
+    for (message, words) in cases {
+        assert!(message.contains(words), "{message}");
+    }
+    let one = start()?.with_tensor(start()?.tensor().narrow(0, 0, 1)?)?;
+    assert!(invert_from(&*net, "CONV1", &target, &one, &good, 0, 0, &|_| ()).is_err());
+    Ok(())
+}
+
+fn optimise(out: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deepsim-eval"));
+    command.arg("optimise").arg("--out").arg(out).args(arguments);
+    command.output().expect("the program starts")
+}
+
+#[test]
+fn the_program_measures_draws_and_does_nothing_twice() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("out");
+    let arguments = ["--tap", "CONV1", "--tap", "CONV2", "--limit", "3", "--pairs", "5"];
+    let run = |more: &[&str]| -> String {
+        let output = optimise(&out, &[&arguments[..], more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let printed = run(&["--iterations", "4"]);
+    for words in ["image space", "alexnet CONV2 feature space", "relative objective", "s  (4 steps"]
+    {
+        assert!(printed.contains(words), "{words} is not in {printed}");
+    }
+    let read = |name: &str| std::fs::read(out.join(name));
+    let file: Value = serde_json::from_slice(&read("mahendran-vedaldi-CONV2.json")?)?;
+    assert_eq!(file["job"]["settings"]["tv"], 10.0);
+    assert_eq!(file["job"]["weights"], "random weights (seed 0)");
+    assert_eq!((&file["job"]["pictures"], &file["job"]["pairs"]), (&3.into(), &5.into()));
+    assert_eq!(file["rows"][0]["name"], "image space");
+    assert!(file["rows"][1]["value"].as_f64().is_some_and(|error| error > 0.0));
+    let sheet = Picture::read_png(&out.join("mahendran-vedaldi.png"))?;
+    assert_eq!((sheet.height, sheet.width), (3 * 98 - 2, 3 * 98 - 2));
+
+    // Again: nothing is computed. Another batch: the same pictures and numbers. Another seed: others.
+    let (numbers, strip) = (read("mahendran-vedaldi-CONV2.json")?, "mahendran-vedaldi-CONV2.png");
+    let pixels = read(strip)?;
+    assert_eq!(run(&["--iterations", "4"]).matches("measured before").count(), 2);
+    assert_eq!(read("mahendran-vedaldi-CONV2.json")?, numbers);
+    std::fs::write(out.join("mahendran-vedaldi-CONV2.json"), "{")?;
+    let printed = run(&["--iterations", "4", "--batch", "2"]);
+    assert_eq!(printed.matches("measured before").count(), 1, "{printed}");
+    assert_eq!(read(strip)?, pixels);
+    let again: Value = serde_json::from_slice(&read("mahendran-vedaldi-CONV2.json")?)?;
+    for row in 0..3 {
+        assert_eq!(again["rows"][row], file["rows"][row]);
+    }
+    assert!(!run(&["--iterations", "4", "--seed", "1"]).contains("measured before"));
+    assert_ne!(read(strip)?, pixels);
+    Ok(())
+}
+
+#[test]
+fn bad_arguments_of_the_program_exit_with_2() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let empty = folder.path().to_str().expect("a path in UTF-8");
+    let cases: [(&[&str], i32, &str); 7] = [
+        (&["--tap", "CONV9"], 2, "alexnet has no tap `CONV9`; it has CONV1"),
+        (&["--tap", "CONV1", "--net", "lenet"], 2, "unknown comparator `lenet`"),
+        (&["--tap", "CONV1", "--prior", "tv"], 2, "unknown prior `tv`"),
+        (&[], 2, "--tap"),
+        (&["--tap", "CONV1", "--limit", "0"], 2, "one picture or more, got 0 of"),
+        (&["--tap", "CONV1", "--weights", empty], 2, "wanted weights of alexnet"),
+        (&["--tap", "CONV1", "--data", "/no/such/data"], 1, "/no/such/data"),
+    ];
+    for (arguments, wanted, words) in cases {
+        let output = optimise(&folder.path().join("out"), arguments);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(wanted), "{arguments:?}: {message}");
+        assert!(message.contains(words), "{arguments:?}: {message}");
+    }
+}
