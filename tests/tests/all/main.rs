@@ -25,6 +25,8 @@ mod golden;
 mod guards;
 mod hostile;
 mod imagenet;
+mod inversion;
+mod parity_inversion;
 mod parity_losses;
 mod parity_nets;
 mod parity_ops;

@@ -1,0 +1,212 @@
+//! Training of networks that invert an encoder's features.
+
+use anyhow::{Context, Result};
+use candle_core::Device;
+use deepsim_nets::{ComparatorKind, Generator, Images, PixelFormat};
+use deepsim_train::fixed::Fixed;
+use deepsim_train::recipe::Recipe;
+use deepsim_train::trainer::Trainer;
+
+use crate::programs::{
+    assert_success, bytes, checkpoint, errors, folder_with_recipe, program, train, workspace,
+};
+use crate::support::{shared, values};
+
+/// The inversion of an untrained AlexNet on small crops.
+const TINY: &str = r#"
+name = "tiny-inversion"
+steps = 4
+batch = 2
+resize = 72
+crop = 64
+
+[inversion]
+encoder = "alexnet"
+tap = "CONV3"
+
+[image]
+distance = "squared-error"
+weight = 2.5e-5
+
+[feature]
+comparator = "alexnet"
+tap = "CONV5"
+rho = 2.0
+
+[adversarial]
+discriminator = { conditional = true }
+
+[adam]
+generator_decay = 4e-4
+
+[output]
+log_every = 1
+grid_every = 2
+checkpoint_every = 2
+"#;
+
+fn recipe(sets: &[&str]) -> Result<Recipe> {
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    Ok(Recipe::parse(&TINY.replace("rho = 2.0", "weight = 0.01"), &sets)?)
+}
+
+fn trainer(recipe: &Recipe) -> Result<Trainer> {
+    let fixed = Fixed::open(recipe, None, &Device::Cpu)?;
+    Ok(Trainer::new(recipe, fixed, &Device::Cpu)?)
+}
+
+fn batch(n: usize, side: usize) -> Result<Images> {
+    let pixels: Vec<u8> = (0..n * 3 * side * side).map(|i| (i * 31 % 251) as u8).collect();
+    Ok(Images::from_u8(&pixels, n, side, side, PixelFormat::CAFFE_BGR, &Device::Cpu)?)
+}
+
+#[test]
+fn a_run_resumes_to_the_same_bytes_and_is_measured() {
+    let folder = folder_with_recipe(TINY);
+    assert_success(&train(folder.path(), "whole", &[]));
+    assert_success(&train(folder.path(), "halves", &["--set", "steps=2", "--threads", "1"]));
+    assert_success(&train(folder.path(), "halves", &["--resume"]));
+    let [whole, halves] = ["whole", "halves"].map(|out| folder.path().join(out));
+    assert!(checkpoint(&whole) == checkpoint(&halves), "the checkpoints differ");
+    let file = "generator.safetensors";
+    assert!(bytes(&whole, file) == bytes(&halves, file), "the generators differ");
+
+    let mut eval = std::process::Command::new(program("deepsim-eval"));
+    let run = whole.to_str().expect("a name");
+    eval.args(["error", "grid", "--run", run, "--limit", "8", "--space", "alexnet:CONV3"]);
+    assert_success(&eval.output().expect("deepsim-eval runs"));
+    let error: serde_json::Value =
+        serde_json::from_slice(&bytes(&whole, "eval/error.json")).expect("JSON");
+    let image = error["rows"][0]["value"].as_f64().expect("a number");
+    assert!(image > 10.0 && image < 1000.0, "image error {image} %");
+    assert_eq!(error["rows"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn encoder_and_comparator_of_the_same_weights_are_one_network() -> Result<()> {
+    let images = batch(2, 64)?;
+    let device = Device::Cpu;
+    let alone = |tap: &str| -> Result<Vec<f32>> {
+        let net = ComparatorKind::AlexNet.open_to(tap, None, 0, &device)?;
+        values(&net.features(&images, tap)?)
+    };
+    for (sets, shared) in [(&[][..], true), (&["feature.seed=1"], false)] {
+        let fixed = Fixed::open(&recipe(sets)?, None, &device)?;
+        let (encoder, feature) =
+            (fixed.encoder.as_ref().context("encoder")?, fixed.feature.as_ref().context("term")?);
+        assert_eq!(std::sync::Arc::ptr_eq(&encoder.net, &feature.comparator), shared);
+        let seen = fixed.see(&images)?;
+        assert_eq!(values(&seen.features.context("features")?)?, alone("CONV3")?);
+        let target = values(&seen.target.context("target")?)?;
+        assert_eq!(target == alone("CONV5")?, shared);
+    }
+    Ok(())
+}
+
+#[test]
+fn terms_are_switched_off_one_by_one() -> Result<()> {
+    for (sets, terms) in [
+        (&[][..], &["adversarial", "feature", "image"][..]),
+        (&["feature="], &["adversarial", "image"]),
+        (&["adversarial="], &["feature", "image"]),
+        (&["feature=", "adversarial=", "inversion.plain=true"], &["image"]),
+        (&["image.weight=0"], &["adversarial", "feature", "image"]),
+    ] {
+        let mut trainer = trainer(&recipe(sets)?)?;
+        let report = trainer.step(&batch(2, 64)?)?;
+        let names: Vec<_> = report.terms.iter().map(|term| term.name).collect();
+        assert_eq!(names, terms, "{sets:?}");
+        assert!(report.terms.iter().all(|term| term.value.is_finite()));
+        let Generator::Inverter(net) = trainer.generator() else { anyhow::bail!("an inverter") };
+        assert_eq!(net.config().features, [384, 3, 3]);
+        assert_eq!(net.config().plain, sets.len() == 3);
+    }
+    Ok(())
+}
+
+#[test]
+fn only_the_first_convolutions_decay() -> Result<()> {
+    // Adam without a gradient but the penalty's moves weights by the whole learning rate.
+    let sets = ["feature=", "adversarial=", "image.weight=0"];
+    let mut trainer = trainer(&recipe(&sets)?)?;
+    let weights = |trainer: &Trainer| -> Result<Vec<(String, Vec<f32>)>> {
+        let params = trainer.generator().params().iter();
+        params.map(|(name, var)| Ok((name.to_owned(), values(var)?))).collect()
+    };
+    let before = weights(&trainer)?;
+    trainer.step(&batch(2, 64)?)?;
+    for ((name, before), (_, after)) in before.iter().zip(weights(&trainer)?) {
+        let decays = name.starts_with("Rconv") && name.ends_with(".weight");
+        assert_eq!(*before != after, decays, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_batch_in_parts_gives_the_gradient_of_the_whole() -> Result<()> {
+    let sets = ["batch=4", "adversarial="];
+    let whole = trainer(&recipe(&sets)?)?.step(&batch(4, 64)?)?;
+    let parts = [sets[0], sets[1], "micro_batch=2"];
+    let parts = trainer(&recipe(&parts)?)?.step(&batch(4, 64)?)?;
+    for (a, b) in whole.gradients.iter().zip(&parts.gradients) {
+        assert!((a.1 / b.1 - 1.0).abs() < 1e-4, "{a:?} {b:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_inverted_is_named() {
+    let folder = folder_with_recipe(TINY);
+    for (set, words) in [
+        ("inversion.tap=CONV9", "inversion.tap: alexnet has CONV1, CONV2"),
+        ("crop=16", "Conv2d"),
+        ("inversion=", "conditional: wanted an [inversion]"),
+        ("inversion.tpa=CONV3", "did you mean `tap`?"),
+    ] {
+        let output = train(folder.path(), "out", &["--set", set]);
+        assert!(!output.status.success(), "{set}");
+        assert!(
+            errors(&output).to_lowercase().contains(&words.to_lowercase()),
+            "{}",
+            errors(&output)
+        );
+        assert!(!folder.path().join("out/checkpoints").exists());
+    }
+}
+
+#[test]
+fn the_recipes_of_the_paper_are_valid() -> Result<()> {
+    let folder = workspace().join("crates/deepsim-train/recipes");
+    let mut found = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("inversion")) {
+            continue;
+        }
+        let recipe = Recipe::read(&path, &[])?;
+        assert_eq!(Some(recipe.name.as_str()), path.file_stem().and_then(|name| name.to_str()));
+        assert_eq!((recipe.resize, recipe.crop, recipe.batch), (Some(256), 227, 64));
+        found += 1;
+    }
+    assert_eq!(found, 7);
+    Ok(())
+}
+
+#[test]
+fn the_stand_in_opens_beside_alexnets_convolutions() -> Result<()> {
+    let Some(folder) = shared("weights/alexnet_head_imagenette10_f16.safetensors") else {
+        return Ok(());
+    };
+    let folder = folder.parent().context("a folder")?;
+    let device = Device::Cpu;
+    let open = |kind: ComparatorKind, tap: &str| {
+        kind.open_to(tap, kind.find_weights(folder).as_deref(), 0, &device)
+    };
+    let images = batch(1, 227)?;
+    let stand_in = open(ComparatorKind::AlexNetStandIn, "FC8")?;
+    let features = stand_in.features_at(&images, &["CONV5", "FC6", "FC8"])?;
+    assert_eq!((features[1].dims(), features[2].dims()), (&[1, 256][..], &[1, 10][..]));
+    let alexnet = open(ComparatorKind::AlexNet, "CONV5")?.features(&images, "CONV5")?;
+    assert_eq!(values(&features[0])?, values(&alexnet)?);
+    Ok(())
+}
