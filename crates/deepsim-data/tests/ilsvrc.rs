@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use deepsim_data::Dataset;
 use deepsim_data::ilsvrc::{Ilsvrc, parse_meta, parse_truth};
 use deepsim_data::tar_index::TarIndex;
 use deepsim_data::{
@@ -407,4 +408,25 @@ fn the_shared_mini_set_loads_as_the_real_one_does() {
     assert!(loader.take(8).all(|batch| batch.is_ok()));
     let source = Prepared::new(std::sync::Arc::new(train), Transform::TORCHVISION);
     assert!(read_range(&source, 0..800, Crop::Full).is_ok());
+}
+
+#[test]
+fn a_data_set_of_it_trains_on_one_part_and_measures_on_the_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_archives(folder.path());
+    let dataset = Dataset::open(Some(folder.path()), 0).expect("the data set");
+    let (train, test) = (&dataset.unlabeled, &dataset.test);
+    assert_eq!((train.len(), test.images.len()), (TRAIN.len(), VAL.len()));
+    assert_eq!((train.height(), train.width()), (256, 256));
+    let labels: Vec<u32> = TRAIN.iter().map(|(_, label)| *label).collect();
+    assert_eq!(dataset.train.labels, labels);
+    assert_eq!((dataset.class_names[0].as_str(), dataset.synthetic), ("one, first", false));
+    // Of another size, the same pictures; of their own, nothing is done.
+    let small = dataset.clone().sized(32);
+    assert_eq!((small.unlabeled.height(), small.test.images.width()), (32, 32));
+    assert_eq!(small.test.labels, dataset.test.labels);
+    assert_eq!(dataset.clone().sized(256).description, dataset.description);
+    // An empty folder is no STL-10, and says so.
+    let empty = tempfile::tempdir().expect("a folder");
+    assert!(Dataset::open(Some(empty.path()), 0).is_err());
 }

@@ -74,7 +74,7 @@ enum Command {
         /// What to train on: pixels, NET:TAP, NET:TAP+TAP, NET:TAP@random
         #[arg(required = true, value_name = "FEATURES")]
         probes: Vec<Probe>,
-        /// Data in STL-10's binary format [default: built-in procedural scenes]
+        /// Folder with STL-10 in its binary format or ILSVRC-2012 [default: built-in procedural scenes]
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
         /// Folder with comparators' weights
@@ -130,7 +130,7 @@ struct MeasureArguments {
     /// Folder of the run, with generator.safetensors
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
-    /// Data in STL-10's binary format [default: built-in procedural scenes]
+    /// Folder with STL-10 in its binary format or ILSVRC-2012 [default: built-in procedural scenes]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Leave out unlabeled and training images that are also test images (docs/data.md)

@@ -64,7 +64,7 @@ struct What {
     // Required, and yet absent where a subcommand is given: the parser sees to both.
     #[arg(required = true)]
     recipe: Option<PathBuf>,
-    /// Data in STL-10's binary format [default: built-in procedural scenes]
+    /// Folder with STL-10 in its binary format or ILSVRC-2012 [default: built-in procedural scenes]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Leave out unlabeled and training images that are also test images (docs/data.md)

@@ -159,9 +159,9 @@ fn what_cannot_be_inverted_is_named() {
     let folder = folder_with_recipe(TINY);
     for (set, words) in [
         ("inversion.tap=CONV9", "inversion.tap: alexnet has CONV1, CONV2"),
-        ("crop=16", "Conv2d"),
+        ("crop=16", "does not fit an input"),
         ("inversion=", "conditional: wanted an [inversion]"),
-        ("inversion.tpa=CONV3", "did you mean `tap`?"),
+        ("inversion.encodr=alexnet", "did you mean `encoder`?"),
     ] {
         let output = train(folder.path(), "out", &["--set", set]);
         assert!(!output.status.success(), "{set}");
