@@ -29,6 +29,9 @@ use optimise::OptimiseArguments;
 ///   svm        accuracy of linear SVMs on the code (paper Table 4)
 ///   sharpness  power of high spatial frequencies against the originals'
 ///   grid       originals and reconstructions as PNG (paper Figure 3)
+///   reencode   errors and pictures after 1, 2, 4 and 8 rounds (paper Figure 8)
+///   interpolate  pictures between two images (paper Figure 9)
+///   recognise  whether SqueezeNet sees the same classes
 ///   lpips      learned perceptual image patch similarity, where its weights are found
 #[derive(Parser)]
 #[command(
@@ -124,7 +127,7 @@ enum Command {
 
 #[derive(Args)]
 struct MeasureArguments {
-    /// What to measure: error, svm, sharpness, grid, lpips
+    /// What to measure: error, svm, sharpness, grid, lpips, reencode, interpolate, recognise
     #[arg(value_name = "MEASURE")]
     measures: Vec<String>,
     /// Folder of the run, with generator.safetensors

@@ -73,13 +73,44 @@ fn a_run_resumes_to_the_same_bytes_and_is_measured() {
 
     let mut eval = std::process::Command::new(program("deepsim-eval"));
     let run = whole.to_str().expect("a name");
-    eval.args(["error", "grid", "--run", run, "--limit", "8", "--space", "alexnet:CONV3"]);
+    eval.args(["error", "grid", "reencode", "interpolate", "--run", run, "--limit", "8"]);
     assert_success(&eval.output().expect("deepsim-eval runs"));
     let error: serde_json::Value =
         serde_json::from_slice(&bytes(&whole, "eval/error.json")).expect("JSON");
     let image = error["rows"][0]["value"].as_f64().expect("a number");
     assert!(image > 10.0 && image < 1000.0, "image error {image} %");
     assert_eq!(error["rows"].as_array().map(Vec::len), Some(2));
+    let name = error["rows"][1]["name"].as_str().unwrap_or_default();
+    assert!(name.starts_with("alexnet CONV3 feature space"), "the inverted layer: {name}");
+
+    // The first round is the reconstruction, whose errors are those of `error`.
+    let rounds: serde_json::Value =
+        serde_json::from_slice(&bytes(&whole, "eval/reencode.json")).expect("JSON");
+    let value = |row: usize| rounds["rows"][row]["value"].as_f64().expect("a number");
+    assert_eq!(rounds["rows"].as_array().map(Vec::len), Some(8));
+    assert!((value(0) / image - 1.0).abs() < 1e-9, "{} and {image}", value(0));
+    let feature = error["rows"][1]["value"].as_f64().expect("a number");
+    assert!((value(4) / feature - 1.0).abs() < 1e-6, "{} and {feature}", value(4));
+    // An original, seven mixtures and an original; the ends are the reconstructions.
+    let read = |file: &str| {
+        let path = whole.join("eval").join(file);
+        deepsim_data::picture::Picture::read_png(&path).expect("a picture")
+    };
+    let (between, grid) = (read("interpolations.png"), read("reconstructions.png"));
+    assert_eq!((between.height, between.width), (6 * 64, 9 * 64));
+    let pixel = |picture: &deepsim_data::picture::Picture, y: usize, x: usize| {
+        let start = 3 * (y * picture.width + x);
+        picture.rgb[start..start + 3].to_vec()
+    };
+    assert_eq!(pixel(&between, 10, 64 + 20), pixel(&grid, 10, 20));
+    assert_eq!(pixel(&between, 10, 7 * 64 + 20), pixel(&grid, 10, 64 + 20));
+    assert_eq!(read("reencodings.png").height, 5 * 64);
+
+    // Without the weights of the judge nothing is recognised, and that is said.
+    let mut eval = std::process::Command::new(program("deepsim-eval"));
+    let output = eval.args(["recognise", "--run", run, "--limit", "4"]).output();
+    let output = output.expect("deepsim-eval runs");
+    assert!(errors(&output).contains("wanted the weights of squeezenet"), "{}", errors(&output));
 }
 
 #[test]

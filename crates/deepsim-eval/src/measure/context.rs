@@ -247,6 +247,20 @@ impl<'a> Context<'a> {
         })
     }
 
+    /// Images of codes: the way back from [`Context::code`].
+    ///
+    /// # Shapes
+    /// `(N, ..) -> (N, 3, H, W)`
+    ///
+    /// # Errors
+    /// If the codes do not fit.
+    pub fn decode(&self, code: &Tensor) -> Result<Images, EvalError> {
+        Ok(match &self.generator {
+            Generator::Autoencoder(net) => net.decode(code)?,
+            Generator::Inverter(net) => net.forward(code)?,
+        })
+    }
+
     /// What the generator makes of images.
     ///
     /// # Shapes
@@ -255,8 +269,7 @@ impl<'a> Context<'a> {
     /// # Errors
     /// If the images do not fit.
     pub fn reconstruct(&self, images: &Images) -> Result<Images, EvalError> {
-        let features = self.encoder.as_ref().map(|_| self.code(images)).transpose()?;
-        Ok(self.generator.forward(images, features.as_ref())?)
+        self.decode(&self.code(images)?)
     }
 
     /// Centre crops of the test images with their reconstructions; computed once for all measures.

@@ -1,4 +1,4 @@
-//! Normalised Euclidean error of reconstructions (paper v1, Table 3).
+//! Normalised Euclidean error of reconstructions (paper v1, Tables 3 and 6).
 //!
 //! Evaluated on the centre crops of the test split. In image space, images are compared as they are
 //! in training: BGR in units of grey levels, reconstructions not clipped to 0..=255 (a constant
@@ -6,7 +6,7 @@
 //! original and of the reconstruction, with an `N` of that space's own. The paper leaves crop and
 //! clipping open.
 
-use deepsim_nets::{Comparator, ComparatorKind};
+use deepsim_nets::{Comparator, ComparatorKind, Generator, InverterConfig};
 
 use super::context::{Context, Progress, Space, is_random, numbers};
 use super::{Measure, Row};
@@ -46,6 +46,15 @@ impl Measure for Error {
 fn spaces(context: &Context<'_>) -> Vec<Space> {
     if let Some(spaces) = &context.settings.spaces {
         return spaces.clone();
+    }
+    if let Generator::Inverter(net) = &context.generator {
+        // Table 6: the layer that is inverted; and a network that had no part in it.
+        let InverterConfig { encoder, tap, .. } = net.config();
+        let judge = ComparatorKind::SqueezeNet;
+        let judged = context.weights.and_then(|folder| judge.find_weights(folder)).is_some();
+        let judge = Space { comparator: judge, tap: "FIRE9".into() };
+        let inverted = Space { comparator: *encoder, tap: tap.clone() };
+        return std::iter::once(inverted).chain(judged.then_some(judge)).collect();
     }
     let found = |kind: ComparatorKind| context.weights.and_then(|w| kind.find_weights(w)).is_some();
     let mut spaces = Space::standard();

@@ -6,14 +6,20 @@
 //! | [`svm`] | accuracy of linear SVMs on the code | v1 Table 4 |
 //! | [`lpips`] | learned perceptual image patch similarity | - |
 //! | [`sharpness`] | power of high frequencies against the originals' | - |
-//! | [`grid`] | pictures of reconstructions | v1 Figure 3 |
+//! | [`grid`] | pictures of reconstructions | v1 Figures 3, 5 |
+//! | [`reencode`] | reconstructions of reconstructions | v1 Figure 8 |
+//! | [`interpolate`] | pictures between two images | v1 Figure 9 |
+//! | [`recognise`] | whether an independent network sees the same classes | - |
 //!
 //! A new measure is a type that implements [`Measure`] and a line in [`all`].
 
 pub mod context;
 pub mod error;
 pub mod grid;
+pub mod interpolate;
 pub mod lpips;
+pub mod recognise;
+pub mod reencode;
 pub mod sharpness;
 pub mod svm;
 
@@ -104,8 +110,17 @@ pub trait Measure: Sync {
 }
 
 /// All measures.
-pub fn all() -> [&'static dyn Measure; 5] {
-    [&error::Error, &svm::Svm, &sharpness::Sharpness, &grid::Grid, &lpips::LpipsError]
+pub fn all() -> [&'static dyn Measure; 8] {
+    [
+        &error::Error,
+        &svm::Svm,
+        &sharpness::Sharpness,
+        &grid::Grid,
+        &lpips::LpipsError,
+        &reencode::Reencode,
+        &interpolate::Interpolate,
+        &recognise::Recognise,
+    ]
 }
 
 /// The measure of this name.
@@ -182,6 +197,9 @@ mod tests {
             assert_eq!(by_name(measure.name()).map(Measure::name).ok(), Some(measure.name()));
         }
         let message = by_name("fid").err().map(|e| e.to_string()).unwrap_or_default();
-        assert_eq!(message, "unknown measure `fid`; known are error, svm, sharpness, grid, lpips");
+        assert_eq!(
+            message,
+            "unknown measure `fid`; known are error, svm, sharpness, grid, lpips, reencode, interpolate, recognise"
+        );
     }
 }

@@ -1,0 +1,59 @@
+//! What lies between two images (paper v1, Figure 9): their codes, or features, are mixed linearly and
+//! decoded.
+//!
+//! Writes `RUN/eval/interpolations.png`: a row for each pair of the grid's images, the two originals at its
+//! ends.
+
+use deepsim_data::picture::{Picture, grid};
+use deepsim_data::{Crop, read_range};
+use deepsim_nets::{Images, PixelFormat};
+
+use super::context::Context;
+use super::{Measure, Row};
+use crate::EvalError;
+
+/// Pictures between pairs of images.
+#[derive(Clone, Copy, Debug)]
+pub struct Interpolate;
+
+/// File with the pictures.
+pub const PICTURES: &str = "interpolations.png";
+
+/// Pictures of a row, the reconstructions of both images among them.
+const STEPS: usize = 7;
+
+impl Measure for Interpolate {
+    fn name(&self) -> &'static str {
+        "interpolate"
+    }
+
+    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+        let (side, test) = (context.side(), &*context.dataset.test.images);
+        let open = |index: usize| -> Result<(Picture, Images), EvalError> {
+            if index >= test.len() {
+                let wanted = format!("test images below {}", test.len());
+                return Err(EvalError::input("interpolation", wanted, index.to_string()));
+            }
+            let planes = read_range(test, index..index + 1, Crop::Center(side))?.pixels;
+            let format = PixelFormat::CAFFE_BGR;
+            let images = Images::from_u8(&planes, 1, side, side, format, context.device)?;
+            Ok((Picture::from_planes(&planes, side, side), images))
+        };
+        let mut rows = Vec::new();
+        for pair in context.settings.grid_images.chunks_exact(2) {
+            let ((first, a), (last, b)) = (open(pair[0])?, open(pair[1])?);
+            let (a, b) = (context.code(&a)?, context.code(&b)?);
+            let mut row = vec![first];
+            for step in 0..STEPS {
+                let t = step as f64 / (STEPS - 1) as f64;
+                let planes = context.decode(&((&a * (1.0 - t))? + (&b * t)?)?)?.to_u8()?;
+                row.push(Picture::from_planes(&planes, side, side));
+            }
+            row.push(last);
+            rows.push(row);
+        }
+        grid(&rows, 0).write_png(&context.folder()?.join(PICTURES))?;
+        let note = format!("{PICTURES}: originals at both ends, {STEPS} mixtures from 0 to 1");
+        Ok(vec![Row::new("pairs", rows.len() as f64, "pairs", note)])
+    }
+}

@@ -1,0 +1,97 @@
+//! Reconstructions of reconstructions (paper v1, Figure 8): each is encoded and decoded again, unclipped.
+//!
+//! Writes `RUN/eval/reencodings.png`: the originals, and what they are after 1, 2, 4 and 8 rounds. The rows
+//! are normalised errors against the originals: how fast pictures drift away.
+
+use deepsim_data::picture::{Picture, grid};
+use deepsim_nets::Images;
+
+use super::context::{Context, Progress, numbers};
+use super::{Measure, Row};
+use crate::EvalError;
+use crate::euclidean::{mean_pair_distance, normalised_error};
+use crate::statistics::euclidean_distance;
+
+/// Errors after several rounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Reencode;
+
+/// File with the pictures.
+pub const PICTURES: &str = "reencodings.png";
+
+/// Rounds that the paper shows.
+const ROUNDS: [usize; 4] = [1, 2, 4, 8];
+
+impl Measure for Reencode {
+    fn name(&self) -> &'static str {
+        "reencode"
+    }
+
+    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+        let (images, side) = (context.reconstructions()?, context.side());
+        let shown = context.settings.grid_images.len();
+        let mut pictures: Vec<Vec<Picture>> = vec![Vec::new(); 1 + ROUNDS.len()];
+        let mut distances = [const { (Vec::new(), Vec::new()) }; ROUNDS.len()];
+        let (mut pixels, mut codes) = (Vec::new(), Vec::new());
+        for range in images.ranges() {
+            let n = range.len();
+            let (original, first) = images.images(range.clone())?;
+            let code = numbers(&context.code(&original)?)?;
+            let original_pixels = numbers(original.tensor())?;
+            show(&mut pictures[0], &original, shown)?;
+            let mut image = first;
+            for round in 1..=ROUNDS[ROUNDS.len() - 1] {
+                if round > 1 {
+                    image = context.reconstruct(&image)?;
+                }
+                let Some(place) = ROUNDS.iter().position(|wanted| *wanted == round) else {
+                    continue;
+                };
+                show(&mut pictures[1 + place], &image, shown)?;
+                let (of_pixels, of_codes) = &mut distances[place];
+                each(&original_pixels, &numbers(image.tensor())?, n, of_pixels);
+                each(&code, &numbers(&context.code(&image)?)?, n, of_codes);
+            }
+            pixels.extend(original_pixels);
+            codes.extend(code);
+            (context.tell)(Progress { what: "re-encoding", done: range.end, all: images.len() });
+        }
+        grid(&pictures, 0).write_png(&context.folder()?.join(PICTURES))?;
+
+        let seed = context.settings.seed;
+        let mut normaliser = |samples: &mut Vec<f32>| {
+            let dimensions = samples.len() / images.len().max(1);
+            mean_pair_distance(samples, dimensions, seed)
+        };
+        let (in_pixels, in_codes) = (normaliser(&mut pixels)?, normaliser(&mut codes)?);
+        let mut rows = Vec::new();
+        for (space, pairs) in [("image space", in_pixels), ("code", in_codes)] {
+            for (round, (of_pixels, of_codes)) in ROUNDS.iter().zip(&distances) {
+                let distances = if space == "code" { of_codes } else { of_pixels };
+                let (error, spread) = normalised_error(distances, &pairs);
+                let note = format!("{pairs}; {side}x{side} centre crops; {PICTURES}; unclipped");
+                let name = format!("{space} after {round}");
+                rows.push(Row::new(name, error, "%", note).with_spread(spread).over(images.len()));
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// Adds pictures until there are as many as are shown.
+fn show(row: &mut Vec<Picture>, images: &Images, shown: usize) -> Result<(), EvalError> {
+    if row.len() < shown {
+        let (height, width) = (images.height(), images.width());
+        let planes = images.to_u8()?;
+        let tiles = planes.chunks_exact(3 * height * width).take(shown - row.len());
+        row.extend(tiles.map(|tile| Picture::from_planes(tile, height, width)));
+    }
+    Ok(())
+}
+
+/// Adds the distances of `n` pairs.
+fn each(a: &[f32], b: &[f32], n: usize, distances: &mut Vec<f64>) {
+    let size = a.len() / n.max(1);
+    let pairs = a.chunks_exact(size).zip(b.chunks_exact(size));
+    distances.extend(pairs.map(|(a, b)| euclidean_distance(a, b)));
+}
