@@ -59,7 +59,7 @@ impl Measure for Reencode {
         grid(&pictures, 0).write_png(&context.folder()?.join(PICTURES))?;
 
         let seed = context.settings.seed;
-        let mut normaliser = |samples: &mut Vec<f32>| {
+        let normaliser = |samples: &mut Vec<f32>| {
             let dimensions = samples.len() / images.len().max(1);
             mean_pair_distance(samples, dimensions, seed)
         };

@@ -28,7 +28,7 @@ pub struct Experiment<'a> {
     pub comparator: ComparatorKind,
     /// Its weights; random without a file.
     pub weights: Option<&'a Path>,
-    /// The pictures; the first [`pictures`](Self::pictures) of them are inverted.
+    /// The pictures; the first of them are inverted.
     pub source: &'a dyn Source,
     /// The part of each that is used.
     pub crop: Crop,
