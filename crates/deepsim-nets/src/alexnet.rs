@@ -74,42 +74,32 @@ const HEAD: [Layer; 7] = [
     layer("prob", Op::Softmax),
 ];
 
+/// A trunk of 15 rows and what follows it.
+const fn joined<const HEAD: usize, const ALL: usize>(
+    trunk: [Layer; 15],
+    head: [Layer; HEAD],
+) -> [Layer; ALL] {
+    assert!(ALL == 15 + HEAD);
+    let mut all = [trunk[0]; ALL];
+    let mut row = 1;
+    while row < ALL {
+        all[row] = if row < 15 { trunk[row] } else { head[row - 15] };
+        row += 1;
+    }
+    all
+}
+
 /// AlexNet or CaffeNet for `(N, 3, 227, 227)`; without its last seven rows it takes other sizes too.
 pub(crate) const fn layers(order: Order) -> [Layer; 22] {
-    let (t, h) = (trunk(order), HEAD);
-    [
-        t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9], t[10], t[11], t[12], t[13],
-        t[14], h[0], h[1], h[2], h[3], h[4], h[5], h[6],
-    ]
+    joined(trunk(order), HEAD)
 }
 
 /// A stand-in for AlexNet with a small head: fc6 and fc7 of 256, and 10 classes. Its features FC6 to FC8
 /// exercise everything that the real ones do where the real ones, 235 MB, are not at hand.
 pub(crate) const STAND_IN: [Layer; 21] = {
-    let (t, h) = (trunk(Order::NormPool), HEAD);
-    [
-        t[0],
-        t[1],
-        t[2],
-        t[3],
-        t[4],
-        t[5],
-        t[6],
-        t[7],
-        t[8],
-        t[9],
-        t[10],
-        t[11],
-        t[12],
-        t[13],
-        t[14],
-        h[0],
-        fc("fc6", 256),
-        h[2],
-        fc("fc7", 256),
-        h[4],
-        layer("fc8", Op::Linear(10, filler(0.0))),
-    ]
+    let scores = layer("fc8", Op::Linear(10, filler(0.0)));
+    let head = [HEAD[0], fc("fc6", 256), HEAD[2], fc("fc7", 256), HEAD[4], scores];
+    joined(trunk(Order::NormPool), head)
 };
 
 /// Taps of the stand-in.
@@ -120,29 +110,8 @@ pub(crate) const STAND_IN_TAPS: [(&str, &str); 8] = {
 
 /// VideoNet (Wang & Gupta 2015) for `(N, 3, 227, 227)`: CaffeNet with fc7 of 1024.
 pub(crate) const VIDEONET: [Layer; 20] = {
-    let (t, h) = (trunk(Order::PoolNorm), HEAD);
-    [
-        t[0],
-        t[1],
-        t[2],
-        t[3],
-        t[4],
-        t[5],
-        t[6],
-        t[7],
-        t[8],
-        t[9],
-        t[10],
-        t[11],
-        t[12],
-        t[13],
-        t[14],
-        h[0],
-        h[1],
-        h[2],
-        fc("fc7", 1024),
-        h[4],
-    ]
+    let head = [HEAD[0], HEAD[1], HEAD[2], fc("fc7", 1024), HEAD[4]];
+    joined(trunk(Order::PoolNorm), head)
 };
 
 /// The paper's names: CONVk includes the ReLU, normalisation and pooling that follow. FC8 are the
