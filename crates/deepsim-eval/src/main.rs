@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to its user")]
 
 mod device;
+mod invert;
 mod optimise;
 
 use std::io::IsTerminal;
@@ -12,13 +13,14 @@ use clap::{Args, Parser, Subcommand};
 use deepsim_data::Dataset;
 use deepsim_data::picture::Picture;
 use deepsim_eval::measure::svm::SvmInput;
-use deepsim_eval::measure::{self, Context, Measure, Progress, Row, Settings, Space};
+use deepsim_eval::measure::{self, Context, Measure, Model, Progress, Row, Settings, Space};
 use deepsim_eval::pair::{PairMeasure, heat_map, measure_pair};
 use deepsim_eval::probe::Probe;
 use deepsim_eval::svm::Protocol;
 use deepsim_eval::{EvalError, compare, report};
 use deepsim_nets::NetError;
 use device::{DeviceError, DeviceKind};
+use invert::InvertArguments;
 use optimise::OptimiseArguments;
 
 /// Measure trained generators.
@@ -32,6 +34,8 @@ use optimise::OptimiseArguments;
 ///   reencode   errors and pictures after 1, 2, 4 and 8 rounds (paper Figure 8)
 ///   interpolate  pictures between two images (paper Figure 9)
 ///   recognise  whether SqueezeNet sees the same classes
+///   neighbours  the nearest training images (paper, supplement)
+///   presamples  whether noise makes images of one feature vector differ (paper section 4.3)
 ///   lpips      learned perceptual image patch similarity, where its weights are found
 #[derive(Parser)]
 #[command(
@@ -99,6 +103,8 @@ enum Command {
     /// Find images by gradient descent whose features are those of pictures (the paper's baseline),
     /// and measure how far they are from the pictures
     Optimise(OptimiseArguments),
+    /// Reconstruct a photograph of your own by a trained generator
+    Invert(InvertArguments),
     /// Write a page with the training curves of runs, of generators or of comparators
     Curves {
         /// A run, e.g. "Exemplar-CNN=out/exemplar-cnn"
@@ -127,7 +133,8 @@ enum Command {
 
 #[derive(Args)]
 struct MeasureArguments {
-    /// What to measure: error, svm, sharpness, grid, lpips, reencode, interpolate, recognise
+    /// What to measure: error, svm, sharpness, grid, lpips, reencode, interpolate, recognise,
+    /// neighbours, presamples
     #[arg(value_name = "MEASURE")]
     measures: Vec<String>,
     /// Folder of the run, with generator.safetensors
@@ -145,6 +152,9 @@ struct MeasureArguments {
     /// Only the first so many test images [default: all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Only the first so many training images, where the nearest are looked for [default: all]
+    #[arg(long, value_name = "N")]
+    train_limit: Option<usize>,
     /// Values of C that the SVM protocol tries
     #[arg(long, value_name = "N", default_value_t = 50)]
     svm_draws: usize,
@@ -201,6 +211,7 @@ fn main() -> ExitCode {
             probe(&probes, data.as_deref(), weights.as_deref(), &protocol, out.as_deref(), device)
         }
         Some(Command::Optimise(arguments)) => optimise::run(&arguments),
+        Some(Command::Invert(arguments)) => invert::run(&arguments),
         Some(Command::Curves { run, out }) => report::curves(&run, &out).map_err(Failure::from),
         Some(Command::Report { run, target, plan, out }) => {
             let page = report::write(&run, &target, plan.as_deref(), &out);
@@ -311,10 +322,15 @@ fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
     // A pool that exists already is as good: the number of threads changes nothing but speed.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global();
 
+    let weights = arguments.weights.as_deref();
+    let model = Model::open(run, weights, &device)?;
     let mut dataset =
         Dataset::open(arguments.data.as_deref(), arguments.seed).map_err(EvalError::from)?;
     if arguments.without_duplicates {
         dataset = dataset.without_duplicates().map_err(EvalError::from)?.0;
+    }
+    if let Some(side) = model.resize {
+        dataset = dataset.sized(side);
     }
     let svm_inputs = match &arguments.svm_input[..] {
         [] => SvmInput::ALL.to_vec(),
@@ -323,6 +339,7 @@ fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
     let settings = Settings {
         svm_inputs,
         test_images: arguments.limit,
+        train_images: arguments.train_limit,
         spaces: Some(arguments.space.clone()).filter(|spaces| !spaces.is_empty()),
         svm_draws: arguments.svm_draws,
         seed: arguments.seed,
@@ -330,8 +347,7 @@ fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
     };
     let terminal = std::io::stderr().is_terminal();
     let tell = |progress: Progress<'_>| tell(&progress);
-    let weights = arguments.weights.as_deref();
-    let context = Context::open(run, &dataset, weights, &settings, &device, &tell)?;
+    let context = Context::new(&model, run, &dataset, weights, &settings, &device, &tell);
     for measure in wanted {
         let (measurement, path) = measure::evaluate(measure, &context)?;
         if terminal {

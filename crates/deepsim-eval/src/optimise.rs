@@ -2,11 +2,9 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
-use deepsim_data::ilsvrc::Ilsvrc;
-use deepsim_data::{Crop, Dataset, Prepared, Source, Transform};
+use deepsim_data::{Crop, Dataset};
 use deepsim_eval::EvalError;
 use deepsim_eval::measure::Progress;
 use deepsim_eval::preimage::{Experiment, Prior};
@@ -26,9 +24,13 @@ pub(crate) struct OptimiseArguments {
     /// Features to invert, e.g. CONV5; may be repeated
     #[arg(long, value_name = "TAP", required = true)]
     tap: Vec<String>,
-    /// ILSVRC-2012, whose validation pictures are inverted [default: built-in procedural scenes]
+    /// ILSVRC-2012 or STL-10, whose validation or test pictures are inverted; of pictures larger than
+    /// 227, the middle [default: built-in procedural scenes]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Side that pictures of another size are stretched to first
+    #[arg(long, value_name = "PIXELS")]
+    resize: Option<usize>,
     /// Folder with comparators' weights [default: random weights]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
@@ -73,8 +75,17 @@ fn comparator(name: &str) -> Result<ComparatorKind, EvalError> {
 
 pub(crate) fn run(arguments: &OptimiseArguments) -> Result<(), Failure> {
     let device = arguments.device.open()?;
-    let (source, crop, dataset) = pictures(arguments)?;
-    println!("{dataset}");
+    let mut dataset =
+        Dataset::open(arguments.data.as_deref(), arguments.seed).map_err(EvalError::from)?;
+    if let Some(side) = arguments.resize {
+        dataset = dataset.sized(side);
+    }
+    let source = dataset.test.images;
+    let crop = match source.height().min(source.width()) {
+        side if side > CROP => Crop::Center(CROP),
+        _ => Crop::Full,
+    };
+    println!("{}", dataset.description);
     let weights = match &arguments.weights {
         None => None,
         Some(folder) => Some(arguments.net.find_weights(folder).ok_or_else(|| {
@@ -85,7 +96,7 @@ pub(crate) fn run(arguments: &OptimiseArguments) -> Result<(), Failure> {
     let tell = |progress: Progress<'_>| crate::tell(&progress);
     let mut experiment = Experiment::new(arguments.net, &*source, crop);
     experiment.weights = weights.as_deref();
-    experiment.dataset = &dataset;
+    experiment.dataset = &dataset.description;
     experiment.prior = arguments.prior;
     experiment.steps = arguments.iterations;
     experiment.pictures = arguments.limit;
@@ -105,19 +116,4 @@ pub(crate) fn run(arguments: &OptimiseArguments) -> Result<(), Failure> {
     let taps: Vec<&str> = arguments.tap.iter().map(String::as_str).collect();
     println!("{}", experiment.sheet(&taps, &arguments.out)?.display());
     Ok(())
-}
-
-/// Pictures, the part of each that is used, and what they are.
-fn pictures(arguments: &OptimiseArguments) -> Result<(Arc<dyn Source>, Crop, String), EvalError> {
-    let Some(folder) = &arguments.data else {
-        let dataset = Dataset::open(None, arguments.seed)?;
-        return Ok((dataset.test.images, Crop::Full, dataset.description));
-    };
-    let files = Ilsvrc::open(folder)?.val()?;
-    let source = Prepared::new(Arc::new(files), Transform::CAFFE);
-    let dataset = format!(
-        "{} validation pictures of ILSVRC-2012, stretched to 256x256, centre crops of {CROP}x{CROP}",
-        source.len()
-    );
-    Ok((Arc::new(source), Crop::Center(CROP), dataset))
 }

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use rand_core::Rng;
 
 use crate::params::{read, read_spec};
 use crate::{Autoencoder, Images, Inverter, NetError, Params};
@@ -30,22 +31,39 @@ impl Generator {
         }
     }
 
-    /// The images again, from themselves or from `features` of them if the generator inverts an encoder.
+    /// The images again, from themselves or from `features` of them if the generator inverts an encoder,
+    /// and from `noise` if it takes any ([`Inverter::noise`]).
     ///
     /// # Shapes
     /// `(N, 3, H, W) -> (N, 3, H, W)`
     ///
     /// # Errors
     /// If the images or features do not fit, or features are missing.
-    pub fn forward(&self, images: &Images, features: Option<&Tensor>) -> Result<Images, NetError> {
+    pub fn forward(
+        &self,
+        images: &Images,
+        features: Option<&Tensor>,
+        noise: Option<&Tensor>,
+    ) -> Result<Images, NetError> {
         match (self, features) {
             (Self::Autoencoder(net), _) => net.forward(images),
-            (Self::Inverter(net), Some(features)) => net.forward(features),
+            (Self::Inverter(net), Some(features)) => net.forward(features, noise),
             (Self::Inverter(net), None) => Err(NetError::Shape {
                 operation: "Generator::forward",
                 wanted: format!("features at {} of {:?}", net.config().tap, net.config().features),
                 got: "none".into(),
             }),
+        }
+    }
+
+    /// Noise for `n` images, if the generator takes any.
+    ///
+    /// # Errors
+    /// As [`Inverter::noise`].
+    pub fn noise(&self, n: usize, rng: &mut impl Rng) -> Result<Option<Tensor>, NetError> {
+        match self {
+            Self::Autoencoder(_) => Ok(None),
+            Self::Inverter(net) => net.noise(n, rng),
         }
     }
 

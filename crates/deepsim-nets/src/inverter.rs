@@ -5,11 +5,13 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::image::{Images, PixelFormat};
 use crate::layers::{Conv, Layer, Op, Stack, layer};
 use crate::params::{ParamBuilder, read, read_spec};
+use crate::random::normal;
 use crate::released::{fc, first, same, up, upconv_2};
 use crate::{ComparatorKind, GeneratorKind, NetError, Params};
 
@@ -30,6 +32,13 @@ pub struct InverterConfig {
     /// have.
     #[serde(default)]
     pub plain: bool,
+    /// Channels of noise from N(0, 1) that are drawn beside the features (paper v1, "Sampling pre-images");
+    /// none otherwise.
+    #[serde(default)]
+    pub noise: usize,
+    /// Seed of the encoder's weights where they are random.
+    #[serde(default)]
+    pub seed: u64,
 }
 
 /// Rows from the largest maps to the smallest: of an up-convolution the name and channels, and the
@@ -50,6 +59,15 @@ const STAGES: [Stage; 6] = [
 const REACHED: usize = 4;
 
 impl InverterConfig {
+    /// Shape of what one image is drawn from: the features, and the noise if there is any.
+    fn inputs(&self) -> Vec<usize> {
+        let mut shape = self.features.clone();
+        if let Some(channels) = shape.first_mut() {
+            *channels += self.noise;
+        }
+        shape
+    }
+
     /// Side of what the network draws: 256 for images of 227, else the next power of two.
     fn canvas(&self) -> usize {
         self.side.next_power_of_two()
@@ -156,10 +174,12 @@ enum Spec {
 ///     features: vec![256, 6, 6],
 ///     side: 227,
 ///     plain: false,
+///     noise: 0,
+///     seed: 0,
 /// };
 /// let inverter = Inverter::new(config, 0, &Device::Cpu)?;
 /// let features = Tensor::zeros((1, 256, 6, 6), DType::F32, &Device::Cpu)?;
-/// assert_eq!(inverter.forward(&features)?.tensor().dims(), [1, 3, 227, 227]);
+/// assert_eq!(inverter.forward(&features, None)?.tensor().dims(), [1, 3, 227, 227]);
 /// # Ok::<(), deepsim_nets::NetError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -176,7 +196,7 @@ impl Inverter {
     /// If there is no network for features of this shape.
     pub fn new(config: InverterConfig, seed: u64, device: &Device) -> Result<Self, NetError> {
         let mut builder = ParamBuilder::new("inversion", seed, device);
-        let channels = config.features.first().copied().unwrap_or(0);
+        let channels = config.inputs().first().copied().unwrap_or(0);
         let stack = Stack::new(&config.table()?, channels, "", &mut builder)?;
         Ok(Self { config, stack, params: builder.params })
     }
@@ -192,6 +212,8 @@ impl Inverter {
             features: kind.features().into(),
             side: 227,
             plain: false,
+            noise: 0,
+            seed: 0,
         };
         let net = Self::new(config, 0, device)?;
         net.params.load(path, &format!("the generator for {}", kind.name()))?;
@@ -224,22 +246,52 @@ impl Inverter {
         &self.config
     }
 
+    /// Noise for `n` images; nothing if the network takes none.
+    ///
+    /// # Shapes
+    /// `(n, noise, ..)`, the rest as the features have it
+    ///
+    /// # Errors
+    /// If the noise cannot be made a tensor.
+    pub fn noise(&self, n: usize, rng: &mut impl Rng) -> Result<Option<Tensor>, NetError> {
+        if self.config.noise == 0 {
+            return Ok(None);
+        }
+        let mut shape = self.config.features.clone();
+        shape[0] = self.config.noise;
+        shape.insert(0, n);
+        let values = normal(rng, shape.iter().product(), 1.0);
+        Ok(Some(Tensor::from_vec(values, shape, &Device::Cpu)?))
+    }
+
     /// Images from features, in Caffe's format, not clipped: the middle of what is drawn.
     ///
     /// # Shapes
-    /// `(N, ..)` as the configuration says -> `(N, 3, side, side)`, e.g. `(N, 4096) -> (N, 3, 227, 227)`
+    /// `(N, ..)` as the configuration says -> `(N, 3, side, side)`, e.g. `(N, 4096) -> (N, 3, 227, 227)`;
+    /// noise of one image goes with all of them.
     ///
     /// # Errors
-    /// If the features have another shape.
-    pub fn forward(&self, features: &Tensor) -> Result<Images, NetError> {
-        if features.dims().get(1..) != Some(&self.config.features[..]) {
+    /// If the features have another shape, or the noise.
+    pub fn forward(&self, features: &Tensor, noise: Option<&Tensor>) -> Result<Images, NetError> {
+        let joined = match noise {
+            None => features.clone(),
+            Some(noise) => {
+                let n = features.dims().first().copied().unwrap_or(0);
+                let shape = [&[n], noise.dims().get(1..).unwrap_or(&[])].concat();
+                let noise = noise.to_device(features.device())?.broadcast_as(shape)?;
+                Tensor::cat(&[features, &noise.contiguous()?], 1)?
+            }
+        };
+        let wanted = self.config.inputs();
+        if joined.dims().get(1..) != Some(&wanted[..]) {
+            let noise = self.config.noise;
             return Err(NetError::Shape {
                 operation: "Inverter::forward",
-                wanted: format!("features (N, ..) of {:?}", self.config.features),
-                got: format!("{:?}", features.dims()),
+                wanted: format!("{noise} of noise in (N, ..) of {wanted:?}"),
+                got: format!("{:?}", joined.dims()),
             });
         }
-        let drawn = self.stack.forward(features, None)?;
+        let drawn = self.stack.forward(&joined, None)?;
         let side = self.config.side;
         let corner = (drawn.dims()[2] - side) / 2;
         let middle = drawn.narrow(2, corner, side)?.narrow(3, corner, side)?.contiguous()?;
@@ -264,7 +316,7 @@ mod tests {
 
     fn config(features: &[usize], side: usize, plain: bool) -> InverterConfig {
         let (encoder, tap) = (ComparatorKind::AlexNet, "CONV5".into());
-        InverterConfig { encoder, tap, features: features.into(), side, plain }
+        InverterConfig { encoder, tap, features: features.into(), side, plain, noise: 0, seed: 0 }
     }
 
     #[test]
@@ -291,11 +343,34 @@ mod tests {
         for (features, side, plain, large) in cases {
             let net = Inverter::new(config(features, side, plain), 0, &Device::Cpu)?;
             let x = Tensor::ones([&[2], features].concat(), DType::F32, &Device::Cpu)?;
-            assert_eq!(net.forward(&x)?.tensor().dims(), [2, 3, side, side], "{features:?}");
+            assert_eq!(net.forward(&x, None)?.tensor().dims(), [2, 3, side, side], "{features:?}");
             assert_eq!(net.params().get("conv3_1.weight").is_some(), large, "{features:?}");
             let wrong = Tensor::ones((1, 7), DType::F32, &Device::Cpu)?;
-            assert!(net.forward(&wrong).is_err());
+            assert!(net.forward(&wrong, None).is_err());
         }
+        Ok(())
+    }
+
+    #[test]
+    fn noise_is_drawn_beside_features() -> Result<(), NetError> {
+        for features in [&[16][..], &[16, 3, 3]] {
+            let config = InverterConfig { noise: 5, ..config(features, 64, false) };
+            let net = Inverter::new(config, 0, &Device::Cpu)?;
+            let x = Tensor::ones([&[2], features].concat(), DType::F32, &Device::Cpu)?;
+            let rows = |noise: &Tensor| -> Result<Vec<Vec<f32>>, NetError> {
+                Ok(net.forward(&x, Some(noise))?.tensor().flatten_from(1)?.to_vec2()?)
+            };
+            let noise = |n| net.noise(n, &mut crate::random::stream(1, "noise", 0));
+            let (one, two) = (noise(1)?, noise(2)?);
+            let (Some(one), Some(two)) = (one, two) else { panic!("it takes noise") };
+            assert_eq!(two.dims(), [&[2, 5], &features[1..]].concat());
+            // The same features: the same image by the same noise, another by another.
+            let (same, other) = (rows(&one)?, rows(&two)?);
+            assert!(same[0] == same[1] && other[0] != other[1], "{features:?}");
+            assert!(net.forward(&x, None).is_err(), "its noise is missing");
+        }
+        let silent = Inverter::new(config(&[16], 64, false), 0, &Device::Cpu)?;
+        assert!(silent.noise(2, &mut crate::random::stream(1, "noise", 0))?.is_none());
         Ok(())
     }
 
@@ -325,7 +400,7 @@ mod tests {
         assert_eq!(copy.config(), net.config());
         let x = Tensor::ones((1, 16, 3, 3), DType::F32, &Device::Cpu)?;
         let values = |net: &Inverter| -> Result<Vec<f32>, NetError> {
-            Ok(net.forward(&x)?.tensor().flatten_all()?.to_vec1()?)
+            Ok(net.forward(&x, None)?.tensor().flatten_all()?.to_vec1()?)
         };
         assert_eq!(values(&copy)?, values(&net)?);
         net.params().save(&path, r#"{"kind":"autoencoder"}"#)?;

@@ -156,6 +156,8 @@ impl Fixed {
             features: features.dims()[1..].to_vec(),
             side,
             plain: inversion.plain,
+            noise: inversion.noise,
+            seed: inversion.seed,
         })
     }
 }

@@ -78,6 +78,10 @@ pub struct Inversion {
     /// Leaves out the 3x3 convolutions between up-convolutions, as Dosovitskiy & Brox (2015).
     #[serde(default)]
     pub plain: bool,
+    /// Channels of noise that the generator is given beside the features, anew in every step (paper v1,
+    /// "Sampling pre-images").
+    #[serde(default)]
+    pub noise: usize,
 }
 
 /// Distance in image space.

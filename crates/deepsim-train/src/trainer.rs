@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use candle_core::{Device, Tensor};
 use deepsim_loss::{Balance, Distance, Evaluated, Term, TermReport, balance, objective, terms};
+use deepsim_nets::random::stream;
 use deepsim_nets::{Autoencoder, Discriminator, Generator, Images, Inverter};
 use rand_chacha::ChaCha12Rng;
 
@@ -155,8 +156,12 @@ impl Trainer {
         let parts = self.parts(real)?;
         let whole = parts.len() == 1;
 
-        // What the fixed networks see in the images, once for all that needs it.
+        // What the fixed networks see in the images, once for all that needs it, and the noise that goes
+        // with it.
         let seen = parts.iter().map(|part| self.fixed.see(part)).collect::<Result<Vec<_>, _>>()?;
+        let mut rng = noise_stream(self.seed, step);
+        let noise = parts.iter().map(|part| self.generator.noise(part.len(), &mut rng));
+        let noise = noise.collect::<Result<Vec<_>, _>>()?;
 
         // 1-6. Encode and generate; the discriminator on real images and on generated ones, and one
         // update for both. Of several parts only the images are kept, and generated again below.
@@ -164,8 +169,8 @@ impl Trainer {
         if let Some(adversary) = &mut self.adversary {
             let generator = if whole { self.generator.clone() } else { self.generator.frozen() };
             let mut pairs = Vec::with_capacity(parts.len());
-            for (part, Seen { features, .. }) in parts.iter().zip(&seen) {
-                let output = generator.forward(part, features.as_ref())?;
+            for ((part, Seen { features, .. }), noise) in parts.iter().zip(&seen).zip(&noise) {
+                let output = generator.forward(part, features.as_ref(), noise.as_ref())?;
                 let generated = output.with_tensor(output.tensor().detach())?;
                 let (real, features) = (part.clone(), features.clone());
                 pairs.push(Pair { real, generated, features });
@@ -183,7 +188,7 @@ impl Trainer {
         for (i, (part, seen)) in parts.iter().zip(&seen).enumerate() {
             let output = match outputs.get(i).filter(|_| whole) {
                 Some(output) => output.clone(),
-                None => self.generator.forward(part, seen.features.as_ref())?,
+                None => self.generator.forward(part, seen.features.as_ref(), noise[i].as_ref())?,
             };
             let generated = output.with_tensor(output.tensor().detach())?;
             let evaluated = self.evaluate(part, seen, &generated, &dropout)?;
@@ -308,7 +313,7 @@ impl Trainer {
         self.average.as_ref().map_or(&self.generator, Average::net)
     }
 
-    /// What it makes of images.
+    /// What it makes of images; if it takes noise, the same for all of them.
     ///
     /// # Shapes
     /// `(N, 3, H, W) -> (N, 3, H, W)`
@@ -317,7 +322,9 @@ impl Trainer {
     /// If the images do not fit.
     pub fn reconstruct(&self, images: &Images) -> Result<Images, TrainError> {
         let features = self.fixed.features(images)?;
-        Ok(self.product().frozen().forward(images, features.as_ref())?)
+        let net = self.product().frozen();
+        let noise = net.noise(1, &mut noise_stream(self.seed, 0))?;
+        Ok(net.forward(images, features.as_ref(), noise.as_ref())?)
     }
 
     /// The generator's optimiser.
@@ -335,6 +342,11 @@ impl Trainer {
         self.step = step;
         (&mut self.generator_adam, self.adversary.as_mut())
     }
+}
+
+/// The noise of a step; that of step 0 is for looking at a generator.
+fn noise_stream(seed: u64, step: u64) -> ChaCha12Rng {
+    stream(seed, "noise", step)
 }
 
 /// The generator of a recipe with its initial weights.

@@ -13,7 +13,7 @@ use crate::programs::{
 use crate::support::{shared, values};
 
 /// The inversion of an untrained AlexNet on small crops.
-const TINY: &str = r#"
+pub(crate) const TINY: &str = r#"
 name = "tiny-inversion"
 steps = 4
 batch = 2

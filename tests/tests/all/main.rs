@@ -26,6 +26,7 @@ mod guards;
 mod hostile;
 mod imagenet;
 mod inversion;
+mod inversion_measures;
 mod parity_inversion;
 mod parity_losses;
 mod parity_nets;

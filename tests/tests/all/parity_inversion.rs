@@ -74,11 +74,13 @@ fn inverters_equal_pytorch() -> Result<()> {
             features: features.into(),
             side,
             plain: false,
+            noise: 0,
+            seed: 0,
         };
         let net = Inverter::new(config, 0, &Device::Cpu)?;
         fill(net.params(), &name, &tables[&name])?;
         let x = uniform(&format!("{name}/features"), &[&[2], features].concat(), 1.0)?;
-        let images = net.forward(&x)?;
+        let images = net.forward(&x, None)?;
         assert_eq!(images.tensor().dims(), [2, 3, side, side]);
         let mut errors = Errors::below(TOLERANCE);
         compare(&mut errors, &fixture, &format!("{name}/output"), images.tensor())?;
@@ -87,7 +89,7 @@ fn inverters_equal_pytorch() -> Result<()> {
         let found = backward(&name, images.tensor())?;
         gradients(&mut errors, &fixture, &name, net.params(), &found)?;
         errors.settle(&name);
-        let frozen = values(net.frozen().forward(&x)?.tensor())?;
+        let frozen = values(net.frozen().forward(&x, None)?.tensor())?;
         assert!(relative(&frozen, &values(images.tensor())?) == 0.0, "frozen, it is the same");
     }
     Ok(())

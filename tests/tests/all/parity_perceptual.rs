@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use candle_core::{Device, Tensor, Var};
 use deepsim_data::Dataset;
 use deepsim_eval::lpips::{Lpips, LpipsNet};
-use deepsim_eval::measure::{self, Context as Run, Settings};
+use deepsim_eval::measure::{self, Context as Run, Model, Settings};
 use deepsim_loss::{Distances, PerceptualDistance, TapDistance, Upsampling};
 use deepsim_nets::{Autoencoder, AutoencoderConfig, ComparatorKind, Images, PixelFormat};
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
@@ -119,7 +119,8 @@ fn lpips_of_a_run_is_the_mean_over_its_images() -> Result<()> {
     let dataset = Dataset::open(None, 0)?;
     let settings = Settings { test_images: Some(5), batch: 2, ..Settings::default() };
     let weights = folder.path();
-    let context = Run::open(weights, &dataset, Some(weights), &settings, &device, &|_| {})?;
+    let model = Model::open(weights, Some(weights), &device)?;
+    let context = Run::new(&model, weights, &dataset, Some(weights), &settings, &device, &|_| {});
     let measure = measure::by_name("lpips")?;
     let message = measure.rows(&context).err().context("no weights yet")?.to_string();
     assert!(message.contains("lpips-alex.safetensors"), "{message}");

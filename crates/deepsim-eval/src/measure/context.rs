@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use candle_core::{Device, Tensor};
+use deepsim_data::picture::Picture;
 use deepsim_data::{Batch, Crop, Dataset, Source, read_range};
-use deepsim_nets::{Comparator, ComparatorKind, Generator, Images, PixelFormat, WeightsOrigin};
+use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat, WeightsOrigin};
 
+use super::model::Model;
 use crate::EvalError;
 
 /// Seed of the weights of comparators for which no file is found: the same for every run, and the
@@ -72,6 +74,8 @@ pub struct Settings {
     pub batch: usize,
     /// Only the first so many test images; all where `None`.
     pub test_images: Option<usize>,
+    /// Only the first so many training images, where all are searched; all where `None`.
+    pub train_images: Option<usize>,
     /// Feature spaces of the error; where `None`, those of [`Space::standard`] whose weights are
     /// found, and AlexNet CONV3 in any case.
     pub spaces: Option<Vec<Space>>,
@@ -91,6 +95,7 @@ impl Default for Settings {
             crop: 64,
             batch: 64,
             test_images: None,
+            train_images: None,
             spaces: None,
             svm_draws: 50,
             svm_inputs: super::svm::SvmInput::ALL.into(),
@@ -113,10 +118,8 @@ pub struct Progress<'a> {
 
 /// What every measure is given.
 pub struct Context<'a> {
-    /// The generator.
-    pub generator: Generator,
-    /// The network that the generator inverts, with its layer.
-    pub encoder: Option<(Box<dyn Comparator>, String)>,
+    /// The generator and what it inverts.
+    pub model: &'a Model,
     /// The run folder.
     pub run: &'a Path,
     /// The data set.
@@ -133,49 +136,18 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Opens the generator of a run folder (`generator.safetensors`).
-    ///
-    /// # Errors
-    /// If the folder is missing or holds no generator.
-    pub fn open(
+    /// Of the model of a run folder and the images to measure it on.
+    pub fn new(
+        model: &'a Model,
         run: &'a Path,
         dataset: &'a Dataset,
         weights: Option<&'a Path>,
         settings: &'a Settings,
         device: &'a Device,
         tell: &'a (dyn Fn(Progress<'_>) + Sync),
-    ) -> Result<Self, EvalError> {
-        let missing = |reason: &str| EvalError::Run { path: run.into(), reason: reason.into() };
-        if !run.is_dir() {
-            return Err(missing("no such folder"));
-        }
-        let path = run.join("generator.safetensors");
-        if !path.is_file() {
-            return Err(missing("it holds no generator.safetensors; has the run been trained?"));
-        }
-        let generator = Generator::load(&path, device)?.frozen();
-        let encoder = match &generator {
-            Generator::Autoencoder(_) => None,
-            Generator::Inverter(net) => {
-                let config = net.config();
-                let file = weights.and_then(|folder| config.encoder.find_weights(folder));
-                let seed = RANDOM_COMPARATOR_SEED;
-                let net = config.encoder.open_to(&config.tap, file.as_deref(), seed, device)?;
-                Some((net, config.tap.clone()))
-            }
-        };
+    ) -> Self {
         let reconstructions = OnceCell::new();
-        Ok(Self {
-            generator,
-            encoder,
-            run,
-            dataset,
-            weights,
-            settings,
-            device,
-            tell,
-            reconstructions,
-        })
+        Self { model, run, dataset, weights, settings, device, tell, reconstructions }
     }
 
     /// Folder of results, `RUN/eval`; it is created.
@@ -224,52 +196,24 @@ impl<'a> Context<'a> {
 
     /// Side of the images that the generator is for: its own where it inverts an encoder.
     pub fn side(&self) -> usize {
-        match &self.generator {
-            Generator::Autoencoder(_) => self.settings.crop,
-            Generator::Inverter(net) => net.config().side,
+        self.model.side(self.settings.crop)
+    }
+
+    /// The middle of a test image, as a picture and as an image for networks.
+    ///
+    /// # Errors
+    /// If there is no such test image, or it cannot be read.
+    pub fn test_image(&self, index: usize) -> Result<(Picture, Images), EvalError> {
+        let test = &*self.dataset.test.images;
+        if index >= test.len() {
+            let wanted = format!("test images below {}", test.len());
+            return Err(EvalError::input("an image of the grid", wanted, index.to_string()));
         }
-    }
-
-    /// What the generator makes images from: an autoencoder's code, or the features that are inverted.
-    ///
-    /// # Shapes
-    /// `(N, 3, H, W) -> (N, ..)`
-    ///
-    /// # Errors
-    /// If the images do not fit.
-    pub fn code(&self, images: &Images) -> Result<Tensor, EvalError> {
-        Ok(match (&self.generator, &self.encoder) {
-            (Generator::Autoencoder(net), _) => net.encode(images)?,
-            (_, Some((net, tap))) => net.features(images, tap)?,
-            (Generator::Inverter(_), None) => {
-                return Err(EvalError::input("code", "an encoder", "a generator without one"));
-            }
-        })
-    }
-
-    /// Images of codes: the way back from [`Context::code`].
-    ///
-    /// # Shapes
-    /// `(N, ..) -> (N, 3, H, W)`
-    ///
-    /// # Errors
-    /// If the codes do not fit.
-    pub fn decode(&self, code: &Tensor) -> Result<Images, EvalError> {
-        Ok(match &self.generator {
-            Generator::Autoencoder(net) => net.decode(code)?,
-            Generator::Inverter(net) => net.forward(code)?,
-        })
-    }
-
-    /// What the generator makes of images.
-    ///
-    /// # Shapes
-    /// `(N, 3, H, W) -> (N, 3, H, W)`
-    ///
-    /// # Errors
-    /// If the images do not fit.
-    pub fn reconstruct(&self, images: &Images) -> Result<Images, EvalError> {
-        self.decode(&self.code(images)?)
+        let side = self.side();
+        let planes = read_range(test, index..index + 1, Crop::Center(side))?.pixels;
+        let format = PixelFormat::CAFFE_BGR;
+        let image = Images::from_u8(&planes, 1, side, side, format, self.device)?;
+        Ok((Picture::from_planes(&planes, side, side), image))
     }
 
     /// Centre crops of the test images with their reconstructions; computed once for all measures.
@@ -286,7 +230,7 @@ impl<'a> Context<'a> {
         let crop = Crop::Center(side);
         self.batches("reconstructing", &*self.dataset.test.images, n, crop, |batch, images| {
             originals.extend_from_slice(&batch.pixels);
-            let reconstructed = self.reconstruct(images)?;
+            let reconstructed = self.model.reconstruct(images)?;
             values.extend(numbers(reconstructed.convert(PixelFormat::CAFFE_BGR)?.tensor())?);
             Ok(())
         })?;

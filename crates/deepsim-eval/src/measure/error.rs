@@ -6,7 +6,7 @@
 //! original and of the reconstruction, with an `N` of that space's own. The paper leaves crop and
 //! clipping open.
 
-use deepsim_nets::{Comparator, ComparatorKind, Generator, InverterConfig};
+use deepsim_nets::{Comparator, ComparatorKind};
 
 use super::context::{Context, Progress, Space, is_random, numbers};
 use super::{Measure, Row};
@@ -28,16 +28,22 @@ impl Measure for Error {
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let mut rows = vec![row(context, IMAGE_SPACE.into(), "pixels, unclipped", None)?];
+        let feature_row = |comparator: &dyn Comparator, tap: &str| {
+            let random = if is_random(comparator) { ", random weights" } else { "" };
+            let name = format!("{} {tap} feature space{random}", comparator.name());
+            row(context, name, &comparator.origin().to_string(), Some((comparator, tap)))
+        };
+        if let (Some((encoder, tap)), None) = (&context.model.encoder, &context.settings.spaces) {
+            // Table 6: the layer that is inverted.
+            rows.push(feature_row(&**encoder, tap)?);
+        }
         let mut opened: Option<(ComparatorKind, Box<dyn Comparator>)> = None;
         for space in spaces(context) {
             if opened.as_ref().is_none_or(|(kind, _)| *kind != space.comparator) {
                 opened = Some((space.comparator, context.comparator(space.comparator)?));
             }
             let Some((_, comparator)) = &opened else { continue };
-            let random = if is_random(&**comparator) { ", random weights" } else { "" };
-            let name = format!("{} {} feature space{random}", comparator.name(), space.tap);
-            let source = comparator.origin().to_string();
-            rows.push(row(context, name, &source, Some((&**comparator, &space.tap)))?);
+            rows.push(feature_row(&**comparator, &space.tap)?);
         }
         Ok(rows)
     }
@@ -47,16 +53,12 @@ fn spaces(context: &Context<'_>) -> Vec<Space> {
     if let Some(spaces) = &context.settings.spaces {
         return spaces.clone();
     }
-    if let Generator::Inverter(net) = &context.generator {
-        // Table 6: the layer that is inverted; and a network that had no part in it.
-        let InverterConfig { encoder, tap, .. } = net.config();
-        let judge = ComparatorKind::SqueezeNet;
-        let judged = context.weights.and_then(|folder| judge.find_weights(folder)).is_some();
-        let judge = Space { comparator: judge, tap: "FIRE9".into() };
-        let inverted = Space { comparator: *encoder, tap: tap.clone() };
-        return std::iter::once(inverted).chain(judged.then_some(judge)).collect();
-    }
     let found = |kind: ComparatorKind| context.weights.and_then(|w| kind.find_weights(w)).is_some();
+    if context.model.encoder.is_some() {
+        // Beside the layer that is inverted, a network that had no part in training.
+        let judge = Space { comparator: ComparatorKind::SqueezeNet, tap: "FIRE9".into() };
+        return Some(judge).filter(|judge| found(judge.comparator)).into_iter().collect();
+    }
     let mut spaces = Space::standard();
     spaces.retain(|s| s.comparator == ComparatorKind::AlexNet || found(s.comparator));
     spaces

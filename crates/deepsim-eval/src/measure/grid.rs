@@ -40,7 +40,7 @@ impl Measure for Grid {
         let n = context.settings.grid_images.len();
         let format = PixelFormat::CAFFE_BGR;
         let images = Images::from_u8(&pixels, n, side, side, format, context.device)?;
-        let reconstructions = context.reconstruct(&images)?.to_u8()?;
+        let reconstructions = context.model.reconstruct(&images)?.to_u8()?;
 
         let folder = context.folder()?;
         for (planes, file) in [(&pixels, ORIGINALS), (&reconstructions, RECONSTRUCTIONS)] {

@@ -5,8 +5,6 @@
 //! ends.
 
 use deepsim_data::picture::{Picture, grid};
-use deepsim_data::{Crop, read_range};
-use deepsim_nets::{Images, PixelFormat};
 
 use super::context::Context;
 use super::{Measure, Row};
@@ -28,25 +26,16 @@ impl Measure for Interpolate {
     }
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
-        let (side, test) = (context.side(), &*context.dataset.test.images);
-        let open = |index: usize| -> Result<(Picture, Images), EvalError> {
-            if index >= test.len() {
-                let wanted = format!("test images below {}", test.len());
-                return Err(EvalError::input("interpolation", wanted, index.to_string()));
-            }
-            let planes = read_range(test, index..index + 1, Crop::Center(side))?.pixels;
-            let format = PixelFormat::CAFFE_BGR;
-            let images = Images::from_u8(&planes, 1, side, side, format, context.device)?;
-            Ok((Picture::from_planes(&planes, side, side), images))
-        };
+        let side = context.side();
         let mut rows = Vec::new();
         for pair in context.settings.grid_images.chunks_exact(2) {
-            let ((first, a), (last, b)) = (open(pair[0])?, open(pair[1])?);
-            let (a, b) = (context.code(&a)?, context.code(&b)?);
+            let ((first, a), (last, b)) =
+                (context.test_image(pair[0])?, context.test_image(pair[1])?);
+            let (a, b) = (context.model.code(&a)?, context.model.code(&b)?);
             let mut row = vec![first];
             for step in 0..STEPS {
                 let t = step as f64 / (STEPS - 1) as f64;
-                let planes = context.decode(&((&a * (1.0 - t))? + (&b * t)?)?)?.to_u8()?;
+                let planes = context.model.decode(&((&a * (1.0 - t))? + (&b * t)?)?)?.to_u8()?;
                 row.push(Picture::from_planes(&planes, side, side));
             }
             row.push(last);

@@ -9,6 +9,8 @@
 //! | [`grid`] | pictures of reconstructions | v1 Figures 3, 5 |
 //! | [`reencode`] | reconstructions of reconstructions | v1 Figure 8 |
 //! | [`interpolate`] | pictures between two images | v1 Figure 9 |
+//! | [`neighbours`] | the nearest training images | supplement |
+//! | [`presamples`] | whether noise makes images of one feature vector differ | v1 section 4.3 |
 //! | [`recognise`] | whether an independent network sees the same classes | - |
 //!
 //! A new measure is a type that implements [`Measure`] and a line in [`all`].
@@ -18,6 +20,9 @@ pub mod error;
 pub mod grid;
 pub mod interpolate;
 pub mod lpips;
+pub mod model;
+pub mod neighbours;
+pub mod presamples;
 pub mod recognise;
 pub mod reencode;
 pub mod sharpness;
@@ -30,6 +35,7 @@ use deepsim_data::atomic::write_atomic;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use context::{Context, Progress, Settings, Space};
+pub use model::Model;
 
 use crate::EvalError;
 
@@ -110,7 +116,7 @@ pub trait Measure: Sync {
 }
 
 /// All measures.
-pub fn all() -> [&'static dyn Measure; 8] {
+pub fn all() -> [&'static dyn Measure; 10] {
     [
         &error::Error,
         &svm::Svm,
@@ -120,6 +126,8 @@ pub fn all() -> [&'static dyn Measure; 8] {
         &reencode::Reencode,
         &interpolate::Interpolate,
         &recognise::Recognise,
+        &neighbours::Neighbours,
+        &presamples::Presamples,
     ]
 }
 
@@ -199,7 +207,7 @@ mod tests {
         let message = by_name("fid").err().map(|e| e.to_string()).unwrap_or_default();
         assert_eq!(
             message,
-            "unknown measure `fid`; known are error, svm, sharpness, grid, lpips, reencode, interpolate, recognise"
+            "unknown measure `fid`; known are error, svm, sharpness, grid, lpips, reencode, interpolate, recognise, neighbours, presamples"
         );
     }
 }

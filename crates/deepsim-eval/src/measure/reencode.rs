@@ -36,13 +36,13 @@ impl Measure for Reencode {
         for range in images.ranges() {
             let n = range.len();
             let (original, first) = images.images(range.clone())?;
-            let code = numbers(&context.code(&original)?)?;
+            let code = numbers(&context.model.code(&original)?)?;
             let original_pixels = numbers(original.tensor())?;
             show(&mut pictures[0], &original, shown)?;
             let mut image = first;
             for round in 1..=ROUNDS[ROUNDS.len() - 1] {
                 if round > 1 {
-                    image = context.reconstruct(&image)?;
+                    image = context.model.reconstruct(&image)?;
                 }
                 let Some(place) = ROUNDS.iter().position(|wanted| *wanted == round) else {
                     continue;
@@ -50,7 +50,7 @@ impl Measure for Reencode {
                 show(&mut pictures[1 + place], &image, shown)?;
                 let (of_pixels, of_codes) = &mut distances[place];
                 each(&original_pixels, &numbers(image.tensor())?, n, of_pixels);
-                each(&code, &numbers(&context.code(&image)?)?, n, of_codes);
+                each(&code, &numbers(&context.model.code(&image)?)?, n, of_codes);
             }
             pixels.extend(original_pixels);
             codes.extend(code);

@@ -126,7 +126,7 @@ fn features(
     context.batches(&what, &*labelled.images, n, crop, |batch, images| {
         match input {
             SvmInput::Pixels => features.extend(blocks(&batch.pixels, batch.height, batch.width)),
-            _ => features.extend(numbers(&context.code(images)?)?),
+            _ => features.extend(numbers(&context.model.code(images)?)?),
         }
         Ok(())
     })?;

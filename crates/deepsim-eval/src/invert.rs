@@ -1,0 +1,110 @@
+//! `deepsim-eval invert`: a photograph of one's own through a trained generator.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use deepsim_data::picture::Picture;
+use deepsim_data::{Crop, Transform, decode};
+use deepsim_eval::measure::{self, Model, Row, Settings};
+use deepsim_eval::{EvalError, compare};
+use deepsim_nets::{Comparator, Images, PixelFormat};
+
+use crate::Failure;
+use crate::device::DeviceKind;
+
+#[derive(Args)]
+pub(crate) struct InvertArguments {
+    /// A JPEG or PNG file of any size
+    photo: PathBuf,
+    /// Folder of the run, with generator.safetensors
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    /// Folder with the weights of the inverted network and of those that judge
+    /// [default: random weights]
+    #[arg(long, value_name = "DIR")]
+    weights: Option<PathBuf>,
+    /// Folder for original.png, reconstruction.png and numbers.json [default: PHOTO-inverted, in the
+    /// current folder]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+    device: DeviceKind,
+}
+
+pub(crate) fn run(arguments: &InvertArguments) -> Result<(), Failure> {
+    let device = arguments.device.open()?;
+    let weights = arguments.weights.as_deref();
+    let photo = decode::read(&arguments.photo).map_err(EvalError::from)?;
+    let model = Model::open(&arguments.run, weights, &device)?;
+
+    let original = middle(&model, &photo)?;
+    let (height, width) = (original.height, original.width);
+    let format = PixelFormat::CAFFE_BGR;
+    let image = Images::from_u8(&original.to_planes(), 1, height, width, format, &device)
+        .map_err(EvalError::from)?;
+    let drawn = model.reconstruct(&image)?;
+    let planes = drawn.to_u8().map_err(EvalError::from)?;
+    let reconstruction = Picture::from_planes(&planes, height, width);
+
+    let mut rows = compare::compare(&original, &reconstruction, weights, &device)?;
+    if let Some((net, tap)) = &model.encoder {
+        rows.insert(0, of_features(&**net, tap, &image, &drawn)?);
+    }
+    let out = match &arguments.out {
+        Some(folder) => folder.clone(),
+        None => beside(&arguments.photo),
+    };
+    std::fs::create_dir_all(&out).map_err(|source| EvalError::Io {
+        operation: "creating folder",
+        path: out.clone(),
+        source,
+    })?;
+    for (picture, file) in [(&original, "original.png"), (&reconstruction, "reconstruction.png")] {
+        picture.write_png(&out.join(file)).map_err(EvalError::from)?;
+    }
+    measure::write_rows(&out.join("numbers.json"), &rows)?;
+    println!("{}", out.display());
+    crate::print(&rows);
+    Ok(())
+}
+
+/// The part of a photograph that the generator sees: it is brought to the size of training pictures, and
+/// the middle is cut out, as in all measures.
+fn middle(model: &Model, photo: &Picture) -> Result<Picture, EvalError> {
+    let side = model.side(Settings::default().crop);
+    let large = model.resize.unwrap_or(side).max(side);
+    let all = Transform::stretch(large, large).apply(photo)?;
+    let part = Crop::Center(side).rectangle(large, large)?;
+    let (top, left) = (part.top, part.left);
+    let row = |y: usize| &all.rgb[3 * (y * large + left)..3 * (y * large + left + side)];
+    let rgb = (top..top + side).flat_map(row).copied().collect();
+    Ok(Picture { height: side, width: side, rgb })
+}
+
+/// How far the features that were inverted are from those of the reconstruction, which is not clipped.
+fn of_features(
+    net: &dyn Comparator,
+    tap: &str,
+    image: &Images,
+    drawn: &Images,
+) -> Result<Row, EvalError> {
+    let features = |images| -> Result<Vec<f32>, EvalError> {
+        Ok(net.features(images, tap)?.flatten_all()?.to_vec1()?)
+    };
+    let (wanted, got) = (features(image)?, features(drawn)?);
+    let norm = |values: &mut dyn Iterator<Item = f32>| {
+        values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt()
+    };
+    let distance = norm(&mut wanted.iter().zip(&got).map(|(a, b)| a - b));
+    let share = 100.0 * distance / norm(&mut wanted.iter().copied());
+    let note = format!("distance over the norm of the original's, {}", net.origin());
+    Ok(Row::new(format!("inverted features, {} {tap}", net.name()), share, "%", note))
+}
+
+/// `PHOTO-inverted`, for a file `any/where/PHOTO.jpg`.
+fn beside(photo: &Path) -> PathBuf {
+    let mut name = photo.file_stem().unwrap_or_default().to_owned();
+    name.push("-inverted");
+    PathBuf::from(name)
+}

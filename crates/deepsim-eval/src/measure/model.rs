@@ -1,0 +1,132 @@
+//! A trained generator, with the network that it inverts if it does.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use deepsim_nets::random::stream;
+use deepsim_nets::{Comparator, Generator, Images};
+
+use crate::EvalError;
+
+/// The generator of a run, with all that it needs to make images from images.
+pub struct Model {
+    /// The generator.
+    pub generator: Generator,
+    /// The network that the generator inverts, with its layer.
+    pub encoder: Option<(Box<dyn Comparator>, String)>,
+    /// Side that images were stretched to before crops were taken of them, if the run says so.
+    pub resize: Option<usize>,
+}
+
+impl Model {
+    /// Opens the generator of a run folder (`generator.safetensors`); an encoder's weights are looked for
+    /// in `weights`, and drawn as in training if they are not there.
+    ///
+    /// # Errors
+    /// If the folder is missing or holds no generator, or weights do not fit.
+    pub fn open(run: &Path, weights: Option<&Path>, device: &Device) -> Result<Self, EvalError> {
+        let missing = |reason: &str| EvalError::Run { path: run.into(), reason: reason.into() };
+        if !run.is_dir() {
+            return Err(missing("no such folder"));
+        }
+        let path = run.join("generator.safetensors");
+        if !path.is_file() {
+            return Err(missing("it holds no generator.safetensors; has the run been trained?"));
+        }
+        let generator = Generator::load(&path, device)?.frozen();
+        let encoder = match &generator {
+            Generator::Autoencoder(_) => None,
+            Generator::Inverter(net) => {
+                let config = net.config();
+                let file = weights.and_then(|folder| config.encoder.find_weights(folder));
+                let (tap, seed) = (&config.tap, config.seed);
+                let net = config.encoder.open_to(tap, file.as_deref(), seed, device)?;
+                Some((net, tap.clone()))
+            }
+        };
+        Ok(Self { generator, encoder, resize: resize(run)? })
+    }
+
+    /// Side of the images that it is for: its own where it inverts an encoder, else `crop`.
+    pub fn side(&self, crop: usize) -> usize {
+        match &self.generator {
+            Generator::Autoencoder(_) => crop,
+            Generator::Inverter(net) => net.config().side,
+        }
+    }
+
+    /// What the generator makes images from: an autoencoder's code, or the features that are inverted.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W) -> (N, ..)`
+    ///
+    /// # Errors
+    /// If the images do not fit.
+    pub fn code(&self, images: &Images) -> Result<Tensor, EvalError> {
+        Ok(match (&self.generator, &self.encoder) {
+            (Generator::Autoencoder(net), _) => net.encode(images)?,
+            (_, Some((net, tap))) => net.features(images, tap)?,
+            (Generator::Inverter(_), None) => {
+                return Err(EvalError::input("code", "an encoder", "a generator without one"));
+            }
+        })
+    }
+
+    /// Images of codes: the way back from [`Model::code`]. If the generator takes noise, all images get
+    /// the same.
+    ///
+    /// # Shapes
+    /// `(N, ..) -> (N, 3, H, W)`
+    ///
+    /// # Errors
+    /// If the codes do not fit.
+    pub fn decode(&self, code: &Tensor) -> Result<Images, EvalError> {
+        self.draw(code, self.noise(1, 0, 0)?.as_ref())
+    }
+
+    /// Noise for `n` images, if the generator takes any.
+    ///
+    /// # Errors
+    /// If it cannot be made a tensor.
+    pub fn noise(&self, n: usize, seed: u64, step: u64) -> Result<Option<Tensor>, EvalError> {
+        Ok(self.generator.noise(n, &mut stream(seed, "noise", step))?)
+    }
+
+    /// Images of codes and noise.
+    ///
+    /// # Shapes
+    /// `(N, ..) -> (N, 3, H, W)`
+    ///
+    /// # Errors
+    /// If the codes do not fit, or the noise.
+    pub fn draw(&self, code: &Tensor, noise: Option<&Tensor>) -> Result<Images, EvalError> {
+        Ok(match &self.generator {
+            Generator::Autoencoder(net) => net.decode(code)?,
+            Generator::Inverter(net) => net.forward(code, noise)?,
+        })
+    }
+
+    /// What the generator makes of images.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W) -> (N, 3, H, W)`
+    ///
+    /// # Errors
+    /// If the images do not fit.
+    pub fn reconstruct(&self, images: &Images) -> Result<Images, EvalError> {
+        self.decode(&self.code(images)?)
+    }
+}
+
+/// The recipe's `resize`, if the run has a plan that says so.
+fn resize(run: &Path) -> Result<Option<usize>, EvalError> {
+    let path = run.join("plan.toml");
+    let text = match std::fs::read_to_string(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        result => result.map_err(EvalError::io("reading", &path))?,
+    };
+    let plan: toml::Table = toml::from_str(&text)
+        .map_err(|e| EvalError::content(&path, None, "TOML", e.to_string()))?;
+    let side = plan.get("recipe").and_then(|recipe| recipe.get("resize")?.as_integer());
+    Ok(side.and_then(|side| usize::try_from(side).ok()))
+}

@@ -1,0 +1,117 @@
+//! Sampling pre-images (paper v1, the end of section 4.3): whether noise beside the features makes the
+//! images that belong to them differ. In the paper it does not.
+//!
+//! Writes `RUN/eval/presamples.png`: in each row an image of the grid, and images that the generator draws
+//! from its features with different noise. The rows say how far those are from one another, against how
+//! far the generator's images of different inputs are: 0 % if noise changes nothing, 100 % if it changes as
+//! much as another input does.
+
+use candle_core::Tensor;
+use deepsim_data::picture::{Picture, grid};
+
+use super::context::{Context, Progress, numbers};
+use super::{Measure, Row};
+use crate::EvalError;
+use crate::statistics::{euclidean_distance, mean_and_spread};
+
+/// Diversity of the images of one feature vector.
+#[derive(Clone, Copy, Debug)]
+pub struct Presamples;
+
+/// File with the pictures.
+pub const PICTURES: &str = "presamples.png";
+
+/// Images that are drawn for each feature vector.
+const DRAWS: usize = 8;
+
+/// Images, as the numbers of each in one space.
+type Images = Vec<Vec<f32>>;
+
+impl Measure for Presamples {
+    fn name(&self) -> &'static str {
+        "presamples"
+    }
+
+    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+        let (model, seed) = (context.model, context.settings.seed);
+        let Some((encoder, tap)) =
+            model.encoder.as_ref().filter(|_| matches!(model.noise(1, seed, 0), Ok(Some(_))))
+        else {
+            let wanted = "a generator that takes noise (`inversion.noise`)";
+            return Err(EvalError::input("presamples", wanted, "one without"));
+        };
+        let (mut pictures, mut in_pixels, mut in_features) = (Vec::new(), Vec::new(), Vec::new());
+        let shown = &context.settings.grid_images;
+        for (done, &index) in shown.iter().enumerate() {
+            let (original, image) = context.test_image(index)?;
+            let code = model.code(&image)?;
+            let codes = Tensor::cat(&[&code; DRAWS], 0)?;
+            let drawn = model.draw(&codes, model.noise(DRAWS, seed, index as u64)?.as_ref())?;
+            in_pixels.push(each(drawn.tensor())?);
+            in_features.push(each(&encoder.features(&drawn, tap)?)?);
+            let (height, width) = (original.height, original.width);
+            let tiles = drawn.to_u8()?;
+            let tiles = tiles.chunks_exact(3 * height * width);
+            let tiles = tiles.map(|tile| Picture::from_planes(tile, height, width));
+            pictures.push(std::iter::once(original).chain(tiles).collect::<Vec<_>>());
+            let all = shown.len();
+            (context.tell)(Progress { what: "sampling pre-images", done: done + 1, all });
+        }
+        grid(&pictures, 0).write_png(&context.folder()?.join(PICTURES))?;
+        let feature_space = format!("{} {tap} feature space", encoder.name());
+        [("image space", in_pixels), (&*feature_space, in_features)]
+            .into_iter()
+            .map(|(space, images)| diversity(space, &images))
+            .collect()
+    }
+}
+
+fn each(tensor: &Tensor) -> Result<Images, EvalError> {
+    let values = numbers(tensor)?;
+    let size = values.len() / tensor.dims()[0].max(1);
+    Ok(values.chunks_exact(size).map(<[f32]>::to_vec).collect())
+}
+
+/// Mean distance of all pairs.
+fn mean_distance(images: &[&Vec<f32>]) -> f64 {
+    let pairs = images
+        .iter()
+        .enumerate()
+        .flat_map(|(i, a)| images[..i].iter().map(move |b| euclidean_distance(a, b)));
+    mean_and_spread(&pairs.collect::<Vec<_>>()).0
+}
+
+/// How far images of one feature vector are from one another, in percent of how far images of different
+/// ones are. `images` are those of each feature vector.
+fn diversity(space: &str, images: &[Images]) -> Result<Row, EvalError> {
+    if images.len() < 2 {
+        let got = images.len().to_string();
+        return Err(EvalError::input("presamples", "two images of the grid or more", got));
+    }
+    let between = mean_distance(&images.iter().map(|of_one| &of_one[0]).collect::<Vec<_>>());
+    let within = images.iter().map(|of_one| mean_distance(&of_one.iter().collect::<Vec<_>>()));
+    let shares: Vec<f64> = within.map(|within| 100.0 * within / between).collect();
+    let (mean, spread) = mean_and_spread(&shares);
+    let note = format!(
+        "mean distance of {DRAWS} images of one feature vector over that of images of {} different \
+         ones, {between:.4}; unclipped; {PICTURES}; spread over feature vectors",
+        images.len()
+    );
+    let name = format!("diversity, {space}");
+    Ok(Row::new(name, mean, "%", note).with_spread(spread).over(images.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn diversity_is_relative_to_that_of_other_inputs() -> Result<(), EvalError> {
+        // Two inputs 10 apart; the images of the first differ by 1, those of the second by nothing.
+        let images = [vec![vec![0.0], vec![1.0]], vec![vec![10.0], vec![10.0]]];
+        let row = diversity("image space", &images)?;
+        assert_eq!((row.value, row.spread), (Some(5.0), Some(5.0)));
+        assert!(diversity("image space", &images[..1]).is_err());
+        Ok(())
+    }
+}

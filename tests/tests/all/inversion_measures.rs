@@ -1,0 +1,119 @@
+//! What is measured on a network that inverts an encoder: neighbours, pre-images, a picture of one's own.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use deepsim_data::picture::Picture;
+use serde_json::Value;
+
+use crate::inversion::TINY;
+use crate::programs::{
+    assert_success, bytes, checkpoint, errors, folder_with_recipe, program, train,
+};
+
+fn eval(arguments: &[&str]) -> Output {
+    Command::new(program("deepsim-eval")).args(arguments).output().expect("deepsim-eval runs")
+}
+
+fn rows(run: &Path, measure: &str) -> Vec<Value> {
+    let file = bytes(run, &format!("eval/{measure}.json"));
+    let measured: Value = serde_json::from_slice(&file).expect("JSON");
+    measured["rows"].as_array().expect("rows").clone()
+}
+
+fn value(row: &Value) -> f64 {
+    row["value"].as_f64().expect("a number")
+}
+
+#[test]
+fn noise_is_drawn_anew_in_every_step_and_the_same_after_a_resume() {
+    let folder = folder_with_recipe(TINY);
+    let noisy = ["--set", "inversion.noise=6"];
+    assert_success(&train(folder.path(), "whole", &noisy));
+    assert_success(&train(folder.path(), "halves", &[&noisy[..], &["--set", "steps=2"]].concat()));
+    assert_success(&train(folder.path(), "halves", &[&noisy[..], &["--resume"]].concat()));
+    let [whole, halves] = ["whole", "halves"].map(|out| folder.path().join(out));
+    assert!(checkpoint(&whole) == checkpoint(&halves), "the checkpoints differ");
+
+    let run = whole.to_str().expect("a name");
+    assert_success(&eval(&["presamples", "--run", run]));
+    let rows = rows(&whole, "presamples");
+    assert_eq!(rows.len(), 2);
+    // After a few steps noise still matters; it can matter no more than all there is.
+    for row in &rows {
+        assert!((0.01..200.0).contains(&value(row)), "{row}");
+    }
+    let path = whole.join("eval/presamples.png");
+    let picture = Picture::read_png(&path).expect("a picture");
+    assert_eq!((picture.height, picture.width), (12 * 64, 9 * 64));
+}
+
+#[test]
+fn a_generator_without_noise_has_no_presamples_and_an_encoder_keeps_its_seed() {
+    let folder = folder_with_recipe(TINY);
+    assert_success(&train(folder.path(), "run", &["--set", "inversion.seed=3"]));
+    let run = folder.path().join("run");
+    let name = run.to_str().expect("a name");
+    let output = eval(&["presamples", "--run", name]);
+    assert!(errors(&output).contains("wanted a generator that takes noise"), "{}", errors(&output));
+
+    assert_success(&eval(&[
+        "error",
+        "neighbours",
+        "--run",
+        name,
+        "--limit",
+        "8",
+        "--train-limit",
+        "40",
+    ]));
+    let error = rows(&run, "error");
+    let note = error[1]["note"].as_str().unwrap_or_default();
+    assert!(note.starts_with("random weights (seed 3)"), "{note}");
+
+    let nearest = rows(&run, "neighbours");
+    let names: Vec<_> = nearest.iter().map(|row| row["name"].as_str().unwrap_or("")).collect();
+    let of = |space: &str| format!("of the nearest training image, {space}");
+    assert_eq!(names, [of("image space"), of("code")]);
+    assert!(nearest.iter().all(|row| value(row) > 0.0));
+    // More to choose from: what is nearest can only come nearer, and the shares grow.
+    assert_success(&eval(&["neighbours", "--run", name, "--train-limit", "400"]));
+    for (few, many) in nearest.iter().zip(rows(&run, "neighbours")) {
+        assert!(value(&many) > value(few), "{many} {few}");
+    }
+    let sheet = Picture::read_png(&run.join("eval/neighbours.png")).expect("a picture");
+    assert_eq!((sheet.height, sheet.width), (4 * 64, 12 * 64));
+}
+
+#[test]
+fn a_picture_of_ones_own_is_inverted() {
+    let folder = folder_with_recipe(TINY);
+    assert_success(&train(folder.path(), "run", &["--set", "steps=2"]));
+    let path = |name: &str| folder.path().join(name).to_str().expect("a name").to_owned();
+    let mut photo = Picture::new(90, 150, [200, 40, 10]);
+    photo.paste(&Picture::new(90, 75, [10, 60, 220]), 0, 75);
+    photo.write_png(&folder.path().join("photo.png")).expect("the photo is written");
+
+    let (run, photo, out) = (path("run"), path("photo.png"), path("inverted"));
+    assert_success(&eval(&["invert", &photo, "--run", &run, "--out", &out]));
+    let read = |file: &str| Picture::read_png(&folder.path().join("inverted").join(file));
+    let original = read("original.png").expect("the original");
+    let reconstruction = read("reconstruction.png").expect("the reconstruction");
+    // The photo stretched to 72x72, and the middle 64x64 of that.
+    assert_eq!((original.height, original.width), (64, 64));
+    assert_eq!((reconstruction.height, reconstruction.width), (64, 64));
+    assert_eq!(
+        (&original.rgb[..3], &original.rgb[63 * 3..64 * 3]),
+        (&[200, 40, 10][..], &[10, 60, 220][..])
+    );
+    let numbers = bytes(&folder.path().join("inverted"), "numbers.json");
+    let rows: Value = serde_json::from_slice(&numbers).expect("JSON");
+    assert_eq!(rows[0]["name"], "inverted features, alexnet CONV3");
+    assert!(value(&rows[0]) > 0.0 && rows.as_array().is_some_and(|rows| rows.len() > 3));
+
+    std::fs::write(folder.path().join("text.jpg"), "no picture").expect("a file");
+    let output = eval(&["invert", &path("text.jpg"), "--run", &run, "--out", &path("nothing")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).contains("text.jpg"), "{}", errors(&output));
+    assert!(!folder.path().join("nothing").exists());
+}
