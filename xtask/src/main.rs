@@ -7,6 +7,7 @@
 //! | [`ci`] | `cargo xtask ci` |
 //! | [`download`] | `cargo xtask download`: data and weights, verified |
 //! | [`mod@bench`] | `cargo xtask bench`: speed beside PyTorch's |
+//! | [`runs`] | generators to train |
 //! | [`targets`] | tables and figures, and the runs they need |
 //! | [`scale`] | how long each scale trains |
 //! | [`plan`] | what is there already, what is to be done, what it costs |
@@ -19,6 +20,7 @@ mod download;
 mod plan;
 mod process;
 mod reproduce;
+mod runs;
 mod scale;
 mod targets;
 mod test;

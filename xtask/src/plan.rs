@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::runs::Run;
 use crate::scale::Size;
-use crate::targets::Run;
 
 /// What a run must be to count as the one that was asked for, as far as is known before training;
 /// `deepsim-train` compares the rest of the plan.
@@ -45,6 +45,10 @@ pub(crate) enum State {
 pub(crate) struct Planned {
     /// The run.
     pub(crate) run: Run,
+    /// What is measured on it.
+    pub(crate) measures: Vec<&'static str>,
+    /// How long it is trained.
+    pub(crate) size: Size,
     /// Its folder.
     pub(crate) folder: PathBuf,
     /// How far it is.
@@ -57,7 +61,11 @@ impl Planned {
     /// # Errors
     /// If the folder holds something that is not a run, or a run that is not the one wanted: to go
     /// on would mix two experiments, to start afresh would lose one.
-    pub(crate) fn look(run: Run, folder: PathBuf, wanted: &Wanted) -> Result<Self> {
+    pub(crate) fn look(
+        (run, measures): (Run, Vec<&'static str>),
+        folder: PathBuf,
+        wanted: &Wanted,
+    ) -> Result<Self> {
         let done = folder.join("done.json").exists();
         let state = if let Some(checkpoint) = newest(&folder)? {
             let found = Found::read(&checkpoint)?;
@@ -81,51 +89,51 @@ impl Planned {
         } else {
             State::New
         };
-        Ok(Self { run, folder, state })
+        Ok(Self { run, measures, size: wanted.size, folder, state })
     }
 
     /// Steps that are still to be made.
-    pub(crate) fn remaining(&self, size: &Size) -> u64 {
+    pub(crate) fn remaining(&self) -> u64 {
         match self.state {
-            State::New => size.steps,
-            State::Interrupted(step) => size.steps - step,
+            State::New => self.size.steps,
+            State::Interrupted(step) => self.size.steps - step,
             State::Finished => 0,
         }
     }
 
     /// Estimate of the minutes that training still takes.
-    pub(crate) fn minutes(&self, size: &Size, cores: usize) -> f64 {
-        let gflop = self.run.gflop * (self.remaining(size) * size.batch) as f64;
+    pub(crate) fn minutes(&self, cores: usize) -> f64 {
+        let gflop = self.run.gflop * (self.remaining() * self.size.batch) as f64;
         gflop / (GFLOPS_PER_CORE * cores as f64) / 60.0
     }
 }
 
 /// The plan as a table, with estimates for a number of cores; without any for a GPU, on which
 /// nothing has been timed.
-pub(crate) fn table(plan: &[Planned], size: &Size, cores: Option<usize>) -> String {
+pub(crate) fn table(plan: &[Planned], cores: Option<usize>) -> String {
     let line = |run: &str, steps: &str, batch: &str, state: &str, estimate: &str| {
         format!("{run:32}{steps:>9}{batch:>7}  {state:28}{estimate}").trim_end().to_owned() + "\n"
     };
     let estimate = if cores.is_some() { "estimate" } else { "" };
     let mut text = line("run", "steps", "batch", "state", estimate);
-    let (steps, batch) = (size.steps.to_string(), size.batch.to_string());
     for row in plan {
         let state = match row.state {
             State::New => "to train".to_owned(),
             State::Interrupted(step) => format!("to resume after step {step}"),
             State::Finished => "finished".to_owned(),
         };
-        let minutes = cores.map_or(String::new(), |cores| duration(row.minutes(size, cores)));
-        text += &line(row.run.recipe, &steps, &batch, &state, &minutes);
+        let minutes = cores.map_or(String::new(), |cores| duration(row.minutes(cores)));
+        let (steps, batch) = (row.size.steps.to_string(), row.size.batch.to_string());
+        text += &line(&row.run.name, &steps, &batch, &state, &minutes);
     }
     text += &match cores {
-        _ if plan.iter().all(|row| row.remaining(size) == 0) => "Nothing is left to train.".into(),
+        _ if plan.iter().all(|row| row.remaining() == 0) => "Nothing is left to train.".into(),
         None => "There is no estimate of the time on a GPU.".into(),
         Some(cores) => format!(
             "Training takes about {}: an estimate from the number of operations at \
              {GFLOPS_PER_CORE} GFLOP/s on each of {cores} cores.\nBuilding and evaluating come on \
              top.",
-            duration(plan.iter().map(|row| row.minutes(size, cores)).sum())
+            duration(plan.iter().map(|row| row.minutes(cores)).sum())
         ),
     };
     text
@@ -220,11 +228,17 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runs::autoencoders;
     use crate::scale::Scale;
-    use crate::targets::AUTOENCODERS;
+    use crate::targets::Experiment;
+
+    fn look(at: usize, folder: &Path, wanted: &Wanted) -> Result<Planned> {
+        let run = autoencoders().into_iter().nth(at).expect("there are four");
+        Planned::look((run, Vec::new()), folder.into(), wanted)
+    }
 
     fn wanted(scale: Scale) -> Wanted {
-        Wanted { size: scale.size(), seed: 3, synthetic: true }
+        Wanted { size: scale.size(Experiment::Autoencoder), seed: 3, synthetic: true }
     }
 
     /// A file with the header of a checkpoint made at `step`, and no tensors.
@@ -250,12 +264,12 @@ mod tests {
     #[test]
     fn the_state_of_a_folder_is_seen() -> Result<()> {
         let folder = tempfile::tempdir()?;
-        let size = Size { steps: 10, ..Scale::Quick.size() };
+        let size = Size { steps: 10, ..wanted(Scale::Quick).size };
         let wanted = Wanted { size, ..wanted(Scale::Quick) };
-        let look = || Planned::look(AUTOENCODERS[0], folder.path().into(), &wanted);
+        let look = || look(0, folder.path(), &wanted);
         assert_eq!(look()?.state, State::New);
         checkpoint(folder.path(), 4, size.batch, 3, true);
-        assert_eq!((look()?.state, look()?.remaining(&size)), (State::Interrupted(4), 6));
+        assert_eq!((look()?.state, look()?.remaining()), (State::Interrupted(4), 6));
         // Half-written ones do not count.
         std::fs::create_dir(folder.path().join("checkpoints/step-0000005"))?;
         std::fs::create_dir(folder.path().join("checkpoints/.saving-1"))?;
@@ -263,7 +277,7 @@ mod tests {
         checkpoint(folder.path(), 10, size.batch, 3, true);
         assert_eq!(look()?.state, State::Interrupted(10));
         std::fs::write(folder.path().join("done.json"), "{}")?;
-        assert_eq!((look()?.state, look()?.remaining(&size)), (State::Finished, 0));
+        assert_eq!((look()?.state, look()?.remaining()), (State::Finished, 0));
         Ok(())
     }
 
@@ -273,7 +287,7 @@ mod tests {
         let wanted = wanted(Scale::Quick);
         let (steps, batch) = (wanted.size.steps, wanted.size.batch);
         let message = || {
-            let look = Planned::look(AUTOENCODERS[0], folder.path().into(), &wanted);
+            let look = look(0, folder.path(), &wanted);
             look.expect_err("another run").to_string()
         };
         let cases = [
@@ -298,7 +312,7 @@ mod tests {
         for bytes in [&b"short"[..], &[255; 64], &[2, 0, 0, 0, 0, 0, 0, 0, b'{', b'}']] {
             write(folder.path(), 3, bytes);
             let wanted = wanted(Scale::Smoke);
-            let look = Planned::look(AUTOENCODERS[0], folder.path().into(), &wanted);
+            let look = look(0, folder.path(), &wanted);
             let message = format!("{:#}", look.expect_err("not a checkpoint"));
             assert!(message.contains("checkpoint.safetensors"), "{message}");
         }
@@ -309,15 +323,14 @@ mod tests {
     fn estimates_follow_from_the_operations() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let wanted = wanted(Scale::Paper);
-        let [se, _, alexnet, _] = AUTOENCODERS;
-        let plan = |run| Planned::look(run, folder.path().into(), &wanted);
+        let [se, alexnet] = [0, 2].map(|at| look(at, folder.path(), &wanted));
+        let rows = [se?, alexnet?];
         // 1.98 GFLOP * 500,000 * 64 / (60 GFLOP/s * 2) / 60 s
-        assert_eq!(plan(alexnet)?.minutes(&wanted.size, 2).round(), 8800.0);
-        let rows = [plan(se)?, plan(alexnet)?];
-        let text = table(&rows, &wanted.size, Some(2));
+        assert_eq!(rows[1].minutes(2).round(), 8800.0);
+        let text = table(&rows, Some(2));
         assert!(text.contains("8800 minutes (6.1 days)") && text.contains("estimate"), "{text}");
         assert_eq!(text.matches("to train").count(), 2);
-        let text = table(&rows, &wanted.size, None);
+        let text = table(&rows, None);
         assert!(text.contains("no estimate") && !text.contains("minutes"), "{text}");
         Ok(())
     }

@@ -13,8 +13,9 @@ use serde_json::json;
 
 use crate::plan::{Planned, State, Wanted, table};
 use crate::process::{self, say};
-use crate::scale::Size;
-use crate::targets::{AUTOENCODERS, Run, Target};
+use crate::runs::Run;
+use crate::runs::inversion::Layer;
+use crate::targets::{Experiment, Target, Work};
 use crate::workspace;
 
 pub(crate) use arguments::Arguments;
@@ -23,7 +24,6 @@ use arguments::{DeviceKind, check};
 /// What the steps below share.
 struct Job<'a> {
     arguments: &'a Arguments,
-    size: Size,
     out: PathBuf,
     /// Folder of the built programs.
     target: PathBuf,
@@ -32,16 +32,19 @@ struct Job<'a> {
 /// Checks, plans, builds, trains, evaluates, reports.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
-    let size = check(arguments)?;
+    check(arguments)?;
     let out = match &arguments.out {
         Some(folder) => folder.clone(),
         None => default_out(arguments),
     };
-    if arguments.device == DeviceKind::Cuda {
+    if arguments.device == DeviceKind::Cuda && !arguments.dry_run {
         nvcc::check()?;
     }
-    let job = Job { arguments, size, out, target: workspace::target_dir()? };
-    let plan = job.plan()?;
+    let job = Job { arguments, out, target: workspace::target_dir()? };
+    let (plan, optimised) = job.plan()?;
+    if arguments.dry_run {
+        return Ok(());
+    }
     job.build()?;
     for planned in &plan {
         job.train(planned)?;
@@ -49,7 +52,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for planned in &plan {
         evaluate::evaluate(&job, planned)?;
     }
-    job.report(&plan, start)
+    evaluate::optimise(&job, &optimised)?;
+    job.report(&plan, &optimised, start)
 }
 
 /// `out/SCALE` in the workspace, short where that is the current folder. A GPU's numbers are not
@@ -85,40 +89,54 @@ impl Job<'_> {
         process::run(&mut command, "build")
     }
 
-    fn plan(&self) -> Result<Vec<Planned>> {
-        let wanted = Wanted {
-            size: self.size,
-            seed: self.arguments.seed,
-            synthetic: self.arguments.data.is_none(),
-        };
-        let look = |run: Run| {
-            let folder = self.out.join("runs").join(run.recipe);
+    /// What is to be done: runs, and layers that are inverted by optimisation.
+    fn plan(&self) -> Result<(Vec<Planned>, Vec<Layer>)> {
+        let (arguments, targets) = (self.arguments, self.targets());
+        let work = Work::of(&targets, &arguments.layers(), &arguments.encoder());
+        let look = |run: (_, _)| {
+            let (wanted, folder) = self.wanted(&run)?;
             Planned::look(run, folder, &wanted)
         };
-        let plan = AUTOENCODERS.into_iter().map(look).collect::<Result<Vec<_>>>()?;
-        let names: Vec<_> = self.targets().iter().map(|target| target.name()).collect();
-        let scale = self.arguments.scale.name();
+        let plan = work.runs.into_iter().map(look).collect::<Result<Vec<_>>>()?;
+        let names: Vec<_> = targets.iter().map(|target| target.name()).collect();
+        let scale = arguments.scale.name();
         say(&format!("== plan: {} at scale {scale}, in {}", names.join(" "), self.out.display()));
-        say(&format!(
-            "data: {}",
-            match &self.arguments.data {
-                Some(folder) => folder.display().to_string(),
-                None => "built-in procedural scenes; numbers on them are not the paper's".into(),
+        for (experiment, what) in
+            [(Experiment::Autoencoder, "autoencoder"), (Experiment::Inversion, "inversion")]
+        {
+            if targets.iter().any(|target| target.experiment() == experiment) {
+                let data = arguments.data(experiment).map(|folder| folder.display().to_string());
+                let scenes = "built-in procedural scenes; numbers on them are not the paper's";
+                say(&format!("data, {what}: {}", data.unwrap_or_else(|| scenes.into())));
             }
-        ));
+        }
         say(&format!(
             "weights: {}",
-            match self.arguments.weights() {
+            match arguments.weights() {
                 Some(folder) => folder.display().to_string(),
                 None => "none; comparators have random weights".into(),
             }
         ));
-        let cores = match self.arguments.device {
+        let cores = match arguments.device {
             DeviceKind::Cpu => Some(self.cores()),
             DeviceKind::Cuda => None,
         };
-        say(&table(&plan, &self.size, cores));
-        Ok(plan)
+        say(&table(&plan, cores));
+        for layer in &work.optimised {
+            let (pictures, _) = arguments.size(Experiment::Inversion)?.optimised;
+            say(&format!("Mahendran & Vedaldi: {} of {pictures} pictures", layer.name()));
+        }
+        Ok((plan, work.optimised))
+    }
+
+    /// What a run must be, and its folder.
+    fn wanted(&self, (run, _): &(Run, Vec<&'static str>)) -> Result<(Wanted, PathBuf)> {
+        let wanted = Wanted {
+            size: self.arguments.size(run.experiment)?,
+            seed: self.arguments.seed,
+            synthetic: self.arguments.data(run.experiment).is_none(),
+        };
+        Ok((wanted, self.out.join("runs").join(&run.name)))
     }
 
     /// The scale for reports: with overrides it is not the scale of that name any more.
@@ -135,17 +153,23 @@ impl Job<'_> {
     }
 
     /// Says where data and weights are and where to compute; both programs take these options.
-    fn inputs(&self, command: &mut Command) {
+    fn inputs(&self, experiment: Experiment, command: &mut Command) {
         let arguments = self.arguments;
         command.args(["--device", arguments.device.name()]);
-        for (option, folder) in [("--data", &arguments.data), ("--weights", &arguments.weights())] {
+        let (data, weights) = (arguments.data(experiment), arguments.weights());
+        for (option, folder) in [("--data", data), ("--weights", weights.as_deref())] {
             if let Some(folder) = folder {
                 command.arg(option).arg(folder);
             }
         }
-        if arguments.without_duplicates {
+        if arguments.without_duplicates && experiment == Experiment::Autoencoder {
             command.arg("--without-duplicates");
         }
+    }
+
+    /// Folder of what is inverted by optimisation.
+    fn optimised_folder(&self) -> PathBuf {
+        self.out.join("optimised")
     }
 
     fn threads(&self, command: &mut Command) {
@@ -155,21 +179,23 @@ impl Job<'_> {
     }
 
     fn train(&self, planned: &Planned) -> Result<()> {
-        let (run, arguments) = (planned.run, self.arguments);
+        let (run, size, arguments) = (&planned.run, planned.size, self.arguments);
         let done = if planned.state == State::Finished { ": finished earlier" } else { "" };
         say(&format!("== train {}{done}", run.label));
         let recipes = workspace::root().join("crates/deepsim-train/recipes");
         let mut command = self.program("deepsim-train");
-        command.arg(recipes.join(run.recipe).with_extension("toml"));
+        command.arg(recipes.join(&run.recipe).with_extension("toml"));
         command.arg("--out").arg(&planned.folder).arg("--resume");
-        self.inputs(&mut command);
+        self.inputs(run.experiment, &mut command);
         self.threads(&mut command);
         let sets = [
-            format!("steps={}", self.size.steps),
-            format!("batch={}", self.size.batch),
+            format!("steps={}", size.steps),
+            format!("batch={}", size.batch),
             format!("seed={}", arguments.seed),
         ];
-        for set in sets.iter().chain(arguments.sets().iter().filter(|set| run.takes(set))) {
+        for set in
+            run.sets.iter().chain(&sets).chain(arguments.sets().iter().filter(|set| run.takes(set)))
+        {
             command.args(["--set", set]);
         }
         process::run(&mut command, &format!("training {}", run.label)).inspect_err(|error| {
@@ -183,7 +209,7 @@ impl Job<'_> {
         })
     }
 
-    fn report(&self, plan: &[Planned], start: Instant) -> Result<()> {
+    fn report(&self, plan: &[Planned], optimised: &[Layer], start: Instant) -> Result<()> {
         say("== report");
         let report = self.out.join("report");
         std::fs::create_dir_all(&report)
@@ -196,8 +222,11 @@ impl Job<'_> {
             let folder = planned.folder.display();
             command.arg("--run").arg(format!("{}={folder}", planned.run.label));
         }
+        if !optimised.is_empty() {
+            command.arg("--optimised").arg(self.optimised_folder());
+        }
         for target in self.targets() {
-            command.args(["--target", target.name()]);
+            command.args(["--target", &target.name()]);
         }
         command.arg("--plan").arg(&file).arg("--out").arg(&report);
         process::run(&mut command, "report")?;
@@ -218,8 +247,8 @@ fn write_plan(job: &Job<'_>, plan: &[Planned], file: &Path, start: Instant) -> R
             json!({
                 "label": planned.run.label,
                 "dir": planned.folder,
-                "steps": job.size.steps,
-                "batch": job.size.batch,
+                "steps": planned.size.steps,
+                "batch": planned.size.batch,
             })
         })
         .collect();

@@ -2,6 +2,8 @@
 
 use clap::ValueEnum;
 
+use crate::targets::Experiment;
+
 /// How far to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scale {
@@ -9,7 +11,7 @@ pub(crate) enum Scale {
     Smoke,
     /// First differences between the losses: minutes on 2 cores
     Quick,
-    /// The paper's: 500,000 steps of 64; needs --data
+    /// The paper's: 500,000 steps of 64 and more; needs --data
     Paper,
 }
 
@@ -24,6 +26,10 @@ pub(crate) struct Size {
     pub(crate) limit: Option<usize>,
     /// Values of C that the SVM protocol tries; the protocol's own number where `None`.
     pub(crate) svm_draws: Option<usize>,
+    /// Training images in which the nearest are looked for; all where `None`.
+    pub(crate) train_limit: Option<usize>,
+    /// Pictures that are inverted by optimisation, and its steps; the method's own where `None`.
+    pub(crate) optimised: (usize, Option<usize>),
     /// Whether SVMs are trained on the whole image's code alone, and not on crops and pixels too.
     pub(crate) code_only: bool,
 }
@@ -39,21 +45,47 @@ impl Scale {
     }
 
     /// The numbers of this scale.
-    pub(crate) fn size(self) -> Size {
-        match self {
-            Self::Smoke => {
-                Size { steps: 6, batch: 8, limit: Some(32), svm_draws: Some(2), code_only: true }
-            }
-            Self::Quick => Size {
-                steps: 500,
-                batch: 16,
-                limit: Some(300),
-                svm_draws: Some(10),
-                code_only: false,
+    pub(crate) fn size(self, experiment: Experiment) -> Size {
+        let paper = Size {
+            steps: 500_000,
+            batch: 64,
+            limit: None,
+            svm_draws: None,
+            train_limit: None,
+            optimised: (20, None),
+            code_only: false,
+        };
+        match (self, experiment) {
+            (Self::Smoke, Experiment::Autoencoder) => Size {
+                steps: 6,
+                batch: 8,
+                limit: Some(32),
+                svm_draws: Some(2),
+                code_only: true,
+                ..paper
             },
-            Self::Paper => {
-                Size { steps: 500_000, batch: 64, limit: None, svm_draws: None, code_only: false }
+            (Self::Quick, Experiment::Autoencoder) => {
+                Size { steps: 500, batch: 16, limit: Some(300), svm_draws: Some(10), ..paper }
             }
+            (Self::Paper, Experiment::Autoencoder) => paper,
+            // Images of 227 pixels, and up to eleven generators for a table.
+            (Self::Smoke, Experiment::Inversion) => Size {
+                steps: 1,
+                batch: 2,
+                limit: Some(2),
+                train_limit: Some(4),
+                optimised: (2, Some(4)),
+                ..paper
+            },
+            (Self::Quick, Experiment::Inversion) => Size {
+                steps: 20,
+                batch: 8,
+                limit: Some(40),
+                train_limit: Some(100),
+                optimised: (4, Some(60)),
+                ..paper
+            },
+            (Self::Paper, Experiment::Inversion) => Size { steps: 1_000_000, ..paper },
         }
     }
 }
@@ -96,7 +128,7 @@ mod tests {
 
     #[test]
     fn overrides_change_the_numbers_or_are_refused() {
-        let size = Scale::Smoke.size();
+        let size = Scale::Smoke.size(Experiment::Autoencoder);
         let with =
             |sets: &[&str]| size.with(&sets.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
         let changed = with(&["steps=1_000", "batch = 4", "adam.learning_rate=1e-3", "steps=20"]);

@@ -74,7 +74,7 @@ impl Dataset {
     /// If the folder does not hold a valid copy.
     pub fn open(folder: Option<&Path>, seed: u64) -> Result<Self, DataError> {
         match folder {
-            Some(folder) if holds_ilsvrc(folder) => Self::ilsvrc(folder),
+            Some(folder) if is_ilsvrc(folder) => Self::ilsvrc(folder),
             Some(folder) => Self::stl10(folder),
             None => Ok(Self::scenes(seed, SceneSizes::default())),
         }
@@ -222,7 +222,8 @@ impl Dataset {
     }
 }
 
-fn holds_ilsvrc(folder: &Path) -> bool {
+/// Whether a folder looks like ILSVRC-2012's; what is in it is another question.
+pub fn is_ilsvrc(folder: &Path) -> bool {
     ["ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz", "val"]
         .iter()
         .any(|name| folder.join(name).exists())

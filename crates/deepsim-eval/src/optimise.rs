@@ -86,13 +86,11 @@ pub(crate) fn run(arguments: &OptimiseArguments) -> Result<(), Failure> {
         _ => Crop::Full,
     };
     println!("{}", dataset.description);
-    let weights = match &arguments.weights {
-        None => None,
-        Some(folder) => Some(arguments.net.find_weights(folder).ok_or_else(|| {
-            let wanted = format!("weights of {}", arguments.net.name());
-            EvalError::Input { operation: "--weights", wanted, got: folder.display().to_string() }
-        })?),
-    };
+    let folder = arguments.weights.as_deref();
+    let weights = folder.and_then(|folder| arguments.net.find_weights(folder));
+    if weights.is_none() {
+        eprintln!("warning: {} has random weights", arguments.net.name());
+    }
     let tell = |progress: Progress<'_>| crate::tell(&progress);
     let mut experiment = Experiment::new(arguments.net, &*source, crop);
     experiment.weights = weights.as_deref();

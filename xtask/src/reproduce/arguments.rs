@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::ValueEnum;
+use deepsim_data::dataset::is_ilsvrc;
 
 use crate::process::Failure;
+use crate::runs::inversion::{Encoder, Layer};
 use crate::scale::{Scale, Size};
-use crate::targets::Target;
+use crate::targets::{Experiment, Target};
 use crate::workspace::root;
 
 /// Reproduce tables and figures: train what is missing, evaluate, write a report.
@@ -29,9 +31,19 @@ pub(crate) struct Arguments {
     /// Where to train and measure; cuda needs an NVIDIA GPU, and nvcc to build, see docs/cuda.md
     #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
     pub(super) device: DeviceKind,
-    /// Data in STL-10's binary format, see docs/data.md [default: built-in procedural scenes]
+    /// STL-10 in its binary format, for the inversion ILSVRC-2012, see docs/data.md
+    /// [default: built-in procedural scenes]
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
+    /// ILSVRC-2012 for the inversion, where --data is STL-10 [default: --data]
+    #[arg(long, value_name = "DIR")]
+    pub(super) ilsvrc: Option<PathBuf>,
+    /// Network that is inverted, and compares: caffenet, alexnet, alexnet-stand-in, ...
+    #[arg(long, value_name = "NET", default_value = "caffenet")]
+    pub(super) encoder: String,
+    /// Layer that is inverted; may be repeated [default: all]
+    #[arg(long, value_name = "LAYER", value_enum)]
+    layer: Vec<Layer>,
     /// Leave out unlabeled and training images that are also test images (docs/data.md)
     #[arg(long, requires = "data")]
     pub(super) without_duplicates: bool,
@@ -54,12 +66,42 @@ pub(crate) struct Arguments {
     /// Images per step [default: the scale's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     batch: Option<u64>,
+    /// Print the plan with its estimates, and do nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
     /// Override a key of every recipe that has it, e.g. --set feature.rho=1
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
 impl Arguments {
+    /// The data of an experiment.
+    pub(super) fn data(&self, experiment: Experiment) -> Option<&Path> {
+        let own = self.ilsvrc.as_deref().filter(|_| experiment == Experiment::Inversion);
+        own.or(self.data.as_deref())
+    }
+
+    /// The layers that are inverted, each once and in order.
+    pub(super) fn layers(&self) -> Vec<Layer> {
+        let wanted = |layer: &Layer| self.layer.is_empty() || self.layer.contains(layer);
+        Layer::ALL.into_iter().filter(wanted).collect()
+    }
+
+    /// The network that is inverted. The paper's weight of the feature term is for CaffeNet's features of
+    /// photographs.
+    pub(super) fn encoder(&self) -> Encoder {
+        let papers = self.encoder == "caffenet" && self.data(Experiment::Inversion).is_some();
+        Encoder { name: self.encoder.clone(), calibrated: !papers }
+    }
+
+    /// How long and how much, for an experiment.
+    ///
+    /// # Errors
+    /// If an override makes no sense.
+    pub(super) fn size(&self, experiment: Experiment) -> Result<Size> {
+        self.scale.size(experiment).with(&self.sets()).map_err(Failure::usage)
+    }
+
     /// The folder of weights that is used.
     pub(super) fn weights(&self) -> Option<PathBuf> {
         let shipped = || Some(root().join("data/weights")).filter(|folder| folder.is_dir());
@@ -93,8 +135,13 @@ impl DeviceKind {
 }
 
 /// What can be refused before anything is built.
-pub(super) fn check(arguments: &Arguments) -> Result<Size> {
-    for (option, folder) in [("--data", &arguments.data), ("--weights", &arguments.weights)] {
+pub(super) fn check(arguments: &Arguments) -> Result<()> {
+    let folders = [
+        ("--data", &arguments.data),
+        ("--ilsvrc", &arguments.ilsvrc),
+        ("--weights", &arguments.weights),
+    ];
+    for (option, folder) in folders {
         if let Some(folder) = folder
             && !folder.is_dir()
         {
@@ -102,15 +149,27 @@ pub(super) fn check(arguments: &Arguments) -> Result<Size> {
             return Err(Failure::usage(format!("{option} {folder}: no such folder")));
         }
     }
-    if let Some(folder) = &arguments.data {
-        check_data(folder)?;
+    let targets = Target::expand(&arguments.targets);
+    for experiment in [Experiment::Autoencoder, Experiment::Inversion] {
+        if !targets.iter().any(|target| target.experiment() == experiment) {
+            continue;
+        }
+        arguments.size(experiment)?;
+        let what = match experiment {
+            Experiment::Autoencoder => "STL-10: say where it is with --data DIR",
+            Experiment::Inversion => "ILSVRC-2012: say where it is with --ilsvrc DIR",
+        };
+        match arguments.data(experiment) {
+            // The programs take both kinds of data for both experiments.
+            Some(folder) if !is_ilsvrc(folder) => check_data(folder)?,
+            None if arguments.scale == Scale::Paper => {
+                let message = format!("--scale paper trains on {what} (docs/data.md)");
+                return Err(Failure::usage(message));
+            }
+            _ => {}
+        }
     }
-    if arguments.scale == Scale::Paper && arguments.data.is_none() {
-        return Err(Failure::usage(
-            "--scale paper trains on STL-10: say where it is with --data DIR (docs/data.md)",
-        ));
-    }
-    arguments.scale.size().with(&arguments.sets()).map_err(Failure::usage)
+    Ok(())
 }
 
 /// Files of a data set in STL-10's binary format.
@@ -155,23 +214,29 @@ mod tests {
 
     fn checked(words: &[&str]) -> Result<Size> {
         let words = std::iter::once(&"reproduce").chain(words);
-        check(&Reproduce::try_parse_from(words)?.arguments)
+        let arguments = Reproduce::try_parse_from(words)?.arguments;
+        check(&arguments)?;
+        arguments.size(Experiment::Autoencoder)
     }
 
     #[test]
     fn the_default_is_the_whole_experiment_at_quick_scale() -> Result<()> {
         let arguments = Reproduce::try_parse_from(["reproduce"])?.arguments;
         assert_eq!(arguments.targets, [Target::Autoencoder]);
-        assert_eq!(check(&arguments)?, Scale::Quick.size());
+        check(&arguments)?;
+        let experiment = Experiment::Autoencoder;
+        assert_eq!(arguments.size(experiment)?, Scale::Quick.size(experiment));
         Ok(())
     }
 
     #[test]
     fn bad_arguments_are_refused_with_exit_code_2_before_anything_is_built() -> Result<()> {
-        let cases: [(&[&str], &str); 4] = [
+        let cases: [(&[&str], &str); 6] = [
             (&["--data", "no/such/folder"], "--data no/such/folder: no such folder"),
             (&["--weights", "no/such/folder"], "--weights no/such/folder: no such folder"),
             (&["--scale", "paper"], "--data DIR"),
+            (&["table6", "--scale", "paper"], "--ilsvrc DIR"),
+            (&["fig8", "--ilsvrc", "no/such/folder"], "--ilsvrc no/such/folder"),
             (&["--set", "batch=0"], "--set batch=0: wanted a whole number"),
         ];
         for (words, wanted) in cases {

@@ -1,4 +1,4 @@
-//! Measuring one run, unless that is done already.
+//! Measuring one run, unless that is done already; and the baseline that needs no run.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,51 +11,107 @@ use serde_json::json;
 use super::{Job, write_atomic};
 use crate::plan::Planned;
 use crate::process::{self, say};
-
-/// What is measured on every run.
-const MEASURES: [&str; 4] = ["error", "svm", "sharpness", "grid"];
+use crate::runs::inversion::Layer;
+use crate::targets::Experiment;
 
 /// File of a run's `eval` folder with the options it was measured under.
 const OPTIONS: &str = "options.json";
 
 /// Measures a run, or says that its measures are reused.
 pub(super) fn evaluate(job: &Job<'_>, planned: &Planned) -> Result<()> {
-    let label = planned.run.label;
+    let (label, size) = (&planned.run.label, planned.size);
     let mut options = Command::new("");
-    job.inputs(&mut options);
+    job.inputs(planned.run.experiment, &mut options);
     options.args(["--seed", &job.arguments.seed.to_string()]);
-    if let Some(limit) = job.size.limit {
+    if let Some(limit) = size.limit {
         options.args(["--limit", &limit.to_string()]);
     }
-    if let Some(draws) = job.size.svm_draws {
-        options.args(["--svm-draws", &draws.to_string()]);
+    match planned.run.experiment {
+        Experiment::Autoencoder => {
+            if let Some(draws) = size.svm_draws {
+                options.args(["--svm-draws", &draws.to_string()]);
+            }
+            if size.code_only {
+                options.args(["--svm-input", "code"]);
+            }
+        }
+        Experiment::Inversion => {
+            if let Some(limit) = size.train_limit {
+                options.args(["--train-limit", &limit.to_string()]);
+            }
+        }
     }
-    if job.size.code_only {
-        options.args(["--svm-input", "code"]);
+    let mut measures = planned.measures.clone();
+    if planned.run.experiment == Experiment::Inversion && judged(job) {
+        measures.push("recognise");
     }
     let options: Vec<OsString> = options.get_args().map(ToOwned::to_owned).collect();
     let words: Vec<_> = options.iter().map(|word| word.to_string_lossy()).collect();
     let described = json!({ "options": words }).to_string();
 
-    if is_fresh(&planned.folder, &described) {
+    if is_fresh(&planned.folder, &measures, &described) {
         say(&format!("== evaluate {label}: done earlier, reused"));
         return Ok(());
     }
     say(&format!("== evaluate {label}"));
     let mut command = job.program("deepsim-eval");
-    command.args(MEASURES).arg("--run").arg(&planned.folder).args(options);
+    command.args(measures).arg("--run").arg(&planned.folder).args(options);
     job.threads(&mut command);
     process::run(&mut command, &format!("evaluating {label}"))?;
     write_atomic(&planned.folder.join("eval").join(OPTIONS), described.as_bytes())
 }
 
+/// Whether the weights of the network are there that recognises classes.
+fn judged(job: &Job<'_>) -> bool {
+    let names = job.arguments.weights().and_then(|folder| folder.read_dir().ok());
+    names.into_iter().flatten().flatten().any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with("squeezenet")
+            && !name.contains("torchvision")
+            && name.ends_with(".safetensors")
+    })
+}
+
+/// Inverts layers by optimisation; those that are there are left as they are.
+pub(super) fn optimise(job: &Job<'_>, layers: &[Layer]) -> Result<()> {
+    if layers.is_empty() {
+        return Ok(());
+    }
+    say("== Mahendran & Vedaldi");
+    let size = job.arguments.size(Experiment::Inversion)?;
+    let (pictures, iterations) = size.optimised;
+    let mut command = job.program("deepsim-eval");
+    command.args(["optimise", "--net", &job.arguments.encoder().name, "--resize", "256"]);
+    for layer in layers {
+        command.args(["--tap", layer.name()]);
+    }
+    job.inputs(Experiment::Inversion, &mut command);
+    let numbers = [
+        ("--seed", Some(job.arguments.seed)),
+        ("--limit", Some(pictures as u64)),
+        ("--iterations", iterations.map(|n| n as u64)),
+        ("--pairs", size.limit.map(|n| n as u64)),
+    ];
+    for (option, number) in numbers {
+        if let Some(number) = number {
+            command.args([option, &number.to_string()]);
+        }
+    }
+    if let Some(threads) = job.arguments.threads {
+        command.env("RAYON_NUM_THREADS", threads.to_string());
+    }
+    command.arg("--out").arg(job.optimised_folder());
+    process::run(&mut command, "inverting by optimisation")
+}
+
 /// Whether every measure was made of this generator and under these options.
-fn is_fresh(run: &Path, options: &str) -> bool {
+fn is_fresh(run: &Path, measures: &[&str], options: &str) -> bool {
     let time = |path: &Path| path.metadata().and_then(|m| m.modified()).ok();
     let eval = run.join("eval");
     let newer = |generator: SystemTime| {
         let file = |measure: &&str| eval.join(measure).with_extension("json");
-        MEASURES.iter().all(|measure| time(&file(measure)).is_some_and(|made| made > generator))
+        measures.iter().all(|measure| time(&file(measure)).is_some_and(|made| made > generator))
     };
     time(&run.join("generator.safetensors")).is_some_and(newer)
         && std::fs::read_to_string(eval.join(OPTIONS)).is_ok_and(|text| text == options)
@@ -68,6 +124,7 @@ mod tests {
 
     #[test]
     fn measures_are_reused_only_of_the_same_generator_under_the_same_options() -> Result<()> {
+        const MEASURES: [&str; 3] = ["error", "svm", "grid"];
         let folder = tempfile::tempdir()?;
         let run = folder.path();
         let eval = run.join("eval");
@@ -83,13 +140,13 @@ mod tests {
             write(&eval.join(measure).with_extension("json"), "{}", 20)?;
         }
         write(&eval.join(OPTIONS), "same", 20)?;
-        assert!(!is_fresh(run, "same"), "a measure is missing");
+        assert!(!is_fresh(run, &MEASURES, "same"), "a measure is missing");
         let missing = eval.join(MEASURES[0]).with_extension("json");
         write(&missing, "{}", 5)?;
-        assert!(!is_fresh(run, "same"), "a measure is older than the generator");
+        assert!(!is_fresh(run, &MEASURES, "same"), "a measure is older than the generator");
         write(&missing, "{}", 20)?;
-        assert!(is_fresh(run, "same"));
-        assert!(!is_fresh(run, "other"));
+        assert!(is_fresh(run, &MEASURES, "same"));
+        assert!(!is_fresh(run, &MEASURES, "other"));
         Ok(())
     }
 }

@@ -1,0 +1,103 @@
+//! Generators to train.
+
+pub(crate) mod inversion;
+
+use crate::targets::Experiment;
+
+/// A generator to train.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Run {
+    /// Row of tables and reports.
+    pub(crate) label: String,
+    /// Name of the run and of its folder.
+    pub(crate) name: String,
+    /// Name of its recipe.
+    pub(crate) recipe: String,
+    /// Overrides of the recipe.
+    pub(crate) sets: Vec<String>,
+    /// 10⁹ floating-point operations per image of a training step, all networks together.
+    pub(crate) gflop: f64,
+    /// Tables of recipes that this one does not have.
+    pub(crate) lacks: &'static [&'static str],
+    /// What it belongs to.
+    pub(crate) experiment: Experiment,
+}
+
+/// Tables that recipes of image losses do not have.
+const IMAGE_LOSS: &[&str] = &["feature", "adversarial", "inversion"];
+
+/// The four generators of section 4.1. Each table and figure shows all of them.
+pub(crate) fn autoencoders() -> [Run; 4] {
+    let run = |label: &str, recipe: &str, gflop, lacks| Run {
+        label: label.into(),
+        name: recipe.into(),
+        recipe: recipe.into(),
+        sets: Vec::new(),
+        gflop,
+        lacks,
+        experiment: Experiment::Autoencoder,
+    };
+    let perceptual: &[&str] = &["inversion"];
+    [
+        run("SE", "autoencoder-se", 0.452, IMAGE_LOSS),
+        run("l1", "autoencoder-l1", 0.452, IMAGE_LOSS),
+        run("AlexNet CONV3", "autoencoder-alexnet-conv3", 1.98, perceptual),
+        run("Exemplar-CNN CONV3", "autoencoder-exemplar-cnn-conv3", 4.4, perceptual),
+    ]
+}
+
+impl Run {
+    /// Whether an override `key=value` is meant for this run's recipe: those of terms that it does
+    /// not have are not.
+    pub(crate) fn takes(&self, set: &str) -> bool {
+        let table = set.split(['.', '=']).next().unwrap_or_default().trim();
+        !self.lacks.contains(&table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inversion::{Encoder, Layer, Variant, run};
+
+    fn all() -> Vec<Run> {
+        let encoder = Encoder { name: "alexnet".into(), calibrated: true };
+        let one = |layer| Variant::ALL.map(|variant| run(layer, variant, &encoder));
+        autoencoders().into_iter().chain(Layer::ALL.into_iter().flat_map(one)).collect()
+    }
+
+    #[test]
+    fn every_recipe_exists_and_has_the_tables_that_are_assumed() {
+        for run in all() {
+            let path = crate::workspace::root()
+                .join("crates/deepsim-train/recipes")
+                .join(&run.recipe)
+                .with_extension("toml");
+            let text = std::fs::read_to_string(&path).expect("the recipe exists");
+            assert!(text.contains(&format!("name = \"{}\"", run.recipe)), "{}", run.recipe);
+            for table in ["feature", "adversarial", "inversion"] {
+                let removed = run.sets.contains(&format!("{table}="));
+                let has = text.contains(&format!("[{table}]")) && !removed;
+                assert_eq!(has, run.takes(&format!("{table}.x=1")), "{}: {table}", run.name);
+            }
+        }
+    }
+
+    #[test]
+    fn names_and_labels_are_distinct() {
+        let of = |part: fn(Run) -> String| {
+            all().into_iter().map(part).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        assert_eq!((of(|run| run.name), of(|run| run.label)), (all().len(), all().len()));
+        assert!(all().iter().all(|run| !run.label.contains('=')), "a label ends at `=`");
+    }
+
+    #[test]
+    fn overrides_reach_the_recipes_that_have_their_terms() {
+        let [se, _, alexnet, _] = autoencoders();
+        assert!(alexnet.takes("feature.rho=1") && !se.takes("feature.rho=1"));
+        assert!(!se.takes("adversarial.weight=10") && !se.takes("adversarial={}"));
+        assert!(se.takes("adam.learning_rate=1e-3") && se.takes("features=1"));
+        assert!(!alexnet.takes("inversion.seed=1"));
+    }
+}
