@@ -119,7 +119,10 @@ enum Command {
         /// A measured run, e.g. "SE=out/runs/autoencoder-se"
         #[arg(long, value_name = "LABEL=DIR", required = true)]
         run: Vec<String>,
-        /// table3, table4 or fig3
+        /// Folder of `deepsim-eval optimise`, to compare with
+        #[arg(long, value_name = "DIR")]
+        optimised: Option<PathBuf>,
+        /// table3, table4, fig3, table6, fig1, fig5 to fig9, presamples or neighbours
         #[arg(long, required = true)]
         target: Vec<String>,
         /// What was run: JSON written by cargo xtask reproduce
@@ -213,8 +216,9 @@ fn main() -> ExitCode {
         Some(Command::Optimise(arguments)) => optimise::run(&arguments),
         Some(Command::Invert(arguments)) => invert::run(&arguments),
         Some(Command::Curves { run, out }) => report::curves(&run, &out).map_err(Failure::from),
-        Some(Command::Report { run, target, plan, out }) => {
-            let page = report::write(&run, &target, plan.as_deref(), &out);
+        Some(Command::Report { run, optimised, target, plan, out }) => {
+            let optimised = optimised.as_deref();
+            let page = report::write(&run, optimised, &target, plan.as_deref(), &out);
             page.map(|path| println!("{}", path.display())).map_err(Failure::from)
         }
         None => measure(&arguments.measure),
@@ -323,12 +327,12 @@ fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
     let _ = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global();
 
     let weights = arguments.weights.as_deref();
-    let model = Model::open(run, weights, &device)?;
     let mut dataset =
         Dataset::open(arguments.data.as_deref(), arguments.seed).map_err(EvalError::from)?;
     if arguments.without_duplicates {
         dataset = dataset.without_duplicates().map_err(EvalError::from)?.0;
     }
+    let model = Model::open(run, weights, &device)?;
     if let Some(side) = model.resize {
         dataset = dataset.sized(side);
     }

@@ -34,6 +34,9 @@ pub(crate) struct OptimiseArguments {
     /// Folder with comparators' weights [default: random weights]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
+    /// Lets it take random weights where there is no file
+    #[arg(long)]
+    random_weights: bool,
     /// mahendran-vedaldi, l2 or blur
     #[arg(long, value_name = "PRIOR", default_value = "mahendran-vedaldi")]
     prior: Prior,
@@ -88,8 +91,10 @@ pub(crate) fn run(arguments: &OptimiseArguments) -> Result<(), Failure> {
     println!("{}", dataset.description);
     let folder = arguments.weights.as_deref();
     let weights = folder.and_then(|folder| arguments.net.find_weights(folder));
-    if weights.is_none() {
-        eprintln!("warning: {} has random weights", arguments.net.name());
+    if let (Some(folder), None, false) = (folder, &weights, arguments.random_weights) {
+        let wanted = format!("weights of {}", arguments.net.name());
+        let got = folder.display().to_string();
+        return Err(EvalError::Input { operation: "--weights", wanted, got }.into());
     }
     let tell = |progress: Progress<'_>| crate::tell(&progress);
     let mut experiment = Experiment::new(arguments.net, &*source, crop);

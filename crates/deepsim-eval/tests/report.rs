@@ -65,7 +65,7 @@ fn the_page_holds_everything_and_needs_nothing() {
     .expect("a plan");
     let out = folder.path().join("report");
     let runs = all_runs(folder.path(), true);
-    let page = report::write(&runs, &targets(), Some(&plan), &out).expect("a report");
+    let page = report::write(&runs, None, &targets(), Some(&plan), &out).expect("a report");
     let html = std::fs::read_to_string(page).expect("the page");
     for label in LABELS {
         assert!(html.contains(label), "{label} is missing");
@@ -103,7 +103,7 @@ fn directions_are_computed_and_not_assumed() {
     let runs =
         [run(folder.path(), "SE", 30.0, false), run(folder.path(), "AlexNet CONV3", 20.0, false)];
     let out = folder.path().join("report");
-    report::write(&runs, &targets(), None, &out).expect("a report");
+    report::write(&runs, None, &targets(), None, &out).expect("a report");
     let results = results(&out);
     for target in results["targets"].as_array().expect("targets") {
         for claim in target["claims"].as_array().expect("claims") {
@@ -120,7 +120,7 @@ fn what_is_missing_is_said_and_what_is_broken_is_an_error() {
     let dir = folder.path().join("SE");
     std::fs::remove_file(dir.join("eval/svm.json")).expect("the file was there");
     std::fs::remove_file(dir.join("done.json")).expect("the file was there");
-    let page = report::write(&runs, &targets(), None, &out).expect("a report");
+    let page = report::write(&runs, None, &targets(), None, &out).expect("a report");
     let html = std::fs::read_to_string(page).expect("the page");
     for words in
         ["SE: missing: svm was not measured", "SE: the run is not finished", "missing: svm"]
@@ -129,7 +129,7 @@ fn what_is_missing_is_said_and_what_is_broken_is_an_error() {
     }
 
     let refused = |runs: &[String], targets: &[String]| {
-        report::write(runs, targets, None, &out).expect_err("broken").to_string()
+        report::write(runs, None, targets, None, &out).expect_err("broken").to_string()
     };
     assert!(refused(&["SE=/no/such/run".into()], &targets()).contains("no such folder"));
     assert!(refused(&["SE".into()], &targets()).contains("LABEL=DIR"));
@@ -156,7 +156,7 @@ fn rows_of_the_paper_without_a_run_are_missing_and_said_to_be() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("report");
     let runs = [run(folder.path(), "SE", 15.0, false), run(folder.path(), "mine", 9.0, false)];
-    report::write(&runs, &targets(), None, &out).expect("a report");
+    report::write(&runs, None, &targets(), None, &out).expect("a report");
     let results = results(&out);
     let rows = results["targets"][0]["rows"].as_array().expect("rows");
     let row = |run: &str| rows.iter().find(|row| row["run"] == run).expect("a row");
@@ -174,7 +174,7 @@ fn a_target_that_nothing_was_measured_for_is_an_error_after_the_report() {
     let runs = [run(folder.path(), "SE", 15.0, false)];
     std::fs::remove_file(folder.path().join("SE/eval/svm.json")).expect("the file was there");
     std::fs::remove_file(folder.path().join("SE/eval/originals.png")).expect("the file was there");
-    let error = report::write(&runs, &targets(), None, &out).expect_err("two empty targets");
+    let error = report::write(&runs, None, &targets(), None, &out).expect_err("two empty targets");
     let message = error.to_string();
     assert!(message.ends_with("nothing was measured for table4, fig3"), "{message}");
     assert!(out.join("index.html").is_file(), "the report is written with what there is");
@@ -189,7 +189,7 @@ fn only_the_papers_experiment_is_compared_with_its_numbers() {
     std::fs::write(&plan, json!({"scale": "paper"}).to_string()).expect("a plan");
     let runs = all_runs(folder.path(), false);
     let written = || {
-        report::write(&runs, &targets(), Some(&plan), &out).expect("a report");
+        report::write(&runs, None, &targets(), Some(&plan), &out).expect("a report");
         results(&out)
     };
     // Photographs at the scale `paper`, but stopped after 40 steps.
@@ -229,7 +229,7 @@ fn differences_within_chance_are_undecided() {
     // Accuracies are twice the error, with a spread of 1.5 over folds.
     let runs =
         [run(folder.path(), "SE", 20.0, false), run(folder.path(), "AlexNet CONV3", 20.5, false)];
-    report::write(&runs, &targets(), None, &out).expect("a report");
+    report::write(&runs, None, &targets(), None, &out).expect("a report");
     let results = results(&out);
     let claim = &results["targets"][1]["claims"][0];
     assert_eq!(claim["holds"], Value::Null, "{claim}");

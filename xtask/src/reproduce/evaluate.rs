@@ -82,7 +82,8 @@ pub(super) fn optimise(job: &Job<'_>, layers: &[Layer]) -> Result<()> {
     let size = job.arguments.size(Experiment::Inversion)?;
     let (pictures, iterations) = size.optimised;
     let mut command = job.program("deepsim-eval");
-    command.args(["optimise", "--net", &job.arguments.encoder().name, "--resize", "256"]);
+    command.args(["optimise", "--net", &job.arguments.encoder().name]);
+    command.args(["--resize", "256", "--random-weights"]);
     for layer in layers {
         command.args(["--tap", layer.name()]);
     }

@@ -20,7 +20,7 @@ use crate::measure::{Row, json};
 use crate::statistics::{euclidean_distance, mean_and_spread};
 
 /// Pixels between pictures of a sheet.
-const GAP: usize = 2;
+pub(crate) const GAP: usize = 2;
 
 /// What is inverted, and how.
 pub struct Experiment<'a> {

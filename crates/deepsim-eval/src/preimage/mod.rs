@@ -17,5 +17,6 @@ pub mod priors;
 pub mod settings;
 
 pub use descent::{Preimages, invert, invert_from};
+pub(crate) use experiment::GAP;
 pub use experiment::{Experiment, Inversion, Job};
 pub use settings::{Prior, Settings, Stage};

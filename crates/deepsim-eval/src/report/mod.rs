@@ -3,15 +3,18 @@
 
 mod chart;
 mod claims;
+mod figures;
 mod html;
+mod optimised;
 mod run;
 mod tables;
+mod targets;
 mod warnings;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use deepsim_data::atomic::write_atomic;
-use deepsim_data::picture::Picture;
 use serde_json::{Value, json};
 
 use crate::EvalError;
@@ -31,13 +34,6 @@ struct Report {
     /// What keeps our numbers from being compared with the paper's.
     differences: Vec<String>,
     warnings: Vec<String>,
-    figure: Option<Figure>,
-}
-
-/// Figure 3: one strip per label, all of equal size.
-struct Figure {
-    rows: Vec<(String, Picture)>,
-    picture: Picture,
 }
 
 /// Writes a page with the curves of runs, whether of generators or of comparators, finished or not.
@@ -49,21 +45,27 @@ pub fn curves(runs: &[String], out: &Path) -> Result<(), EvalError> {
     Ok(write_atomic(out, html::curves(&runs).as_bytes())?)
 }
 
-/// Writes `index.html`, `results.json` and `fig3.png` to a folder; returns the path of the page.
+/// Writes `index.html`, `results.json` and a PNG file for each figure, e.g. `fig3.png`, to a folder;
+/// returns the path of the page.
 ///
-/// `runs` are `LABEL=DIR`, `targets` names of tables and figures, `plan` the file that
-/// `cargo xtask reproduce` writes.
+/// `runs` are `LABEL=DIR`, `optimised` the folder of `deepsim-eval optimise`, `targets` names of tables
+/// and figures, `plan` the file that `cargo xtask reproduce` writes.
 ///
 /// # Errors
 /// If a run folder is missing, a file in it is broken, or a target is unknown. If nothing at all was
 /// measured for a target, that is an error too, after the report has been written.
 pub fn write(
     runs: &[String],
+    optimised: Option<&Path>,
     targets: &[String],
     plan: Option<&Path>,
     out: &Path,
 ) -> Result<PathBuf, EvalError> {
-    let runs = runs.iter().map(|run| Run::open(run)).collect::<Result<Vec<_>, _>>()?;
+    let specs = targets.iter().map(|name| tables::spec(name)).collect::<Result<Vec<_>, _>>()?;
+    let mut runs = runs.iter().map(|run| Run::open(run)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(folder) = optimised {
+        runs.extend(optimised::open(folder)?);
+    }
     let plan = match plan {
         None => Value::Null,
         Some(path) => {
@@ -74,24 +76,22 @@ pub fn write(
     };
     let synthetic = runs.iter().any(Run::synthetic);
     let differences = differences(&runs, &plan, synthetic);
-    // A handful of steps shows that everything works and no more.
-    let telling = !plan["scale"].as_str().is_some_and(|scale| scale.starts_with("smoke"));
-    let tables =
-        targets.iter().map(|target| tables::target(target, &runs, differences.is_empty(), telling));
+    let tables = specs.into_iter().map(|spec| tables::target(spec, &runs, differences.is_empty()));
     let measured = runs.iter().flat_map(|run| run.measurements.values()).next();
     let report = Report {
         targets: tables.collect::<Result<_, _>>()?,
         dataset: measured.map_or("missing: nothing was measured".into(), |m| m.dataset.clone()),
         warnings: warnings::of(&runs, &plan),
-        figure: figure(&runs)?,
         runs,
         plan,
         synthetic,
         differences,
     };
     std::fs::create_dir_all(out).map_err(EvalError::io("creating folder", out))?;
-    if let Some(figure) = &report.figure {
-        figure.picture.write_png(&out.join("fig3.png"))?;
+    for target in &report.targets {
+        if let Some(figure) = &target.figure {
+            figure.whole().write_png(&out.join(&target.target).with_extension("png"))?;
+        }
     }
     write_atomic(&out.join("results.json"), &json(&results(&report), "results")?)?;
     let page = out.join("index.html");
@@ -101,8 +101,8 @@ pub fn write(
     if empty.is_empty() { Ok(page) } else { Err(EvalError::Empty { page, targets: empty }) }
 }
 
-/// Training images of STL-10.
-const PAPER_IMAGES: i64 = 100_000;
+/// Training images of STL-10 and of ILSVRC-2012.
+const PAPER_IMAGES: [i64; 2] = [100_000, 1_281_167];
 /// Steps after which the paper's numbers are taken, at least.
 const PAPER_STEPS: u64 = 500_000;
 
@@ -112,10 +112,24 @@ fn differences(runs: &[Run], plan: &Value, synthetic: bool) -> Vec<String> {
     if synthetic {
         differences.push("procedural scenes instead of photographs".to_owned());
     }
-    let images = runs.iter().filter_map(|run| run.plan_value("data.images")?.as_integer()).min();
-    if let Some(images) = images.filter(|images| *images != PAPER_IMAGES && !synthetic) {
-        differences.push(format!("{images} training images instead of {PAPER_IMAGES}"));
+    let (inversions, others): (Vec<&Run>, Vec<&Run>) =
+        runs.iter().filter(|run| run.trained()).partition(|run| run.inversion.is_some());
+    for (runs, papers) in [others, inversions].iter().zip(PAPER_IMAGES) {
+        let images = |run: &&Run| run.plan_value("data.images")?.as_integer();
+        let images = runs.iter().filter_map(images).min();
+        if let Some(images) = images.filter(|images| *images != papers && !synthetic) {
+            differences.push(format!("{images} training images instead of {papers}"));
+        }
     }
+    let encoder =
+        |run: &Run| Some(run.plan_value("recipe.inversion.encoder")?.as_str()?.to_owned());
+    let encoders: BTreeSet<String> = runs.iter().filter_map(encoder).collect();
+    differences.extend(
+        encoders
+            .iter()
+            .filter(|name| *name != "caffenet")
+            .map(|name| format!("{name} is inverted")),
+    );
     let steps = runs.iter().filter_map(Run::steps).min();
     if let Some(steps) = steps.filter(|steps| *steps < PAPER_STEPS) {
         differences.push(format!("{steps} steps of training instead of {PAPER_STEPS}"));
@@ -152,32 +166,4 @@ fn results(report: &Report) -> Value {
         "runs": report.runs.iter().map(run).collect::<Vec<_>>(),
         "warnings": report.warnings,
     })
-}
-
-/// The originals above what each run made of them, in the paper's order.
-fn figure(runs: &[Run]) -> Result<Option<Figure>, EvalError> {
-    let order = ["AlexNet CONV3", "Exemplar-CNN CONV3", "SE", "l1"];
-    let place = |run: &&Run| order.iter().position(|label| *label == run.label).unwrap_or(9);
-    let mut sorted: Vec<&Run> = runs.iter().collect();
-    sorted.sort_by_key(place);
-    let mut rows: Vec<(String, Picture)> = Vec::new();
-    for run in sorted {
-        let Some((originals, reconstructions)) = run.strips()? else { continue };
-        match rows.first() {
-            None => rows.push(("image".into(), originals)),
-            Some((_, first)) if *first != originals => {
-                let wanted = "the same test images as in the other runs";
-                let path = run.folder.join("eval").join(crate::measure::grid::ORIGINALS);
-                return Err(EvalError::content(&path, None, wanted, "other ones"));
-            }
-            Some(_) => {}
-        }
-        rows.push((run.label.clone(), reconstructions));
-    }
-    let Some((_, first)) = rows.first() else { return Ok(None) };
-    let mut picture = Picture::new(first.height * rows.len(), first.width, [255; 3]);
-    for (index, (_, strip)) in rows.iter().enumerate() {
-        picture.paste(strip, index * first.height, 0);
-    }
-    Ok(Some(Figure { rows, picture: picture.upscale(2) }))
 }

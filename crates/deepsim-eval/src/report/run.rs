@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use deepsim_data::picture::Picture;
 use serde_json::Value;
 
+use super::targets::Row as Wanted;
 use crate::EvalError;
 use crate::measure::grid::{ORIGINALS, RECONSTRUCTIONS};
 use crate::measure::{Measurement, Row};
@@ -21,6 +22,65 @@ pub(super) struct Run {
     pub(super) measurements: BTreeMap<String, Measurement>,
     /// Seconds of training, once it is finished.
     pub(super) seconds: Option<f64>,
+    /// The layer that it inverts, and how; none of an autoencoder.
+    pub(super) inversion: Option<(String, Method)>,
+}
+
+/// How features are inverted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    /// A generator with the paper's loss, the encoder as comparator.
+    Ours,
+    /// The same with another comparator.
+    OtherComparator,
+    /// The same with noise beside the features.
+    Noise,
+    /// Without one or two of the terms, but not with the squared error alone.
+    Ablation,
+    /// With the squared error alone.
+    ImageOnly,
+    /// With the absolute error alone.
+    AbsoluteError,
+    /// With the squared error alone, by the network of Dosovitskiy & Brox (2015).
+    Plain,
+    /// By optimisation, without a generator.
+    Optimised,
+}
+
+impl Method {
+    /// Of a recipe with a table `[inversion]`.
+    fn of(recipe: &toml::Table) -> Self {
+        let value = |path: &[&str]| {
+            let (first, rest) = path.split_first()?;
+            rest.iter().try_fold(recipe.get(*first)?, |value, key| value.get(*key))
+        };
+        let number = |path: &[&str]| {
+            value(path).and_then(|v| v.as_float().or_else(|| Some(v.as_integer()? as f64)))
+        };
+        let name = |path: &[&str]| value(path).and_then(toml::Value::as_str);
+        let image = number(&["image", "weight"]).unwrap_or(0.0) > 0.0;
+        if number(&["inversion", "noise"]).unwrap_or(0.0) > 0.0 {
+            return Self::Noise;
+        }
+        match (recipe.contains_key("feature"), recipe.contains_key("adversarial")) {
+            (true, true) if image => {
+                let encoder = name(&["inversion", "encoder"]);
+                match name(&["feature", "comparator"]) == encoder {
+                    true => Self::Ours,
+                    false => Self::OtherComparator,
+                }
+            }
+            (false, false) => {
+                let plain = value(&["inversion", "plain"]).and_then(toml::Value::as_bool);
+                match name(&["image", "distance"]) {
+                    _ if plain == Some(true) => Self::Plain,
+                    Some("absolute-error") => Self::AbsoluteError,
+                    _ => Self::ImageOnly,
+                }
+            }
+            _ => Self::Ablation,
+        }
+    }
 }
 
 impl Run {
@@ -36,7 +96,7 @@ impl Run {
         let plan = match read(&folder.join("plan.toml"))? {
             None => None,
             Some(text) => {
-                let table = toml::from_str(&text).map_err(|e| {
+                let table: toml::Table = toml::from_str(&text).map_err(|e| {
                     EvalError::content(&folder.join("plan.toml"), None, "TOML", e.to_string())
                 })?;
                 Some((text, table))
@@ -58,12 +118,30 @@ impl Run {
             }
         }
         let log = log(&folder.join("log.jsonl"))?;
-        Ok(Self { label: label.into(), folder, plan, log, measurements, seconds })
+        let inversion = plan.as_ref().and_then(|(_, plan)| {
+            let recipe = plan.get("recipe")?.as_table()?;
+            let tap = recipe.get("inversion")?.get("tap")?.as_str()?;
+            Some((tap.to_owned(), Method::of(recipe)))
+        });
+        Ok(Self { label: label.into(), folder, plan, log, measurements, seconds, inversion })
     }
 
-    /// The first row of a measure whose name starts with `name`.
-    pub(super) fn row(&self, measure: &str, name: &str) -> Option<&Row> {
-        self.measurements.get(measure)?.rows.iter().find(|row| row.name.starts_with(name))
+    /// The first row of a measure that is meant.
+    pub(super) fn row(&self, measure: &str, wanted: Wanted<'_>) -> Option<&Row> {
+        let meant = |row: &&Row| match wanted {
+            Wanted::Named(name) => row.name.starts_with(name),
+            Wanted::Inverted => {
+                let tap = self.inversion.as_ref().map(|(tap, _)| tap);
+                let space = |tap: &String| row.name.contains(&format!(" {tap} feature space"));
+                tap.is_some_and(space)
+            }
+        };
+        self.measurements.get(measure)?.rows.iter().find(meant)
+    }
+
+    /// Whether it was trained, and is not something else that was measured.
+    pub(super) fn trained(&self) -> bool {
+        !matches!(self.inversion, Some((_, Method::Optimised)))
     }
 
     /// A value of the plan, e.g. `recipe.steps`.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::claims::{self, CODE, Claim, SE};
+use super::claims::{self, Claim, SE};
+use super::figures::Figure;
 use super::run::Run;
+use super::targets::{Pictures, Row as Wanted, SPECS, Spec};
 use crate::EvalError;
 use crate::measure::Row;
-use crate::measure::error::IMAGE_SPACE;
 
 /// The paper's numbers.
 #[derive(Deserialize)]
@@ -48,87 +49,110 @@ pub(super) struct TableRow {
     pub(super) note: String,
     pub(super) paper: Option<Paper>,
     pub(super) verdict: String,
-    /// Whether it is the row that the paper's table prints.
+    /// Of which column of the paper's table it is, if it prints it.
     #[serde(skip)]
-    pub(super) main: bool,
+    pub(super) main: Option<usize>,
 }
 
 /// A table or figure.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Serialize)]
 pub(super) struct Target {
     pub(super) target: String,
+    pub(super) section: &'static str,
     pub(super) title: String,
     pub(super) rows: Vec<TableRow>,
     pub(super) claims: Vec<Claim>,
     /// Whether anything at all was measured for it.
     #[serde(skip)]
     pub(super) empty: bool,
+    #[serde(skip)]
+    pub(super) figure: Option<Figure>,
 }
 
-/// The targets that exist.
-const TARGETS: [&str; 3] = ["table3", "table4", "fig3"];
+/// The specification of a target.
+pub(super) fn spec(name: &str) -> Result<&'static Spec, EvalError> {
+    SPECS.iter().find(|spec| spec.name == name).ok_or_else(|| EvalError::Unknown {
+        what: "target",
+        known: SPECS.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", "),
+        got: name.into(),
+    })
+}
 
 /// Rows and claims of a target.
 ///
 /// `comparable` says whether data and scale are the paper's, so that numbers can be compared and
-/// not only directions; `telling` whether the runs were long enough for directions.
+/// not only directions.
 pub(super) fn target(
-    name: &str,
+    spec: &'static Spec,
     runs: &[Run],
     comparable: bool,
-    telling: bool,
 ) -> Result<Target, EvalError> {
-    let (measure, main) = match name {
-        "table3" => ("error", Some(IMAGE_SPACE)),
-        "table4" => ("svm", Some(CODE)),
-        "fig3" => ("sharpness", None),
-        _ => {
-            let (known, got) = (TARGETS.join(", "), name.into());
-            return Err(EvalError::Unknown { what: "target", known, got });
-        }
-    };
     let mut paper: BTreeMap<String, PaperTable> = toml::from_str(include_str!("paper.toml"))
         .map_err(|e| EvalError::input("the paper's numbers", "paper.toml", e.to_string()))?;
-    let paper = paper.remove(name);
-    let claims = claims::of(name, runs, telling);
+    let runs = (spec.runs)(runs);
+    let claims = claims::of(spec.name, &runs);
 
     // The rows of the paper's table in its order, whether they were run or not; then other runs;
     // then everything else that was measured.
-    let mut rows = Vec::new();
-    if let (Some(main), Some(table)) = (main, &paper) {
+    let (mut rows, mut title) = (Vec::new(), spec.title.to_owned());
+    for (index, column) in spec.columns.iter().enumerate() {
+        let Some(table) = paper.remove(column.paper) else { continue };
+        if title.is_empty() {
+            title.clone_from(&table.title);
+        }
         let theirs =
             |row: &PaperRow| Paper { value: row.value, spread: row.spread, tag: table.tag.clone() };
-        let find = |label: &str| runs.iter().find(|run| run.label == label);
+        let find = |label: &str| runs.iter().find(|run| run.label == label).copied();
         let printed = table.rows.iter().map(|row| (&row.run, find(&row.run), Some(theirs(row))));
-        let other = |run: &&Run| !table.rows.iter().any(|row| row.run == run.label);
-        let others = runs.iter().filter(other).map(|run| (&run.label, Some(run), None));
+        let other = |run: &&&Run| !table.rows.iter().any(|row| row.run == run.label);
+        let others = runs.iter().filter(other).map(|run| (&run.label, Some(*run), None));
         for (label, run, paper) in printed.chain(others) {
             let why = if run.is_some() { "not measured" } else { "no such run" };
             let missing = Row {
                 unit: table.unit.clone(),
                 note: why.into(),
-                ..Row::new(main, f64::NAN, "", "")
+                ..Row::new("", f64::NAN, "", "")
             };
-            let ours = run.and_then(|run| run.row(measure, main)).unwrap_or(&missing);
-            let claim = claims.iter().find(|claim| claim.main && claim.run == *label);
+            let ours = run.and_then(|run| run.row(column.measure, column.row)).unwrap_or(&missing);
+            let claim =
+                claims.iter().find(|c| c.run == *label && c.main == Some(column.row.name()));
             let verdict = verdict(ours, label, paper.as_ref(), comparable, claim);
-            rows.push(TableRow { paper, verdict, main: true, ..plain(label, ours) });
+            let row = TableRow { paper, verdict, main: Some(index), ..plain(label, ours) };
+            let name = match column.row {
+                Wanted::Named(name) => name.to_owned(),
+                Wanted::Inverted => table.title.clone(),
+            };
+            rows.push(TableRow { name, ..row });
         }
     }
-    for run in runs {
-        let measured = run.measurements.get(measure).map_or(&[][..], |m| &m.rows);
-        let others = measured.iter().filter(|row| Some(row.name.as_str()) != main);
-        rows.extend(others.map(|row| plain(&run.label, row)));
+    for run in &runs {
+        for measure in spec.measures {
+            let measured = run.measurements.get(*measure).map_or(&[][..], |m| &m.rows);
+            let main = |row: &&Row| {
+                let columns = spec.columns.iter().filter(|column| column.measure == *measure);
+                let mut main = columns.filter_map(|column| run.row(measure, column.row));
+                main.any(|main| main == *row)
+            };
+            let others = measured.iter().filter(|row| !main(row));
+            rows.extend(others.map(|row| plain(&run.label, row)));
+        }
     }
-    let empty = match main {
-        Some(_) => !runs.iter().any(|run| run.measurements.contains_key(measure)),
-        None => !runs.iter().any(Run::has_strips),
+    let numbers = spec.columns.iter().map(|column| column.measure);
+    let pictured = |run: &&Run| match spec.pictures {
+        Some(Pictures::Strips(_)) => run.has_strips(),
+        Some(Pictures::File(file, _)) => run.folder.join("eval").join(file).is_file(),
+        None => false,
     };
-    let title = match paper {
-        Some(table) => table.title,
-        None => "Figure 3: reconstructions, and how sharp they are".into(),
+    let empty = match spec.pictures {
+        Some(_) => !runs.iter().any(pictured),
+        None => {
+            let numbers: Vec<_> = numbers.collect();
+            !runs.iter().any(|run| numbers.iter().any(|m| run.measurements.contains_key(*m)))
+        }
     };
-    Ok(Target { target: name.into(), title, rows, claims, empty })
+    let figure = Figure::of(spec, &runs)?;
+    let (target, section) = (spec.name.into(), spec.section);
+    Ok(Target { target, section, title, rows, claims, empty, figure })
 }
 
 fn plain(label: &str, row: &Row) -> TableRow {
@@ -141,7 +165,7 @@ fn plain(label: &str, row: &Row) -> TableRow {
         note: row.note.clone(),
         paper: None,
         verdict: if row.value.is_some() { String::new() } else { format!("missing: {}", row.note) },
-        main: false,
+        main: None,
     }
 }
 

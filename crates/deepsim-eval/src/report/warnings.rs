@@ -10,7 +10,7 @@ const DEAD: f64 = 0.01;
 /// Warnings of all runs, and those that the plan brings along.
 pub(super) fn of(runs: &[Run], plan: &Value) -> Vec<String> {
     let mut warnings: Vec<String> = Vec::new();
-    for run in runs {
+    for run in runs.iter().filter(|run| run.trained()) {
         let label = &run.label;
         if let Some(origin) = run.comparator().filter(|origin| origin.starts_with("random")) {
             warnings.push(format!("{label}: the comparator has {origin}; nothing was learned"));
@@ -37,13 +37,22 @@ pub(super) fn of(runs: &[Run], plan: &Value) -> Vec<String> {
         if run.seconds.is_none() {
             warnings.push(format!("{label}: the run is not finished"));
         }
+        // What no run of its kind was measured on is not what the report is about.
         for measure in crate::measure::all().map(|measure| measure.name()) {
-            if !run.measurements.contains_key(measure) {
+            let like = |other: &&Run| match (&run.inversion, &other.inversion) {
+                (None, None) => true,
+                (Some((_, a)), Some((_, b))) => a == b,
+                _ => false,
+            };
+            let has = |run: &Run| run.measurements.contains_key(measure);
+            let expected = runs.iter().filter(like).any(has) || run.measurements.is_empty();
+            if expected && !has(run) {
                 warnings.push(format!("{label}: missing: {measure} was not measured"));
             }
         }
     }
-    let lengths: Vec<_> = runs.iter().map(Run::steps).collect();
+    let trained = runs.iter().filter(|run| run.trained());
+    let lengths: Vec<_> = trained.map(Run::steps).collect();
     if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
         warnings.push("the runs were trained for different numbers of steps".into());
     }

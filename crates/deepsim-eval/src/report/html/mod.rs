@@ -3,15 +3,17 @@
 mod tables;
 mod training;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use base64::Engine;
 use serde_json::Value;
 
+use super::Report;
 use super::chart::escape;
 use super::claims::Claim;
+use super::figures::{Figure, for_page};
 use super::run::Run;
-use super::{Figure, Report};
 use crate::EvalError;
 
 /// The whole page as one string, with styles and pictures inside.
@@ -21,9 +23,9 @@ pub(super) fn page(report: &Report) -> Result<String, EvalError> {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <title>DeePSiM: reproduction report</title><style>{}</style></head><body><main>\
          <header><h1>Generating images with perceptual similarity metrics</h1>\
-         <p class=\"soft\">Reproduction of Dosovitskiy &amp; Brox (2016), the autoencoder \
-         experiment (v1, section 4.1).<br>{}</p></header>",
+         <p class=\"soft\">Reproduction of Dosovitskiy &amp; Brox (2016), v1, section {}.<br>{}</p></header>",
         include_str!("../style.css"),
+        sections(report),
         escape(&lead(report))
     );
     html += &banner(report);
@@ -35,18 +37,17 @@ pub(super) fn page(report: &Report) -> Result<String, EvalError> {
             escape(&target.target),
             escape(&target.title)
         );
-        if target.target == "fig3" {
-            match &report.figure {
-                Some(figure) => html += &picture(figure)?,
-                None => html += "<p class=\"missing\">missing: no run has pictures yet</p>",
-            }
+        match &target.figure {
+            Some(figure) => html += &picture(figure)?,
+            None if target.target.starts_with("table") => {}
+            None => html += "<p class=\"missing\">missing: no run has pictures yet</p>",
         }
         html += &tables::target(target);
         html += "</section>";
     }
     html += "<section id=\"training\"><h2>Training</h2>";
     html += &training::overview(&report.runs);
-    for run in &report.runs {
+    for run in report.runs.iter().filter(|run| run.trained()) {
         html += &training::curves(run);
     }
     html += "</section>";
@@ -66,6 +67,12 @@ pub(super) fn curves(runs: &[Run]) -> String {
         include_str!("../style.css"),
         training::overview(runs)
     )
+}
+
+/// The sections of the paper that the page is about.
+fn sections(report: &Report) -> String {
+    let sections: BTreeSet<&str> = report.targets.iter().map(|target| target.section).collect();
+    sections.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// What this was, in one line; the details are at the end of the page.
@@ -139,16 +146,14 @@ fn findings(report: &Report) -> String {
 fn picture(figure: &Figure) -> Result<String, EvalError> {
     let mut text = String::from("<figure class=\"strips\">");
     for (label, strip) in &figure.rows {
-        let png = base64::engine::general_purpose::STANDARD.encode(strip.upscale(2).to_png()?);
+        let png = base64::engine::general_purpose::STANDARD.encode(for_page(strip)?.to_png()?);
         let _ = write!(
             text,
             "<div><span>{0}</span><img alt=\"{0}\" src=\"data:image/png;base64,{png}\"></div>",
             escape(label)
         );
     }
-    Ok(text
-        + "<figcaption>Test images and what each generator makes of their 8x8x8 code, clamped to \
-           0..255 for display.</figcaption></figure>")
+    Ok(text + &format!("<figcaption>{}</figcaption></figure>", escape(figure.caption)))
 }
 
 /// What was run, on what, and how.

@@ -8,7 +8,9 @@ use crate::report::tables::{Paper, TableRow, Target};
 
 /// The table that the paper prints with ours beside it, everything else that was measured, and how.
 pub(super) fn target(target: &Target) -> String {
-    printed(target) + &others(target) + &notes(target)
+    let columns = target.rows.iter().filter_map(|row| row.main).max().map_or(0, |last| last + 1);
+    let printed: String = (0..columns).map(|column| printed(target, column)).collect();
+    printed + &others(target) + &notes(target)
 }
 
 fn number(value: f64, spread: Option<f64>, unit: &str) -> String {
@@ -16,8 +18,8 @@ fn number(value: f64, spread: Option<f64>, unit: &str) -> String {
     format!("{value:.1}{spread} {}", escape(unit))
 }
 
-fn printed(target: &Target) -> String {
-    let rows: Vec<&TableRow> = target.rows.iter().filter(|row| row.main).collect();
+fn printed(target: &Target, column: usize) -> String {
+    let rows: Vec<&TableRow> = target.rows.iter().filter(|row| row.main == Some(column)).collect();
     let Some(first) = rows.first() else { return String::new() };
     let theirs = |row: &TableRow| row.paper.as_ref().map(|paper| paper.value);
     let largest =
@@ -64,7 +66,7 @@ fn printed(target: &Target) -> String {
 
 /// Rows are what was measured, columns are runs.
 fn others(target: &Target) -> String {
-    let rows: Vec<&TableRow> = target.rows.iter().filter(|row| !row.main).collect();
+    let rows: Vec<&TableRow> = target.rows.iter().filter(|row| row.main.is_none()).collect();
     let (mut names, mut runs) = (Vec::new(), Vec::new());
     for row in &rows {
         if !names.contains(&&row.name) {

@@ -1,0 +1,127 @@
+//! Pictures of figures: one row per label.
+
+use std::path::Path;
+
+use deepsim_data::Transform;
+use deepsim_data::picture::Picture;
+
+use super::optimised::GAP;
+use super::run::{Method, Run};
+use super::targets::{Pictures, Spec};
+use crate::EvalError;
+use crate::measure::grid::{ORIGINALS, RECONSTRUCTIONS};
+
+/// The pictures of a target.
+pub(super) struct Figure {
+    pub(super) rows: Vec<(String, Picture)>,
+    pub(super) caption: &'static str,
+}
+
+/// Pixels of a row's height above which pictures on the page are half as large.
+const LARGE: usize = 128;
+
+impl Figure {
+    /// Of the runs of a target; none if there are no pictures yet.
+    ///
+    /// # Errors
+    /// If a picture is broken, or the originals of one run are not those of another.
+    pub(super) fn of(spec: &Spec, runs: &[&Run]) -> Result<Option<Self>, EvalError> {
+        let (rows, caption) = match spec.pictures {
+            None => return Ok(None),
+            Some(Pictures::Strips(caption)) => (strips(runs)?, caption),
+            Some(Pictures::File(file, caption)) => {
+                let mut rows = Vec::new();
+                for run in runs {
+                    let path = run.folder.join("eval").join(file);
+                    if path.is_file() {
+                        rows.push((run.label.clone(), Picture::read_png(&path)?));
+                    }
+                }
+                (rows, caption)
+            }
+        };
+        Ok(Some(Self { rows, caption }).filter(|figure| !figure.rows.is_empty()))
+    }
+
+    /// All rows in one picture, in full size; small ones twice as large.
+    pub(super) fn whole(&self) -> Picture {
+        let width = self.rows.iter().map(|(_, row)| row.width).max().unwrap_or(0);
+        let height = self.rows.iter().map(|(_, row)| row.height).sum();
+        let mut whole = Picture::new(height, width, [255; 3]);
+        let mut top = 0;
+        for (_, row) in &self.rows {
+            whole.paste(row, top, 0);
+            top += row.height;
+        }
+        if self.rows.iter().any(|(_, row)| row.height > LARGE) { whole } else { whole.upscale(2) }
+    }
+}
+
+/// A row as the page shows it.
+///
+/// # Errors
+/// If it is empty.
+pub(super) fn for_page(row: &Picture) -> Result<Picture, EvalError> {
+    match row.height {
+        0..=LARGE => Ok(row.upscale(2)),
+        _ => Ok(Transform::stretch(row.height / 2, row.width / 2).apply(row)?),
+    }
+}
+
+/// The originals above what each run made of them, as many as all runs have.
+fn strips(runs: &[&Run]) -> Result<Vec<(String, Picture)>, EvalError> {
+    let mut rows: Vec<(String, Picture)> = Vec::new();
+    let mut tile = 0;
+    for run in runs {
+        let strip = match run.inversion {
+            Some((_, Method::Optimised)) if tile > 0 => without_gaps(&run.folder, tile)?,
+            Some((_, Method::Optimised)) => continue,
+            _ => {
+                let Some((originals, reconstructions)) = run.strips()? else { continue };
+                match rows.first() {
+                    None => {
+                        tile = originals.height;
+                        rows.push(("image".into(), originals));
+                    }
+                    Some((_, first)) if *first != originals => {
+                        let wanted = "the same test images as in the other runs";
+                        let path = run.folder.join("eval").join(ORIGINALS);
+                        return Err(EvalError::content(&path, None, wanted, "other ones"));
+                    }
+                    Some(_) => {}
+                }
+                reconstructions
+            }
+        };
+        rows.push((run.label.clone(), strip));
+    }
+    let shortest = rows.iter().map(|(_, row)| row.width).min().unwrap_or(0);
+    let cut = |(label, row): (String, Picture)| {
+        let mut short = Picture::new(row.height, shortest, [255; 3]);
+        short.paste(&row, 0, 0);
+        (label, short)
+    };
+    Ok(rows.into_iter().map(cut).collect())
+}
+
+/// A row of square pictures of `side` pixels that was written with gaps.
+fn without_gaps(path: &Path, side: usize) -> Result<Picture, EvalError> {
+    let row = Picture::read_png(path)?;
+    let n = (row.width + GAP) / (side + GAP);
+    if row.height != side || n == 0 {
+        let wanted = format!("pictures of {side}x{side} as in {RECONSTRUCTIONS} of the runs");
+        let got = format!("{}x{}", row.width, row.height);
+        return Err(EvalError::content(path, None, wanted, got));
+    }
+    let mut joined = Picture::new(side, n * side, [255; 3]);
+    for index in 0..n {
+        let mut tile = Picture::new(side, side, [0; 3]);
+        for y in 0..side {
+            let from = 3 * (y * row.width + index * (side + GAP));
+            tile.rgb[3 * y * side..3 * (y + 1) * side]
+                .copy_from_slice(&row.rgb[from..from + 3 * side]);
+        }
+        joined.paste(&tile, 0, index * side);
+    }
+    Ok(joined)
+}
