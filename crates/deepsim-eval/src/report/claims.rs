@@ -159,7 +159,8 @@ fn inversions<'a>(runs: &[&'a Run]) -> Vec<Expected<'a>> {
             main,
         });
     };
-    let ours: Vec<&Run> = all(Ours).collect();
+    let mut ours: Vec<&Run> = all(Ours).collect();
+    ours.sort_by_key(|run| tap(run));
     for pair in ours.windows(2) {
         add(pair[1], &pair[0].label, pair[0], image, true, true);
     }

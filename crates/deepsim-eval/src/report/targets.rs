@@ -158,8 +158,14 @@ fn autoencoders(runs: &[Run]) -> Vec<&Run> {
     runs.iter().filter(|run| run.inversion.is_none()).collect()
 }
 
+/// From the image up: CONV5, FC6, FC7, FC8 are in order.
+fn by_layer(mut runs: Vec<&Run>) -> Vec<&Run> {
+    runs.sort_by_key(|run| run.inversion.as_ref().map(|(tap, _)| tap.clone()));
+    runs
+}
+
 fn ours(runs: &[Run]) -> Vec<&Run> {
-    of(runs, |method| method == Method::Ours)
+    by_layer(of(runs, |method| method == Method::Ours))
 }
 
 fn noisy(runs: &[Run]) -> Vec<&Run> {
@@ -174,9 +180,7 @@ fn compared(runs: &[Run]) -> Vec<&Run> {
 /// Layer by layer.
 fn methods(runs: &[Run]) -> Vec<&Run> {
     use Method::{Optimised, Ours, Plain};
-    let mut runs = of(runs, |method| matches!(method, Ours | Plain | Optimised));
-    runs.sort_by_key(|run| run.inversion.as_ref().map(|(tap, _)| tap.clone()));
-    runs
+    by_layer(of(runs, |method| matches!(method, Ours | Plain | Optimised)))
 }
 
 /// The paper's loss and parts of it, for the layer that has such runs.

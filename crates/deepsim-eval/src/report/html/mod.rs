@@ -146,11 +146,14 @@ fn findings(report: &Report) -> String {
 fn picture(figure: &Figure) -> Result<String, EvalError> {
     let mut text = String::from("<figure class=\"strips\">");
     for (label, strip) in &figure.rows {
-        let png = base64::engine::general_purpose::STANDARD.encode(for_page(strip)?.to_png()?);
+        let shown = for_page(strip)?;
+        let png = base64::engine::general_purpose::STANDARD.encode(shown.to_png()?);
         let _ = write!(
             text,
-            "<div><span>{0}</span><img alt=\"{0}\" src=\"data:image/png;base64,{png}\"></div>",
-            escape(label)
+            "<div><span>{0}</span><img alt=\"{0}\" style=\"max-width:{1}px\" \
+             src=\"data:image/png;base64,{png}\"></div>",
+            escape(label),
+            shown.width
         );
     }
     Ok(text + &format!("<figcaption>{}</figcaption></figure>", escape(figure.caption)))

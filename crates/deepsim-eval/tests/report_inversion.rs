@@ -1,0 +1,181 @@
+//! The report on section 4.3, from runs that were made up.
+
+use std::path::{Path, PathBuf};
+
+use deepsim_data::picture::Picture;
+use deepsim_eval::measure::Row;
+use deepsim_eval::preimage::{Inversion, Job, Prior};
+use deepsim_eval::report;
+use serde_json::{Value, json};
+
+const SIDE: usize = 8;
+const FULL: &str =
+    "[recipe.feature]\ncomparator = \"caffenet\"\n[recipe.adversarial]\nweight = 100.0\n";
+
+fn strip(path: &Path, n: usize, gap: usize, grey: u8) {
+    let mut row = Picture::new(SIDE, n * SIDE + (n - 1) * gap, [255; 3]);
+    for i in 0..n {
+        row.paste(&Picture::new(SIDE, SIDE, [grey + i as u8; 3]), 0, i * (SIDE + gap));
+    }
+    row.write_png(path).expect("a picture");
+}
+
+/// A trained generator for a layer; `terms` are tables of its recipe.
+fn run(folder: &Path, label: &str, tap: &str, terms: &str, errors: [f64; 2], sharp: f64) -> String {
+    let dir = folder.join(label.replace(' ', "-"));
+    std::fs::create_dir_all(dir.join("eval")).expect("a folder");
+    let write = |name: &str, text: String| std::fs::write(dir.join(name), text).expect("a file");
+    write(
+        "plan.toml",
+        format!(
+            "[data]\nsynthetic = false\nimages = 800\n[recipe.image]\nweight = 2e-6\n\
+             distance = \"squared-error\"\n[recipe.inversion]\nencoder = \"caffenet\"\n\
+             tap = \"{tap}\"\nplain = {}\n{}",
+            terms == "plain",
+            if terms == "plain" { "" } else { terms }
+        ),
+    );
+    write("log.jsonl", format!("{}\n", json!({"step": 900, "terms": {}})));
+    write("done.json", json!({"step": 900, "seconds": 12.0}).to_string());
+    let row = |name: String, value: f64| json!({"name": name, "value": value, "unit": "%"});
+    let measured = |measure: &str, rows: Value| {
+        let text =
+            json!({"measure": measure, "rows": rows, "dataset": "photographs", "seconds": 1.0});
+        write(&format!("eval/{measure}.json"), text.to_string());
+    };
+    let space = format!("caffenet {tap} feature space");
+    let judge = "squeezenet FIRE9 feature space".to_owned();
+    let image = row("image space".into(), errors[0]);
+    measured("error", json!([image, row(space, errors[1]), row(judge, 80.0)]));
+    measured("sharpness", json!([row("high-frequency power".into(), sharp)]));
+    measured("grid", json!([]));
+    strip(&dir.join("eval/originals.png"), 5, 0, 200);
+    strip(&dir.join("eval/reconstructions.png"), 5, 0, sharp as u8);
+    format!("{label}={}", dir.display())
+}
+
+fn optimised(folder: &Path, tap: &str) -> PathBuf {
+    let out = folder.join("optimised");
+    std::fs::create_dir_all(&out).expect("a folder");
+    let prior = Prior::MahendranVedaldi;
+    let job = Job {
+        comparator: "caffenet".into(),
+        weights: "caffenet.safetensors".into(),
+        tap: tap.into(),
+        prior,
+        settings: prior.settings(tap),
+        seed: 0,
+        dataset: "photographs".into(),
+        size: [SIDE, SIDE],
+        pictures: 3,
+        pairs: 3,
+    };
+    let space = format!("caffenet {tap} feature space");
+    let rows = vec![Row::new("image space", 70.0, "%", ""), Row::new(space, 20.0, "%", "")];
+    let text = serde_json::to_string(&Inversion { job, rows }).expect("JSON");
+    std::fs::write(out.join(format!("{prior}-{tap}.json")), text).expect("a file");
+    strip(&out.join(format!("{prior}-{tap}.png")), 3, 2, 90);
+    out
+}
+
+fn target<'a>(results: &'a Value, name: &str) -> &'a Value {
+    let targets = results["targets"].as_array().expect("targets");
+    targets.iter().find(|target| target["target"] == name).expect("the target")
+}
+
+#[test]
+fn runs_are_told_apart_by_their_plans_and_compared() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    let runs = [
+        run(at, "FC6 DeePSiM", "FC6", FULL, [50.0, 45.0], 60.0),
+        run(at, "CONV5 DeePSiM", "CONV5", FULL, [55.0, 60.0], 70.0),
+        run(at, "CONV5 image loss only", "CONV5", "", [45.0, 75.0], 20.0),
+        run(at, "CONV5 Dosovitskiy & Brox 2015", "CONV5", "plain", [46.0, 74.0], 21.0),
+        run(
+            at,
+            "my own name",
+            "CONV5",
+            "[recipe.feature]\ncomparator = \"caffenet\"\n",
+            [50.0, 58.0],
+            90.0,
+        ),
+    ];
+    let targets = ["table6", "fig6", "fig7"].map(str::to_owned);
+    let (found, out) = (optimised(at, "CONV5"), at.join("report"));
+    let page = report::write(&runs, Some(&found), &targets, None, &out).expect("a report");
+    let text = std::fs::read_to_string(out.join("results.json")).expect("results");
+    let results: Value = serde_json::from_str(&text).expect("JSON");
+
+    let table = target(&results, "table6");
+    let row = |run: &str, name: &str| {
+        let rows = table["rows"].as_array().expect("rows");
+        rows.iter().find(|row| row["run"] == run && row["name"] == name).expect("the row").clone()
+    };
+    let feature = "feature space of the inverted layer";
+    let mv = row("CONV5 Mahendran & Vedaldi", feature);
+    assert_eq!((&mv["value"], &mv["paper"]["value"]), (&json!(20.0), &json!(19.0)));
+    assert_eq!(row("CONV5 DeePSiM", "image space")["paper"]["value"], json!(43.0));
+    assert!(
+        row("FC7 DeePSiM", "image space")["verdict"]
+            .as_str()
+            .is_some_and(|v| v.contains("missing"))
+    );
+    let verdict = row("CONV5 DeePSiM", "image space")["verdict"].clone();
+    assert!(verdict.as_str().is_some_and(|v| v.starts_with("not comparable")), "{verdict}");
+
+    let claims = |name: &str| -> Vec<(String, Option<bool>)> {
+        let claims = target(&results, name)["claims"].as_array().expect("claims").clone();
+        let claim =
+            |c: &Value| (c["claim"].as_str().unwrap_or("").to_owned(), c["holds"].as_bool());
+        claims.iter().map(claim).collect()
+    };
+    let holds = |name: &str, part: &str| {
+        let all = claims(name);
+        let found = all.iter().find(|(claim, _)| claim.contains(part));
+        found.unwrap_or_else(|| panic!("{part}: {all:?}")).1
+    };
+    // Layers from the image up, whatever the order of arguments: FC6's error is not the larger one here.
+    assert_eq!(holds("table6", "FC6 DeePSiM: larger error in image space than CONV5"), Some(false));
+    assert_eq!(holds("table6", "image loss only: smaller error in image space"), Some(true));
+    assert_eq!(holds("table6", "image loss only: larger error in feature space"), Some(true));
+    assert_eq!(holds("table6", "Vedaldi: larger error in image space"), Some(true));
+    assert_eq!(holds("table6", "Vedaldi: smaller error in feature space"), Some(true));
+    assert_eq!(holds("fig7", "image loss only is smoother"), Some(true));
+    assert_eq!(holds("fig7", "my own name is noisier"), Some(true));
+
+    // Figure 6 has three pictures in each row, as many as were inverted by optimisation, layer by layer;
+    // Figure 7 has no other layer.
+    let size = |name: &str| {
+        let picture = Picture::read_png(&out.join(name)).expect("a picture");
+        (picture.height / (2 * SIDE), picture.width / (2 * SIDE))
+    };
+    assert_eq!((size("fig6.png"), size("fig7.png")), ((5, 3), (4, 5)));
+    let html = std::fs::read_to_string(page).expect("the page");
+    assert!(html.contains("section 4.3") && html.contains("RECALLED"));
+    assert!(!html.contains("Mahendran &amp; Vedaldi: the run is not finished"));
+}
+
+#[test]
+fn what_optimisation_left_must_be_whole() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    let runs = [run(at, "CONV5 DeePSiM", "CONV5", FULL, [55.0, 60.0], 70.0)];
+    let found = optimised(at, "CONV5");
+    let write = |found: &Path| {
+        report::write(&runs, Some(found), &["fig6".to_owned()], None, &at.join("report"))
+    };
+    let file = found.join("mahendran-vedaldi-CONV5.json");
+    let whole = std::fs::read(&file).expect("the file");
+    std::fs::write(&file, "{}").expect("a file");
+    let message = write(&found).expect_err("a broken file").to_string();
+    assert!(message.contains("mahendran-vedaldi-CONV5.json"), "{message}");
+    std::fs::write(&file, whole).expect("a file");
+    strip(&found.join("mahendran-vedaldi-CONV5.png"), 3, 2, 10);
+    Picture::new(5, 50, [0; 3])
+        .write_png(&found.join("mahendran-vedaldi-CONV5.png"))
+        .expect("a picture");
+    let message = write(&found).expect_err("pictures of another size").to_string();
+    assert!(message.contains("wanted pictures of 8x8"), "{message}");
+    assert!(write(&at.join("nothing")).is_err());
+}
