@@ -3,6 +3,8 @@
 //! Unknown keys are errors, every key but the sizes and the image term has a default, and
 //! `--set key.sub=value` overrides any of them.
 
+mod check;
+
 use std::path::{Path, PathBuf};
 
 use deepsim_loss::{BalanceRule, Distance};
@@ -227,25 +229,6 @@ impl Default for OutputConfig {
     }
 }
 
-impl OutputConfig {
-    pub(crate) fn check(&self) -> Result<(), TrainError> {
-        let all = [
-            ("log_every", self.log_every),
-            ("grid_every", self.grid_every),
-            ("checkpoint_every", self.checkpoint_every),
-        ];
-        match all.into_iter().find(|(_, every)| *every == 0) {
-            Some((key, _)) => {
-                Err(TrainError::recipe(format!("output.{key}: wanted at least 1, got 0")))
-            }
-            None if self.keep.last == 0 => {
-                Err(TrainError::recipe("output.keep.last: wanted at least 1, got 0"))
-            }
-            None => Ok(()),
-        }
-    }
-}
-
 impl Recipe {
     /// Reads a recipe and applies overrides of the form `key.sub=value`.
     ///
@@ -264,92 +247,6 @@ impl Recipe {
         let recipe: Self = parse(text, overrides)?;
         recipe.check()?;
         Ok(recipe)
-    }
-
-    fn check(&self) -> Result<(), TrainError> {
-        let positive = |what: &str, value: f64| match value.is_finite() && value >= 0.0 {
-            true => Ok(()),
-            false => Err(TrainError::recipe(format!("{what}: wanted a number >= 0, got {value}"))),
-        };
-        let at_least_one = |what: &str, value: u64| match value {
-            0 => Err(TrainError::recipe(format!("{what}: wanted at least 1, got 0"))),
-            _ => Ok(()),
-        };
-        at_least_one("steps", self.steps)?;
-        at_least_one("batch", self.batch as u64)?;
-        self.output.check()?;
-        at_least_one("crop", self.crop as u64)?;
-        if self.resize.is_some_and(|side| side < self.crop) {
-            return Err(TrainError::recipe(format!(
-                "resize: wanted at least the crop of {}, got {}",
-                self.crop,
-                self.resize.unwrap_or_default()
-            )));
-        }
-        if self.inversion.is_none()
-            && self.adversarial.is_some_and(|term| term.discriminator.conditional)
-        {
-            return Err(TrainError::recipe(
-                "adversarial.discriminator.conditional: wanted an [inversion] whose features it sees",
-            ));
-        }
-        if self.inversion.is_none()
-            && !self.crop.is_multiple_of(deepsim_nets::autoencoder::DOWNSAMPLING)
-        {
-            return Err(TrainError::recipe(format!(
-                "crop: wanted a multiple of {}, got {}",
-                deepsim_nets::autoencoder::DOWNSAMPLING,
-                self.crop
-            )));
-        }
-        positive("image.weight", self.image.weight)?;
-        positive("adam.learning_rate", self.adam.learning_rate)?;
-        positive("adam.epsilon", self.adam.epsilon)?;
-        positive("adam.generator_decay", self.adam.generator_decay)?;
-        positive("adam.discriminator_decay", self.adam.discriminator_decay)?;
-        if let Some(feature) = &self.feature {
-            match (feature.weight, feature.rho) {
-                (Some(value), None) => positive("feature.weight", value)?,
-                (None, Some(value)) => {
-                    positive("feature.rho", value)?;
-                    if self.batch < 2 {
-                        return Err(TrainError::recipe(
-                            "feature.rho: calibration needs batch >= 2, got 1",
-                        ));
-                    }
-                }
-                _ => {
-                    return Err(TrainError::recipe(
-                        "feature: wanted exactly one of `weight` and `rho`",
-                    ));
-                }
-            }
-        }
-        if let Some(size) = self.micro_batch
-            && (size == 0 || !self.batch.is_multiple_of(size))
-        {
-            return Err(TrainError::recipe(format!(
-                "micro_batch: wanted a divisor of the batch of {}, got {size}",
-                self.batch
-            )));
-        }
-        if let Some(decay) = self.average.filter(|decay| !(0.0..1.0).contains(decay)) {
-            return Err(TrainError::recipe(format!("average: wanted 0 <= decay < 1, got {decay}")));
-        }
-        if let Some(adversarial) = &self.adversarial {
-            positive("adversarial.weight", adversarial.weight)?;
-            at_least_one(
-                "adversarial.discriminator.stride",
-                adversarial.discriminator.stride as u64,
-            )?;
-            let dropout = adversarial.discriminator.dropout;
-            if !(0.0..1.0).contains(&dropout) {
-                return Err(TrainError::recipe(format!(
-                    "adversarial.discriminator.dropout: wanted 0 <= p < 1, got {dropout}"
-                )));
-            }
-        }
-        Ok(())
     }
 }
 
