@@ -110,7 +110,7 @@ fn the_authors_generators_are_read_and_run() -> Result<(), Box<dyn std::error::E
         }
         let features =
             Tensor::ones([&[1], kind.features()].concat(), candle_core::DType::F32, &Device::Cpu)?;
-        generator.forward(&features)?;
+        generator.forward(&features, None)?;
     }
     Ok(())
 }
