@@ -14,6 +14,16 @@ def timed(call, repeats=1):
     return wall * 1e3 / repeats, cpu * 1e3 / repeats
 
 
+def peak_memory():
+    """The most memory that this process has held so far, in bytes; None where the system does not say."""
+    try:
+        with open("/proc/self/status") as lines:
+            peak = next(line for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return None
+    return int(peak.split()[1]) * 1024
+
+
 def serve(facts, answer):
     """Says that it is ready, then answers every line with the milliseconds that `answer` gives."""
     print("ready", json.dumps(facts), flush=True)

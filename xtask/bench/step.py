@@ -6,6 +6,9 @@ says what the losses were.
 """
 
 import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,191 +16,274 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from serve import main, serve, timed
+import nets
+from serve import main, peak_memory, serve, timed
 
 REAL, GENERATED = 0, 1
-SLOPE = 0.3
-
-
-def modules(table):
-    return nn.ModuleDict(dict(table))
-
-
-def conv3(inputs, out, stride=1, bias=True):
-    return nn.Conv2d(inputs, out, 3, stride, 1, bias=bias)
-
-
-def up(inputs, out):
-    return nn.ConvTranspose2d(inputs, out, 4, 2, 1, bias=False)
-
-
-class Autoencoder(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.encoder = modules([
-            ("c1", nn.Conv2d(3, 32, 5, 2, 2)), ("c2", conv3(32, 64)), ("c3", conv3(64, 64, 2)),
-            ("c4", conv3(64, 128)), ("c5", conv3(128, 128, 2)), ("c6", conv3(128, 64)),
-            ("c7", conv3(64, 8))])
-        self.decoder = modules([
-            ("c1", conv3(8, 64, bias=False)), ("c2", conv3(64, 128, bias=False)),
-            ("u1", up(128, 64)), ("c3", conv3(64, 64, bias=False)), ("u2", up(64, 32)),
-            ("c4", conv3(32, 32, bias=False)), ("u3", up(32, 3))])
-
-    def forward(self, x):
-        for name, layer in self.encoder.items():
-            x = layer(x) if name == "c7" else F.leaky_relu(layer(x), SLOPE)
-        for name, layer in self.decoder.items():
-            x = layer(x) if name == "u3" else F.leaky_relu(layer(x), SLOPE)
-        return x
-
-
-class Inverter(nn.ModuleDict):
-    """The generator that inverts FC6; its output is cropped to the 227 pixels that are compared."""
-
-    def __init__(self):
-        super().__init__(dict([
-            ("defc7", nn.Linear(4096, 4096)), ("defc6", nn.Linear(4096, 4096)),
-            ("defc5", nn.Linear(4096, 4096)), ("deconv5", up(256, 256)),
-            ("conv5_1", conv3(256, 512, bias=False)), ("deconv4", up(512, 256)),
-            ("conv4_1", conv3(256, 256, bias=False)), ("deconv3", up(256, 128)),
-            ("conv3_1", conv3(128, 128, bias=False)), ("deconv2", up(128, 64)),
-            ("deconv1", up(64, 32)), ("deconv0", up(32, 3))]))
-
-    def forward(self, x):
-        for name, layer in self.items():
-            x = layer(x) if name == "deconv0" else F.leaky_relu(layer(x), SLOPE)
-            if name == "defc5":
-                x = x.view(-1, 256, 4, 4)
-        return x[:, :, 14:241, 14:241]
-
-
-class Discriminator(nn.ModuleDict):
-    def __init__(self, stride, dropout):
-        super().__init__(dict([
-            ("conv1", nn.Conv2d(3, 32, 7, stride)), ("conv2", nn.Conv2d(32, 64, 5)),
-            ("conv3", nn.Conv2d(64, 128, 3, 2)), ("conv4", nn.Conv2d(128, 256, 3)),
-            ("conv5", nn.Conv2d(256, 256, 3, 2)), ("fc1", nn.Linear(256, 512)),
-            ("fc2", nn.Linear(512, 2))]))
-        self.dropout = dropout
-
-    def forward(self, x):
-        for i in range(1, 6):
-            x = F.relu(self[f"conv{i}"](x))
-        x = F.dropout(x.mean((2, 3)), self.dropout)
-        x = F.dropout(F.relu(self["fc1"](x)), self.dropout)
-        return self["fc2"](x)
-
-
-def norm(x):
-    return F.local_response_norm(x, 5, 1e-4, 0.75, 1.0)
-
-
-def pool(x):
-    return F.max_pool2d(x, 3, 2, ceil_mode=True)
-
-
-class Trunk(nn.ModuleDict):
-    """AlexNet's convolutions: CONV3 of AlexNet, or CONV5 of CaffeNet, which pools first."""
-
-    def __init__(self, tap):
-        super().__init__(dict([
-            ("conv1", nn.Conv2d(3, 96, 11, 4)), ("conv2", nn.Conv2d(96, 256, 5, 1, 2, groups=2)),
-            ("conv3", nn.Conv2d(256, 384, 3, 1, 1)),
-            ("conv4", nn.Conv2d(384, 384, 3, 1, 1, groups=2)),
-            ("conv5", nn.Conv2d(384, 256, 3, 1, 1, groups=2))]))
-        self.tap = tap
-
-    def forward(self, x):
-        after = (lambda x: pool(norm(x))) if self.tap == 3 else (lambda x: norm(pool(x)))
-        for i in range(1, self.tap + 1):
-            x = F.relu(self[f"conv{i}"](x))
-            x = after(x) if i <= 2 else x
-        return pool(x) if self.tap == 5 else x
-
-
-# Weights of the adversarial, the feature and the image term.
-WEIGHTS = dict(autoencoder=(100.0, 5e-4, 2.5e-5), fc6=(100.0, 0.01, 2e-6))
 
 
 def half_squared(a, b):
     return F.mse_loss(a, b, reduction="sum") / (2 * len(a))
 
 
-class Training:
-    def __init__(self, net, folder, check, best):
-        dropout = 0.0 if check else 0.5
-        if net == "autoencoder":
-            self.generator, self.discriminator = Autoencoder(), Discriminator(2, dropout)
-            self.comparator = Trunk(3)
-        else:
-            self.generator, self.discriminator = Inverter(), Discriminator(4, dropout)
-            self.comparator = Trunk(5)
-        self.comparator.load_state_dict(load_file(folder / "comparator.safetensors"))
-        self.comparator.requires_grad_(False)
+def absolute(a, b):
+    return F.l1_loss(a, b, reduction="sum") / len(a)
+
+
+@dataclass
+class Generating:
+    """A recipe of a generator: what makes its networks, and its numbers."""
+
+    generator: Callable
+    # What it is given: the images, features of them, or drawn codes.
+    source: str
+    weight: float
+    distance: Callable = half_squared
+    # The comparator, which the encoder begins with, and what follows in the encoder.
+    trunk: Callable | None = None
+    head: Callable | None = None
+    feature: float | None = None
+    # Stride of the discriminator, and how many features it is given beside the image.
+    stride: int | None = None
+    features: int = 0
+    decay: float = 0.0
+
+    def training(self, *arguments):
+        return GeneratorTraining(self, *arguments)
+
+
+@dataclass
+class Learning:
+    """A recipe of a comparator: its network, its loss, and SGD."""
+
+    network: Callable
+    loss: Callable
+    decay: float
+    # Factors of rate and decay by name.
+    multipliers: Callable
+
+    def training(self, *arguments):
+        return LearnerTraining(self, *arguments)
+
+
+def autoencoder(**others):
+    return Generating(nets.autoencoder, "images", **others)
+
+
+def inversion(generator, features, deeper, adversary=True, source="features", decay=0.0):
+    """With as many fully connected layers of the encoder after pool5."""
+    rest = dict(feature=0.01, stride=4, features=features) if adversary else {}
+    return Generating(generator, source, 2e-6, trunk=lambda: nets.stack(*nets.caffenet()),
+                      head=lambda: nets.stack(*nets.caffenet_head(deeper)), decay=decay,
+                      **rest)
+
+
+def of_exemplar_cnn(name):
+    layer, kind = name.split(".")
+    if kind == "bias":
+        return 2.0, 0.0
+    return {"conv1": (1.0, 0.0), "conv2": (1.0, 0.0), "conv3": (1.0, 0.25),
+            "classifier": (0.25, 4.0)}.get(layer, (1.0, 1.0))
+
+
+def of_videonet(name):
+    return (2.0, 0.0) if name.endswith(".bias") else (1.0, 1.0)
+
+
+def ranking(features, _, margin=0.01, negatives=4):
+    """Rows are anchor, positive, anchor, ...; negatives are the most similar rows of other pairs."""
+    similar = features @ features.T
+    pair = torch.arange(len(similar) // 2)
+    anchors, positives = similar[0::2], similar[1::2]
+    wanted = anchors[pair, 2 * pair + 1, None]
+    others = anchors.detach().clone()
+    others[pair, 2 * pair] = others[pair, 2 * pair + 1] = -torch.inf
+    chosen = others.topk(negatives, 1).indices
+    hinges = [F.relu(rows.gather(1, chosen) - wanted + margin) for rows in (anchors, positives)]
+    # Only those of other pairs that are too similar to the anchor are negatives.
+    open = others.gather(1, chosen) - wanted + margin > 0
+    return (open * sum(hinges)).sum() / (2 * negatives * len(pair))
+
+
+FC6 = partial(nets.from_vector, 4096)
+RECIPES = {
+    "autoencoder": autoencoder(weight=2.5e-5, trunk=nets.alexnet_conv3, feature=5e-4, stride=2),
+    "autoencoder-se": autoencoder(weight=2.5e-5),
+    "autoencoder-l1": autoencoder(weight=1e-3, distance=absolute),
+    "autoencoder-exemplar-cnn-conv3": autoencoder(
+        weight=2.5e-5, trunk=nets.exemplar_comparator, feature=5e-4, stride=2),
+    "fc6": inversion(partial(FC6, nn.Conv2d), 0, 0, source="codes"),
+    "inversion-conv5": inversion(nets.from_pool5, 256 * 6 * 6, 0, decay=4e-4),
+    "inversion-fc6": inversion(FC6, 4096, 1),
+    "inversion-fc6-image": inversion(FC6, 4096, 1, adversary=False),
+    "inversion-fc8": inversion(partial(nets.from_vector, 1000), 1000, 3),
+    "exemplar-cnn": Learning(nets.exemplar_classifier, F.cross_entropy, 0.004, of_exemplar_cnn),
+    "videonet-stills": Learning(nets.videonet, ranking, 5e-4, of_videonet),
+}
+
+
+def load(folder, name):
+    return load_file(folder / f"{name}.safetensors")
+
+
+class GeneratorTraining:
+    def __init__(self, recipe, folder, check, best):
+        self.recipe, dropout = recipe, 0.0 if check else 0.5
+        self.generator, self.fixed = recipe.generator(), None
+        self.discriminator = None
+        if recipe.stride:
+            self.discriminator = nets.Discriminator(recipe.stride, recipe.features, dropout)
+        if recipe.trunk:
+            head = recipe.head() if recipe.head else nets.stack()
+            self.fixed = nn.ModuleList([recipe.trunk(), head])
+            weights = load(folder, "fixed")
+            for part in self.fixed:
+                part.load_state_dict({name: weights[name] for name in part.state_dict()})
+            self.fixed.requires_grad_(False)
+        self.trained = {name: network for name in ["generator", "discriminator"]
+                        if (network := getattr(self, name))}
         if check:
-            for name in ["generator", "discriminator"]:
-                getattr(self, name).load_state_dict(load_file(folder / f"{name}.safetensors"))
-        self.real = load_file(folder / "images.safetensors")["images"]
+            for name, network in self.trained.items():
+                network.load_state_dict(load(folder, name))
+        self.real = load(folder, "images")["images"]
+        if recipe.source == "codes":
+            self.codes = load(folder, "codes")["codes"]
         if best:
-            for network in [self.generator, self.discriminator, self.comparator]:
+            for network in [*self.trained.values(), *([self.fixed] if self.fixed else [])]:
                 network.to(memory_format=torch.channels_last)
             self.real = self.real.contiguous(memory_format=torch.channels_last)
-        codes = folder / "codes.safetensors"
-        self.source = self.real if net == "autoencoder" else load_file(codes)["codes"]
-        self.weights = WEIGHTS[net]
         self.labels = [torch.full((len(self.real),), label) for label in (REAL, GENERATED)]
-        self.adams = [adam(self.generator, 0.0, best), adam(self.discriminator, 4e-4, best)]
+        decays = dict(generator=recipe.decay, discriminator=4e-4)
+        # A tenth of the recipes' rate, as on the other side.
+        rate = 2e-5 if check else 2e-4
+        self.adams = {name: adam(network, rate, decays[name], best)
+                      for name, network in self.trained.items()}
 
-    def judge(self, images, label):
-        return F.cross_entropy(self.discriminator(images), self.labels[label])
+    def networks(self):
+        return self.trained | ({"fixed": self.fixed} if self.fixed else {})
+
+    @torch.no_grad()
+    def see(self):
+        """What the fixed networks see in the images, and what the generator is given."""
+        wanted = self.fixed[0](self.real) if self.fixed else None
+        match self.recipe.source:
+            case "images":
+                return wanted, self.real
+            case "codes":
+                return wanted, self.codes
+            case "features":
+                return wanted, self.fixed[1](wanted)
+
+    def judge(self, images, given, label):
+        return F.cross_entropy(self.discriminator(images, given), self.labels[label])
 
     def step(self):
-        for_generator, for_discriminator = self.adams
-        output = self.generator(self.source)
-        # The discriminator on real and on generated images; one update for both.
-        self.discriminator.requires_grad_(True)
-        real, generated = self.judge(self.real, REAL), self.judge(output.detach(), GENERATED)
-        for_discriminator.zero_grad(set_to_none=True)
-        (real + generated).backward()
-        for_discriminator.step()
+        wanted, given = self.see()
+        output = self.generator(given)
+        losses = {}
+        if self.discriminator:
+            # The discriminator on real and on generated images; one update for both.
+            self.discriminator.requires_grad_(True)
+            losses["real"] = self.judge(self.real, given, REAL)
+            losses["generated"] = self.judge(output.detach(), given, GENERATED)
+            self.update("discriminator", losses["real"] + losses["generated"])
+            self.discriminator.requires_grad_(False)
         # The generator, before the updated discriminator.
-        self.discriminator.requires_grad_(False)
-        with torch.no_grad():
-            wanted = self.comparator(self.real)
-        terms = [self.judge(output, REAL), half_squared(self.comparator(output), wanted),
-                 half_squared(output, self.real)]
-        for_generator.zero_grad(set_to_none=True)
-        sum(weight * term for weight, term in zip(self.weights, terms)).backward()
-        for_generator.step()
-        return [loss.item() for loss in [real, generated, *terms]]
+        terms = {"image": (self.recipe.weight, self.recipe.distance(output, self.real))}
+        if self.recipe.feature:
+            seen = self.fixed[0](output)
+            terms["feature"] = (self.recipe.feature, half_squared(seen, wanted))
+        if self.discriminator:
+            terms["adversarial"] = (100.0, self.judge(output, given, REAL))
+        self.update("generator", sum(weight * term for weight, term in terms.values()))
+        losses |= {name: term for name, (_, term) in terms.items()}
+        return {name: loss.item() for name, loss in losses.items()}
+
+    def update(self, name, loss):
+        self.adams[name].zero_grad(set_to_none=True)
+        loss.backward()
+        self.adams[name].step()
 
 
-def adam(network, decay, fused):
-    parameters = list(network.parameters())
+def adam(network, rate, decay, fused):
+    parameters = list(network.named_parameters())
+    # Of the generators that begin with convolutions only these decay, of other networks all weights.
+    begins = any(name.startswith("Rconv") for name, _ in parameters)
+    decays = [not begins or (name.startswith("Rconv") and name.endswith(".weight"))
+              for name, _ in parameters]
+    groups = [dict(params=[p for (_, p), has in zip(parameters, decays) if has == wanted],
+                   weight_decay=decay if wanted else 0.0) for wanted in (True, False)]
     # None is what one gets who does not ask.
-    adam = torch.optim.Adam(parameters, 2e-4, weight_decay=decay, fused=True if fused else None)
-    for p in parameters:
+    adam = torch.optim.Adam(groups, rate, fused=True if fused else None)
+    for _, p in parameters:
         # Caffe counts the iteration before it computes the update: the first t is 2.
         adam.state[p] = dict(step=torch.tensor(1.0), exp_avg=torch.zeros_like(p),
                              exp_avg_sq=torch.zeros_like(p))
     return adam
 
 
+class LearnerTraining:
+    def __init__(self, recipe, folder, check, best):
+        self.loss, self.masks = recipe.loss, iter(())
+        drops = recipe.network is nets.exemplar_classifier
+        self.network = recipe.network(self.drop) if drops else recipe.network()
+        self.labels = load(folder, "labels")["labels"] if drops else None
+        self.images = load(folder, "images")["images"]
+        if check:
+            self.network.load_state_dict(load(folder, "network"))
+            self.masks = iter(load(folder, "masks")["masks"] if drops else ())
+        if best:
+            self.network.to(memory_format=torch.channels_last)
+            self.images = self.images.contiguous(memory_format=torch.channels_last)
+        groups = []
+        for name, p in self.network.named_parameters():
+            rate, decay = recipe.multipliers(name)
+            groups.append(dict(params=[p], lr=0.01 * rate, weight_decay=recipe.decay * decay))
+        self.sgd = torch.optim.SGD(groups, momentum=0.9, fused=True if best else None)
+
+    def drop(self, x):
+        """With the masks of the other side as long as there are any."""
+        mask = next(self.masks, None)
+        return F.dropout(x, 0.5) if mask is None else x * mask
+
+    def networks(self):
+        return {"network": self.network}
+
+    def step(self):
+        loss = self.loss(self.network(self.images), self.labels)
+        self.sgd.zero_grad(set_to_none=True)
+        loss.backward()
+        self.sgd.step()
+        return {"ranking" if self.labels is None else "classification": loss.item()}
+
+
+def libraries():
+    """Bytes that PyTorch holds for itself, once all of it that is needed has been loaded."""
+    tiny = nn.Conv2d(1, 1, 1)
+    optimisers = [torch.optim.Adam(tiny.parameters()), torch.optim.SGD(tiny.parameters())]
+    tiny(torch.ones(1, 1, 1, 1)).sum().backward()
+    for optimiser in optimisers:
+        optimiser.step()
+    return peak_memory()
+
+
 def run():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--net", choices=["autoencoder", "fc6"], required=True)
+    parser.add_argument("--net", choices=RECIPES, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--best", action="store_true", help="channels last, fused Adam")
+    parser.add_argument("--best", action="store_true", help="channels last, fused optimisers")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    training = Training(arguments.net, arguments.folder, arguments.check, arguments.best)
+    held = libraries()
+    recipe = RECIPES[arguments.net]
+    training = recipe.training(arguments.folder, arguments.check, arguments.best)
     losses = [training.step() for _ in range(2 if arguments.check else 1)]
-    counts = {name: sum(p.numel() for p in getattr(training, name).parameters())
-              for name in ["generator", "discriminator", "comparator"]}
-    facts = dict(parameters=counts, losses=losses, torch=torch.__version__)
+    counts = {name: sum(p.numel() for p in network.parameters())
+              for name, network in training.networks().items()}
+    facts = dict(parameters=counts, losses=losses, libraries=held, torch=torch.__version__)
     serve(facts, lambda _: timed(training.step))
 
 

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`nets`] | tables of the networks: convolutions, weights, FLOPs |
+//! | [`trainings`] | tables of the training steps: networks, and how often they are run |
 //! | [`statistics`] | medians, ratios and their spread |
 //! | [`server`] | talking to the programs that do the work |
 //! | [`torch`] | finding or installing PyTorch |
@@ -21,6 +22,7 @@ mod server;
 mod statistics;
 mod step;
 mod torch;
+mod trainings;
 
 use std::path::PathBuf;
 

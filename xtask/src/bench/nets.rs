@@ -135,8 +135,30 @@ pub(crate) const FC6_GENERATOR: [Layer; 12] = [
     Layer::up("deconv0", 128, 32, 3),
 ];
 
-/// The discriminator for 64 pixels, or with stride 4 for 227.
-pub(crate) fn discriminator(side: usize, stride: usize) -> Vec<Layer> {
+/// Table of the generator that inverts CONV5 (pool5).
+pub(crate) fn conv5_generator() -> Vec<Layer> {
+    let reducing = [
+        Layer::same("Rconv6", 6, 256, 512),
+        Layer::same("Rconv7", 6, 512, 512),
+        Layer::conv("Rconv8", 6, 512, 512, 3, 1, 0),
+        Layer::up("deconv5", 4, 512, 256),
+    ];
+    [&reducing[..], &FC6_GENERATOR[4..]].concat()
+}
+
+/// Table of the generator that inverts FC8.
+pub(crate) fn fc8_generator() -> Vec<Layer> {
+    [&[Layer::linear("defc7", 1000, 4096)], &FC6_GENERATOR[1..]].concat()
+}
+
+/// What features go through in a discriminator that sees them.
+pub(crate) fn branch(features: usize) -> Vec<Layer> {
+    vec![Layer::linear("feature_fc1", features, 1024), Layer::linear("feature_fc2", 1024, 512)]
+}
+
+/// The discriminator for 64 pixels, or with stride 4 for 227; 512 of its `pooled` numbers are of
+/// features if it sees them.
+pub(crate) fn discriminator(side: usize, stride: usize, pooled: usize) -> Vec<Layer> {
     let mut layers = Vec::new();
     let mut side = side;
     for (name, inputs, outputs, kernel, stride) in [
@@ -149,13 +171,17 @@ pub(crate) fn discriminator(side: usize, stride: usize) -> Vec<Layer> {
         layers.push(Layer::conv(name, side, inputs, outputs, kernel, stride, 0));
         side = layers[layers.len() - 1].out_side();
     }
-    layers.extend([Layer::linear("fc1", 256, 512), Layer::linear("fc2", 512, 2)]);
+    layers.extend([Layer::linear("fc1", pooled, 512), Layer::linear("fc2", 512, 2)]);
     layers
 }
 
-/// The five convolutions of AlexNet; Caffe rounds the size of a pooled map up.
+/// Side of a map pooled 3x3 with stride 2; Caffe rounds it up.
+fn pooled(side: usize) -> usize {
+    (side - 3).div_ceil(2) + 1
+}
+
+/// The five convolutions of AlexNet.
 pub(crate) fn alexnet(side: usize) -> [Layer; 5] {
-    let pooled = |side: usize| (side - 3).div_ceil(2) + 1;
     let conv1 = Layer::conv("conv1", side, 3, 96, 11, 4, 0);
     let two = pooled(conv1.out_side());
     let three = pooled(two);
@@ -168,63 +194,28 @@ pub(crate) fn alexnet(side: usize) -> [Layer; 5] {
     ]
 }
 
-/// A training step: its networks, and how many layers of the comparator it runs.
-pub(crate) struct Training {
-    /// The generator.
-    pub(crate) generator: Vec<Layer>,
-    /// The discriminator.
-    pub(crate) discriminator: Vec<Layer>,
-    /// The comparator, all that its file of weights holds.
-    pub(crate) comparator: Vec<Layer>,
-    /// Layers of the comparator that are run.
-    pub(crate) tap: usize,
+/// AlexNet's fully connected layers; the second has 1024 outputs in VideoNet.
+pub(crate) fn alexnet_head(fc7: usize) -> [Layer; 3] {
+    [
+        Layer::linear("fc6", 256 * 6 * 6, 4096),
+        Layer::linear("fc7", 4096, fc7),
+        Layer::linear("fc8", fc7, 1000),
+    ]
 }
 
-impl Training {
-    /// The autoencoder with AlexNet's CONV3.
-    pub(crate) fn autoencoder() -> Self {
-        Self {
-            generator: AUTOENCODER.into(),
-            discriminator: discriminator(64, 2),
-            comparator: alexnet(64).into(),
-            tap: 3,
-        }
-    }
+/// The three convolutions of Exemplar-CNN.
+pub(crate) fn exemplar_cnn(side: usize) -> [Layer; 3] {
+    let [two, three] = [pooled(side), pooled(pooled(side))];
+    [
+        Layer::conv("conv1", side, 3, 64, 5, 1, 2),
+        Layer::conv("conv2", two, 64, 128, 5, 1, 2),
+        Layer::conv("conv3", three, 128, 256, 5, 1, 2),
+    ]
+}
 
-    /// The inversion of FC6 with AlexNet's pool5.
-    pub(crate) fn fc6() -> Self {
-        Self {
-            generator: FC6_GENERATOR.into(),
-            discriminator: discriminator(227, 4),
-            comparator: alexnet(227).into(),
-            tap: 5,
-        }
-    }
-
-    /// Numbers of weights under the names of the networks.
-    pub(crate) fn parameters(&self) -> [(&'static str, usize); 3] {
-        let count = |layers: &[Layer]| layers.iter().map(Layer::parameters).sum();
-        [
-            ("generator", count(&self.generator)),
-            ("discriminator", count(&self.discriminator)),
-            ("comparator", count(&self.comparator)),
-        ]
-    }
-
-    /// FLOPs of one step for one image, of generator, comparator and discriminator.
-    pub(crate) fn flops(&self) -> [f64; 3] {
-        let sum = |layers: &[Layer]| layers.iter().map(Layer::flops).sum::<f64>();
-        let (generator, discriminator) = (sum(&self.generator), sum(&self.discriminator));
-        [
-            // Forward, both gradients, but none to the image or code that comes in.
-            3.0 * generator - self.generator[0].flops(),
-            // Forward on two images, gradient to one of them.
-            3.0 * sum(&self.comparator[..self.tap]),
-            // Forward three times; both gradients for the update on two images, without those to
-            // the images; gradient to the image for the generator.
-            8.0 * discriminator - 2.0 * self.discriminator[0].flops(),
-        ]
-    }
+/// What follows them in training, on patches of 32 pixels.
+pub(crate) fn exemplar_cnn_head(classes: usize) -> [Layer; 2] {
+    [Layer::conv("fc4", 8, 256, 512, 8, 1, 0), Layer::linear("classifier", 512, classes)]
 }
 
 #[cfg(test)]
@@ -232,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_autoencoders_step_has_the_flops_counted_by_hand() {
+    fn the_autoencoder_has_the_flops_counted_by_hand() {
         // 2 * outputs * inputs * kernel² * positions of each layer, in the order of the table.
         let generator = [
             2 * 32 * 3 * 25 * 1024,
@@ -253,43 +244,17 @@ mod tests {
         for (layer, flops) in AUTOENCODER.iter().zip(generator) {
             assert_eq!(layer.flops(), f64::from(flops), "{}", layer.name);
         }
-        let sum = f64::from(generator.iter().sum::<i32>());
-        let step = Training::autoencoder().flops();
-        assert_eq!(step[0], 3.0 * sum - f64::from(generator[0]));
-        let mflop = step.map(|flops| (flops / 1e6).round());
-        assert_eq!(mflop, [633.0, 179.0, 1354.0]);
     }
 
     #[test]
     fn discriminator_and_comparator_have_the_papers_sizes() {
         let sides = |layers: &[Layer]| layers.iter().map(|l| l.side).collect::<Vec<_>>();
-        assert_eq!(sides(&discriminator(64, 2)[..5]), [64, 29, 25, 12, 10]);
-        assert_eq!(sides(&discriminator(227, 4)[..5]), [227, 56, 52, 25, 23]);
+        assert_eq!(sides(&discriminator(64, 2, 256)[..5]), [64, 29, 25, 12, 10]);
+        assert_eq!(sides(&discriminator(227, 4, 256)[..5]), [227, 56, 52, 25, 23]);
         assert_eq!(sides(&alexnet(64)), [64, 7, 3, 3, 3]);
         assert_eq!(sides(&alexnet(227)), [227, 27, 13, 13, 13]);
-        // 29² positions of 7x7x3 taps to 32 channels, and so on; fully connected layers last.
-        let forward = [
-            2 * 841 * 49 * 3 * 32,
-            2 * 625 * 25 * 32 * 64,
-            2 * 144 * 9 * 64 * 128,
-            2 * 100 * 9 * 128 * 256,
-            2 * 16 * 9 * 256 * 256,
-            2 * 256 * 512,
-            2 * 512 * 2,
-        ];
-        let sum: f64 = forward.map(f64::from).iter().sum();
-        assert_eq!(Training::autoencoder().flops()[2], 8.0 * sum - 2.0 * f64::from(forward[0]));
-        let forward = [2 * 196 * 121 * 3 * 96, 2 * 49 * 25 * 48 * 256, 2 * 9 * 9 * 256 * 384];
-        let sum: f64 = forward.map(f64::from).iter().sum();
-        assert_eq!(Training::autoencoder().flops()[1], 3.0 * sum);
-    }
-
-    #[test]
-    fn weights_are_as_many_as_the_papers() {
-        let [_, discriminator, comparator] = Training::autoencoder().parameters();
-        assert_eq!(discriminator.1, 1_015_104 + 132_610);
-        assert_eq!(comparator.1, 2_334_080);
-        assert_eq!(Training::fc6().parameters()[0].1, 56_096_256);
+        assert_eq!(sides(&exemplar_cnn(64)), [64, 32, 16]);
+        assert_eq!(exemplar_cnn(32)[2].side, exemplar_cnn_head(10)[0].side);
     }
 
     #[test]

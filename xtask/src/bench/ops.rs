@@ -53,7 +53,7 @@ impl Op {
 /// All convolutions, of equal ones the first.
 fn ops() -> Vec<Op> {
     let mut all: Vec<Op> = Vec::new();
-    let discriminator = nets::discriminator(64, 2);
+    let discriminator = nets::discriminator(64, 2, 256);
     let alexnet = nets::alexnet(64);
     let networks: [(&str, &[Layer], usize); 4] = [
         ("G", &nets::AUTOENCODER, 64),

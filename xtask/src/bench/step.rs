@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
-use serde_json::{Value, json};
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use serde_json::{Map, Value, json};
 
-use super::nets::Training;
 use super::rounds::{self, Times};
 use super::server::Server;
+use super::trainings::{NETS, Net, Training};
 use super::{Common, report, torch};
 use crate::process::say;
 use crate::workspace;
@@ -21,9 +21,10 @@ use crate::workspace;
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// What is trained
-    #[arg(long, value_enum, default_value_t = Net::Autoencoder)]
-    net: Net,
-    /// Images per step; may be given several times [default: 64 and 16, or 4 for fc6]
+    #[arg(long, default_value = NETS[0].name, value_parser = names())]
+    net: String,
+    /// Images, patches or pairs per step; may be given several times [default: the recipe's; 64 and 16
+    /// for autoencoder, 4 for fc6]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Vec<u16>,
     /// Threads of every contestant [default: all cores]
@@ -33,35 +34,8 @@ pub(super) struct Arguments {
     common: Common,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Net {
-    /// The autoencoder for 64 pixels, AlexNet's CONV3, the discriminator
-    Autoencoder,
-    /// The generator that inverts FC6 (256 pixels), AlexNet's pool5, the discriminator for 227
-    Fc6,
-}
-
-impl Net {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Autoencoder => "autoencoder",
-            Self::Fc6 => "fc6",
-        }
-    }
-
-    fn training(self) -> Training {
-        match self {
-            Self::Autoencoder => Training::autoencoder(),
-            Self::Fc6 => Training::fc6(),
-        }
-    }
-
-    fn batches(self) -> &'static [u16] {
-        match self {
-            Self::Autoencoder => &[64, 16],
-            Self::Fc6 => &[4],
-        }
-    }
+fn names() -> PossibleValuesParser {
+    NETS.iter().map(|net| PossibleValue::new(net.name).help(net.about)).collect::<Vec<_>>().into()
 }
 
 /// How far losses may differ between the two, relative to the larger.
@@ -71,10 +45,22 @@ const CONTESTANTS: [&str; 3] = ["ours", "PyTorch", "PyTorch, best"];
 /// Side of the matrices whose product shows what the machine can do.
 const PRODUCT: usize = 1536;
 const ROUNDS: u16 = 15;
+const HEADER: [&str; 10] = [
+    "step",
+    "wall ms",
+    "CPU ms",
+    "GFLOP/s",
+    "of sgemm",
+    "ours / it",
+    "memory MiB",
+    "ours / it",
+    "less libraries",
+    "start s",
+];
 
 /// What the contestants share.
 struct Job {
-    net: Net,
+    net: &'static Net,
     threads: usize,
     rounds: usize,
     target: PathBuf,
@@ -86,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let common = &arguments.common;
     let target = workspace::target_dir()?;
     let job = Job {
-        net: arguments.net,
+        net: Net::named(&arguments.net).context("a net that there is not")?,
         threads: arguments.threads.map_or_else(report::cores, usize::from),
         rounds: usize::from(common.rounds.unwrap_or(ROUNDS)),
         python: torch::interpreter(common.python.as_deref(), &[], &target)?,
@@ -94,8 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     };
     torch::build(&job.target, &[torch::OPS, torch::STEP])?;
     let load = report::load();
-    let batches =
-        if arguments.batch.is_empty() { arguments.net.batches() } else { &arguments.batch };
+    let batches = if arguments.batch.is_empty() { job.net.batches } else { &arguments.batch };
     let (mut rows, mut numbers, mut version) = (vec![], vec![], Value::Null);
     for &batch in batches {
         let measured = job.measure(usize::from(batch))?;
@@ -103,29 +88,30 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         numbers.push(measured.json()?);
         version = measured.torch;
     }
-    let header =
-        ["step", "wall ms", "CPU ms", "GFLOP/s", "of sgemm", "ours / it", "memory MiB", "start s"];
-    say(&report::table(&header, &rows));
-    let [generator, comparator, discriminator] = job.net.training().flops().map(|f| f / 1e6);
+    say(&report::table(&HEADER, &rows));
+    let flops = job.net.training().flops().into_iter();
+    let flops: Vec<_> = flops.map(|(net, flops)| format!("{net} {:.0}", flops / 1e6)).collect();
     say(&format!(
-        "{} threads, {} rounds; MFLOP per image: generator {generator:.0}, comparator \
-         {comparator:.0}, discriminator {discriminator:.0}",
-        job.threads, job.rounds
+        "{} threads, {} rounds; MFLOP per image: {}",
+        job.threads,
+        job.rounds,
+        flops.join(", ")
     ));
     let numbers = json!({
-        "net": job.net.name(),
+        "net": job.net.name,
         "threads": job.threads,
         "rounds": job.rounds,
         "batches": numbers,
     });
-    // Of two nets, each has its own file.
-    let kind = if job.net == Net::Autoencoder { "step" } else { "step-fc6" };
+    // Each net has its own file.
+    let other = format!("step-{}", job.net.name);
+    let kind = if job.net.name == NETS[0].name { "step" } else { &other };
     report::finish(kind, common.save, load, &version, numbers)
 }
 
 impl Job {
     fn measure(&self, batch: usize) -> Result<Measured> {
-        let name = self.net.name();
+        let name = self.net.name;
         let folder = Folder::new(self.target.join(format!("bench-{name}-{batch}")))?;
         say(&format!("== {name}, batch {batch}: check"));
         let ours = self.ours(&folder.0, batch, true)?;
@@ -151,12 +137,13 @@ impl Job {
         let mut times = rounds::play(&mut servers, &requests, self.rounds, true)?;
         let products = times.pop().context("no product was timed")?.wall;
         let fastest = products.into_iter().fold(f64::INFINITY, f64::min);
-        let flops: f64 = self.net.training().flops().iter().sum();
+        let flops: f64 = self.net.training().flops().iter().map(|(_, flops)| flops).sum();
         Ok(Measured {
             batch,
             times,
             memory: servers[..3].iter().map(Server::peak_memory).collect(),
             start: servers[..3].iter().map(|server| server.start_seconds).collect(),
+            libraries: servers[1].facts["libraries"].as_u64(),
             gflop: flops * batch as f64 / 1e9,
             sgemm: 2.0 * (PRODUCT as f64).powi(3) / (fastest * 1e6),
             worst,
@@ -166,14 +153,17 @@ impl Job {
 
     fn ours(&self, folder: &Path, batch: usize, check: bool) -> Result<Server> {
         let mut command = torch::example(&self.target, "step_server", self.threads);
-        command.args(["--net", self.net.name(), "--batch", &batch.to_string()]);
-        command.arg("--folder").arg(folder).args(check.then_some("--check"));
+        command.args(["--batch", &batch.to_string()]).arg("--folder").arg(folder);
+        if let Some(recipe) = self.net.recipe() {
+            command.arg("--recipe").arg(recipe);
+        }
+        command.args(check.then_some("--check"));
         Server::start(CONTESTANTS[0], &mut command)
     }
 
     fn theirs(&self, folder: &Path, best: bool, check: bool) -> Result<Server> {
         let mut command = torch::script(&self.python, "step.py", self.threads);
-        command.args(["--net", self.net.name()]).arg("--folder").arg(folder);
+        command.args(["--net", self.net.name]).arg("--folder").arg(folder);
         command.args(check.then_some("--check")).args(best.then_some("--best"));
         Server::start(CONTESTANTS[1 + usize::from(best)], &mut command)
     }
@@ -211,12 +201,22 @@ fn agree(training: &Training, ours: &Value, theirs: &Value) -> Result<f64> {
             );
         }
     }
-    const TERMS: [&str; 5] = ["real", "generated", "adversarial", "feature", "image"];
     let mut worst = 0f64;
     for step in 0..2 {
-        for (at, term) in TERMS.into_iter().enumerate() {
-            let loss = |facts: &Value| facts["losses"][step][at].as_f64();
-            let (Some(ours), Some(theirs)) = (loss(ours), loss(theirs)) else {
+        let losses = |facts: &Value| facts["losses"][step].as_object().cloned();
+        let (ours, theirs) = (losses(ours), losses(theirs));
+        let (ours, theirs) = (ours.unwrap_or_default(), theirs.unwrap_or_default());
+        let names = |losses: &Map<String, Value>| losses.keys().cloned().collect::<Vec<_>>();
+        if ours.is_empty() || names(&ours) != names(&theirs) {
+            bail!(
+                "losses of step {}: ours {:?}, PyTorch's {:?}",
+                step + 1,
+                names(&ours),
+                names(&theirs)
+            );
+        }
+        for (term, ours) in &ours {
+            let (Some(ours), Some(theirs)) = (ours.as_f64(), theirs[term].as_f64()) else {
                 bail!("loss `{term}` of step {} is missing or not finite", step + 1);
             };
             let difference = (ours - theirs).abs() / ours.abs().max(theirs.abs());
@@ -236,6 +236,8 @@ struct Measured {
     times: Vec<Times>,
     memory: Vec<Option<u64>>,
     start: Vec<f64>,
+    /// Bytes that PyTorch holds before there is any network.
+    libraries: Option<u64>,
     /// Nominal work of a step.
     gflop: f64,
     /// Best GFLOP/s of the matrix product.
@@ -252,6 +254,13 @@ impl Measured {
             let rate = self.gflop / wall * 1e3;
             let ratio = rounds::ratio(&self.times[0].wall, &self.times[at].wall)?;
             let memory = self.memory[at].map_or("?".to_owned(), |m| (m >> 20).to_string());
+            // Ours over another's, of which what its libraries hold may be left out.
+            let share = |left_out: Option<u64>| {
+                let its = self.memory[at]?.checked_sub(left_out?)?;
+                (at > 0).then_some(self.memory[0]? as f64 / its as f64)
+            };
+            let shares = [share(Some(0)), share(self.libraries)];
+            let [whole, rest] = shares.map(|s| s.map_or(String::new(), |s| format!("{s:.2}")));
             Ok(vec![
                 format!("batch {}: {name}", self.batch),
                 format!("{wall:.1}"),
@@ -260,6 +269,8 @@ impl Measured {
                 format!("{:.0} %", 100.0 * rate / self.sgemm),
                 if at == 0 { String::new() } else { report::ratio(ratio) },
                 memory,
+                whole,
+                rest,
                 format!("{:.2}", self.start[at]),
             ])
         };
@@ -288,6 +299,7 @@ impl Measured {
             "gflop_per_step": self.gflop,
             "sgemm_gflop_per_s": self.sgemm,
             "largest_difference_of_losses": self.worst,
+            "bytes_of_pytorchs_libraries": self.libraries,
             "contestants": contestants,
         }))
     }
@@ -298,26 +310,34 @@ mod tests {
     use super::*;
 
     fn facts(loss: f64) -> Value {
-        let parameters: serde_json::Map<_, _> = Training::autoencoder()
+        let parameters: Map<_, _> = NETS[0]
+            .training()
             .parameters()
             .into_iter()
             .map(|(net, count)| (net.to_owned(), count.into()))
             .collect();
-        json!({ "parameters": parameters, "losses": [[0.7, 0.7, 0.7, 9e5, 3e7], [1, 1, loss, 1, 1]] })
+        let losses = json!([{ "real": 0.7, "image": 3e7 }, { "real": 1, "image": loss }]);
+        json!({ "parameters": parameters, "losses": losses })
     }
 
     #[test]
     fn equal_trainings_agree_and_others_are_refused() -> Result<()> {
-        let training = Training::autoencoder();
+        let training = NETS[0].training();
         assert_eq!(agree(&training, &facts(2.0), &facts(2.0))?, 0.0);
         assert!((agree(&training, &facts(2.0), &facts(2.001))? - 5e-4).abs() < 1e-6);
         let refused = |ours: Value, theirs: Value| {
             agree(&training, &ours, &theirs).expect_err("they differ").to_string()
         };
         let message = refused(facts(2.0), facts(2.003));
-        assert_eq!(message, "loss `adversarial` of step 2: ours 2, PyTorch's 2.003");
+        assert_eq!(message, "loss `image` of step 2: ours 2, PyTorch's 2.003");
         // JSON has no NaN: it arrives as null.
         assert!(refused(facts(2.0), facts(f64::NAN)).contains("missing or not finite"));
+        let mut other = facts(2.0);
+        other["losses"][1] = json!({ "real": 1 });
+        assert!(refused(facts(2.0), other.clone()).contains("PyTorch's [\"real\"]"));
+        // Neither of two without losses trains.
+        other["losses"] = json!([{}, {}]);
+        assert!(refused(other.clone(), other).contains("losses of step 1"));
         let mut smaller = facts(2.0);
         smaller["parameters"]["generator"] = 7.into();
         assert!(refused(facts(2.0), smaller.clone()).contains("PyTorch's Some(7)"));

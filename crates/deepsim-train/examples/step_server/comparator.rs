@@ -1,50 +1,60 @@
-//! Data and comparator that both sides share through files.
+//! Fixed networks and data that both sides share through files.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{Device, Tensor, safetensors};
+use candle_core::{Device, Tensor, Var, safetensors};
 use deepsim_nets::init::Filler;
 use deepsim_nets::random::stream;
-use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
+use deepsim_nets::{ComparatorKind, Images, Params, PixelFormat};
 use rand_chacha::rand_core::Rng;
 
 use crate::serve::Result;
 
-/// Name and shape of each convolution of AlexNet's trunk.
-const LAYERS: [(&str, [usize; 4]); 5] = [
-    ("conv1", [96, 3, 11, 11]),
-    ("conv2", [256, 48, 5, 5]),
-    ("conv3", [384, 256, 3, 3]),
-    ("conv4", [384, 192, 3, 3]),
-    ("conv5", [256, 192, 3, 3]),
-];
+/// The file with the weights of encoder and comparator.
+pub(crate) const FILE: &str = "fixed.safetensors";
 
-/// Number of weights of the trunk.
-pub(crate) fn count() -> usize {
-    LAYERS.iter().map(|(_, shape)| shape.iter().product::<usize>() + shape[0]).sum()
+/// The recipes' learning rate. For `check` a tenth of it: Adam's first updates are nearly the signs of
+/// gradients, and those that rounding decides should not decide whether two losses agree.
+pub(crate) fn learning_rate(check: bool) -> f64 {
+    if check { 2e-5 } else { 2e-4 }
 }
 
-/// Opens the comparator in `folder`, which is drawn and written first if `fresh`.
-pub(crate) fn open(
-    kind: ComparatorKind,
-    folder: &Path,
-    fresh: bool,
-) -> Result<Box<dyn Comparator>> {
-    let path = folder.join("comparator.safetensors");
-    if fresh {
-        let mut tensors = HashMap::new();
-        for (name, shape) in LAYERS {
-            let mut rng = stream(0, name, 0);
-            let weight = Filler::Msra { coeff: 1.0 }.draw(&shape, &mut rng);
-            let bias = Tensor::new(&vec![1f32; shape[0]][..], &Device::Cpu)?;
-            let weight = Tensor::from_vec(weight, &shape, &Device::Cpu)?;
-            tensors.insert(format!("{name}.weight"), weight);
-            tensors.insert(format!("{name}.bias"), bias);
-        }
-        safetensors::save(&tensors, &path)?;
-    }
-    Ok(kind.open(Some(&path), 0, &Device::Cpu)?)
+/// Names and shapes of a network's weights up to a layer in the paper's names, which are those of the
+/// rows in capitals.
+fn tensors(kind: ComparatorKind, tap: &str) -> Vec<(String, Vec<usize>)> {
+    let last = format!("{}.", tap.to_lowercase());
+    let mut all = kind.tensors();
+    let end = all.iter().rposition(|(name, _)| name.starts_with(&last));
+    all.truncate(end.map_or(all.len(), |end| end + 1));
+    all
+}
+
+/// Number of weights of a network up to a layer.
+pub(crate) fn count(kind: ComparatorKind, tap: &str) -> usize {
+    tensors(kind, tap).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+}
+
+/// Draws the weights of a network up to a layer, and writes them into `folder`.
+pub(crate) fn draw(kind: ComparatorKind, tap: &str, folder: &Path) -> Result<()> {
+    let named = |(name, shape): (String, Vec<usize>)| {
+        // Pixels are large, and features should not be.
+        let coeff = if name == "conv1.weight" { 0.02 } else { 1.0 };
+        let values = match shape[..] {
+            [len] => vec![1.0; len],
+            _ => Filler::Msra { coeff }.draw(&shape, &mut stream(0, &name, 0)),
+        };
+        Ok((name, Var::from_vec(values, shape, &Device::Cpu)?))
+    };
+    let params = tensors(kind, tap).into_iter().map(named).collect::<Result<Params>>()?;
+    Ok(params.save(&folder.join(FILE), "{}")?)
+}
+
+/// Draws a weight anew, larger than recipes have it.
+pub(crate) fn redraw(name: &str, var: &Var) -> Result<()> {
+    let msra = Filler::Msra { coeff: 1.0 };
+    let values = msra.draw(var.dims(), &mut stream(0, name, 0));
+    Ok(var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu)?)?)
 }
 
 /// The batch of noise in `folder`, drawn and written first if `fresh`.
@@ -55,10 +65,15 @@ pub(crate) fn images(n: usize, side: usize, folder: &Path, fresh: bool) -> Resul
         let mut bytes = vec![0; n * 3 * side * side];
         stream(0, "images", 0).fill_bytes(&mut bytes);
         let images = Images::from_u8(&bytes, n, side, side, format, &Device::Cpu)?;
-        safetensors::save(&HashMap::from([("images", images.tensor().clone())]), &path)?;
+        save(&path, "images", images.tensor())?;
         return Ok(images);
     }
     let mut tensors = safetensors::load(&path, &Device::Cpu)?;
     let images = tensors.remove("images").ok_or("no images in the file")?;
     Ok(Images::new(images, format)?)
+}
+
+/// Writes a file with one tensor.
+pub(crate) fn save(path: &Path, name: &str, tensor: &Tensor) -> Result<()> {
+    Ok(safetensors::save(&HashMap::from([(name, tensor.clone())]), path)?)
 }

@@ -2,7 +2,7 @@
 //! comparator and the discriminator for ImageNet. Its codes are drawn, not encoded.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor, Var, safetensors};
@@ -16,12 +16,13 @@ use deepsim_ops::{
 };
 
 use crate::serve::Result;
-use crate::{Training, comparator};
+use crate::{Arguments, Training, comparator};
 
 /// What the generator draws, and the square in its middle that is compared.
 const SIDE: usize = 256;
 const CROP: usize = 227;
 const SLOPE: f64 = 0.3;
+const TAP: &str = "CONV5";
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -70,11 +71,17 @@ struct Weights {
     vars: Vec<Var>,
     moments: Vec<Moments>,
     updates: u64,
+    learning_rate: f64,
     decay: f64,
 }
 
 impl Weights {
-    fn new(rows: &[Row], mut channels: usize, coeff: f64, decay: f64) -> Result<Self> {
+    fn new(
+        rows: &[Row],
+        mut channels: usize,
+        coeff: f64,
+        [learning_rate, decay]: [f64; 2],
+    ) -> Result<Self> {
         let (mut names, mut vars, mut moments) = (vec![], vec![], vec![]);
         for &(name, kind, out) in rows {
             let (shape, bias) = match kind {
@@ -96,7 +103,7 @@ impl Weights {
             }
             channels = if name == "defc5" { 256 } else { out };
         }
-        Ok(Self { names, vars, moments, updates: 0, decay })
+        Ok(Self { names, vars, moments, updates: 0, learning_rate, decay })
     }
 
     fn count(&self) -> usize {
@@ -117,7 +124,7 @@ impl Weights {
     fn update(&mut self, gradients: &GradStore) -> Result<()> {
         self.updates += 1;
         let step = AdamStep {
-            learning_rate: 2e-4,
+            learning_rate: self.learning_rate,
             beta1: 0.9,
             beta2: 0.999,
             epsilon: 1e-8,
@@ -180,9 +187,37 @@ pub(crate) struct Inversion {
     codes: Tensor,
     images: Images,
     steps: u64,
+    folder: PathBuf,
 }
 
 impl Inversion {
+    pub(crate) fn new(arguments: &Arguments) -> Result<Self> {
+        let Arguments { batch, folder, check, .. } = arguments;
+        let (path, kind) = (folder.join("codes.safetensors"), ComparatorKind::CaffeNet);
+        let codes = if *check {
+            comparator::draw(kind, TAP, folder)?;
+            let values = normal(&mut stream(0, "codes", 0), batch * 4096, 1.0);
+            let codes = Tensor::from_vec(values, (*batch, 4096), &Device::Cpu)?.relu()?;
+            comparator::save(&path, "codes", &codes)?;
+            codes
+        } else {
+            let mut tensors = safetensors::load(&path, &Device::Cpu)?;
+            tensors.remove("codes").ok_or("no codes in the file")?
+        };
+        let fixed = folder.join(comparator::FILE);
+        let rate = comparator::learning_rate(*check);
+        Ok(Self {
+            generator: Weights::new(&GENERATOR, 4096, 0.9, [rate, 0.0])?,
+            discriminator: Weights::new(&DISCRIMINATOR, 3, 0.3, [rate, 4e-4])?,
+            dropout: if *check { 0.0 } else { 0.5 },
+            comparator: kind.open_to(TAP, Some(&fixed), 0, &Device::Cpu)?,
+            codes,
+            images: comparator::images(*batch, CROP, folder, *check)?,
+            steps: 0,
+            folder: folder.clone(),
+        })
+    }
+
     /// `frozen` for the pass that trains the generator; each draws its own dropout masks.
     fn discriminate(&self, images: &Images, frozen: bool) -> Result<Tensor> {
         let mut rng = stream(0, "dropout", 2 * self.steps + u64::from(frozen));
@@ -203,38 +238,20 @@ impl Inversion {
 }
 
 impl Training for Inversion {
-    fn new(folder: &Path, batch: usize, check: bool) -> Result<Self> {
-        let path = folder.join("codes.safetensors");
-        let codes = if check {
-            let values = normal(&mut stream(0, "codes", 0), batch * 4096, 1.0);
-            let codes = Tensor::from_vec(values, (batch, 4096), &Device::Cpu)?.relu()?;
-            safetensors::save(&HashMap::from([("codes", codes.clone())]), &path)?;
-            codes
-        } else {
-            let mut tensors = safetensors::load(&path, &Device::Cpu)?;
-            tensors.remove("codes").ok_or("no codes in the file")?
-        };
-        Ok(Self {
-            generator: Weights::new(&GENERATOR, 4096, 0.9, 0.0)?,
-            discriminator: Weights::new(&DISCRIMINATOR, 3, 0.3, 4e-4)?,
-            dropout: if check { 0.0 } else { 0.5 },
-            comparator: comparator::open(ComparatorKind::CaffeNet, folder, check)?,
-            codes,
-            images: comparator::images(batch, CROP, folder, check)?,
-            steps: 0,
-        })
+    fn save(&self) -> Result<()> {
+        self.generator.save(&self.folder.join("generator.safetensors"))?;
+        self.discriminator.save(&self.folder.join("discriminator.safetensors"))
     }
 
-    fn save(&self, folder: &Path) -> Result<()> {
-        self.generator.save(&folder.join("generator.safetensors"))?;
-        self.discriminator.save(&folder.join("discriminator.safetensors"))
+    fn counts(&self) -> Vec<(&'static str, usize)> {
+        vec![
+            ("generator", self.generator.count()),
+            ("discriminator", self.discriminator.count()),
+            ("fixed", comparator::count(ComparatorKind::CaffeNet, TAP)),
+        ]
     }
 
-    fn counts(&self) -> [usize; 2] {
-        [self.generator.count(), self.discriminator.count()]
-    }
-
-    fn step(&mut self) -> Result<[f64; 5]> {
+    fn step(&mut self) -> Result<Vec<(&'static str, f64)>> {
         let real = self.images.clone();
         let output = generate(self.generator.tensors(false), &self.codes)?;
         let generated = output.with_tensor(output.tensor().detach())?;
@@ -244,13 +261,13 @@ impl Training for Inversion {
         let on_generated = terms::discriminator_generated(&on_generated)?;
         self.discriminator.update(&(&on_real + &on_generated)?.backward()?)?;
 
-        let wanted = self.comparator.features(&real, "CONV5")?;
+        let wanted = self.comparator.features(&real, TAP)?;
         let adversarial = |images: &Images| {
             let logits = self.discriminate(images, true);
             terms::adversarial(&logits.map_err(|e| candle_core::Error::Msg(e.to_string()))?)
         };
         let feature =
-            |images: &Images| terms::feature(&self.comparator.features(images, "CONV5")?, &wanted);
+            |images: &Images| terms::feature(&self.comparator.features(images, TAP)?, &wanted);
         let image = |images: &Images| terms::squared_error(images, &real);
         let evaluated = objective::evaluate(
             &generated,
@@ -264,7 +281,7 @@ impl Training for Inversion {
         self.generator.update(&gradients)?;
         self.steps += 1;
         let scalar = |loss: &Tensor| -> Result<f64> { Ok(f64::from(loss.to_scalar::<f32>()?)) };
-        let value = |term: usize| evaluated.terms[term].value;
-        Ok([scalar(&on_real)?, scalar(&on_generated)?, value(0), value(1), value(2)])
+        let judged = [("real", scalar(&on_real)?), ("generated", scalar(&on_generated)?)];
+        Ok(judged.into_iter().chain(evaluated.terms.iter().map(|t| (t.name, t.value))).collect())
     }
 }

@@ -3,62 +3,63 @@
 //! With `--check` it writes its initial weights and its images, makes two steps without dropout and
 //! says what the losses were, so that the same steps can be made elsewhere and compared.
 
-mod autoencoder;
 mod comparator;
 mod fc6;
+mod generator;
+mod learner;
 #[path = "../../../deepsim-ops/examples/op_server/serve.rs"]
 mod serve;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use deepsim_train::comparator::ComparatorRecipe;
+use serde_json::{Map, Value};
 use serve::Result;
 
 #[derive(Parser)]
 struct Arguments {
-    #[arg(long, value_enum)]
-    net: Net,
+    /// What is trained; without it the inversion of FC6 from drawn codes
+    #[arg(long)]
+    recipe: Option<PathBuf>,
     #[arg(long)]
     batch: usize,
-    /// Folder with images and comparator; `--check` fills it
+    /// Folder with images and fixed weights; `--check` fills it
     #[arg(long)]
     folder: PathBuf,
     #[arg(long)]
     check: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Net {
-    Autoencoder,
-    Fc6,
+/// Networks, optimisers and data of a training. With `--check` the data and the weights of fixed
+/// networks are drawn and written to the folder, and there is no dropout; else they are read from there.
+trait Training {
+    /// Writes the weights of the networks that are trained.
+    fn save(&self) -> Result<()>;
+
+    /// Numbers of weights by network.
+    fn counts(&self) -> Vec<(&'static str, usize)>;
+
+    /// One step. The losses are the discriminator's, `real` and `generated`, and the terms before
+    /// weighting.
+    fn step(&mut self) -> Result<Vec<(&'static str, f64)>>;
 }
 
-/// Networks, optimisers and data of a training.
-trait Training: Sized {
-    /// Fresh networks. With `check` the data and the comparator are drawn and written to `folder`
-    /// and there is no dropout; else they are read from there.
-    fn new(folder: &Path, batch: usize, check: bool) -> Result<Self>;
-
-    /// Writes the weights of generator and discriminator.
-    fn save(&self, folder: &Path) -> Result<()>;
-
-    /// Number of weights of generator and discriminator.
-    fn counts(&self) -> [usize; 2];
-
-    /// One step. The losses are the discriminator's on real and on generated images, then the
-    /// adversarial, the feature and the image term before weighting.
-    fn step(&mut self) -> Result<[f64; 5]>;
+fn open(arguments: &Arguments) -> Result<Box<dyn Training>> {
+    let Some(path) = &arguments.recipe else {
+        return Ok(Box::new(fc6::Inversion::new(arguments)?));
+    };
+    let text = std::fs::read_to_string(path)?;
+    Ok(match ComparatorRecipe::recognises(&text) {
+        true => Box::new(learner::Learning::new(&text, arguments)?),
+        false => Box::new(generator::Generating::new(&text, arguments)?),
+    })
 }
 
 fn main() -> ExitCode {
     deepsim_ops::keep_freed_memory();
-    let arguments = Arguments::parse();
-    let done = match arguments.net {
-        Net::Autoencoder => run::<autoencoder::Autoencoding>(&arguments),
-        Net::Fc6 => run::<fc6::Inversion>(&arguments),
-    };
-    match done {
+    match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&*error);
@@ -72,29 +73,22 @@ fn complain(error: &dyn std::error::Error) {
     eprintln!("step_server: {error}");
 }
 
-fn run<T: Training>(arguments: &Arguments) -> Result<()> {
-    let folder = &arguments.folder;
-    let mut training = T::new(folder, arguments.batch, arguments.check)?;
+fn run(arguments: &Arguments) -> Result<()> {
+    let mut training = open(arguments)?;
     if arguments.check {
-        training.save(folder)?;
+        training.save()?;
     }
-    let mut losses = vec![training.step()?];
-    if arguments.check {
-        losses.push(training.step()?);
-    }
-    let [generator, discriminator] = training.counts();
-    let facts = serde_json::json!({
-        "parameters": {
-            "generator": generator,
-            "discriminator": discriminator,
-            "comparator": comparator::count(),
-        },
-        "losses": losses,
-    });
+    let steps = if arguments.check { 2 } else { 1 };
+    let losses = (0..steps).map(|_| Ok(named(training.step()?))).collect::<Result<Vec<_>>>()?;
+    let facts = serde_json::json!({ "parameters": named(training.counts()), "losses": losses });
     serve::serve(&facts.to_string(), |_| {
         serve::time(1, || {
             std::hint::black_box(training.step()?);
             Ok(())
         })
     })
+}
+
+fn named<T: Into<Value>>(values: Vec<(&'static str, T)>) -> Map<String, Value> {
+    values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }
