@@ -43,31 +43,31 @@ def autoencoder():
     return stack(("encoder", encoder), ("decoder", decoder))
 
 
-def upconvolutions(inputs, kind):
+def upconvolutions(inputs):
     """4x4 maps to an image, cropped to the 227 pixels that are compared. 3x3 convolutions are stored as
     transposed ones in the released networks."""
     rows = []
     for name, out in [("deconv5", 256), ("conv5_1", 512), ("deconv4", 256), ("conv4_1", 256),
                       ("deconv3", 128), ("conv3_1", 128), ("deconv2", 64), ("deconv1", 32)]:
         same = name.endswith("_1")
-        layer = conv3(inputs, out, bias=False, kind=kind) if same else up(inputs, out)
+        layer = conv3(inputs, out, bias=False, kind=nn.ConvTranspose2d) if same else up(inputs, out)
         rows, inputs = [*rows, (name, layer), LEAKY], out
     return [*rows, ("deconv0", up(inputs, 3)), Call(lambda x: x[:, :, 14:241, 14:241])]
 
 
-def from_vector(features, kind=nn.ConvTranspose2d):
+def from_vector(features):
     """The generator that inverts FC6, FC7 or FC8."""
     return stack(
         ("defc7", nn.Linear(features, 4096)), LEAKY, ("defc6", nn.Linear(4096, 4096)), LEAKY,
         ("defc5", nn.Linear(4096, 4096)), LEAKY, nn.Unflatten(1, (256, 4, 4)),
-        *upconvolutions(256, kind))
+        *upconvolutions(256))
 
 
 def from_pool5():
     """The generator that inverts CONV5."""
     return stack(
         ("Rconv6", conv3(256, 512)), LEAKY, ("Rconv7", conv3(512, 512)), LEAKY,
-        ("Rconv8", nn.Conv2d(512, 512, 3)), LEAKY, *upconvolutions(512, nn.ConvTranspose2d))
+        ("Rconv8", nn.Conv2d(512, 512, 3)), LEAKY, *upconvolutions(512))
 
 
 class Discriminator(nn.ModuleDict):

@@ -35,7 +35,7 @@ class Generating:
     """A recipe of a generator: what makes its networks, and its numbers."""
 
     generator: Callable
-    # What it is given: the images, features of them, or drawn codes.
+    # What it is given: the images, or features of them.
     source: str
     weight: float
     distance: Callable = half_squared
@@ -70,10 +70,10 @@ def autoencoder(**others):
     return Generating(nets.autoencoder, "images", **others)
 
 
-def inversion(generator, features, deeper, adversary=True, source="features", decay=0.0):
+def inversion(generator, features, deeper, adversary=True, decay=0.0):
     """With as many fully connected layers of the encoder after pool5."""
     rest = dict(feature=0.01, stride=4, features=features) if adversary else {}
-    return Generating(generator, source, 2e-6, trunk=lambda: nets.stack(*nets.caffenet()),
+    return Generating(generator, "features", 2e-6, trunk=lambda: nets.stack(*nets.caffenet()),
                       head=lambda: nets.stack(*nets.caffenet_head(deeper)), decay=decay,
                       **rest)
 
@@ -112,7 +112,6 @@ RECIPES = {
     "autoencoder-l1": autoencoder(weight=1e-3, distance=absolute),
     "autoencoder-exemplar-cnn-conv3": autoencoder(
         weight=2.5e-5, trunk=nets.exemplar_comparator, feature=5e-4, stride=2),
-    "fc6": inversion(partial(FC6, nn.Conv2d), 0, 0, source="codes"),
     "inversion-conv5": inversion(nets.from_pool5, 256 * 6 * 6, 0, decay=4e-4),
     "inversion-fc6": inversion(FC6, 4096, 1),
     "inversion-fc6-image": inversion(FC6, 4096, 1, adversary=False),
@@ -146,8 +145,6 @@ class GeneratorTraining:
             for name, network in self.trained.items():
                 network.load_state_dict(load(folder, name))
         self.real = load(folder, "images")["images"]
-        if recipe.source == "codes":
-            self.codes = load(folder, "codes")["codes"]
         if best:
             for network in [*self.trained.values(), *([self.fixed] if self.fixed else [])]:
                 network.to(memory_format=torch.channels_last)
@@ -166,13 +163,7 @@ class GeneratorTraining:
     def see(self):
         """What the fixed networks see in the images, and what the generator is given."""
         wanted = self.fixed[0](self.real) if self.fixed else None
-        match self.recipe.source:
-            case "images":
-                return wanted, self.real
-            case "codes":
-                return wanted, self.codes
-            case "features":
-                return wanted, self.fixed[1](wanted)
+        return wanted, self.fixed[1](wanted) if self.recipe.source == "features" else self.real
 
     def judge(self, images, given, label):
         return F.cross_entropy(self.discriminator(images, given), self.labels[label])

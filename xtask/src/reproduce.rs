@@ -3,6 +3,7 @@
 mod arguments;
 mod evaluate;
 mod nvcc;
+mod optimise;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,7 +53,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for planned in &plan {
         evaluate::evaluate(&job, planned)?;
     }
-    evaluate::optimise(&job, &optimised)?;
+    optimise::optimise(&job, &optimised)?;
     job.report(&plan, &optimised, start)
 }
 

@@ -178,10 +178,10 @@ impl Work {
 mod tests {
     use super::*;
 
-    const CAFFENET: Encoder = Encoder { name: String::new(), calibrated: false };
+    const ENCODER: Encoder = Encoder { name: String::new(), calibrated: false };
 
     fn names(targets: &[Target], layers: &[Layer]) -> Vec<String> {
-        let work = Work::of(&Target::expand(targets), layers, &CAFFENET);
+        let work = Work::of(&Target::expand(targets), layers, &ENCODER);
         work.runs.into_iter().map(|(run, _)| run.name).collect()
     }
 
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_figure_brings_its_own_measure() {
         let measures = |targets: &[Target]| {
-            let work = Work::of(&Target::expand(targets), &[Layer::Fc6], &CAFFENET);
+            let work = Work::of(&Target::expand(targets), &[Layer::Fc6], &ENCODER);
             work.runs.into_iter().map(|(_, measures)| measures).collect::<Vec<_>>()
         };
         assert_eq!(measures(&[Target::Fig5]), [["error", "sharpness", "grid"]]);

@@ -8,6 +8,7 @@ use png::{BitDepth, ColorType, Decoder, Encoder, Transformations};
 use crate::DataError;
 use crate::atomic::write_atomic;
 use crate::decode::check_size;
+use crate::source::Rectangle;
 
 /// An RGB picture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +36,36 @@ impl Picture {
         let value = |at: usize| planes.get(at).copied().unwrap_or(0);
         let rgb = (0..plane).flat_map(|i| [value(i), value(plane + i), value(2 * plane + i)]);
         Self { width, height, rgb: rgb.collect() }
+    }
+
+    /// The pictures of planes that follow one another, each as in [`Picture::from_planes`].
+    ///
+    /// # Shapes
+    /// `n * 3 * height * width` bytes -> `n` pictures
+    pub fn several(planes: &[u8], height: usize, width: usize) -> Vec<Self> {
+        let each = planes.chunks_exact((3 * height * width).max(1));
+        each.map(|planes| Self::from_planes(planes, height, width)).collect()
+    }
+
+    /// A part of the picture; what lies outside is black.
+    ///
+    /// ```
+    /// use deepsim_data::{picture::Picture, source::Rectangle};
+    /// let mut picture = Picture::new(2, 3, [9; 3]);
+    /// picture.paste(&Picture::new(1, 1, [1, 2, 3]), 1, 2);
+    /// let part = Rectangle { top: 1, left: 2, height: 1, width: 1 };
+    /// assert_eq!(picture.part(part).rgb, [1, 2, 3]);
+    /// ```
+    pub fn part(&self, part: Rectangle) -> Self {
+        let Rectangle { top, left, height, width } = part;
+        let mut cut = Self::new(height, width, [0; 3]);
+        let columns = width.min(self.width.saturating_sub(left));
+        for row in 0..height.min(self.height.saturating_sub(top)) {
+            let from = 3 * ((top + row) * self.width + left);
+            let to = 3 * row * width;
+            cut.rgb[to..to + 3 * columns].copy_from_slice(&self.rgb[from..from + 3 * columns]);
+        }
+        cut
     }
 
     /// Three planes, red, green, blue.

@@ -1,101 +1,17 @@
 //! Archives made to harm, broken ones, and good ones.
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+#[path = "support/crafted.rs"]
+mod crafted;
 
-use deepsim_data::archive::{self, AllowList, Member, Size};
-use deepsim_data::stl10::IMAGE_BYTES;
-use deepsim_data::{DataError, Dataset};
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use std::fs;
+use std::path::Path;
+
+use crafted::{Crafted, allowed, assert_good, assert_refused, folder_with, gzip};
+use deepsim_data::DataError;
+use deepsim_data::archive;
 use proptest::prelude::*;
 use tar::{EntryType, Header};
-use tempfile::TempDir;
-
-/// What the archives of these tests may hold: `set/a.bin` of any size, `set/b.bin` of 5 bytes.
-fn allowed() -> AllowList {
-    let member = |name: &str, size| Member { name: name.into(), size };
-    AllowList {
-        folder: "set".into(),
-        members: vec![member("a.bin", Size::UpTo(100 << 20)), member("b.bin", Size::Exactly(5))],
-        max_ratio: AllowList::MAX_RATIO,
-    }
-}
-
-/// A tar that is written entry by entry, wrong ones too.
-#[derive(Default)]
-struct Crafted(Vec<u8>);
-
-impl Crafted {
-    /// An entry whose header says `size`, under a name that is not checked.
-    fn entry(mut self, kind: EntryType, name: &[u8], size: u64, bytes: &[u8]) -> Self {
-        let mut header = Header::new_gnu();
-        header.as_old_mut().name[..name.len()].copy_from_slice(name);
-        header.set_entry_type(kind);
-        header.set_size(size);
-        header.set_mode(0o644);
-        if matches!(kind, EntryType::Symlink | EntryType::Link) {
-            header.set_link_name("/etc/passwd").expect("a short name");
-        }
-        header.set_cksum();
-        self.0.extend_from_slice(header.as_bytes());
-        self.0.extend_from_slice(bytes);
-        self.0.resize(self.0.len().next_multiple_of(512), 0);
-        self
-    }
-
-    fn file(self, name: &str, bytes: &[u8]) -> Self {
-        self.entry(EntryType::Regular, name.as_bytes(), bytes.len() as u64, bytes)
-    }
-
-    /// The members that must be there.
-    fn good() -> Self {
-        Self::default().file("set/a.bin", b"first").file("set/b.bin", b"12345")
-    }
-
-    /// The whole archive with its end.
-    fn end(mut self) -> Vec<u8> {
-        self.0.resize(self.0.len() + 1024, 0);
-        self.0
-    }
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(bytes).expect("packed");
-    encoder.finish().expect("packed")
-}
-
-/// A folder with an archive in it.
-fn folder_with(archive: &[u8]) -> (TempDir, PathBuf, PathBuf) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("archive");
-    fs::write(&path, archive).expect("the archive");
-    let target = folder.path().join("unpacked");
-    (folder, path, target)
-}
-
-/// Asserts that an archive is refused with these words, and that nothing is left.
-fn assert_refused(archive: &[u8], words: &str) {
-    let (folder, path, target) = folder_with(archive);
-    let error = archive::extract(&path, &target, &allowed()).expect_err(words).to_string();
-    assert!(error.contains(words), "`{words}` is not in: {error}");
-    assert!(error.contains(&path.display().to_string()), "the archive is not named: {error}");
-    let left: Vec<_> = fs::read_dir(folder.path()).expect("the folder").collect();
-    assert_eq!(left.len(), 1, "{left:?}");
-}
-
-/// Asserts that an archive gives the two good members and nothing else.
-fn assert_good(archive: &[u8]) {
-    let (folder, path, target) = folder_with(archive);
-    archive::extract(&path, &target, &allowed()).expect("a good archive");
-    assert_eq!(fs::read(target.join("a.bin")).expect("a member"), b"first");
-    assert_eq!(fs::read(target.join("b.bin")).expect("a member"), b"12345");
-    assert_eq!(fs::read_dir(&target).expect("the members").count(), 2);
-    assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 2);
-}
 
 #[test]
 fn a_good_archive_is_unpacked_packed_or_not() {
@@ -396,82 +312,6 @@ fn unpacked_files_are_not_programs_and_no_secret() {
     fs::remove_file(&plain).expect("removed");
     fs::create_dir(&plain).expect("a folder");
     assert_eq!(mode(&target), mode(&plain), "as any folder of this user");
-}
-
-/// An archive in STL-10's format with a few images.
-fn small_stl10(images: usize) -> Vec<u8> {
-    let pixels: Vec<u8> = (0..images * IMAGE_BYTES).map(|i| (i * 31 % 251) as u8).collect();
-    let labels: Vec<u8> = (0..images).map(|i| (i % 10) as u8 + 1).collect();
-    let mut tar = Crafted::default().entry(EntryType::Directory, b"stl10_binary/", 0, b"");
-    for split in ["unlabeled", "train", "test"] {
-        tar = tar.file(&format!("stl10_binary/{split}_X.bin"), &pixels);
-    }
-    tar.file("stl10_binary/train_y.bin", &labels)
-        .file("stl10_binary/test_y.bin", &labels)
-        .file("stl10_binary/fold_indices.txt", b"0 1\n1 2\n")
-        .file(
-            "stl10_binary/class_names.txt",
-            b"airplane\nbird\ncar\ncat\ndeer\ndog\nhorse\nmonkey\nship\ntruck\n",
-        )
-        .end()
-}
-
-#[test]
-fn an_archive_in_stl10s_format_of_any_size_becomes_a_data_set() {
-    for images in [3, 7] {
-        let (_folder, path, target) = folder_with(&gzip(&small_stl10(images)));
-        archive::extract(&path, &target, &archive::stl10()).expect("an archive");
-        archive::stl10().check(&target).expect("all members");
-        let dataset = Dataset::open(Some(&target), 0).expect("a data set");
-        assert_eq!((dataset.unlabeled.len(), dataset.test.images.len()), (images, images));
-        // A file that goes missing or is cut is found without the archive.
-        fs::write(target.join("test_X.bin"), [0; IMAGE_BYTES - 1]).expect("a file");
-        let error = archive::stl10().check(&target).expect_err("cut").to_string();
-        assert!(error.contains("test_X.bin: wanted a positive multiple of 27648"), "{error}");
-        fs::remove_file(target.join("test_X.bin")).expect("removed");
-        assert!(archive::stl10().check(&target).is_err());
-    }
-}
-
-#[test]
-fn an_archive_of_parts_of_images_or_too_many_is_refused() {
-    let (_folder, path, target) = folder_with(&gzip(&small_stl10(0)));
-    let error = archive::extract(&path, &target, &archive::stl10()).expect_err("no images");
-    assert!(error.to_string().contains("unlabeled_X.bin: wanted a positive multiple of 27648"));
-    let images = Size::MultipleOf { unit: 27_648, max: 27_648_000_000 };
-    for (bytes, fits) in [
-        (27_648, true),
-        (2_764_800_000, true),
-        (27_648_000_000, true),
-        (0, false),
-        (27_647, false),
-        (27_649, false),
-        (27_648_000_000 + 27_648, false),
-    ] {
-        assert_eq!(images.fits(bytes), fits, "{bytes}");
-    }
-    assert!(!Size::MultipleOf { unit: 0, max: 10 }.fits(10));
-}
-
-#[test]
-fn the_shared_copy_of_stl10s_format_goes_through_an_archive() {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let shared = std::env::var_os("DEEPSIM_SHARED").map_or(beside, PathBuf::from);
-    let shared = shared.join("data/stl10-mini/stl10_binary");
-    if !shared.is_dir() {
-        eprintln!("skipped: no shared folder; set DEEPSIM_SHARED");
-        return;
-    }
-    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    tar.append_dir_all("stl10_binary", &shared).expect("packed");
-    let packed = tar.into_inner().and_then(GzEncoder::finish).expect("packed");
-    let (_folder, path, target) = folder_with(&packed);
-    archive::extract(&path, &target, &archive::stl10()).expect("an archive");
-    for name in ["unlabeled_X.bin", "test_y.bin", "fold_indices.txt"] {
-        let read = |folder: &Path| fs::read(folder.join(name)).expect("a file");
-        assert!(read(&target) == read(&shared), "{name}");
-    }
-    assert_eq!(Dataset::open(Some(&target), 0).expect("a data set").unlabeled.len(), 200);
 }
 
 /// Paths as an attacker would try them: pieces that matter, joined.

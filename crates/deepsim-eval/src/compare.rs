@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use deepsim_data::picture::Picture;
-use deepsim_nets::{Images, PixelFormat};
+use deepsim_nets::{Comparator, Images, PixelFormat};
 
 use crate::EvalError;
 use crate::luma;
@@ -57,14 +57,29 @@ pub fn compare(
     let (a, b) = (images(a)?, images(b)?);
     for space in Space::standard() {
         let net = open_comparator(space.comparator, weights, device)?;
-        let (of_a, of_b) =
-            (numbers(&net.features(&a, &space.tap)?)?, numbers(&net.features(&b, &space.tap)?)?);
-        let distance = 100.0 * euclidean_distance(&of_a, &of_b) / norm(&of_a);
-        let random = if is_random(&*net) { ", random weights" } else { "" };
-        let name = format!("{} {} feature space{random}", net.name(), space.tap);
-        rows.push(Row::new(name, distance, "%", format!("of the norm; {}", net.origin())));
+        rows.push(relative_distance(&*net, &space.tap, &a, &b)?);
     }
     Ok(rows)
+}
+
+/// Relative distance of the features of two images, `||C(a) - C(b)|| / ||C(a)||`, in percent.
+///
+/// # Shapes
+/// Two times `(1, 3, H, W)`
+///
+/// # Errors
+/// If there is no such tap, or the images do not fit.
+pub fn relative_distance(
+    net: &dyn Comparator,
+    tap: &str,
+    a: &Images,
+    b: &Images,
+) -> Result<Row, EvalError> {
+    let (of_a, of_b) = (numbers(&net.features(a, tap)?)?, numbers(&net.features(b, tap)?)?);
+    let distance = 100.0 * euclidean_distance(&of_a, &of_b) / norm(&of_a);
+    let random = if is_random(net) { ", random weights" } else { "" };
+    let name = format!("{} {tap} feature space{random}", net.name());
+    Ok(Row::new(name, distance, "%", format!("of the norm; {}", net.origin())))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use deepsim_data::picture::Picture;
 use deepsim_data::{Crop, Transform, decode};
 use deepsim_eval::measure::{self, Model, Row, Settings};
 use deepsim_eval::{EvalError, compare};
-use deepsim_nets::{Comparator, Images, PixelFormat};
+use deepsim_nets::{Images, PixelFormat};
 
 use crate::Failure;
 use crate::device::DeviceKind;
@@ -49,7 +49,9 @@ pub(crate) fn run(arguments: &InvertArguments) -> Result<(), Failure> {
 
     let mut rows = compare::compare(&original, &reconstruction, weights, &device)?;
     if let Some((net, tap)) = &model.encoder {
-        rows.insert(0, of_features(&**net, tap, &image, &drawn)?);
+        // Of what the generator drew, not clipped.
+        let row = compare::relative_distance(&**net, tap, &image, &drawn)?;
+        rows.insert(0, Row { name: format!("inverted features, {}", row.name), ..row });
     }
     let out = match &arguments.out {
         Some(folder) => folder.clone(),
@@ -75,31 +77,7 @@ fn middle(model: &Model, photo: &Picture) -> Result<Picture, EvalError> {
     let side = model.side(Settings::default().crop);
     let large = model.resize.unwrap_or(side).max(side);
     let all = Transform::stretch(large, large).apply(photo)?;
-    let part = Crop::Center(side).rectangle(large, large)?;
-    let (top, left) = (part.top, part.left);
-    let row = |y: usize| &all.rgb[3 * (y * large + left)..3 * (y * large + left + side)];
-    let rgb = (top..top + side).flat_map(row).copied().collect();
-    Ok(Picture { height: side, width: side, rgb })
-}
-
-/// How far the features that were inverted are from those of the reconstruction, which is not clipped.
-fn of_features(
-    net: &dyn Comparator,
-    tap: &str,
-    image: &Images,
-    drawn: &Images,
-) -> Result<Row, EvalError> {
-    let features = |images| -> Result<Vec<f32>, EvalError> {
-        Ok(net.features(images, tap)?.flatten_all()?.to_vec1()?)
-    };
-    let (wanted, got) = (features(image)?, features(drawn)?);
-    let norm = |values: &mut dyn Iterator<Item = f32>| {
-        values.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt()
-    };
-    let distance = norm(&mut wanted.iter().zip(&got).map(|(a, b)| a - b));
-    let share = 100.0 * distance / norm(&mut wanted.iter().copied());
-    let note = format!("distance over the norm of the original's, {}", net.origin());
-    Ok(Row::new(format!("inverted features, {} {tap}", net.name()), share, "%", note))
+    Ok(all.part(Crop::Center(side).rectangle(large, large)?))
 }
 
 /// `PHOTO-inverted`, for a file `any/where/PHOTO.jpg`.

@@ -84,6 +84,10 @@ fn the_page_holds_everything_and_needs_nothing() {
     assert!(html.contains("the comparator has random weights"));
     assert!(html.contains("the image term is dead"));
     assert!(html.contains("updated in only 5 % of the steps"));
+    // Figure 3 in the paper's order, whatever the arguments'.
+    let place = |label: &str| html.find(&format!("<span>{label}</span>")).expect(label);
+    let places = ["image", "AlexNet CONV3", "Exemplar-CNN CONV3", "SE", "l1"].map(place);
+    assert!(places.is_sorted(), "{places:?}");
 
     let results = results(&out);
     assert_eq!(results["comparable_with_the_paper"], false);

@@ -190,18 +190,17 @@ impl Samples {
     pub(crate) fn new(dataset: &Dataset, crop: usize, device: &Device) -> Result<Self, TrainError> {
         let test = &dataset.test.images;
         let batch = read_range(&**test, 0..Self::COUNT.min(test.len()), Crop::Center(crop))?;
-        Ok(Self { originals: pictures(&batch.pixels, crop), images: images(&batch, device)? })
+        Ok(Self {
+            originals: Picture::several(&batch.pixels, crop, crop),
+            images: images(&batch, device)?,
+        })
     }
 
     /// Originals above, reconstructions below.
     fn draw(&self, trainer: &Trainer) -> Result<Picture, TrainError> {
-        let reconstructions = trainer.reconstruct(&self.images)?;
+        let (reconstructions, side) = (trainer.reconstruct(&self.images)?, self.images.height());
         let rows =
-            [self.originals.clone(), pictures(&reconstructions.to_u8()?, self.images.height())];
+            [self.originals.clone(), Picture::several(&reconstructions.to_u8()?, side, side)];
         Ok(grid(&rows, 2))
     }
-}
-
-fn pictures(planes: &[u8], side: usize) -> Vec<Picture> {
-    planes.chunks_exact(3 * side * side).map(|p| Picture::from_planes(p, side, side)).collect()
 }

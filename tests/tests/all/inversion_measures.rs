@@ -108,7 +108,7 @@ fn a_picture_of_ones_own_is_inverted() {
     );
     let numbers = bytes(&folder.path().join("inverted"), "numbers.json");
     let rows: Value = serde_json::from_slice(&numbers).expect("JSON");
-    assert_eq!(rows[0]["name"], "inverted features, alexnet CONV3");
+    assert_eq!(rows[0]["name"], "inverted features, alexnet CONV3 feature space, random weights");
     assert!(value(&rows[0]) > 0.0 && rows.as_array().is_some_and(|rows| rows.len() > 3));
 
     std::fs::write(folder.path().join("text.jpg"), "no picture").expect("a file");

@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value = NETS[0].name, value_parser = names())]
     net: String,
     /// Images, patches or pairs per step; may be given several times [default: the recipe's; 64 and 16
-    /// for autoencoder, 4 for fc6]
+    /// for autoencoder, 8 for inversions]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Vec<u16>,
     /// Threads of every contestant [default: all cores]
@@ -153,10 +153,8 @@ impl Job {
 
     fn ours(&self, folder: &Path, batch: usize, check: bool) -> Result<Server> {
         let mut command = torch::example(&self.target, "step_server", self.threads);
+        command.arg("--recipe").arg(self.net.recipe());
         command.args(["--batch", &batch.to_string()]).arg("--folder").arg(folder);
-        if let Some(recipe) = self.net.recipe() {
-            command.arg("--recipe").arg(recipe);
-        }
         command.args(check.then_some("--check"));
         Server::start(CONTESTANTS[0], &mut command)
     }

@@ -11,69 +11,63 @@ pub(super) struct Net {
     pub(super) name: &'static str,
     /// What it is.
     pub(super) about: &'static str,
-    /// The recipe; none where our side is written down in the server.
-    recipe: Option<&'static str>,
-    /// Images, patches or pairs per step where nothing else is asked for.
+    /// The recipe.
+    recipe: &'static str,
+    /// Images, patches or pairs per step where nothing else is asked for: the recipe's, or what all
+    /// contestants can hold at once.
     pub(super) batches: &'static [u16],
     training: fn() -> Training,
 }
 
 /// All of them; the first is the one that is meant if none is named.
-pub(super) const NETS: [Net; 11] = [
+pub(super) const NETS: [Net; 10] = [
     Net {
         name: "autoencoder",
         about: "Autoencoder for 64 pixels, AlexNet's CONV3, discriminator",
-        recipe: Some("autoencoder-alexnet-conv3"),
+        recipe: "autoencoder-alexnet-conv3",
         batches: &[64, 16],
         training: || autoencoder(nets::alexnet(64)[..3].into(), true),
     },
     Net {
         name: "autoencoder-se",
         about: "Autoencoder alone, squared error",
-        recipe: Some("autoencoder-se"),
+        recipe: "autoencoder-se",
         batches: &[64],
         training: || autoencoder(vec![], false),
     },
     Net {
         name: "autoencoder-l1",
         about: "Autoencoder alone, absolute error",
-        recipe: Some("autoencoder-l1"),
+        recipe: "autoencoder-l1",
         batches: &[64],
         training: || autoencoder(vec![], false),
     },
     Net {
         name: "autoencoder-exemplar-cnn-conv3",
         about: "Autoencoder, Exemplar-CNN's CONV3, discriminator",
-        recipe: Some("autoencoder-exemplar-cnn-conv3"),
+        recipe: "autoencoder-exemplar-cnn-conv3",
         batches: &[64],
         training: || autoencoder(nets::exemplar_cnn(64).into(), true),
     },
     Net {
-        name: "fc6",
-        about: "Generator that inverts FC6 (256 pixels), CaffeNet's pool5, discriminator for 227; drawn codes",
-        recipe: None,
-        batches: &[4],
-        training: fc6,
-    },
-    Net {
         name: "inversion-conv5",
         about: "Inversion of CaffeNet's pool5, which is the comparator too; conditional discriminator",
-        recipe: Some("inversion-conv5"),
-        batches: &[64],
+        recipe: "inversion-conv5",
+        batches: &[8],
         training: || inversion(nets::conv5_generator(), 256 * 6 * 6, 0),
     },
     Net {
         name: "inversion-fc6",
         about: "Inversion of CaffeNet's FC6, comparator pool5; conditional discriminator",
-        recipe: Some("inversion-fc6"),
-        batches: &[64],
+        recipe: "inversion-fc6",
+        batches: &[8],
         training: || inversion(nets::FC6_GENERATOR.into(), 4096, 1),
     },
     Net {
         name: "inversion-fc6-image",
         about: "Inversion of CaffeNet's FC6 by the image term alone",
-        recipe: Some("inversion-fc6-image"),
-        batches: &[64],
+        recipe: "inversion-fc6-image",
+        batches: &[8],
         training: || {
             let encoder = [&nets::alexnet(227)[..], &nets::alexnet_head(4096)[..1]].concat();
             Training(vec![generator(nets::FC6_GENERATOR.into()), part("fixed", encoder, [1, 0])])
@@ -82,14 +76,14 @@ pub(super) const NETS: [Net; 11] = [
     Net {
         name: "inversion-fc8",
         about: "Inversion of CaffeNet's FC8, comparator pool5; conditional discriminator",
-        recipe: Some("inversion-fc8"),
-        batches: &[64],
+        recipe: "inversion-fc8",
+        batches: &[8],
         training: || inversion(nets::fc8_generator(), 1000, 3),
     },
     Net {
         name: "exemplar-cnn",
         about: "Exemplar-CNN as classifier of 16,000 surrogate classes, SGD",
-        recipe: Some("exemplar-cnn"),
+        recipe: "exemplar-cnn",
         batches: &[128],
         training: || {
             let [body, head] = [&nets::exemplar_cnn(32)[..], &nets::exemplar_cnn_head(16_000)[..]];
@@ -99,7 +93,7 @@ pub(super) const NETS: [Net; 11] = [
     Net {
         name: "videonet-stills",
         about: "VideoNet ranking pairs of pictures, SGD; the hardest negatives",
-        recipe: Some("videonet-stills"),
+        recipe: "videonet-stills",
         batches: &[20],
         training: || {
             let [body, head] = [&nets::alexnet(224)[..], &nets::alexnet_head(1024)[..2]];
@@ -116,9 +110,8 @@ impl Net {
     }
 
     /// The file of its recipe.
-    pub(super) fn recipe(&self) -> Option<PathBuf> {
-        let file = format!("crates/deepsim-train/recipes/{}.toml", self.recipe?);
-        Some(workspace::root().join(file))
+    pub(super) fn recipe(&self) -> PathBuf {
+        workspace::root().join(format!("crates/deepsim-train/recipes/{}.toml", self.recipe))
     }
 
     /// Its networks.
@@ -165,14 +158,6 @@ fn autoencoder(compared: Vec<Layer>, adversary: bool) -> Training {
         parts.extend([comparator(compared), discriminator(64, 2, 256)]);
     }
     Training(parts)
-}
-
-fn fc6() -> Training {
-    Training(vec![
-        generator(nets::FC6_GENERATOR.into()),
-        comparator(nets::alexnet(227).into()),
-        discriminator(227, 4, 256),
-    ])
 }
 
 /// With `deeper` layers of the encoder after those of the comparator.
@@ -255,8 +240,8 @@ mod tests {
             all.into_iter().find(|(net, _)| *net == network).map(|(_, weights)| weights)
         };
         assert_eq!(weights("autoencoder", "discriminator"), Some(1_015_104 + 132_610));
-        assert_eq!(weights("fc6", "fixed"), Some(2_334_080));
-        assert_eq!(weights("fc6", "generator"), Some(56_096_256));
+        assert_eq!(weights("inversion-conv5", "fixed"), Some(2_334_080));
+        assert_eq!(weights("inversion-fc6", "generator"), Some(56_096_256));
         assert_eq!(weights("inversion-fc8", "generator"), Some(43_415_040));
         assert_eq!(weights("inversion-fc6", "discriminator"), Some(1_015_104 + 5_114_882));
         assert_eq!(weights("inversion-fc6-image", "discriminator"), None);
@@ -264,8 +249,8 @@ mod tests {
 
     #[test]
     fn recipes_exist() {
-        let recipes: Vec<_> = NETS.iter().filter_map(Net::recipe).collect();
-        assert_eq!(recipes.len(), NETS.len() - 1);
-        assert!(recipes.iter().all(|path| path.is_file()), "{recipes:?}");
+        for path in NETS.iter().map(Net::recipe) {
+            assert!(path.is_file(), "{}", path.display());
+        }
     }
 }

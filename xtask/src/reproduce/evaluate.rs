@@ -1,4 +1,4 @@
-//! Measuring one run, unless that is done already; and the baseline that needs no run.
+//! Measuring one run, unless that is done already.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,7 +11,6 @@ use serde_json::json;
 use super::{Job, write_atomic};
 use crate::plan::Planned;
 use crate::process::{self, say};
-use crate::runs::inversion::Layer;
 use crate::targets::Experiment;
 
 /// File of a run's `eval` folder with the options it was measured under.
@@ -71,39 +70,6 @@ fn judged(job: &Job<'_>) -> bool {
             && !name.contains("torchvision")
             && name.ends_with(".safetensors")
     })
-}
-
-/// Inverts layers by optimisation; those that are there are left as they are.
-pub(super) fn optimise(job: &Job<'_>, layers: &[Layer]) -> Result<()> {
-    if layers.is_empty() {
-        return Ok(());
-    }
-    say("== Mahendran & Vedaldi");
-    let size = job.arguments.size(Experiment::Inversion)?;
-    let (pictures, iterations) = size.optimised;
-    let mut command = job.program("deepsim-eval");
-    command.args(["optimise", "--net", &job.arguments.encoder().name]);
-    command.args(["--resize", "256", "--random-weights"]);
-    for layer in layers {
-        command.args(["--tap", layer.name()]);
-    }
-    job.inputs(Experiment::Inversion, &mut command);
-    let numbers = [
-        ("--seed", Some(job.arguments.seed)),
-        ("--limit", Some(pictures as u64)),
-        ("--iterations", iterations.map(|n| n as u64)),
-        ("--pairs", size.limit.map(|n| n as u64)),
-    ];
-    for (option, number) in numbers {
-        if let Some(number) = number {
-            command.args([option, &number.to_string()]);
-        }
-    }
-    if let Some(threads) = job.arguments.threads {
-        command.env("RAYON_NUM_THREADS", threads.to_string());
-    }
-    command.arg("--out").arg(job.optimised_folder());
-    process::run(&mut command, "inverting by optimisation")
 }
 
 /// Whether every measure was made of this generator and under these options.

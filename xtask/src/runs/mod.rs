@@ -84,6 +84,21 @@ mod tests {
     }
 
     #[test]
+    fn the_papers_rows_have_the_labels_of_runs() {
+        let path = "crates/deepsim-eval/src/report/paper.toml";
+        let text = std::fs::read_to_string(crate::workspace::root().join(path)).expect(path);
+        let rows = text.lines().filter_map(|line| line.trim().strip_prefix("{ run = \""));
+        let labels: Vec<&str> = rows.filter_map(|row| Some(row.split_once('"')?.0)).collect();
+        assert!(labels.len() > 30, "{labels:?}");
+        let known: Vec<String> = all().into_iter().map(|run| run.label).collect();
+        for label in labels {
+            // Not a run: `deepsim-eval optimise` names it.
+            let optimised = label.ends_with("Mahendran & Vedaldi");
+            assert!(optimised || known.iter().any(|known| known == label), "{label}");
+        }
+    }
+
+    #[test]
     fn names_and_labels_are_distinct() {
         let of = |part: fn(Run) -> String| {
             all().into_iter().map(part).collect::<std::collections::BTreeSet<_>>().len()

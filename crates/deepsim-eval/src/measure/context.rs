@@ -330,6 +330,11 @@ pub(crate) fn ranges(n: usize, batch: usize) -> impl Iterator<Item = Range<usize
     (0..n).step_by(batch).map(move |start| start..(start + batch).min(n))
 }
 
+/// Images as people see them: the mean added back, rounded and clamped.
+pub(crate) fn pictures(images: &Images) -> Result<Vec<Picture>, EvalError> {
+    Ok(Picture::several(&images.to_u8()?, images.height(), images.width()))
+}
+
 /// All numbers of a tensor.
 pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f32>, EvalError> {
     Ok(tensor.flatten_all()?.to_vec1::<f32>()?)

@@ -44,11 +44,7 @@ impl Measure for Grid {
 
         let folder = context.folder()?;
         for (planes, file) in [(&pixels, ORIGINALS), (&reconstructions, RECONSTRUCTIONS)] {
-            let tiles: Vec<Picture> = planes
-                .chunks_exact(3 * side * side)
-                .map(|tile| Picture::from_planes(tile, side, side))
-                .collect();
-            grid(&[tiles], 0).write_png(&folder.join(file))?;
+            grid(&[Picture::several(planes, side, side)], 0).write_png(&folder.join(file))?;
         }
         let indices: Vec<String> =
             context.settings.grid_images.iter().map(usize::to_string).collect();

@@ -4,9 +4,9 @@
 //! Writes `RUN/eval/interpolations.png`: a row for each pair of the grid's images, the two originals at its
 //! ends.
 
-use deepsim_data::picture::{Picture, grid};
+use deepsim_data::picture::grid;
 
-use super::context::Context;
+use super::context::{Context, pictures};
 use super::{Measure, Row};
 use crate::EvalError;
 
@@ -26,7 +26,6 @@ impl Measure for Interpolate {
     }
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
-        let side = context.side();
         let mut rows = Vec::new();
         for pair in context.settings.grid_images.chunks_exact(2) {
             let ((first, a), (last, b)) =
@@ -35,8 +34,7 @@ impl Measure for Interpolate {
             let mut row = vec![first];
             for step in 0..STEPS {
                 let t = step as f64 / (STEPS - 1) as f64;
-                let planes = context.model.decode(&((&a * (1.0 - t))? + (&b * t)?)?)?.to_u8()?;
-                row.push(Picture::from_planes(&planes, side, side));
+                row.extend(pictures(&context.model.decode(&((&a * (1.0 - t))? + (&b * t)?)?)?)?);
             }
             row.push(last);
             rows.push(row);

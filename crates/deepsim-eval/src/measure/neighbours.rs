@@ -8,9 +8,8 @@
 
 use deepsim_data::picture::{Picture, grid};
 use deepsim_data::{Crop, read_range};
-use deepsim_nets::Images;
 
-use super::context::{Context, numbers};
+use super::context::{Context, numbers, pictures};
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::statistics::{euclidean_distance, mean_and_spread};
@@ -58,7 +57,7 @@ impl Measure for Neighbours {
         // In each space, one search for each image; and how far its reconstruction is.
         let mut searches: [Vec<Search>; 2] = Default::default();
         let mut reconstructed: [Vec<f64>; 2] = Default::default();
-        let mut pictures: Vec<Vec<Picture>> = vec![Vec::new(); 4];
+        let mut sheet: Vec<Vec<Picture>> = vec![Vec::new(); 4];
         for &index in &settings.grid_images {
             let (original, image) = context.test_image(index)?;
             let code = model.code(&image)?;
@@ -69,8 +68,8 @@ impl Measure for Neighbours {
                 reconstructed[space].push(euclidean_distance(&wanted, &got));
                 searches[space].push(Search::new(wanted));
             }
-            pictures[3].push(picture(&drawn)?);
-            pictures[0].push(original);
+            sheet[3].extend(pictures(&drawn)?);
+            sheet[0].push(original);
         }
         context.batches("nearest training images", training, n, crop, |batch, images| {
             let codes = numbers(&model.code(images)?)?;
@@ -82,13 +81,13 @@ impl Measure for Neighbours {
             }
             Ok(())
         })?;
-        for (searches, row) in searches.iter().zip(&mut pictures[1..3]) {
+        for (searches, row) in searches.iter().zip(&mut sheet[1..3]) {
             for search in searches {
                 let found = read_range(training, search.index..search.index + 1, crop)?;
                 row.push(Picture::from_planes(&found.pixels, found.height, found.width));
             }
         }
-        grid(&pictures, 0).write_png(&context.folder()?.join(PICTURES))?;
+        grid(&sheet, 0).write_png(&context.folder()?.join(PICTURES))?;
 
         let spaces = ["image space", "code"].into_iter().zip(searches).zip(reconstructed);
         let row = |((space, searches), reconstructed): ((_, Vec<Search>), Vec<f64>)| {
@@ -104,10 +103,6 @@ impl Measure for Neighbours {
         };
         Ok(spaces.map(row).collect())
     }
-}
-
-fn picture(image: &Images) -> Result<Picture, EvalError> {
-    Ok(Picture::from_planes(&image.to_u8()?, image.height(), image.width()))
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@
 //! much as another input does.
 
 use candle_core::Tensor;
-use deepsim_data::picture::{Picture, grid};
+use deepsim_data::picture::grid;
 
-use super::context::{Context, Progress, numbers};
+use super::context::{Context, Progress, numbers, pictures};
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::statistics::{euclidean_distance, mean_and_spread};
@@ -40,7 +40,7 @@ impl Measure for Presamples {
             let wanted = "a generator that takes noise (`inversion.noise`)";
             return Err(EvalError::input("presamples", wanted, "one without"));
         };
-        let (mut pictures, mut in_pixels, mut in_features) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sheet, mut in_pixels, mut in_features) = (Vec::new(), Vec::new(), Vec::new());
         let shown = &context.settings.grid_images;
         for (done, &index) in shown.iter().enumerate() {
             let (original, image) = context.test_image(index)?;
@@ -49,15 +49,11 @@ impl Measure for Presamples {
             let drawn = model.draw(&codes, model.noise(DRAWS, seed, index as u64)?.as_ref())?;
             in_pixels.push(each(drawn.tensor())?);
             in_features.push(each(&encoder.features(&drawn, tap)?)?);
-            let (height, width) = (original.height, original.width);
-            let tiles = drawn.to_u8()?;
-            let tiles = tiles.chunks_exact(3 * height * width);
-            let tiles = tiles.map(|tile| Picture::from_planes(tile, height, width));
-            pictures.push(std::iter::once(original).chain(tiles).collect::<Vec<_>>());
+            sheet.push([vec![original], pictures(&drawn)?].concat());
             let all = shown.len();
             (context.tell)(Progress { what: "sampling pre-images", done: done + 1, all });
         }
-        grid(&pictures, 0).write_png(&context.folder()?.join(PICTURES))?;
+        grid(&sheet, 0).write_png(&context.folder()?.join(PICTURES))?;
         let feature_space = format!("{} {tap} feature space", encoder.name());
         [("image space", in_pixels), (&*feature_space, in_features)]
             .into_iter()

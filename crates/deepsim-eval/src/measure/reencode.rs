@@ -6,7 +6,7 @@
 use deepsim_data::picture::{Picture, grid};
 use deepsim_nets::Images;
 
-use super::context::{Context, Progress, numbers};
+use super::context::{Context, Progress, numbers, pictures};
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::euclidean::{mean_pair_distance, normalised_error};
@@ -30,7 +30,7 @@ impl Measure for Reencode {
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let (images, side) = (context.reconstructions()?, context.side());
         let shown = context.settings.grid_images.len();
-        let mut pictures: Vec<Vec<Picture>> = vec![Vec::new(); 1 + ROUNDS.len()];
+        let mut sheet: Vec<Vec<Picture>> = vec![Vec::new(); 1 + ROUNDS.len()];
         let mut distances = [const { (Vec::new(), Vec::new()) }; ROUNDS.len()];
         let (mut pixels, mut codes) = (Vec::new(), Vec::new());
         for range in images.ranges() {
@@ -38,7 +38,7 @@ impl Measure for Reencode {
             let (original, first) = images.images(range.clone())?;
             let code = numbers(&context.model.code(&original)?)?;
             let original_pixels = numbers(original.tensor())?;
-            show(&mut pictures[0], &original, shown)?;
+            show(&mut sheet[0], &original, shown)?;
             let mut image = first;
             for round in 1..=ROUNDS[ROUNDS.len() - 1] {
                 if round > 1 {
@@ -47,7 +47,7 @@ impl Measure for Reencode {
                 let Some(place) = ROUNDS.iter().position(|wanted| *wanted == round) else {
                     continue;
                 };
-                show(&mut pictures[1 + place], &image, shown)?;
+                show(&mut sheet[1 + place], &image, shown)?;
                 let (of_pixels, of_codes) = &mut distances[place];
                 each(&original_pixels, &numbers(image.tensor())?, n, of_pixels);
                 each(&code, &numbers(&context.model.code(&image)?)?, n, of_codes);
@@ -56,7 +56,7 @@ impl Measure for Reencode {
             codes.extend(code);
             (context.tell)(Progress { what: "re-encoding", done: range.end, all: images.len() });
         }
-        grid(&pictures, 0).write_png(&context.folder()?.join(PICTURES))?;
+        grid(&sheet, 0).write_png(&context.folder()?.join(PICTURES))?;
 
         let seed = context.settings.seed;
         let normaliser = |samples: &mut Vec<f32>| {
@@ -81,10 +81,7 @@ impl Measure for Reencode {
 /// Adds pictures until there are as many as are shown.
 fn show(row: &mut Vec<Picture>, images: &Images, shown: usize) -> Result<(), EvalError> {
     if row.len() < shown {
-        let (height, width) = (images.height(), images.width());
-        let planes = images.to_u8()?;
-        let tiles = planes.chunks_exact(3 * height * width).take(shown - row.len());
-        row.extend(tiles.map(|tile| Picture::from_planes(tile, height, width)));
+        row.extend(pictures(images)?.into_iter().take(shown - row.len()));
     }
     Ok(())
 }

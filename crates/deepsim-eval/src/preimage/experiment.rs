@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{Prior, Settings, invert};
 use crate::EvalError;
 use crate::euclidean::{PairDistance, mean_pair_distance, normalised_error};
-use crate::measure::context::{Progress, RANDOM_COMPARATOR_SEED, numbers, ranges};
+use crate::measure::context::{Progress, RANDOM_COMPARATOR_SEED, numbers, pictures, ranges};
 use crate::measure::error::IMAGE_SPACE;
 use crate::measure::{Row, json};
 use crate::statistics::{euclidean_distance, mean_and_spread};
@@ -145,7 +145,7 @@ impl<'a> Experiment<'a> {
     /// # Errors
     /// If a row is missing, or the sheet cannot be written.
     pub fn sheet(&self, taps: &[&str], out: &Path) -> Result<PathBuf, EvalError> {
-        let originals = tiles(&self.images(0..self.pictures())?)?;
+        let originals = pictures(&self.images(0..self.pictures())?)?;
         let mut rows = vec![vec![grid(&[originals], GAP)]];
         for tap in taps {
             rows.push(vec![Picture::read_png(&self.path(out, tap, "png"))?]);
@@ -229,7 +229,7 @@ impl<'a> Experiment<'a> {
         let feature_pairs = self.normaliser(&what, job.pairs, features)?;
 
         let (mut image_distances, mut feature_distances) = (Vec::new(), Vec::new());
-        let (mut objectives, mut pictures) = (Vec::new(), Vec::new());
+        let (mut objectives, mut row) = (Vec::new(), Vec::new());
         let mut seconds = 0.0;
         for range in ranges(n, self.batch) {
             let originals = self.images(range.clone())?;
@@ -244,7 +244,7 @@ impl<'a> Experiment<'a> {
             image_distances.extend(distances(originals.tensor(), found.images.tensor())?);
             feature_distances.extend(distances(&target, &answers)?);
             objectives.extend(found.objective.iter().filter_map(|values| values.last().copied()));
-            pictures.extend(tiles(&found.images)?);
+            row.extend(pictures(&found.images)?);
         }
 
         let error = |name: String, distances: &[f64], pairs: &PairDistance, note: &str| {
@@ -268,7 +268,7 @@ impl<'a> Experiment<'a> {
                 format!("{} steps, {} pictures together", job.settings.steps(), self.batch),
             ),
         ];
-        Ok((rows, pictures))
+        Ok((rows, row))
     }
 }
 
@@ -289,11 +289,4 @@ fn distances(a: &candle_core::Tensor, b: &candle_core::Tensor) -> Result<Vec<f64
         .zip(b.chunks_exact(size))
         .map(|(a, b)| euclidean_distance(a, b))
         .collect())
-}
-
-fn tiles(images: &Images) -> Result<Vec<Picture>, EvalError> {
-    let (height, width) = (images.height(), images.width());
-    let planes = images.to_u8()?;
-    let tile = |planes| Picture::from_planes(planes, height, width);
-    Ok(planes.chunks_exact(3 * height * width).map(tile).collect())
 }

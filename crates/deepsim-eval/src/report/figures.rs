@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use deepsim_data::Transform;
 use deepsim_data::picture::Picture;
+use deepsim_data::{Rectangle, Transform};
 
 use super::optimised::GAP;
-use super::run::{Method, Run};
+use super::run::Run;
 use super::targets::{Pictures, Spec};
 use crate::EvalError;
 use crate::measure::grid::{ORIGINALS, RECONSTRUCTIONS};
@@ -73,10 +73,10 @@ fn strips(runs: &[&Run]) -> Result<Vec<(String, Picture)>, EvalError> {
     let mut rows: Vec<(String, Picture)> = Vec::new();
     let mut tile = 0;
     for run in runs {
-        let strip = match run.inversion {
-            Some((_, Method::Optimised)) if tile > 0 => without_gaps(&run.folder, tile)?,
-            Some((_, Method::Optimised)) => continue,
-            _ => {
+        let strip = match &run.row_of_pictures {
+            Some(path) if tile > 0 => without_gaps(path, tile)?,
+            Some(_) => continue,
+            None => {
                 let Some((originals, reconstructions)) = run.strips()? else { continue };
                 match rows.first() {
                     None => {
@@ -97,9 +97,8 @@ fn strips(runs: &[&Run]) -> Result<Vec<(String, Picture)>, EvalError> {
     }
     let shortest = rows.iter().map(|(_, row)| row.width).min().unwrap_or(0);
     let cut = |(label, row): (String, Picture)| {
-        let mut short = Picture::new(row.height, shortest, [255; 3]);
-        short.paste(&row, 0, 0);
-        (label, short)
+        let part = Rectangle { top: 0, left: 0, height: row.height, width: shortest };
+        (label, row.part(part))
     };
     Ok(rows.into_iter().map(cut).collect())
 }
@@ -115,13 +114,8 @@ fn without_gaps(path: &Path, side: usize) -> Result<Picture, EvalError> {
     }
     let mut joined = Picture::new(side, n * side, [255; 3]);
     for index in 0..n {
-        let mut tile = Picture::new(side, side, [0; 3]);
-        for y in 0..side {
-            let from = 3 * (y * row.width + index * (side + GAP));
-            tile.rgb[3 * y * side..3 * (y + 1) * side]
-                .copy_from_slice(&row.rgb[from..from + 3 * side]);
-        }
-        joined.paste(&tile, 0, index * side);
+        let part = Rectangle { top: 0, left: index * (side + GAP), height: side, width: side };
+        joined.paste(&row.part(part), 0, index * side);
     }
     Ok(joined)
 }

@@ -40,7 +40,8 @@ fn run(path: &Path) -> Result<Run, EvalError> {
         Measurement { measure: "error".into(), rows, dataset: job.dataset, seconds: 0.0 };
     Ok(Run {
         label: format!("{} {method}", job.tap),
-        folder: path.with_extension("png"),
+        folder: path.parent().unwrap_or(path).to_path_buf(),
+        row_of_pictures: Some(path.with_extension("png")),
         plan: None,
         log: Vec::new(),
         measurements: [("error".to_owned(), measurement)].into(),

@@ -22,6 +22,8 @@ pub(super) struct Run {
     pub(super) measurements: BTreeMap<String, Measurement>,
     /// Seconds of training, once it is finished.
     pub(super) seconds: Option<f64>,
+    /// Its pictures, where they are not those of a run: one row, with gaps.
+    pub(super) row_of_pictures: Option<PathBuf>,
     /// The layer that it inverts, and how; none of an autoencoder.
     pub(super) inversion: Option<(String, Method)>,
 }
@@ -123,7 +125,8 @@ impl Run {
             let tap = recipe.get("inversion")?.get("tap")?.as_str()?;
             Some((tap.to_owned(), Method::of(recipe)))
         });
-        Ok(Self { label: label.into(), folder, plan, log, measurements, seconds, inversion })
+        let (label, row_of_pictures) = (label.into(), None);
+        Ok(Self { label, folder, plan, log, measurements, seconds, row_of_pictures, inversion })
     }
 
     /// The first row of a measure that is meant.

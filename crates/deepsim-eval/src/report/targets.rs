@@ -79,7 +79,7 @@ pub(super) const SPECS: [Spec; 12] = [
     Spec {
         measures: &["sharpness"],
         pictures: Some(Pictures::Strips(CODES)),
-        ..spec("fig3", "4.1", "Figure 3: reconstructions, and how sharp they are", autoencoders)
+        ..spec("fig3", "4.1", "Figure 3: reconstructions, and how sharp they are", figure3)
     },
     Spec {
         columns: &[
@@ -161,6 +161,15 @@ fn autoencoders(runs: &[Run]) -> Vec<&Run> {
 /// From the image up: CONV5, FC6, FC7, FC8 are in order.
 fn by_layer(mut runs: Vec<&Run>) -> Vec<&Run> {
     runs.sort_by_key(|run| run.inversion.as_ref().map(|(tap, _)| tap.clone()));
+    runs
+}
+
+/// In the order of the paper's figure, others after them.
+fn figure3(runs: &[Run]) -> Vec<&Run> {
+    const ROWS: [&str; 4] = ["AlexNet CONV3", "Exemplar-CNN CONV3", "SE", "l1"];
+    let mut runs = autoencoders(runs);
+    let place = |run: &&Run| ROWS.iter().position(|label| *label == run.label);
+    runs.sort_by_key(|run| place(run).unwrap_or(ROWS.len()));
     runs
 }
 

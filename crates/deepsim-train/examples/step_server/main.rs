@@ -4,7 +4,6 @@
 //! says what the losses were, so that the same steps can be made elsewhere and compared.
 
 mod comparator;
-mod fc6;
 mod generator;
 mod learner;
 #[path = "../../../deepsim-ops/examples/op_server/serve.rs"]
@@ -20,9 +19,9 @@ use serve::Result;
 
 #[derive(Parser)]
 struct Arguments {
-    /// What is trained; without it the inversion of FC6 from drawn codes
+    /// What is trained
     #[arg(long)]
-    recipe: Option<PathBuf>,
+    recipe: PathBuf,
     #[arg(long)]
     batch: usize,
     /// Folder with images and fixed weights; `--check` fills it
@@ -47,10 +46,7 @@ trait Training {
 }
 
 fn open(arguments: &Arguments) -> Result<Box<dyn Training>> {
-    let Some(path) = &arguments.recipe else {
-        return Ok(Box::new(fc6::Inversion::new(arguments)?));
-    };
-    let text = std::fs::read_to_string(path)?;
+    let text = std::fs::read_to_string(&arguments.recipe)?;
     Ok(match ComparatorRecipe::recognises(&text) {
         true => Box::new(learner::Learning::new(&text, arguments)?),
         false => Box::new(generator::Generating::new(&text, arguments)?),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mining::Mining;
 use crate::TrainError;
-use crate::recipe::{OutputConfig, parse};
+use crate::recipe::{OutputConfig, parse, read};
 use crate::solver::SgdConfig;
 
 /// Sides of pictures for which VideoNet's pool5 is 6x6, as its fully connected layers need.
@@ -160,8 +160,7 @@ impl ComparatorRecipe {
     /// # Errors
     /// Names the file, and the line where TOML knows it.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
-        let text = std::fs::read_to_string(path).map_err(TrainError::io("reading recipe", path))?;
-        Self::parse(&text, overrides).map_err(|error| error.in_recipe(path))
+        read(path, |text| Self::parse(text, overrides))
     }
 
     /// Parses a recipe and applies overrides of the form `key.sub=value`.

@@ -235,8 +235,7 @@ impl Recipe {
     /// # Errors
     /// Names the file, and the line where TOML knows it.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
-        let text = std::fs::read_to_string(path).map_err(TrainError::io("reading recipe", path))?;
-        Self::parse(&text, overrides).map_err(|error| error.in_recipe(path))
+        read(path, |text| Self::parse(text, overrides))
     }
 
     /// Parses a recipe and applies overrides of the form `key.sub=value`.
@@ -248,6 +247,15 @@ impl Recipe {
         recipe.check()?;
         Ok(recipe)
     }
+}
+
+/// Reads a recipe of any kind; errors name the file.
+pub(crate) fn read<T>(
+    path: &Path,
+    parse: impl FnOnce(&str) -> Result<T, TrainError>,
+) -> Result<T, TrainError> {
+    let text = std::fs::read_to_string(path).map_err(TrainError::io("reading recipe", path))?;
+    parse(&text).map_err(|error| error.in_recipe(path))
 }
 
 /// Parses TOML after overrides of the form `key.sub=value`.
