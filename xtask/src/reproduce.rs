@@ -102,12 +102,11 @@ impl Job<'_> {
         let names: Vec<_> = targets.iter().map(|target| target.name()).collect();
         let scale = arguments.scale.name();
         say(&format!("== plan: {} at scale {scale}, in {}", names.join(" "), self.out.display()));
-        for (experiment, what) in
-            [(Experiment::Autoencoder, "autoencoder"), (Experiment::Inversion, "inversion")]
-        {
+        for experiment in Experiment::ALL {
             if targets.iter().any(|target| target.experiment() == experiment) {
                 let data = arguments.data(experiment).map(|folder| folder.display().to_string());
                 let scenes = "built-in procedural scenes; numbers on them are not the paper's";
+                let what = experiment.name();
                 say(&format!("data, {what}: {}", data.unwrap_or_else(|| scenes.into())));
             }
         }
@@ -163,7 +162,8 @@ impl Job<'_> {
                 command.arg(option).arg(folder);
             }
         }
-        if arguments.without_duplicates && experiment == Experiment::Autoencoder {
+        let stl10 = matches!(experiment, Experiment::Autoencoder | Experiment::SmallVae);
+        if arguments.without_duplicates && stl10 {
             command.arg("--without-duplicates");
         }
     }

@@ -85,7 +85,18 @@ impl Scale {
                 optimised: (4, Some(60)),
                 ..paper
             },
-            (Self::Paper, Experiment::Inversion) => Size { steps: 1_000_000, ..paper },
+            // The decoder is the generator for FC6; samples are compared with 40 images or more.
+            (Self::Smoke, Experiment::Vae) => Size { steps: 1, batch: 2, limit: Some(2), ..paper },
+            (Self::Quick, Experiment::Vae) => {
+                Size { steps: 20, batch: 8, limit: Some(40), ..paper }
+            }
+            (Self::Smoke, Experiment::SmallVae) => {
+                Size { steps: 6, batch: 8, limit: Some(40), ..paper }
+            }
+            (Self::Quick, Experiment::SmallVae) => {
+                Size { steps: 500, batch: 16, limit: Some(300), ..paper }
+            }
+            (Self::Paper, _) => Size { steps: 1_000_000, ..paper },
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::runs::inversion::{
     ABLATION, Encoder, FULL, IMAGE_ONLY, L1, Layer, NO_ADVERSARIAL, NO_FEATURE, NOISE, PLAIN,
     VIDEONET, Variant, run,
 };
-use crate::runs::{Run, autoencoders};
+use crate::runs::{Run, autoencoders, vae};
 
 /// What can be reproduced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -15,6 +15,8 @@ pub(crate) enum Target {
     All,
     /// The whole experiment of section 4.1: table3, table4 and fig3
     Autoencoder,
+    /// The whole experiment of section 4.2: fig4 and fig4-small
+    Vae,
     /// The whole experiment of section 4.3: table6, fig1, fig5 to fig9, presamples, neighbours
     Inversion,
     /// Normalised Euclidean error of the autoencoders' reconstructions
@@ -23,6 +25,10 @@ pub(crate) enum Target {
     Table4,
     /// Reconstructions of the autoencoders side by side
     Fig3,
+    /// Samples of variational autoencoders
+    Fig4,
+    /// The same with pictures of 64 pixels, for machines without a GPU
+    Fig4Small,
     /// Normalised Euclidean error of inversions
     Table6,
     /// Inversions with one loss after the other
@@ -48,8 +54,28 @@ pub(crate) enum Target {
 pub(crate) enum Experiment {
     /// Section 4.1.
     Autoencoder,
+    /// Section 4.2.
+    Vae,
+    /// The same with pictures of 64 pixels.
+    SmallVae,
     /// Section 4.3.
     Inversion,
+}
+
+impl Experiment {
+    /// All of them, in the paper's order.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Autoencoder, Self::Vae, Self::SmallVae, Self::Inversion];
+
+    /// In words.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Autoencoder => "autoencoder",
+            Self::Vae => "variational autoencoder",
+            Self::SmallVae => "small variational autoencoder",
+            Self::Inversion => "inversion",
+        }
+    }
 }
 
 /// What a table or figure needs.
@@ -70,10 +96,12 @@ const COMPONENTS: &[Variant] = &[IMAGE_ONLY, NO_FEATURE, NO_ADVERSARIAL, FULL];
 
 impl Target {
     /// Tables and figures in the paper's order.
-    const SINGLE: [Self; 12] = [
+    const SINGLE: [Self; 14] = [
         Self::Table3,
         Self::Table4,
         Self::Fig3,
+        Self::Fig4,
+        Self::Fig4Small,
         Self::Table6,
         Self::Fig1,
         Self::Fig5,
@@ -94,6 +122,7 @@ impl Target {
     pub(crate) fn expand(targets: &[Self]) -> Vec<Self> {
         let whole = |experiment| match experiment {
             Experiment::Autoencoder => Self::Autoencoder,
+            Experiment::Vae | Experiment::SmallVae => Self::Vae,
             Experiment::Inversion => Self::Inversion,
         };
         let wanted = |single: &Self| {
@@ -106,6 +135,8 @@ impl Target {
     pub(crate) fn experiment(self) -> Experiment {
         match self {
             Self::Autoencoder | Self::Table3 | Self::Table4 | Self::Fig3 => Experiment::Autoencoder,
+            Self::Vae | Self::Fig4 => Experiment::Vae,
+            Self::Fig4Small => Experiment::SmallVae,
             _ => Experiment::Inversion,
         }
     }
@@ -145,10 +176,15 @@ impl Work {
     /// Of tables and figures ([`Target::expand`]), for the inversion of these layers of a network.
     pub(crate) fn of(targets: &[Target], layers: &[Layer], encoder: &Encoder) -> Self {
         let mut work = Self::default();
-        if targets.iter().any(|target| target.experiment() == Experiment::Autoencoder) {
-            let measures = vec!["error", "svm", "sharpness", "grid"];
-            work.runs.extend(autoencoders().into_iter().map(|run| (run, measures.clone())));
-        }
+        let mut add = |experiment, runs: Vec<Run>, measures: &[&'static str]| {
+            if targets.iter().any(|target| target.experiment() == experiment) {
+                work.runs.extend(runs.into_iter().map(|run| (run, measures.to_vec())));
+            }
+        };
+        let measures = ["error", "svm", "sharpness", "grid"];
+        add(Experiment::Autoencoder, autoencoders().into(), &measures);
+        add(Experiment::Vae, vae::large(layers, encoder), &vae::MEASURES);
+        add(Experiment::SmallVae, vae::small().into(), &vae::MEASURES);
         let main = Layer::main(layers);
         let needs: Vec<Needs> = targets.iter().map(|target| target.needs()).collect();
         for &layer in layers {
@@ -191,7 +227,8 @@ mod tests {
         assert_eq!(Target::expand(&[Autoencoder]), [Table3, Table4, Fig3]);
         assert_eq!(Target::expand(&[Fig3, Autoencoder]), [Table3, Table4, Fig3]);
         assert_eq!(Target::expand(&[Fig8, Fig3, Table3, Fig3]), [Table3, Fig3, Fig8]);
-        assert_eq!(Target::expand(&[All]).len(), 12);
+        assert_eq!(Target::expand(&[All]).len(), 14);
+        assert_eq!(Target::expand(&[Target::Vae]), [Target::Fig4, Target::Fig4Small]);
         assert_eq!(Target::expand(&[Inversion]).len(), 9);
     }
 
@@ -199,6 +236,9 @@ mod tests {
     fn runs_that_several_targets_need_come_once() {
         use Target::{Fig5, Fig7, Fig8, Inversion, Table4};
         assert_eq!(names(&[Table4], &Layer::ALL).len(), 4);
+        assert_eq!(names(&[Target::Vae], &Layer::ALL).len(), 6);
+        let without = names(&[Target::Fig4], &[Layer::Conv5]);
+        assert_eq!(without, ["vae-se", "vae-alexnet-conv5", "vae-videonet-conv5"]);
         let all = names(&[Inversion], &Layer::ALL);
         assert_eq!(all.len(), 16, "{all:?}");
         let both = names(&[Fig5, Fig8], &[Layer::Conv5, Layer::Fc6]);

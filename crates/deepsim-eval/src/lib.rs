@@ -14,11 +14,14 @@
 //! | [`ssim`], [`pixels`], [`luma`] | distances of two pictures | - |
 //! | [`lpips`] | learned perceptual image patch similarity | - |
 //! | [`mod@compare`] | all distances of two pictures at once | - |
+//! | [`distribution`] | distances of two sets of feature vectors | - |
+//! | [`prior`] | samples of a variational autoencoder | v1 Figure 4 |
 //! | [`preimage`] | inversion by optimisation, with three priors | v1 section 4.3 |
 //! | [`pair`] | one perceptual distance of two pictures, with a map | - |
 //! | [`report`] | HTML and JSON | all |
 
 pub mod compare;
+pub mod distribution;
 pub mod error;
 pub mod euclidean;
 pub mod lpips;
@@ -27,6 +30,7 @@ pub mod measure;
 pub mod pair;
 pub mod pixels;
 pub mod preimage;
+pub mod prior;
 pub mod probe;
 pub mod report;
 pub mod sharpness;

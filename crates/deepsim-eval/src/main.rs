@@ -4,6 +4,7 @@
 mod device;
 mod invert;
 mod optimise;
+mod sample;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use deepsim_nets::NetError;
 use device::{DeviceError, DeviceKind};
 use invert::InvertArguments;
 use optimise::OptimiseArguments;
+use sample::SampleArguments;
 
 /// Measure trained generators.
 ///
@@ -36,6 +38,9 @@ use optimise::OptimiseArguments;
 ///   recognise  whether SqueezeNet sees the same classes
 ///   neighbours  the nearest training images (paper, supplement)
 ///   presamples  whether noise makes images of one feature vector differ (paper section 4.3)
+///   samples    pictures from a variational autoencoder's prior, and how far they are from images
+///              (paper Figure 4)
+///   latent     what a variational autoencoder's codes hold, and whether they lie where the prior is
 ///   lpips      learned perceptual image patch similarity, where its weights are found
 #[derive(Parser)]
 #[command(
@@ -105,6 +110,8 @@ enum Command {
     Optimise(OptimiseArguments),
     /// Reconstruct a photograph of your own by a trained generator
     Invert(InvertArguments),
+    /// Draw pictures from the prior of a variational autoencoder
+    Sample(SampleArguments),
     /// Write a page with the training curves of runs, of generators or of comparators
     Curves {
         /// A run, e.g. "Exemplar-CNN=out/exemplar-cnn"
@@ -122,7 +129,7 @@ enum Command {
         /// Folder of `deepsim-eval optimise`, to compare with
         #[arg(long, value_name = "DIR")]
         optimised: Option<PathBuf>,
-        /// table3, table4, fig3, table6, fig1, fig5 to fig9, presamples or neighbours
+        /// table3, table4, fig3, fig4, fig4-small, table6, fig1, fig5 to fig9, presamples or neighbours
         #[arg(long, required = true)]
         target: Vec<String>,
         /// What was run: JSON written by cargo xtask reproduce
@@ -137,7 +144,7 @@ enum Command {
 #[derive(Args)]
 struct MeasureArguments {
     /// What to measure: error, svm, sharpness, grid, lpips, reencode, interpolate, recognise,
-    /// neighbours, presamples
+    /// neighbours, presamples, samples, latent
     #[arg(value_name = "MEASURE")]
     measures: Vec<String>,
     /// Folder of the run, with generator.safetensors
@@ -215,6 +222,7 @@ fn main() -> ExitCode {
         }
         Some(Command::Optimise(arguments)) => optimise::run(&arguments),
         Some(Command::Invert(arguments)) => invert::run(&arguments),
+        Some(Command::Sample(arguments)) => sample::run(&arguments),
         Some(Command::Curves { run, out }) => report::curves(&run, &out).map_err(Failure::from),
         Some(Command::Report { run, optimised, target, plan, out }) => {
             let optimised = optimised.as_deref();

@@ -2,14 +2,18 @@
 //!
 //! Every term reaches the generator only through the image it made, so each is differentiated with
 //! respect to that image by itself: the sum costs the same, and the gradient norm of every term at
-//! the image comes free. [`backward_from`] then carries the summed gradient into the generator, as
-//! the authors' training script does.
+//! the image comes free. The divergence of a variational autoencoder's codes is differentiated with
+//! respect to those ([`evaluate_divergence`]). [`backward_from_all`] then carries the gradients into the
+//! generator, as the authors' training script does.
 
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
-use deepsim_nets::Images;
+use deepsim_nets::{Images, Posterior};
 
-use crate::LossError;
+use crate::{LossError, terms};
+
+/// Name of the term that [`evaluate_divergence`] reports.
+pub const DIVERGENCE: &str = "divergence";
 
 /// One term of the objective.
 #[derive(Clone, Copy)]
@@ -38,7 +42,8 @@ pub struct TermReport {
     pub value: f64,
     /// Its weight.
     pub weight: f64,
-    /// L2 norm, over the whole batch, of the weighted term's gradient at the images.
+    /// L2 norm, over the whole batch, of the weighted term's gradient at the images; of the divergence
+    /// at the codes.
     pub grad_norm: f64,
 }
 
@@ -101,6 +106,35 @@ pub fn evaluate(output: &Images, terms: &[Term<'_>]) -> Result<Evaluated, LossEr
     Ok(Evaluated { terms: reports, gradient })
 }
 
+/// The divergence of codes as a term, with its gradients at the mean and at the logarithm of the
+/// variance; the norm is that of both.
+///
+/// # Shapes
+/// two `(N, latent)`, and gradients of the same shape
+///
+/// # Errors
+/// If the shapes differ.
+pub fn evaluate_divergence(
+    posterior: &Posterior,
+    weight: f64,
+) -> Result<(TermReport, [Tensor; 2]), LossError> {
+    let leaf = |tensor: &Tensor| Var::from_tensor(&tensor.detach());
+    let (mean, log_variance) = (leaf(&posterior.mean)?, leaf(&posterior.log_variance)?);
+    let leaves = [&mean, &log_variance].map(|leaf| leaf.as_tensor().clone());
+    let [of_mean, of_log] = leaves;
+    let loss = terms::divergence(&Posterior { mean: of_mean, log_variance: of_log })?;
+    let mut gradients = loss.backward()?;
+    let mut gradient = |leaf: &Var| match gradients.remove(leaf) {
+        Some(gradient) => gradient * weight,
+        None => leaf.zeros_like(),
+    };
+    let both = [gradient(&mean)?, gradient(&log_variance)?];
+    let squares = both.iter().map(deepsim_ops::sum_of_squares).sum::<Result<f64, _>>()?;
+    let value = f64::from(loss.to_scalar::<f32>()?);
+    let report = TermReport { name: DIVERGENCE, value, weight, grad_norm: squares.sqrt() };
+    Ok((report, both))
+}
+
 /// Gradients of everything `output` was computed from, given the gradient at `output`.
 ///
 /// # Shapes
@@ -109,14 +143,27 @@ pub fn evaluate(output: &Images, terms: &[Term<'_>]) -> Result<Evaluated, LossEr
 /// # Errors
 /// If the shapes differ.
 pub fn backward_from(output: &Tensor, gradient: &Tensor) -> Result<GradStore, LossError> {
+    backward_from_all(&[(output, gradient)])
+}
+
+/// Gradients of everything that some tensors were computed from, given the gradient at each.
+///
+/// # Shapes
+/// in each pair two tensors of equal shape
+///
+/// # Errors
+/// If there is no pair, or shapes differ.
+pub fn backward_from_all(pairs: &[(&Tensor, &Tensor)]) -> Result<GradStore, LossError> {
     // The derivative of <output, g> with respect to output is g.
-    Ok((output * gradient.detach())?.sum_all()?.backward()?)
+    let product =
+        |(output, gradient): &(&Tensor, &Tensor)| (*output * gradient.detach())?.sum_all();
+    let products = pairs.iter().map(product).collect::<Result<Vec<_>, _>>()?;
+    Ok(Tensor::stack(&products, 0)?.sum_all()?.backward()?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::terms;
     use candle_core::Device;
     use deepsim_nets::PixelFormat;
 

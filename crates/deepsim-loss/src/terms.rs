@@ -3,8 +3,8 @@
 //! one half, and everything is averaged over the batch.
 
 use candle_core::Tensor;
-use deepsim_nets::Images;
 use deepsim_nets::discriminator::{GENERATED, REAL};
+use deepsim_nets::{Images, Posterior};
 use deepsim_ops::softmax_cross_entropy;
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,24 @@ pub fn discriminator_generated(generated: &Tensor) -> Result<Tensor, LossError> 
     cross_entropy(generated, GENERATED)
 }
 
+/// Divergence of a variational autoencoder's codes from N(0, 1):
+/// `1/(2B) Σ (mean² + variance - log variance - 1)` (paper section 4.2, which leaves the constant out).
+/// 0 if codes hold nothing of the images.
+///
+/// # Shapes
+/// two `(B, latent)` -> scalar
+///
+/// # Errors
+/// If the two differ in shape.
+pub fn divergence(posterior: &Posterior) -> Result<Tensor, LossError> {
+    let Posterior { mean, log_variance } = posterior;
+    same_shape("divergence", log_variance, mean)?;
+    let variance = (log_variance.exp()? - log_variance)?;
+    let constant = mean.elem_count() as f64;
+    let sum = ((mean.sqr()?.sum_all()? + variance.sum_all()?)? - constant)?;
+    Ok((sum / (2.0 * batch(mean)))?)
+}
+
 fn cross_entropy(logits: &Tensor, label: u32) -> Result<Tensor, LossError> {
     let labels = vec![label; logits.dim(0)?];
     Ok(softmax_cross_entropy(logits, &labels)?)
@@ -186,6 +204,24 @@ mod tests {
                 assert!(value.is_finite(), "gradient {value}");
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn the_divergence_is_zero_for_the_prior_alone() -> Result<(), LossError> {
+        let tensor = |v: &[f32]| Tensor::from_slice(v, (2, v.len() / 2), &Device::Cpu);
+        let of = |mean: &[f32], log: &[f32]| -> Result<f32, LossError> {
+            let (mean, log_variance) = (tensor(mean)?, tensor(log)?);
+            Ok(divergence(&Posterior { mean, log_variance })?.to_scalar()?)
+        };
+        assert_eq!(of(&[0.0; 6], &[0.0; 6])?, 0.0);
+        // A mean of 2 in one of two images: 1/2 * 4 / 2.
+        assert_eq!(of(&[2.0, 0.0], &[0.0, 0.0])?, 1.0);
+        // A variance of 1/4: 1/2 (1/4 + log 4 - 1) / 2.
+        let got = f64::from(of(&[0.0, 0.0], &[-(4f32.ln()), 0.0])?);
+        assert!((got - 0.25 * (0.25 + 4f64.ln() - 1.0)).abs() < 1e-6, "{got}");
+        let (mean, log_variance) = (tensor(&[0.0; 4])?, tensor(&[0.0; 2])?);
+        assert!(divergence(&Posterior { mean, log_variance }).is_err());
         Ok(())
     }
 

@@ -38,7 +38,7 @@ const fn fc(name: &'static str, out: usize) -> Layer {
 }
 
 /// conv1 to pool5 for `(N, 3, H, W)`, 227 pixels in the original.
-const fn trunk(order: Order) -> [Layer; 15] {
+pub(crate) const fn trunk(order: Order) -> [Layer; 15] {
     let stage = match order {
         Order::NormPool => [("norm1", NORM), ("pool1", POOL), ("norm2", NORM), ("pool2", POOL)],
         Order::PoolNorm => [("pool1", POOL), ("norm1", NORM), ("pool2", POOL), ("norm2", NORM)],

@@ -97,8 +97,8 @@ impl Autoencoder {
         let activation = Op::LeakyRelu(config.slope);
         let rows = activated(&encoder(config.code_channels), activation);
         let encoder = Stack::new(&rows, 3, "encoder.", &mut builder)?;
-        let rows = activated(&DECODER, activation);
-        let decoder = Stack::new(&rows, config.code_channels, "decoder.", &mut builder)?;
+        let decoder =
+            Stack::new(&expanding(config), config.code_channels, "decoder.", &mut builder)?;
         Ok(Self { config, encoder, decoder, params: builder.params })
     }
 
@@ -180,6 +180,19 @@ impl Autoencoder {
     pub fn params(&self) -> &Params {
         &self.params
     }
+}
+
+/// The convolutions of the encoder but the last, each with its activation: `(N, 3, H, W)` to
+/// `(N, 64, H/8, W/8)`.
+pub(crate) fn contracting(config: AutoencoderConfig) -> Vec<Layer> {
+    let [rows @ .., _] = encoder(config.code_channels);
+    let activation = layer("activation", Op::LeakyRelu(config.slope));
+    rows.into_iter().flat_map(|row| [row, activation]).collect()
+}
+
+/// The decoder: maps with any number of channels to images that are 8 times larger per side.
+pub(crate) fn expanding(config: AutoencoderConfig) -> Vec<Layer> {
+    activated(&DECODER, Op::LeakyRelu(config.slope))
 }
 
 /// `rows` with an activation after each but the last.

@@ -1,5 +1,5 @@
-//! What is trained to give images back: the autoencoder, or a network that inverts an encoder's
-//! features.
+//! What is trained to give images back: an autoencoder, plain or variational, or a network that inverts
+//! an encoder's features.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use rand_core::Rng;
 
 use crate::params::{read, read_spec};
-use crate::{Autoencoder, Images, Inverter, NetError, Params};
+use crate::{Autoencoder, Images, Inverter, NetError, Params, Posterior, Vae};
 
 /// A generator.
 #[derive(Clone, Debug)]
@@ -16,6 +16,17 @@ pub enum Generator {
     Autoencoder(Autoencoder),
     /// Features of a fixed encoder -> image.
     Inverter(Inverter),
+    /// Image -> distribution of codes -> image.
+    Vae(Vae),
+}
+
+/// What a generator makes of images.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    /// The images again.
+    pub images: Images,
+    /// Where their codes were drawn from, of a variational autoencoder.
+    pub posterior: Option<Posterior>,
 }
 
 impl Generator {
@@ -25,14 +36,16 @@ impl Generator {
     /// If the file cannot be read, or describes another network or none.
     pub fn load(path: &Path, device: &Device) -> Result<Self, NetError> {
         let spec = read_spec(path, &read(path)?)?.unwrap_or_default();
-        match spec.contains("\"inverter\"") {
-            true => Ok(Self::Inverter(Inverter::load(path, device)?)),
-            false => Ok(Self::Autoencoder(Autoencoder::load(path, device)?)),
-        }
+        let is = |kind: &str| spec.contains(&format!("\"{kind}\""));
+        Ok(match (is("inverter"), is("vae")) {
+            (true, _) => Self::Inverter(Inverter::load(path, device)?),
+            (_, true) => Self::Vae(Vae::load(path, device)?),
+            _ => Self::Autoencoder(Autoencoder::load(path, device)?),
+        })
     }
 
     /// The images again, from themselves or from `features` of them if the generator inverts an encoder,
-    /// and from `noise` if it takes any ([`Inverter::noise`]).
+    /// and from `noise` if it takes any ([`Generator::noise`]).
     ///
     /// # Shapes
     /// `(N, 3, H, W) -> (N, 3, H, W)`
@@ -44,26 +57,36 @@ impl Generator {
         images: &Images,
         features: Option<&Tensor>,
         noise: Option<&Tensor>,
-    ) -> Result<Images, NetError> {
-        match (self, features) {
-            (Self::Autoencoder(net), _) => net.forward(images),
-            (Self::Inverter(net), Some(features)) => net.forward(features, noise),
-            (Self::Inverter(net), None) => Err(NetError::Shape {
-                operation: "Generator::forward",
-                wanted: format!("features at {} of {:?}", net.config().tap, net.config().features),
-                got: "none".into(),
-            }),
-        }
+    ) -> Result<Generated, NetError> {
+        let (images, posterior) = match (self, features) {
+            (Self::Autoencoder(net), _) => (net.forward(images)?, None),
+            (Self::Inverter(net), Some(features)) => (net.forward(features, noise)?, None),
+            (Self::Inverter(net), None) => {
+                let (tap, features) = (&net.config().tap, &net.config().features);
+                return Err(NetError::Shape {
+                    operation: "Generator::forward",
+                    wanted: format!("features at {tap} of {features:?}"),
+                    got: "none".into(),
+                });
+            }
+            (Self::Vae(net), _) => {
+                let (images, posterior) = net.forward(images, noise)?;
+                (images, Some(posterior))
+            }
+        };
+        Ok(Generated { images, posterior })
     }
 
-    /// Noise for `n` images, if the generator takes any.
+    /// Noise for `n` images in training, if the generator takes any: beside features, or around the mean
+    /// of a distribution of codes.
     ///
     /// # Errors
-    /// As [`Inverter::noise`].
+    /// As [`Inverter::noise`] and [`Vae::noise`].
     pub fn noise(&self, n: usize, rng: &mut impl Rng) -> Result<Option<Tensor>, NetError> {
         match self {
             Self::Autoencoder(_) => Ok(None),
             Self::Inverter(net) => net.noise(n, rng),
+            Self::Vae(net) => Ok(Some(net.noise(n, rng)?)),
         }
     }
 
@@ -72,6 +95,7 @@ impl Generator {
         match self {
             Self::Autoencoder(net) => net.spec(),
             Self::Inverter(net) => net.spec(),
+            Self::Vae(net) => net.spec(),
         }
     }
 
@@ -80,6 +104,7 @@ impl Generator {
         match self {
             Self::Autoencoder(net) => Self::Autoencoder(net.frozen()),
             Self::Inverter(net) => Self::Inverter(net.frozen()),
+            Self::Vae(net) => Self::Vae(net.frozen()),
         }
     }
 
@@ -88,15 +113,16 @@ impl Generator {
         match self {
             Self::Autoencoder(net) => net.params(),
             Self::Inverter(net) => net.params(),
+            Self::Vae(net) => net.params(),
         }
     }
 
     /// Whether the authors' solver lets a weight decay: of the generators only the convolutions that
-    /// begin the one for CONV5 (and of the other maps); all weights of an autoencoder, for which the
-    /// paper is silent.
+    /// begin the one for CONV5 (and of the other maps); all weights of an autoencoder, plain or
+    /// variational, for which the paper is silent.
     pub fn decays(&self, name: &str) -> bool {
         match self {
-            Self::Autoencoder(_) => true,
+            Self::Autoencoder(_) | Self::Vae(_) => true,
             Self::Inverter(_) => name.starts_with("Rconv") && name.ends_with(".weight"),
         }
     }

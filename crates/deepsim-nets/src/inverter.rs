@@ -119,6 +119,20 @@ impl InverterConfig {
     }
 }
 
+/// The middle of what is drawn, as images.
+pub(crate) fn middle(drawn: &Tensor, side: usize) -> Result<Images, NetError> {
+    let corner = (drawn.dims()[2] - side) / 2;
+    let middle = drawn.narrow(2, corner, side)?.narrow(3, corner, side)?.contiguous()?;
+    Images::new(middle, PixelFormat::CAFFE_BGR)
+}
+
+/// The network that draws images of `side` pixels from `n` numbers.
+pub(crate) fn from_numbers(n: usize, side: usize) -> Result<Vec<Layer>, NetError> {
+    let (encoder, tap) = (ComparatorKind::CaffeNet, "FC6".into());
+    let features = vec![n];
+    InverterConfig { encoder, tap, features, side, plain: false, noise: 0, seed: 0 }.table()
+}
+
 /// Three convolutions to maps whose side is a power of two, and that side.
 fn reduced(side: usize) -> (Vec<Layer>, usize) {
     let reached = 1 << side.ilog2();
@@ -292,10 +306,7 @@ impl Inverter {
             });
         }
         let drawn = self.stack.forward(&joined, None)?;
-        let side = self.config.side;
-        let corner = (drawn.dims()[2] - side) / 2;
-        let middle = drawn.narrow(2, corner, side)?.narrow(3, corner, side)?.contiguous()?;
-        Images::new(middle, PixelFormat::CAFFE_BGR)
+        middle(&drawn, self.config.side)
     }
 
     /// The same weights without gradients; see [`Stack::frozen`].

@@ -134,13 +134,37 @@ impl std::fmt::Display for Estimate {
             let rate = gflop / measured.seconds;
             writeln!(f, "# one step: {gflop:.1} GFLOP in convolutions, {rate:.0} GFLOP/s")?;
         }
-        let hours = measured.seconds * self.steps as f64 / 3600.0;
-        let time = match hours {
-            h if h < 1.5 => format!("{:.1} minutes", 60.0 * h),
-            h if h < 48.0 => format!("{h:.1} hours"),
-            h => format!("{:.1} days", h / 24.0),
-        };
-        write!(f, "# {} steps: about {time} at this speed", self.steps)
+        let steps = self.steps;
+        write!(
+            f,
+            "# {steps} steps: about {} at this speed",
+            time(measured.seconds * steps as f64)
+        )?;
+        if measured.operations > 0 {
+            let seconds = steps as f64 * measured.operations as f64 / (1e12 * H200);
+            let time = time(seconds);
+            write!(
+                f,
+                "\n# {steps} steps on an NVIDIA H200: about {time} at {H200} TFLOP/s, {:.0} % of its peak \
+                 in TF32: an assumption, nothing was timed there",
+                100.0 * H200 / H200_PEAK
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// 10¹² operations per second that estimates assume of an NVIDIA H200, and its peak for dense TF32
+/// products.
+const H200: f64 = 150.0;
+const H200_PEAK: f64 = 494.0;
+
+/// A duration as people read it.
+fn time(seconds: f64) -> String {
+    match seconds / 3600.0 {
+        h if h < 1.5 => format!("{:.1} minutes", 60.0 * h),
+        h if h < 48.0 => format!("{h:.1} hours"),
+        h => format!("{:.1} days", h / 24.0),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The networks of a run that are not trained: the encoder whose features are inverted, and the
-//! comparator.
+//! What a run opens before it trains: the encoder whose features are inverted, the comparator, and the
+//! weights that a variational autoencoder begins with.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,9 @@ pub struct Fixed {
     pub encoder: Option<Encoder>,
     /// The feature term, if there is one.
     pub feature: Option<Feature>,
+    /// File of the weights that the encoder of a variational autoencoder begins with, if it begins with
+    /// any.
+    pub beginning: Option<PathBuf>,
 }
 
 /// A network with the layer whose features are inverted.
@@ -82,6 +85,10 @@ impl Fixed {
             let net = open(*kind, deeper.unwrap_or(tap), own, *seed)?;
             encoder = Some((Encoder { net, tap: tap.clone() }, same.is_some()));
         }
+        let beginning = recipe.vae.as_ref().filter(|vae| !vae.from_scratch).and_then(|vae| {
+            let kind = vae.encoder.trained()?;
+            find(kind, &vae.weights)
+        });
         let feature = match &recipe.feature {
             None => None,
             Some(term) => {
@@ -94,7 +101,7 @@ impl Fixed {
                 Some(Feature { comparator, tap: term.tap.clone(), weight })
             }
         };
-        Ok(Self { encoder: encoder.map(|(encoder, _)| encoder), feature })
+        Ok(Self { encoder: encoder.map(|(encoder, _)| encoder), feature, beginning })
     }
 
     /// What the networks see in real images; where both are one network, in one pass.

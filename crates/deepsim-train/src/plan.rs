@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use deepsim_data::{Crop, Cursor, Dataset, Loader, LoaderConfig};
-use deepsim_nets::{Images, PixelFormat};
+use deepsim_nets::{Images, PixelFormat, WeightsOrigin};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -19,7 +19,8 @@ use crate::run::RunOptions;
 pub struct Plan {
     /// The data set.
     pub data: DataPlan,
-    /// Where the weights of the network that is inverted come from.
+    /// Where the weights of the network that is inverted come from, or those that the encoder of a
+    /// variational autoencoder begins with.
     pub encoder: Option<String>,
     /// Where the comparator's weights come from.
     pub comparator: Option<String>,
@@ -75,7 +76,7 @@ impl Plan {
                 synthetic: dataset.synthetic,
                 images: dataset.unlabeled.len(),
             },
-            encoder: encoder_origin(&fixed),
+            encoder: encoder_origin(&recipe, &fixed),
             comparator: comparator_origin(&fixed),
             recipe,
         };
@@ -89,7 +90,7 @@ impl Plan {
     pub fn reopen(&self, weights: Option<&Path>, device: &Device) -> Result<Fixed, TrainError> {
         let fixed = Fixed::open(&self.recipe, weights, device)?;
         for (what, wanted, got) in [
-            ("encoder", &self.encoder, encoder_origin(&fixed)),
+            ("encoder", &self.encoder, encoder_origin(&self.recipe, &fixed)),
             ("comparator", &self.comparator, comparator_origin(&fixed)),
         ] {
             if *wanted != got {
@@ -123,6 +124,14 @@ impl Plan {
             let (encoder, tap) = (inversion.encoder.name(), &inversion.tap);
             lines.push(format!("inverts {encoder} {tap}, {origin}"));
         }
+        if let (Some(vae), Some(origin)) = (&recipe.vae, &self.encoder) {
+            let (encoder, latent) = (vae.encoder.name(), vae.latent);
+            let weight = vae.divergence.weight;
+            lines.push(format!(
+                "variational autoencoder, codes of {latent} numbers, weight of the divergence {weight}; \
+                 the encoder is {encoder}, {origin}"
+            ));
+        }
         if let (Some(feature), Some(origin)) = (&recipe.feature, &self.comparator) {
             lines.push(format!(
                 "comparator {} {}, {origin}, weight {:.4e}",
@@ -147,7 +156,14 @@ impl Plan {
     }
 }
 
-fn encoder_origin(fixed: &Fixed) -> Option<String> {
+fn encoder_origin(recipe: &Recipe, fixed: &Fixed) -> Option<String> {
+    if recipe.vae.is_some() {
+        let origin = match &fixed.beginning {
+            Some(file) => WeightsOrigin::File(file.clone()),
+            None => WeightsOrigin::Random(recipe.seed),
+        };
+        return Some(format!("trained from {origin}"));
+    }
     fixed.encoder.as_ref().map(|encoder| encoder.net.origin().to_string())
 }
 

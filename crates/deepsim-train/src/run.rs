@@ -196,11 +196,16 @@ impl Samples {
         })
     }
 
-    /// Originals above, reconstructions below.
+    /// Originals above, reconstructions below, and under these samples from the prior if there is one.
     fn draw(&self, trainer: &Trainer) -> Result<Picture, TrainError> {
-        let (reconstructions, side) = (trainer.reconstruct(&self.images)?, self.images.height());
-        let rows =
-            [self.originals.clone(), Picture::several(&reconstructions.to_u8()?, side, side)];
+        let side = self.images.height();
+        let pictures = |images: &deepsim_nets::Images| -> Result<_, TrainError> {
+            Ok(Picture::several(&images.to_u8()?, side, side))
+        };
+        let mut rows = vec![self.originals.clone(), pictures(&trainer.reconstruct(&self.images)?)?];
+        if let Some(samples) = trainer.samples(self.images.len())? {
+            rows.push(pictures(&samples)?);
+        }
         Ok(grid(&rows, 2))
     }
 }

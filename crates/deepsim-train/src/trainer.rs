@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use candle_core::{Device, Tensor};
 use deepsim_loss::{Balance, Distance, Evaluated, Term, TermReport, balance, objective, terms};
 use deepsim_nets::random::stream;
-use deepsim_nets::{Autoencoder, Discriminator, Generator, Images, Inverter};
+use deepsim_nets::{Autoencoder, Discriminator, Generated, Generator, Images, Inverter, Vae};
 use rand_chacha::ChaCha12Rng;
 
 use crate::TrainError;
@@ -16,7 +16,7 @@ use crate::error::Quantity;
 use crate::fixed::{Fixed, Seen};
 use crate::gradients::{See, add, check, checked_norm};
 use crate::optim::Adam;
-use crate::recipe::Recipe;
+use crate::recipe::{Divergence, Recipe};
 
 /// Networks, optimisers and balance of a run.
 pub struct Trainer {
@@ -25,6 +25,7 @@ pub struct Trainer {
     generator: Generator,
     generator_adam: Adam,
     image: (Distance, f64),
+    divergence: Option<Divergence>,
     fixed: Fixed,
     adversary: Option<Adversary>,
     average: Option<Average>,
@@ -95,7 +96,7 @@ impl Trainer {
             Some(term) => {
                 let features = match &generator {
                     Generator::Inverter(net) => Some(net.config().features.iter().product()),
-                    Generator::Autoencoder(_) => None,
+                    Generator::Autoencoder(_) | Generator::Vae(_) => None,
                 };
                 let net = Discriminator::new(term.discriminator, features, recipe.seed, device)?;
                 let adam = Adam::new(adam, adam.discriminator_decay, |_| true, net.params())?;
@@ -113,6 +114,7 @@ impl Trainer {
             generator,
             generator_adam,
             image: (recipe.image.distance, recipe.image.weight),
+            divergence: recipe.vae.as_ref().map(|vae| vae.divergence),
             fixed,
             adversary,
             average,
@@ -171,7 +173,7 @@ impl Trainer {
             let mut pairs = Vec::with_capacity(parts.len());
             for ((part, Seen { features, .. }), noise) in parts.iter().zip(&seen).zip(&noise) {
                 let output = generator.forward(part, features.as_ref(), noise.as_ref())?;
-                let generated = output.with_tensor(output.tensor().detach())?;
+                let generated = detached(&output.images)?;
                 let (real, features) = (part.clone(), features.clone());
                 pairs.push(Pair { real, generated, features });
                 outputs.push(output);
@@ -190,16 +192,34 @@ impl Trainer {
                 Some(output) => output.clone(),
                 None => self.generator.forward(part, seen.features.as_ref(), noise[i].as_ref())?,
             };
-            let generated = output.with_tensor(output.tensor().detach())?;
-            let evaluated = self.evaluate(part, seen, &generated, &dropout)?;
+            let Generated { images, posterior } = output;
+            let mut evaluated = self.evaluate(part, seen, &detached(&images)?, &dropout)?;
+            let mut codes = None;
+            if let (Some(divergence), Some(posterior)) = (&self.divergence, &posterior) {
+                let weight = divergence.at(step);
+                let (term, gradients) = objective::evaluate_divergence(posterior, weight)?;
+                evaluated.terms.push(term);
+                codes = Some((posterior, gradients));
+            }
             for term in &evaluated.terms {
                 check(step, term.name, Quantity::Loss, term.value)?;
                 check(step, term.name, Quantity::Gradient, term.grad_norm)?;
             }
-            let (found, gradient) = shared(evaluated, parts.len())?;
-            add_terms(&mut terms, found);
+            add_terms(&mut terms, shared(evaluated.terms, parts.len()));
             if balance.train_generator {
-                let part = objective::backward_from(output.tensor(), &gradient)?;
+                let share = |gradient: &Tensor| match parts.len() {
+                    1 => Ok(gradient.clone()),
+                    n => gradient / n as f64,
+                };
+                let gradient = share(&evaluated.gradient)?;
+                let part = match codes {
+                    None => objective::backward_from(images.tensor(), &gradient)?,
+                    Some((codes, [mean, log_variance])) => objective::backward_from_all(&[
+                        (images.tensor(), &gradient),
+                        (&codes.mean, &share(&mean)?),
+                        (&codes.log_variance, &share(&log_variance)?),
+                    ])?,
+                };
                 gradients = Some(add(gradients, part, self.generator.params())?);
             }
         }
@@ -313,7 +333,8 @@ impl Trainer {
         self.average.as_ref().map_or(&self.generator, Average::net)
     }
 
-    /// What it makes of images; if it takes noise, the same for all of them.
+    /// What it makes of images; if it takes noise beside features, the same for all of them. Of a
+    /// distribution of codes the mean is decoded.
     ///
     /// # Shapes
     /// `(N, 3, H, W) -> (N, 3, H, W)`
@@ -323,8 +344,25 @@ impl Trainer {
     pub fn reconstruct(&self, images: &Images) -> Result<Images, TrainError> {
         let features = self.fixed.features(images)?;
         let net = self.product().frozen();
-        let noise = net.noise(1, &mut noise_stream(self.seed, 0))?;
-        Ok(net.forward(images, features.as_ref(), noise.as_ref())?)
+        let noise = match net {
+            Generator::Vae(_) => None,
+            _ => net.noise(1, &mut noise_stream(self.seed, 0))?,
+        };
+        Ok(net.forward(images, features.as_ref(), noise.as_ref())?.images)
+    }
+
+    /// Images of `n` codes from the prior, the same ones at every step; none unless it is a variational
+    /// autoencoder that is trained.
+    ///
+    /// # Shapes
+    /// `(n, 3, H, W)`
+    ///
+    /// # Errors
+    /// If a code cannot be decoded.
+    pub fn samples(&self, n: usize) -> Result<Option<Images>, TrainError> {
+        let Generator::Vae(net) = self.product() else { return Ok(None) };
+        let codes = net.noise(n, &mut noise_stream(self.seed, 0))?;
+        Ok(Some(net.frozen().decode(&codes)?))
     }
 
     /// The generator's optimiser.
@@ -351,27 +389,37 @@ fn noise_stream(seed: u64, step: u64) -> ChaCha12Rng {
 
 /// The generator of a recipe with its initial weights.
 fn fresh(recipe: &Recipe, fixed: &Fixed, device: &Device) -> Result<Generator, TrainError> {
-    Ok(match &recipe.inversion {
-        None => Generator::Autoencoder(Autoencoder::new(recipe.generator, recipe.seed, device)?),
-        Some(inversion) => {
+    let seed = recipe.seed;
+    Ok(match (&recipe.inversion, &recipe.vae) {
+        (Some(inversion), _) => {
             let config = fixed.inverter(inversion, recipe.crop, device)?;
-            Generator::Inverter(Inverter::new(config, recipe.seed, device)?)
+            Generator::Inverter(Inverter::new(config, seed, device)?)
         }
+        (None, Some(vae)) => {
+            let net = Vae::new(vae.config(recipe.crop), seed, device)?;
+            if let Some(file) = &fixed.beginning {
+                net.begin_with(file)?;
+            }
+            Generator::Vae(net)
+        }
+        (None, None) => Generator::Autoencoder(Autoencoder::new(recipe.generator, seed, device)?),
     })
 }
 
-/// The terms and the gradient of one of `parts` parts, as shares of the whole batch.
-fn shared(evaluated: Evaluated, parts: usize) -> Result<(Vec<TermReport>, Tensor), TrainError> {
-    if parts == 1 {
-        return Ok((evaluated.terms, evaluated.gradient));
-    }
+/// The images without what they were computed from.
+fn detached(images: &Images) -> Result<Images, TrainError> {
+    Ok(images.with_tensor(images.tensor().detach())?)
+}
+
+/// The terms of one of `parts` parts, as shares of the whole batch.
+fn shared(terms: Vec<TermReport>, parts: usize) -> Vec<TermReport> {
     let share = 1.0 / parts as f64;
-    let terms = evaluated.terms.into_iter().map(|term| TermReport {
+    let shared = |term: TermReport| TermReport {
         value: share * term.value,
         grad_norm: share * term.grad_norm,
         ..term
-    });
-    Ok((terms.collect(), (evaluated.gradient * share)?))
+    };
+    terms.into_iter().map(shared).collect()
 }
 
 /// Adds values; norms are of gradients at different images.

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use deepsim_loss::TermReport;
+use deepsim_loss::objective::DIVERGENCE;
+
 use crate::trainer::StepReport;
 
 /// Steps in a row after which something is worth a warning.
 const STEPS: u64 = 100;
 /// The same for a network that is not updated, which is normal for a while.
 const OFF: u64 = 500;
+/// Nats of an image's code below which it holds nothing.
+const COLLAPSED: f64 = 0.1;
 /// How much smaller or larger than all others together a gradient may be.
 const PROPORTION: f64 = 1e3;
 
@@ -23,6 +28,7 @@ enum Sign {
     Small,
     Large,
     Off,
+    Collapsed,
 }
 
 impl Watch {
@@ -49,8 +55,22 @@ impl Watch {
     /// ```
     pub fn see(&mut self, report: &StepReport) -> Vec<String> {
         let mut told = Vec::new();
-        let all: f64 = report.terms.iter().map(|term| term.grad_norm).sum();
-        for term in report.terms.iter().filter(|term| term.weight > 0.0) {
+        // The divergence pulls at codes, the others at images.
+        let (codes, images): (Vec<&TermReport>, Vec<_>) =
+            report.terms.iter().partition(|term| term.name == DIVERGENCE);
+        if let Some(term) = codes.first() {
+            let collapsed = term.value < COLLAPSED;
+            if self.lasts(DIVERGENCE, Sign::Collapsed, collapsed, STEPS) {
+                told.push(format!(
+                    "the codes have collapsed: for {STEPS} steps they held less than {COLLAPSED} nats of \
+                     an image, so that every code is decoded to the same; try a smaller \
+                     vae.divergence.weight (now {}) or a vae.divergence.warm_up",
+                    term.weight
+                ));
+            }
+        }
+        let all: f64 = images.iter().map(|term| term.grad_norm).sum();
+        for term in images.iter().filter(|term| term.weight > 0.0) {
             let (name, norm) = (term.name, term.grad_norm);
             let (dead, others) = (norm == 0.0, all - norm);
             if self.lasts(name, Sign::Dead, dead, STEPS) {
@@ -101,7 +121,6 @@ impl Watch {
 mod tests {
     use super::*;
     use crate::trainer::AdversaryReport;
-    use deepsim_loss::TermReport;
 
     fn report(norms: [f64; 2], trained: [bool; 2]) -> StepReport {
         let term = |name, grad_norm| TermReport { name, value: 1.0, weight: 1.0, grad_norm };
@@ -124,6 +143,18 @@ mod tests {
             gradients: vec![],
             measures: vec![],
         }
+    }
+
+    #[test]
+    fn codes_that_hold_nothing_are_told_and_are_not_weighed_against_images() {
+        let mut watch = Watch::default();
+        let mut collapsed = report([1.0, 1.0], [true, true]);
+        let divergence =
+            TermReport { name: DIVERGENCE, value: 0.01, weight: 20.0, grad_norm: 1e-9 };
+        collapsed.terms.push(divergence);
+        let told: Vec<String> = (0..2 * STEPS).flat_map(|_| watch.see(&collapsed)).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("the codes have collapsed") && told[0].contains("(now 20)"));
     }
 
     #[test]

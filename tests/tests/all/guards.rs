@@ -63,7 +63,7 @@ fn trainer(sets: &[&str]) -> Result<(Trainer, Arc<AtomicBool>)> {
     let weight = recipe.feature.as_ref().and_then(|f| f.weight).unwrap_or_default();
     let feature = Feature { comparator, tap: "CONV2".into(), weight };
     Ok((
-        Trainer::new(&recipe, Fixed { encoder: None, feature: Some(feature) }, &Device::Cpu)?,
+        Trainer::new(&recipe, Fixed { feature: Some(feature), ..Fixed::default() }, &Device::Cpu)?,
         flag,
     ))
 }

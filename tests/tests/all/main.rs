@@ -36,3 +36,4 @@ mod parity_training;
 mod programs;
 mod resume;
 mod support;
+mod vae;

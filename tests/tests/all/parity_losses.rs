@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use candle_core::{Tensor, Var};
 use deepsim_loss::{Balance, BalanceRule, LossError, Term, calibrate, objective, terms};
-use deepsim_nets::{Images, PixelFormat};
+use deepsim_nets::{Images, PixelFormat, Posterior};
 
 use crate::support::{Errors, Fixture, uniform};
 
@@ -52,6 +52,30 @@ fn image_and_feature_terms_are_normalised_as_coded() -> Result<()> {
     let loss = terms::feature(&features(&output)?, &features(&target)?)?;
     compare(&mut errors, &fixture, "feature", &loss, &leaf)?;
     errors.settle("image and feature terms");
+    Ok(())
+}
+
+#[test]
+fn the_divergence_of_codes_equals_pytorch() -> Result<()> {
+    let fixture = Fixture::open("losses.safetensors")?;
+    let mut errors = Errors::below(TOLERANCE);
+    let leaf = |name: &str| -> Result<Var> {
+        Ok(Var::from_tensor(&fixture.tensor(&format!("divergence/{name}"))?)?)
+    };
+    let (mean, log_variance) = (leaf("mean")?, leaf("log_variance")?);
+    let tensors = [&mean, &log_variance].map(|leaf| leaf.as_tensor().clone());
+    let posterior = Posterior { mean: tensors[0].clone(), log_variance: tensors[1].clone() };
+    let loss = terms::divergence(&posterior)?;
+    compare(&mut errors, &fixture, "divergence/of_mean", &loss, &mean)?;
+    compare(&mut errors, &fixture, "divergence/of_log_variance", &loss, &log_variance)?;
+    // As a term: the same value, and the weight in the gradients.
+    let (term, gradients) = objective::evaluate_divergence(&posterior, 3.0)?;
+    errors.add("term", relative(term.value, fixture.f64("divergence/of_mean/value.f64")?[0]));
+    for (name, gradient) in ["of_mean", "of_log_variance"].into_iter().zip(&gradients) {
+        let wanted = fixture.tensor(&format!("divergence/{name}/gradient"))?;
+        errors.tensor(name, &(gradient / 3.0)?, &wanted)?;
+    }
+    errors.settle("divergence");
     Ok(())
 }
 

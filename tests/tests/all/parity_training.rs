@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
-use deepsim_nets::{ComparatorKind, Images, Params, PixelFormat};
+use deepsim_loss::objective::DIVERGENCE;
+use deepsim_nets::{ComparatorKind, Generator, Images, Params, PixelFormat};
 use deepsim_train::fixed::{Feature, Fixed};
 use deepsim_train::recipe::Recipe;
 use deepsim_train::trainer::{StepReport, Trainer};
@@ -37,11 +38,22 @@ struct Run {
     learning_rate: f64,
     batch: usize,
     start: BTreeMap<String, Vec<f32>>,
+    /// Of a variational autoencoder.
+    latent: Option<usize>,
+    divergence: Option<f64>,
+    warm_up: Option<u64>,
 }
 
 impl Run {
     fn recipe(&self, steps: usize) -> Result<Recipe> {
         let Self { name, distance, image, adversarial, learning_rate, batch, .. } = self;
+        let vae = match (self.latent, self.divergence, self.warm_up) {
+            (Some(latent), Some(weight), Some(warm_up)) => format!(
+                "vae = {{ encoder = \"autoencoder\", latent = {latent}, divergence = {{ weight = \
+                 {weight}, warm_up = {warm_up} }} }}"
+            ),
+            _ => String::new(),
+        };
         // All else is left at the defaults, which are the fixture's numbers too.
         Ok(Recipe::parse(
             &format!(
@@ -52,6 +64,7 @@ impl Run {
                 crop = 64
                 image = {{ distance = "{distance}", weight = {image} }}
                 adam = {{ learning_rate = {learning_rate} }}
+                {vae}
 
                 [adversarial]
                 weight = {adversarial}
@@ -68,7 +81,7 @@ impl Run {
             tap: self.tap.clone(),
             weight: self.feature,
         };
-        let fixed = Fixed { encoder: None, feature: Some(feature) };
+        let fixed = Fixed { feature: Some(feature), ..Fixed::default() };
         let trainer = Trainer::new(&self.recipe(steps)?, fixed, &Device::Cpu)?;
         for (_, net, params) in nets(&trainer)? {
             fill(params, net, &tables[net])?;
@@ -85,20 +98,24 @@ impl Run {
 /// Role, network and weights of both.
 fn nets(trainer: &Trainer) -> Result<[(&'static str, &'static str, &Params); 2]> {
     let adversary = trainer.adversary().context("no discriminator")?;
+    let generator = match trainer.generator() {
+        Generator::Vae(_) => "vae",
+        _ => "autoencoder",
+    };
     Ok([
-        ("generator", "autoencoder", trainer.generator().params()),
+        ("generator", generator, trainer.generator().params()),
         ("discriminator", "discriminator", adversary.net.params()),
     ])
 }
 
 /// The numbers of a step in the order of the fixture's columns.
-fn row(report: &StepReport) -> Result<[f64; 12]> {
+fn row(report: &StepReport) -> Result<Vec<f64>> {
     let term = |name: &str| {
         report.terms.iter().find(|t| t.name == name).with_context(|| format!("no term {name}"))
     };
     let adversary = report.adversary.context("no discriminator")?;
     let (adversarial, feature, image) = (term("adversarial")?, term("feature")?, term("image")?);
-    Ok([
+    let mut row = vec![
         adversary.real,
         adversary.generated,
         adversarial.value,
@@ -111,7 +128,11 @@ fn row(report: &StepReport) -> Result<[f64; 12]> {
         adversary.accuracy,
         f64::from(u8::from(adversary.trained_discriminator)),
         f64::from(u8::from(adversary.trained_generator)),
-    ])
+    ];
+    if let Ok(divergence) = term(DIVERGENCE) {
+        row.extend([divergence.value, divergence.grad_norm]);
+    }
+    Ok(row)
 }
 
 fn start_values(trainer: &Trainer) -> Result<Vec<Vec<f32>>> {
@@ -130,12 +151,16 @@ fn norm(values: &[f32]) -> f64 {
 
 fn compare(name: &str) -> Result<()> {
     let networks = Fixture::open("networks.safetensors")?;
-    let tables: BTreeMap<String, Vec<Weight>> = networks.note("weights")?;
+    let mut tables: BTreeMap<String, Vec<Weight>> = networks.note("weights")?;
     let fixture = Fixture::open("training.safetensors")?;
+    tables.extend(fixture.note::<BTreeMap<String, Vec<Weight>>>("weights")?);
     let (steps, samples): (usize, usize) = (fixture.note("steps")?, fixture.note("samples")?);
-    let columns: Vec<String> = fixture.note("columns")?;
+    let mut columns: Vec<String> = fixture.note("columns")?;
     let runs: Vec<Run> = fixture.note("runs")?;
     let run = runs.into_iter().find(|run| run.name == name).context("no such run")?;
+    if run.latent.is_some() {
+        columns.extend(fixture.note::<Vec<String>>("variational")?);
+    }
 
     let mut trainer = run.trainer(steps, &tables)?;
     let start = start_values(&trainer)?;
@@ -197,4 +222,9 @@ fn training_with_alexnet_follows_pytorch() -> Result<()> {
 #[test]
 fn training_with_exemplar_cnn_and_pauses_follows_pytorch() -> Result<()> {
     compare("exemplar")
+}
+
+#[test]
+fn training_of_a_variational_autoencoder_follows_pytorch() -> Result<()> {
+    compare("vae")
 }

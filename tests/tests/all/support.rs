@@ -150,11 +150,11 @@ pub(crate) fn indices(name: &str, count: usize, length: usize) -> Vec<usize> {
 }
 
 /// One weight of a network in a fixture's note.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct Weight {
-    name: String,
-    shape: Vec<usize>,
-    amplitude: f32,
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) amplitude: f32,
 }
 
 /// Fills a network with the fixture's weights, which must be exactly the network's.

@@ -31,14 +31,15 @@ pub(crate) struct Arguments {
     /// Where to train and measure; cuda needs an NVIDIA GPU, and nvcc to build, see docs/cuda.md
     #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
     pub(super) device: DeviceKind,
-    /// STL-10 in its binary format, for the inversion ILSVRC-2012, see docs/data.md
+    /// STL-10 in its binary format, for table6, fig4 and all else of sections 4.2 and 4.3 ILSVRC-2012, see
+    /// docs/data.md
     /// [default: built-in procedural scenes]
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
-    /// ILSVRC-2012 for the inversion, where --data is STL-10 [default: --data]
+    /// ILSVRC-2012, where --data is STL-10 [default: --data]
     #[arg(long, value_name = "DIR")]
     pub(super) ilsvrc: Option<PathBuf>,
-    /// Network that is inverted, and compares: caffenet, alexnet, alexnet-stand-in, ...
+    /// Network that is inverted, that compares, and that a variational autoencoder begins with: caffenet, alexnet, alexnet-stand-in, ...
     #[arg(long, value_name = "NET", default_value = "caffenet")]
     pub(super) encoder: String,
     /// Layer that is inverted; may be repeated [default: all]
@@ -77,7 +78,10 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// The data of an experiment.
     pub(super) fn data(&self, experiment: Experiment) -> Option<&Path> {
-        let own = self.ilsvrc.as_deref().filter(|_| experiment == Experiment::Inversion);
+        let own = match experiment {
+            Experiment::Inversion | Experiment::Vae => self.ilsvrc.as_deref(),
+            Experiment::Autoencoder | Experiment::SmallVae => None,
+        };
         own.or(self.data.as_deref())
     }
 
@@ -150,14 +154,18 @@ pub(super) fn check(arguments: &Arguments) -> Result<()> {
         }
     }
     let targets = Target::expand(&arguments.targets);
-    for experiment in [Experiment::Autoencoder, Experiment::Inversion] {
+    for experiment in Experiment::ALL {
         if !targets.iter().any(|target| target.experiment() == experiment) {
             continue;
         }
         arguments.size(experiment)?;
         let what = match experiment {
-            Experiment::Autoencoder => "STL-10: say where it is with --data DIR",
-            Experiment::Inversion => "ILSVRC-2012: say where it is with --ilsvrc DIR",
+            Experiment::Autoencoder | Experiment::SmallVae => {
+                "STL-10: say where it is with --data DIR"
+            }
+            Experiment::Inversion | Experiment::Vae => {
+                "ILSVRC-2012: say where it is with --ilsvrc DIR"
+            }
         };
         match arguments.data(experiment) {
             // The programs take both kinds of data for both experiments.

@@ -39,6 +39,7 @@ pub(super) fn evaluate(job: &Job<'_>, planned: &Planned) -> Result<()> {
                 options.args(["--train-limit", &limit.to_string()]);
             }
         }
+        Experiment::Vae | Experiment::SmallVae => {}
     }
     let mut measures = planned.measures.clone();
     if planned.run.experiment == Experiment::Inversion && judged(job) {

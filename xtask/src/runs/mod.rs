@@ -1,6 +1,7 @@
 //! Generators to train.
 
 pub(crate) mod inversion;
+pub(crate) mod vae;
 
 use crate::targets::Experiment;
 
@@ -17,14 +18,14 @@ pub(crate) struct Run {
     pub(crate) sets: Vec<String>,
     /// 10⁹ floating-point operations per image of a training step, all networks together.
     pub(crate) gflop: f64,
-    /// Tables of recipes that this one does not have.
+    /// Terms of the loss that its recipe does not have.
     pub(crate) lacks: &'static [&'static str],
     /// What it belongs to.
     pub(crate) experiment: Experiment,
 }
 
-/// Tables that recipes of image losses do not have.
-const IMAGE_LOSS: &[&str] = &["feature", "adversarial", "inversion"];
+/// Terms that recipes of image losses do not have.
+const IMAGE_LOSS: &[&str] = &["feature", "adversarial"];
 
 /// The four generators of section 4.1. Each table and figure shows all of them.
 pub(crate) fn autoencoders() -> [Run; 4] {
@@ -37,21 +38,25 @@ pub(crate) fn autoencoders() -> [Run; 4] {
         lacks,
         experiment: Experiment::Autoencoder,
     };
-    let perceptual: &[&str] = &["inversion"];
     [
         run("SE", "autoencoder-se", 0.452, IMAGE_LOSS),
         run("l1", "autoencoder-l1", 0.452, IMAGE_LOSS),
-        run("AlexNet CONV3", "autoencoder-alexnet-conv3", 1.98, perceptual),
-        run("Exemplar-CNN CONV3", "autoencoder-exemplar-cnn-conv3", 4.4, perceptual),
+        run("AlexNet CONV3", "autoencoder-alexnet-conv3", 1.98, &[]),
+        run("Exemplar-CNN CONV3", "autoencoder-exemplar-cnn-conv3", 4.4, &[]),
     ]
 }
 
 impl Run {
-    /// Whether an override `key=value` is meant for this run's recipe: those of terms that it does
-    /// not have are not.
+    /// Whether an override `key=value` is meant for this run's recipe: those of terms and generators that
+    /// it does not have are not.
     pub(crate) fn takes(&self, set: &str) -> bool {
         let table = set.split(['.', '=']).next().unwrap_or_default().trim();
-        !self.lacks.contains(&table)
+        let own = match table {
+            "inversion" => self.experiment == Experiment::Inversion,
+            "vae" => matches!(self.experiment, Experiment::Vae | Experiment::SmallVae),
+            _ => true,
+        };
+        own && !self.lacks.contains(&table)
     }
 }
 
@@ -63,7 +68,9 @@ mod tests {
     fn all() -> Vec<Run> {
         let encoder = Encoder { name: "alexnet".into(), calibrated: true };
         let one = |layer| Variant::ALL.map(|variant| run(layer, variant, &encoder));
-        autoencoders().into_iter().chain(Layer::ALL.into_iter().flat_map(one)).collect()
+        let inversions = Layer::ALL.into_iter().flat_map(one);
+        let vaes = vae::large(&Layer::ALL, &encoder).into_iter().chain(vae::small());
+        autoencoders().into_iter().chain(inversions).chain(vaes).collect()
     }
 
     #[test]
@@ -75,7 +82,7 @@ mod tests {
                 .with_extension("toml");
             let text = std::fs::read_to_string(&path).expect("the recipe exists");
             assert!(text.contains(&format!("name = \"{}\"", run.recipe)), "{}", run.recipe);
-            for table in ["feature", "adversarial", "inversion"] {
+            for table in ["feature", "adversarial", "inversion", "vae"] {
                 let removed = run.sets.contains(&format!("{table}="));
                 let has = text.contains(&format!("[{table}]")) && !removed;
                 assert_eq!(has, run.takes(&format!("{table}.x=1")), "{}: {table}", run.name);
@@ -113,6 +120,6 @@ mod tests {
         assert!(alexnet.takes("feature.rho=1") && !se.takes("feature.rho=1"));
         assert!(!se.takes("adversarial.weight=10") && !se.takes("adversarial={}"));
         assert!(se.takes("adam.learning_rate=1e-3") && se.takes("features=1"));
-        assert!(!alexnet.takes("inversion.seed=1"));
+        assert!(!alexnet.takes("inversion.seed=1") && !alexnet.takes("vae.latent=8"));
     }
 }

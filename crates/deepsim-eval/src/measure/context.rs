@@ -194,7 +194,7 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// Side of the images that the generator is for: its own where it inverts an encoder.
+    /// Side of the images that the generator is for; see [`Model::side`].
     pub fn side(&self) -> usize {
         self.model.side(self.settings.crop)
     }

@@ -11,6 +11,8 @@
 //! | [`interpolate`] | pictures between two images | v1 Figure 9 |
 //! | [`neighbours`] | the nearest training images | supplement |
 //! | [`presamples`] | whether noise makes images of one feature vector differ | v1 section 4.3 |
+//! | [`samples`] | pictures from a variational autoencoder's prior, and how far they are from images | v1 Figure 4 |
+//! | [`latent`] | what its codes hold, and whether they lie where the prior is | - |
 //! | [`recognise`] | whether an independent network sees the same classes | - |
 //!
 //! A new measure is a type that implements [`Measure`] and a line in [`all`].
@@ -19,12 +21,14 @@ pub mod context;
 pub mod error;
 pub mod grid;
 pub mod interpolate;
+pub mod latent;
 pub mod lpips;
 pub mod model;
 pub mod neighbours;
 pub mod presamples;
 pub mod recognise;
 pub mod reencode;
+pub mod samples;
 pub mod sharpness;
 pub mod svm;
 
@@ -116,7 +120,7 @@ pub trait Measure: Sync {
 }
 
 /// All measures.
-pub fn all() -> [&'static dyn Measure; 10] {
+pub fn all() -> [&'static dyn Measure; 12] {
     [
         &error::Error,
         &svm::Svm,
@@ -128,6 +132,8 @@ pub fn all() -> [&'static dyn Measure; 10] {
         &recognise::Recognise,
         &neighbours::Neighbours,
         &presamples::Presamples,
+        &samples::Samples,
+        &latent::Latent,
     ]
 }
 
@@ -207,7 +213,7 @@ mod tests {
         let message = by_name("fid").err().map(|e| e.to_string()).unwrap_or_default();
         assert_eq!(
             message,
-            "unknown measure `fid`; known are error, svm, sharpness, grid, lpips, reencode, interpolate, recognise, neighbours, presamples"
+            "unknown measure `fid`; known are error, svm, sharpness, grid, lpips, reencode, interpolate, recognise, neighbours, presamples, samples, latent"
         );
     }
 }

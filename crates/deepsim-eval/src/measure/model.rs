@@ -35,7 +35,7 @@ impl Model {
         }
         let generator = Generator::load(&path, device)?.frozen();
         let encoder = match &generator {
-            Generator::Autoencoder(_) => None,
+            Generator::Autoencoder(_) | Generator::Vae(_) => None,
             Generator::Inverter(net) => {
                 let config = net.config();
                 let file = weights.and_then(|folder| config.encoder.find_weights(folder));
@@ -47,15 +47,17 @@ impl Model {
         Ok(Self { generator, encoder, resize: resize(run)? })
     }
 
-    /// Side of the images that it is for: its own where it inverts an encoder, else `crop`.
+    /// Side of the images that it is for: its own, or `crop` of an autoencoder, which takes any.
     pub fn side(&self, crop: usize) -> usize {
         match &self.generator {
             Generator::Autoencoder(_) => crop,
             Generator::Inverter(net) => net.config().side,
+            Generator::Vae(net) => net.config().side,
         }
     }
 
-    /// What the generator makes images from: an autoencoder's code, or the features that are inverted.
+    /// What the generator makes images from: an autoencoder's code (the mean of a variational one's), or
+    /// the features that are inverted.
     ///
     /// # Shapes
     /// `(N, 3, H, W) -> (N, ..)`
@@ -65,6 +67,7 @@ impl Model {
     pub fn code(&self, images: &Images) -> Result<Tensor, EvalError> {
         Ok(match (&self.generator, &self.encoder) {
             (Generator::Autoencoder(net), _) => net.encode(images)?,
+            (Generator::Vae(net), _) => net.encode(images)?.mean,
             (_, Some((net, tap))) => net.features(images, tap)?,
             (Generator::Inverter(_), None) => {
                 return Err(EvalError::input("code", "an encoder", "a generator without one"));
@@ -84,12 +87,15 @@ impl Model {
         self.draw(code, self.noise(1, 0, 0)?.as_ref())
     }
 
-    /// Noise for `n` images, if the generator takes any.
+    /// Noise for `n` images, if the generator takes any beside features.
     ///
     /// # Errors
     /// If it cannot be made a tensor.
     pub fn noise(&self, n: usize, seed: u64, step: u64) -> Result<Option<Tensor>, EvalError> {
-        Ok(self.generator.noise(n, &mut stream(seed, "noise", step))?)
+        match &self.generator {
+            Generator::Inverter(net) => Ok(net.noise(n, &mut stream(seed, "noise", step))?),
+            Generator::Autoencoder(_) | Generator::Vae(_) => Ok(None),
+        }
     }
 
     /// Images of codes and noise.
@@ -103,6 +109,7 @@ impl Model {
         Ok(match &self.generator {
             Generator::Autoencoder(net) => net.decode(code)?,
             Generator::Inverter(net) => net.forward(code, noise)?,
+            Generator::Vae(net) => net.decode(code)?,
         })
     }
 

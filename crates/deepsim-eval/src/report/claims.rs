@@ -8,6 +8,7 @@ use super::run::{Method, Run};
 use super::targets::{CODE, Row};
 use crate::measure;
 use crate::measure::error::IMAGE_SPACE;
+use crate::measure::samples::{FRECHET, HIGH_FREQUENCIES as HIGH_FREQUENCIES_OF_SAMPLES};
 use crate::measure::sharpness::HIGH_FREQUENCIES;
 
 /// The run that the others are compared with: its loss is the squared error.
@@ -94,6 +95,7 @@ pub(super) fn of(target: &str, runs: &[&Run]) -> Vec<Claim> {
     match target {
         "table3" | "table4" | "fig3" => autoencoders(target, runs),
         "table6" => inversions(runs).into_iter().map(Expected::claim).collect(),
+        "fig4" | "fig4-small" => samples(runs).into_iter().map(Expected::claim).collect(),
         "fig7" => ablation(runs).into_iter().map(Expected::claim).collect(),
         "presamples" => runs.iter().filter_map(|run| one_image(run)).collect(),
         _ => Vec::new(),
@@ -177,6 +179,33 @@ fn inversions<'a>(runs: &[&'a Run]) -> Vec<Expected<'a>> {
         for other in all(OtherComparator).filter(same) {
             add(other, "with the encoder as comparator", own, image, false, true);
             add(other, "with the encoder as comparator", own, feature, true, true);
+        }
+    }
+    expected
+}
+
+/// Figure 4: samples of the paper's loss against those of the squared error.
+fn samples<'a>(runs: &[&'a Run]) -> Vec<Expected<'a>> {
+    let has = |run: &Run, term: &str| run.plan_value(&format!("recipe.{term}")).is_some();
+    let ours = |run: &Run| has(run, "feature") && has(run, "adversarial");
+    let Some(se) = runs.iter().find(|run| !has(run, "feature") && !has(run, "adversarial")) else {
+        return Vec::new();
+    };
+    let mut expected = Vec::new();
+    for run in runs.iter().filter(|run| ours(run)) {
+        let sharper = (Row::Named(HIGH_FREQUENCIES_OF_SAMPLES), true, "sharper");
+        let nearer = (Row::Named(FRECHET), false, "nearer to photographs in feature space");
+        for (row, larger, what) in [sharper, nearer] {
+            expected.push(Expected {
+                run,
+                other: se,
+                claim: format!("samples of {} are {what} than those of {}", run.label, se.label),
+                source: Source::Argument,
+                measure: "samples",
+                row,
+                larger,
+                main: false,
+            });
         }
     }
     expected

@@ -11,8 +11,10 @@ use super::targets::{Pictures, Spec};
 use crate::EvalError;
 use crate::measure::grid::{ORIGINALS, RECONSTRUCTIONS};
 
-/// The pictures of a target.
+/// One figure of a target.
 pub(super) struct Figure {
+    /// What it shows, for the name of its file.
+    pub(super) name: String,
     pub(super) rows: Vec<(String, Picture)>,
     pub(super) caption: &'static str,
 }
@@ -21,26 +23,31 @@ pub(super) struct Figure {
 const LARGE: usize = 128;
 
 impl Figure {
-    /// Of the runs of a target; none if there are no pictures yet.
+    /// Those of the runs of a target for which there are pictures.
     ///
     /// # Errors
     /// If a picture is broken, or the originals of one run are not those of another.
-    pub(super) fn of(spec: &Spec, runs: &[&Run]) -> Result<Option<Self>, EvalError> {
-        let (rows, caption) = match spec.pictures {
-            None => return Ok(None),
-            Some(Pictures::Strips(caption)) => (strips(runs)?, caption),
-            Some(Pictures::File(file, caption)) => {
-                let mut rows = Vec::new();
-                for run in runs {
-                    let path = run.folder.join("eval").join(file);
-                    if path.is_file() {
-                        rows.push((run.label.clone(), Picture::read_png(&path)?));
+    pub(super) fn all(spec: &Spec, runs: &[&Run]) -> Result<Vec<Self>, EvalError> {
+        let mut figures = Vec::new();
+        for pictures in spec.pictures {
+            let (name, rows, caption) = match *pictures {
+                Pictures::Strips(caption) => ("reconstructions", strips(runs)?, caption),
+                Pictures::File(file, caption) => {
+                    let mut rows = Vec::new();
+                    for run in runs {
+                        let path = run.folder.join("eval").join(file);
+                        if path.is_file() {
+                            rows.push((run.label.clone(), Picture::read_png(&path)?));
+                        }
                     }
+                    (file.trim_end_matches(".png"), rows, caption)
                 }
-                (rows, caption)
+            };
+            if !rows.is_empty() {
+                figures.push(Self { name: name.into(), rows, caption });
             }
-        };
-        Ok(Some(Self { rows, caption }).filter(|figure| !figure.rows.is_empty()))
+        }
+        Ok(figures)
     }
 
     /// All rows in one picture, in full size; small ones twice as large.

@@ -45,8 +45,8 @@ pub fn curves(runs: &[String], out: &Path) -> Result<(), EvalError> {
     Ok(write_atomic(out, html::curves(&runs).as_bytes())?)
 }
 
-/// Writes `index.html`, `results.json` and a PNG file for each figure, e.g. `fig3.png`, to a folder;
-/// returns the path of the page.
+/// Writes `index.html`, `results.json` and a PNG file for each figure, e.g. `fig3.png`, and
+/// `fig4-latent.png` for the second and later ones of a target, to a folder; returns the path of the page.
 ///
 /// `runs` are `LABEL=DIR`, `optimised` the folder of `deepsim-eval optimise`, `targets` names of tables
 /// and figures, `plan` the file that `cargo xtask reproduce` writes.
@@ -89,8 +89,12 @@ pub fn write(
     };
     std::fs::create_dir_all(out).map_err(EvalError::io("creating folder", out))?;
     for target in &report.targets {
-        if let Some(figure) = &target.figure {
-            figure.whole().write_png(&out.join(&target.target).with_extension("png"))?;
+        for (index, figure) in target.figures.iter().enumerate() {
+            let name = match index {
+                0 => format!("{}.png", target.target),
+                _ => format!("{}-{}.png", target.target, figure.name),
+            };
+            figure.whole().write_png(&out.join(name))?;
         }
     }
     write_atomic(&out.join("results.json"), &json(&results(&report), "results")?)?;
@@ -99,6 +103,11 @@ pub fn write(
     let empty = report.targets.iter().filter(|target| target.empty);
     let empty: Vec<String> = empty.map(|target| target.target.clone()).collect();
     if empty.is_empty() { Ok(page) } else { Err(EvalError::Empty { page, targets: empty }) }
+}
+
+/// Whether the paper trains such a run on ILSVRC-2012, and not on STL-10.
+fn on_ilsvrc(run: &&Run) -> bool {
+    run.inversion.is_some() || run.vae() == Some(false)
 }
 
 /// Training images of STL-10 and of ILSVRC-2012.
@@ -113,7 +122,7 @@ fn differences(runs: &[Run], plan: &Value, synthetic: bool) -> Vec<String> {
         differences.push("procedural scenes instead of photographs".to_owned());
     }
     let (inversions, others): (Vec<&Run>, Vec<&Run>) =
-        runs.iter().filter(|run| run.trained()).partition(|run| run.inversion.is_some());
+        runs.iter().filter(|run| run.trained()).partition(on_ilsvrc);
     for (runs, papers) in [others, inversions].iter().zip(PAPER_IMAGES) {
         let images = |run: &&Run| run.plan_value("data.images")?.as_integer();
         let images = runs.iter().filter_map(images).min();

@@ -154,6 +154,11 @@ impl Run {
         keys.try_fold(first, |value, key| value.get(key))
     }
 
+    /// Of a variational autoencoder, whether it is the small one.
+    pub(super) fn vae(&self) -> Option<bool> {
+        Some(self.plan_value("recipe.vae.encoder")?.as_str()? == "autoencoder")
+    }
+
     /// Steps that were made.
     pub(super) fn steps(&self) -> Option<u64> {
         self.log.last()?["step"].as_u64()

@@ -66,7 +66,7 @@ pub(super) struct Target {
     #[serde(skip)]
     pub(super) empty: bool,
     #[serde(skip)]
-    pub(super) figure: Option<Figure>,
+    pub(super) figures: Vec<Figure>,
 }
 
 /// The specification of a target.
@@ -138,21 +138,22 @@ pub(super) fn target(
         }
     }
     let numbers = spec.columns.iter().map(|column| column.measure);
-    let pictured = |run: &&Run| match spec.pictures {
-        Some(Pictures::Strips(_)) => run.has_strips(),
-        Some(Pictures::File(file, _)) => run.folder.join("eval").join(file).is_file(),
-        None => false,
+    let pictured = |run: &&Run| {
+        spec.pictures.iter().any(|pictures| match pictures {
+            Pictures::Strips(_) => run.has_strips(),
+            Pictures::File(file, _) => run.folder.join("eval").join(file).is_file(),
+        })
     };
     let empty = match spec.pictures {
-        Some(_) => !runs.iter().any(pictured),
-        None => {
+        [_, ..] => !runs.iter().any(pictured),
+        [] => {
             let numbers: Vec<_> = numbers.collect();
             !runs.iter().any(|run| numbers.iter().any(|m| run.measurements.contains_key(*m)))
         }
     };
-    let figure = Figure::of(spec, &runs)?;
+    let figures = Figure::all(spec, &runs)?;
     let (target, section) = (spec.name.into(), spec.section);
-    Ok(Target { target, section, title, rows, claims, empty, figure })
+    Ok(Target { target, section, title, rows, claims, empty, figures })
 }
 
 fn plain(label: &str, row: &Row) -> TableRow {

@@ -2,7 +2,7 @@
 
 use super::run::{Method, Run};
 use crate::measure::error::IMAGE_SPACE;
-use crate::measure::{interpolate, neighbours, presamples, reencode};
+use crate::measure::{interpolate, latent, neighbours, presamples, reencode, samples};
 
 /// What a table or figure is made of.
 pub(super) struct Spec {
@@ -15,7 +15,7 @@ pub(super) struct Spec {
     pub(super) columns: &'static [Column],
     /// Where everything else that is shown was measured.
     pub(super) measures: &'static [&'static str],
-    pub(super) pictures: Option<Pictures>,
+    pub(super) pictures: &'static [Pictures],
     /// The runs that it is about, in order.
     pub(super) runs: fn(&[Run]) -> Vec<&Run>,
 }
@@ -64,8 +64,28 @@ const CODES: &str = "Test images and what each generator makes of their 8x8x8 co
 const INVERTED: &str =
     "Test images and what each method makes of their features, clamped to 0..255 for display.";
 
+/// What is shown of variational autoencoders.
+const SAMPLED: &[Pictures] = &[
+    Pictures::File(
+        samples::ROW,
+        "Samples: images of codes drawn from N(0, 1), the same codes in each row where networks have the \
+         same shape.",
+    ),
+    Pictures::Strips("Test images and what each autoencoder makes of the mean of their codes."),
+    Pictures::File(
+        interpolate::PICTURES,
+        "Between two images, at the ends: the means of their codes mixed linearly.",
+    ),
+    Pictures::File(
+        latent::PICTURE,
+        "How much each dimension of the code holds, largest first: divergence from the prior, the highest \
+         bar as high as the picture.",
+    ),
+];
+const VARIATIONAL: &[&str] = &["samples", "latent", "error", "sharpness"];
+
 /// Everything there is, in the paper's order.
-pub(super) const SPECS: [Spec; 12] = [
+pub(super) const SPECS: [Spec; 14] = [
     Spec {
         columns: &[Column { paper: "table3", measure: "error", row: Row::Named(IMAGE_SPACE) }],
         measures: &["error"],
@@ -78,8 +98,20 @@ pub(super) const SPECS: [Spec; 12] = [
     },
     Spec {
         measures: &["sharpness"],
-        pictures: Some(Pictures::Strips(CODES)),
+        pictures: &[Pictures::Strips(CODES)],
         ..spec("fig3", "4.1", "Figure 3: reconstructions, and how sharp they are", figure3)
+    },
+    Spec {
+        measures: VARIATIONAL,
+        pictures: SAMPLED,
+        ..spec("fig4", "4.2", "Figure 4: samples of variational autoencoders", |runs| {
+            vaes(runs, false)
+        })
+    },
+    Spec {
+        measures: VARIATIONAL,
+        pictures: SAMPLED,
+        ..spec("fig4-small", "4.2", "Figure 4 with pictures of 64 pixels", |runs| vaes(runs, true))
     },
     Spec {
         columns: &[
@@ -90,53 +122,53 @@ pub(super) const SPECS: [Spec; 12] = [
         ..spec("table6", "4.3", "Table 6: normalised error of inversions", compared)
     },
     Spec {
-        pictures: Some(Pictures::Strips(INVERTED)),
+        pictures: &[Pictures::Strips(INVERTED)],
         ..spec("fig1", "1", "Figure 1: one loss after the other", components)
     },
     Spec {
-        pictures: Some(Pictures::Strips(INVERTED)),
+        pictures: &[Pictures::Strips(INVERTED)],
         ..spec("fig5", "4.3", "Figure 5: inversions of each layer", ours)
     },
     Spec {
-        pictures: Some(Pictures::Strips(INVERTED)),
+        pictures: &[Pictures::Strips(INVERTED)],
         ..spec("fig6", "4.3", "Figure 6: inversions by each method", methods)
     },
     Spec {
         measures: &["error", "sharpness", "recognise"],
-        pictures: Some(Pictures::Strips(INVERTED)),
+        pictures: &[Pictures::Strips(INVERTED)],
         ..spec("fig7", "4.3", "Figure 7: without one loss or the other", components)
     },
     Spec {
         measures: &["reencode"],
-        pictures: Some(Pictures::File(
+        pictures: &[Pictures::File(
             reencode::PICTURES,
             "From the top: the images, then what they are after 1, 2, 4 and 8 rounds of encoding and \
              generating, unclipped in between.",
-        )),
+        )],
         ..spec("fig8", "4.3", "Figure 8: inversions of inversions", ours)
     },
     Spec {
-        pictures: Some(Pictures::File(
+        pictures: &[Pictures::File(
             interpolate::PICTURES,
             "Between two images, at the ends: their features mixed linearly.",
-        )),
+        )],
         ..spec("fig9", "4.3", "Figure 9: images between two images", ours)
     },
     Spec {
         measures: &["presamples"],
-        pictures: Some(Pictures::File(
+        pictures: &[Pictures::File(
             presamples::PICTURES,
             "An image, and images drawn from its features with different noise.",
-        )),
+        )],
         ..spec("presamples", "4.3", "Sampling pre-images: does noise make a difference?", noisy)
     },
     Spec {
         measures: &["neighbours"],
-        pictures: Some(Pictures::File(
+        pictures: &[Pictures::File(
             neighbours::PICTURES,
             "From the top: the images, the training images nearest to them in image space and by the \
              inverted features, and the reconstructions.",
-        )),
+        )],
         ..spec("neighbours", "supplement", "Nearest training images", ours)
     },
 ];
@@ -147,7 +179,7 @@ const fn spec(
     title: &'static str,
     runs: fn(&[Run]) -> Vec<&Run>,
 ) -> Spec {
-    Spec { name, section, title, columns: &[], measures: &[], pictures: None, runs }
+    Spec { name, section, title, columns: &[], measures: &[], pictures: &[], runs }
 }
 
 fn of(runs: &[Run], wanted: impl Fn(Method) -> bool) -> Vec<&Run> {
@@ -155,7 +187,12 @@ fn of(runs: &[Run], wanted: impl Fn(Method) -> bool) -> Vec<&Run> {
 }
 
 fn autoencoders(runs: &[Run]) -> Vec<&Run> {
-    runs.iter().filter(|run| run.inversion.is_none()).collect()
+    runs.iter().filter(|run| run.inversion.is_none() && run.vae().is_none()).collect()
+}
+
+/// Variational autoencoders, the small ones or the others.
+fn vaes(runs: &[Run], small: bool) -> Vec<&Run> {
+    runs.iter().filter(|run| run.vae().is_some_and(|is| is == small)).collect()
 }
 
 /// From the image up: CONV5, FC6, FC7, FC8 are in order.

@@ -1,5 +1,6 @@
 //! What a reader should know before believing a number.
 
+use deepsim_loss::objective::DIVERGENCE;
 use serde_json::Value;
 
 use super::run::Run;
@@ -20,7 +21,9 @@ pub(super) fn of(runs: &[Run], plan: &Value) -> Vec<String> {
         }
         let last =
             |term: &String| run.at_the_end(&format!("/terms/{term}/grad_norm")).unwrap_or(0.0);
-        let terms = run.names("/terms");
+        // The divergence pulls at codes and not at images: its gradient cannot be weighed against theirs.
+        let mut terms = run.names("/terms");
+        terms.retain(|term| term != DIVERGENCE);
         let norms: Vec<f64> = terms.iter().map(last).collect();
         let total: f64 = norms.iter().sum();
         for (term, norm) in terms.iter().zip(&norms) {
@@ -43,7 +46,7 @@ pub(super) fn of(runs: &[Run], plan: &Value) -> Vec<String> {
         // What no run of its kind was measured on is not what the report is about.
         for measure in EVERYWHERE {
             let like = |other: &&Run| match (&run.inversion, &other.inversion) {
-                (None, None) => true,
+                (None, None) => run.vae() == other.vae(),
                 (Some((_, a)), Some((_, b))) => a == b,
                 _ => false,
             };

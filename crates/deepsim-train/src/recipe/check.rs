@@ -32,7 +32,12 @@ impl Recipe {
                 "adversarial.discriminator.conditional: wanted an [inversion] whose features it sees",
             ));
         }
+        if let Some(vae) = &self.vae {
+            vae.check(self)?;
+        }
+        let trained = |vae: &super::Variational| vae.encoder.trained().is_some();
         if self.inversion.is_none()
+            && !self.vae.as_ref().is_some_and(trained)
             && !self.crop.is_multiple_of(deepsim_nets::autoencoder::DOWNSAMPLING)
         {
             return Err(TrainError::recipe(format!(

@@ -4,6 +4,7 @@
 //! `--set key.sub=value` overrides any of them.
 
 mod check;
+mod vae;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use crate::TrainError;
 pub use crate::precision::Precision;
 use crate::store::Retention;
 use crate::suggest::nearest;
+pub use vae::{Divergence, Variational};
 
 /// Everything that decides the numbers of a run, but for the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,11 +37,13 @@ pub struct Recipe {
     /// Side that images of another size are stretched to before crops are taken of them; 256 in the
     /// inversion of AlexNet. Left as they are if left out.
     pub resize: Option<usize>,
-    /// The autoencoder, if nothing is inverted.
+    /// The autoencoder, if nothing is inverted and it is no variational one.
     #[serde(default)]
     pub generator: AutoencoderConfig,
     /// Whose features are inverted; then this, and not the autoencoder, is the generator.
     pub inversion: Option<Inversion>,
+    /// A variational autoencoder is the generator then.
+    pub vae: Option<Variational>,
     /// The image term.
     pub image: ImageTerm,
     /// The feature term; left out for the baselines.
@@ -340,7 +344,14 @@ weight = 1.0
 
     #[test]
     fn what_makes_no_sense_is_named() {
-        let cases: [(&[&str], &str); 11] = [
+        let cases: [(&[&str], &str); 15] = [
+            (&["vae.encoder=alexnet"], "vae: alexnet sees images of 227 pixels, got crop 64"),
+            (&["vae.encoder=autoencoder", "vae.latent=0"], "vae.latent: wanted at least 1"),
+            (&["vae.encoder=autoencoder", "vae.divergence.weight=-1"], "vae.divergence.weight"),
+            (
+                &["vae.encoder=autoencoder", "inversion.encoder=alexnet", "inversion.tap=FC6"],
+                "wanted [inversion] or [vae]",
+            ),
             (&["resize=60"], "resize: wanted at least the crop of 64, got 60"),
             (&["adversarial.discriminator.conditional=true"], "wanted an [inversion]"),
             (&["stesp=1"], "did you mean `steps`?"),

@@ -37,10 +37,11 @@ pub(super) fn page(report: &Report) -> Result<String, EvalError> {
             escape(&target.target),
             escape(&target.title)
         );
-        match &target.figure {
-            Some(figure) => html += &picture(figure)?,
-            None if target.target.starts_with("table") => {}
-            None => html += "<p class=\"missing\">missing: no run has pictures yet</p>",
+        for figure in &target.figures {
+            html += &picture(figure)?;
+        }
+        if target.figures.is_empty() && !target.target.starts_with("table") {
+            html += "<p class=\"missing\">missing: no run has pictures yet</p>";
         }
         html += &tables::target(target);
         html += "</section>";

@@ -14,8 +14,15 @@ pub(super) fn target(target: &Target) -> String {
 }
 
 fn number(value: f64, spread: Option<f64>, unit: &str) -> String {
-    let spread = spread.map_or(String::new(), |spread| format!(" ± {spread:.1}"));
-    format!("{value:.1}{spread} {}", escape(unit))
+    // As the paper prints percentages; small numbers need more.
+    let digits = match value.abs() {
+        _ if unit == "%" => 1,
+        size if size == 0.0 || size >= 10.0 => 1,
+        size if size >= 0.1 => 2,
+        _ => 4,
+    };
+    let spread = spread.map_or(String::new(), |spread| format!(" ± {spread:.digits$}"));
+    format!("{value:.digits$}{spread} {}", escape(unit))
 }
 
 fn printed(target: &Target, column: usize) -> String {

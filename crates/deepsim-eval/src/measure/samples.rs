@@ -1,0 +1,179 @@
+//! Samples of a variational autoencoder (paper v1, Figure 4): pictures, and how far they are from the test
+//! images as a distribution.
+//!
+//! Writes `RUN/eval/samples.png` (8 x 8) and `RUN/eval/samples-row.png` (8). The distances are between
+//! features of as many samples as there are test images; maps are averaged over their positions. Samples are
+//! rounded and clamped to 0..=255 before, as people see them.
+
+use deepsim_data::Crop;
+use deepsim_data::picture::{Picture, grid};
+use deepsim_nets::{Comparator, Images, PixelFormat};
+
+use super::context::{Context, Progress, Space, is_random, numbers, ranges};
+use super::sharpness::{BANDS, power};
+use super::{Measure, Row};
+use crate::EvalError;
+use crate::distribution::{
+    Estimate, GROUPS, Vectors, frechet_distance, frechet_extrapolated, kernel_distance,
+};
+use crate::prior::{self, vae};
+
+/// Samples from the prior.
+#[derive(Clone, Copy, Debug)]
+pub struct Samples;
+
+/// File with many samples.
+pub const PICTURES: &str = "samples.png";
+/// File with a row of samples.
+pub const ROW: &str = "samples-row.png";
+/// Name of the row with the main distance, before the name of the feature space.
+pub const FRECHET: &str = "Frechet distance";
+/// Name of the row with the power of high frequencies.
+pub const HIGH_FREQUENCIES: &str = "high-frequency power of samples";
+
+/// Samples in a row, and rows.
+const SIDE: usize = 8;
+
+/// Samples as pictures of eight bits.
+struct Drawn {
+    /// Planes of all of them.
+    planes: Vec<u8>,
+    side: usize,
+}
+
+impl Measure for Samples {
+    fn name(&self) -> &'static str {
+        "samples"
+    }
+
+    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+        let (net, seed) = (vae(context.model, "samples")?, context.settings.seed);
+        let (n, side) = (context.test_len(), context.side());
+        let mut drawn = Drawn { planes: Vec::with_capacity(n * 3 * side * side), side };
+        let all = n.max(SIDE * SIDE);
+        for range in ranges(all, context.settings.batch) {
+            let images = prior::images(net, range.clone(), seed, None)?;
+            drawn.planes.extend(images.to_u8()?);
+            (context.tell)(Progress { what: "sampling", done: range.end, all });
+        }
+        let shown = Picture::several(&drawn.planes[..SIDE * SIDE * 3 * side * side], side, side);
+        let rows: Vec<Vec<Picture>> = shown.chunks(SIDE).map(<[_]>::to_vec).collect();
+        let folder = context.folder()?;
+        grid(&rows, 0).write_png(&folder.join(PICTURES))?;
+        grid(&rows[..1], 0).write_png(&folder.join(ROW))?;
+
+        let mut rows = sharpness(context, &drawn, n)?;
+        if n < 4 * GROUPS {
+            let note = format!("wanted at least {} test images, got {n}", 4 * GROUPS);
+            rows.push(Row::new(FRECHET, f64::NAN, "", note));
+            return Ok(rows);
+        }
+        for space in spaces(context) {
+            rows.extend(distances(context, &drawn, n, &space)?);
+        }
+        Ok(rows)
+    }
+}
+
+impl Drawn {
+    /// The samples of a range, as images for networks.
+    fn images(
+        &self,
+        range: std::ops::Range<usize>,
+        context: &Context<'_>,
+    ) -> Result<Images, EvalError> {
+        let (side, size) = (self.side, 3 * self.side * self.side);
+        let planes = &self.planes[range.start * size..range.end * size];
+        let format = PixelFormat::CAFFE_BGR;
+        Ok(Images::from_u8(planes, range.len(), side, side, format, context.device)?)
+    }
+}
+
+/// Feature spaces that were asked for; else those of networks with weights that measure alone, or a random
+/// one to show that all works.
+fn spaces(context: &Context<'_>) -> Vec<Space> {
+    use deepsim_nets::ComparatorKind::{AlexNet, SqueezeNet};
+    let space = |comparator, tap: &str| Space { comparator, tap: tap.into() };
+    if let Some(spaces) = &context.settings.spaces {
+        return spaces.clone();
+    }
+    match context.weights.and_then(|weights| SqueezeNet.find_weights(weights)) {
+        Some(_) => vec![space(SqueezeNet, "FIRE9")],
+        None => vec![space(AlexNet, "CONV5")],
+    }
+}
+
+/// Power of high frequencies of samples against the test images'.
+fn sharpness(context: &Context<'_>, drawn: &Drawn, n: usize) -> Result<Vec<Row>, EvalError> {
+    let (mut of_images, mut of_samples) = ([0.0; 2], [0.0; 2]);
+    let crop = Crop::Center(drawn.side);
+    let (mut done, test) = (0, &*context.dataset.test.images);
+    context.batches("spectra", test, n, crop, |_, images| {
+        let range = done..done + images.len();
+        done = range.end;
+        let (a, b) = (power(images)?, power(&drawn.images(range, context)?)?);
+        for band in 0..2 {
+            of_images[band] += a[band];
+            of_samples[band] += b[band];
+        }
+        Ok(())
+    })?;
+    let names = [HIGH_FREQUENCIES, "middle-frequency power of samples"];
+    let row = |band: usize| {
+        let note = format!(
+            "of {n} test images'; {}, brightness of {n} samples, Hann window; {PICTURES}",
+            BANDS[band]
+        );
+        Row::new(names[band], 100.0 * of_samples[band] / of_images[band], "%", note)
+    };
+    Ok(vec![row(0), row(1)])
+}
+
+fn distances(
+    context: &Context<'_>,
+    drawn: &Drawn,
+    n: usize,
+    space: &Space,
+) -> Result<Vec<Row>, EvalError> {
+    let (net, tap) = (context.comparator(space.comparator)?, &space.tap);
+    let (mut real, mut sampled) = (Vec::new(), Vec::new());
+    let crop = Crop::Center(drawn.side);
+    let (mut done, test) = (0, &*context.dataset.test.images);
+    context.batches("features", test, n, crop, |_, images| {
+        let range = done..done + images.len();
+        done = range.end;
+        real.extend(pooled(&*net, tap, images)?);
+        sampled.extend(pooled(&*net, tap, &drawn.images(range, context)?)?);
+        Ok(())
+    })?;
+    let (real, sampled) = (Vectors::new(n, &real)?, Vectors::new(n, &sampled)?);
+    let plain = frechet_distance(&real, &sampled)?;
+    let random = if is_random(&*net) { ", random weights" } else { "" };
+    let name = |what: &str| format!("{what}, {} {tap}{random}", net.name());
+    let origin = net.origin();
+    let row = |what: &str, found: Estimate, how: &str| {
+        let [low, high] = found.interval();
+        let note = format!(
+            "{how} {n} samples and {n} test images, {} numbers each, {origin}; ± is the standard error, 95 % \
+             interval {low:.4} to {high:.4}",
+            real.dims()
+        );
+        // One estimate, whose spread is its own.
+        Row::new(name(what), found.value, "", note).with_spread(found.error).over(1)
+    };
+    let extrapolated = frechet_extrapolated(&real, &sampled)?;
+    let how = format!("extrapolated to infinitely many (plain: {plain:.4}) from");
+    Ok(vec![
+        row(FRECHET, extrapolated, &how),
+        row("kernel distance", kernel_distance(&real, &sampled)?, "without bias, of"),
+    ])
+}
+
+/// Features, averaged over positions.
+fn pooled(net: &dyn Comparator, tap: &str, images: &Images) -> Result<Vec<f32>, EvalError> {
+    let features = net.features(images, tap)?;
+    match features.rank() {
+        4 => numbers(&features.mean(3)?.mean(2)?),
+        _ => numbers(&features),
+    }
+}

@@ -1,0 +1,93 @@
+//! The keys of a variational autoencoder (paper section 4.2).
+
+use std::path::PathBuf;
+
+use deepsim_nets::{VaeConfig, VaeEncoder};
+use serde::{Deserialize, Serialize};
+
+use super::Recipe;
+use crate::TrainError;
+
+/// An encoder to distributions of codes, and the decoder, trained together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variational {
+    /// Layers of the encoder; the decoder's follow from it.
+    pub encoder: VaeEncoder,
+    /// Numbers of a code; 4096 as in FC6, which the paper leaves open.
+    #[serde(default = "as_fc6")]
+    pub latent: usize,
+    /// File of the weights that the encoder begins with. Without it they are looked for in `--weights`,
+    /// and drawn at random if they are not there.
+    pub weights: Option<PathBuf>,
+    /// Draws the encoder's weights at random even where there are trained ones.
+    #[serde(default)]
+    pub from_scratch: bool,
+    /// The term that pulls codes to the prior.
+    #[serde(default)]
+    pub divergence: Divergence,
+}
+
+/// The term `KL(q(z|I) || N(0, 1))`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Divergence {
+    /// Its weight; 20 in the paper (RECALLED, unverified).
+    pub weight: f64,
+    /// Steps over which the weight grows from 0 to that; 0 in the paper, which mentions none.
+    pub warm_up: u64,
+}
+
+fn as_fc6() -> usize {
+    4096
+}
+
+impl Default for Divergence {
+    fn default() -> Self {
+        Self { weight: 20.0, warm_up: 0 }
+    }
+}
+
+impl Divergence {
+    /// The weight at a step, which is counted from 1.
+    ///
+    /// ```
+    /// use deepsim_train::recipe::Divergence;
+    /// let slow = Divergence { weight: 20.0, warm_up: 100 };
+    /// assert_eq!([1, 50, 100, 101].map(|step| slow.at(step)), [0.2, 10.0, 20.0, 20.0]);
+    /// assert_eq!(Divergence::default().at(1), 20.0);
+    /// ```
+    pub fn at(&self, step: u64) -> f64 {
+        match step < self.warm_up {
+            true => self.weight * (step as f64 / self.warm_up as f64),
+            false => self.weight,
+        }
+    }
+}
+
+impl Variational {
+    /// The network for images of `side` pixels.
+    pub fn config(&self, side: usize) -> VaeConfig {
+        VaeConfig { encoder: self.encoder, latent: self.latent, side }
+    }
+
+    /// Refuses values that make no sense in a recipe.
+    pub(super) fn check(&self, recipe: &Recipe) -> Result<(), TrainError> {
+        let wrong = |text: String| Err(TrainError::recipe(text));
+        if recipe.inversion.is_some() {
+            return wrong("wanted [inversion] or [vae], got both".into());
+        }
+        if self.latent == 0 {
+            return wrong("vae.latent: wanted at least 1, got 0".into());
+        }
+        if self.encoder.trained().is_some() && recipe.crop != 227 {
+            let (name, crop) = (self.encoder.name(), recipe.crop);
+            return wrong(format!("vae: {name} sees images of 227 pixels, got crop {crop}"));
+        }
+        let weight = self.divergence.weight;
+        if !(weight.is_finite() && weight >= 0.0) {
+            return wrong(format!("vae.divergence.weight: wanted a number >= 0, got {weight}"));
+        }
+        Ok(())
+    }
+}

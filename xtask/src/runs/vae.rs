@@ -1,0 +1,52 @@
+//! The variational autoencoders of section 4.2, and small ones for machines without a GPU.
+
+use super::inversion::{Encoder, Layer};
+use super::{IMAGE_LOSS, Run};
+use crate::targets::Experiment;
+
+/// What is measured on each.
+pub(crate) const MEASURES: [&str; 6] =
+    ["error", "sharpness", "grid", "interpolate", "latent", "samples"];
+
+/// The rows of Figure 4. `encoder` is the network whose convolutions the encoder has, and the comparator
+/// at `layers`; there is no row for an FC6 that nobody has.
+pub(crate) fn large(layers: &[Layer], encoder: &Encoder) -> Vec<Run> {
+    // A stand-in for its head has AlexNet's convolutions.
+    let begun = encoder.name.strip_suffix("-stand-in").unwrap_or(&encoder.name);
+    let run = |label: &str, recipe: &str, gflop, lacks: &'static [_], mut sets: Vec<String>| {
+        sets.push(format!("vae.encoder={begun}"));
+        let (label, experiment) = (format!("VAE {label}"), Experiment::Vae);
+        Run { label, name: recipe.into(), recipe: recipe.into(), sets, gflop, lacks, experiment }
+    };
+    let comparator = format!("feature.comparator={}", encoder.name);
+    let mut conv5 = vec![comparator.clone()];
+    if encoder.calibrated {
+        conv5.extend(["feature.weight=".to_owned(), "feature.rho=2".to_owned()]);
+    }
+    let mut runs = vec![
+        run("SE", "vae-se", 11.0, IMAGE_LOSS, Vec::new()),
+        run("AlexNet CONV5", "vae-alexnet-conv5", 20.6, &[], conv5),
+    ];
+    if layers.contains(&Layer::Fc6) {
+        runs.push(run("AlexNet FC6", "vae-alexnet-fc6", 20.9, &[], vec![comparator]));
+    }
+    runs.push(run("VideoNet CONV5", "vae-videonet-conv5", 22.0, &[], Vec::new()));
+    runs
+}
+
+/// The same experiment with pictures of 64 pixels and networks like those of section 4.1.
+pub(crate) fn small() -> [Run; 2] {
+    let run = |label: &str, recipe: &str, gflop, lacks: &'static [_]| Run {
+        label: label.into(),
+        name: recipe.into(),
+        recipe: recipe.into(),
+        sets: Vec::new(),
+        gflop,
+        lacks,
+        experiment: Experiment::SmallVae,
+    };
+    [
+        run("small VAE SE", "vae-small-se", 0.46, IMAGE_LOSS),
+        run("small VAE AlexNet CONV3", "vae-small-alexnet-conv3", 2.0, &[]),
+    ]
+}
