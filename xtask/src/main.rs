@@ -8,6 +8,7 @@
 //! | [`download`] | `cargo xtask download`: data and weights, verified |
 //! | [`mod@bench`] | `cargo xtask bench`: speed beside PyTorch's |
 //! | [`runs`] | generators to train |
+//! | [`status`] | `cargo xtask status`: where a reproduction stands |
 //! | [`targets`] | tables and figures, and the runs they need |
 //! | [`scale`] | how long each scale trains |
 //! | [`plan`] | what is there already, what is to be done, what it costs |
@@ -22,6 +23,7 @@ mod process;
 mod reproduce;
 mod runs;
 mod scale;
+mod status;
 mod targets;
 mod test;
 mod workspace;
@@ -47,6 +49,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Reproduce(reproduce::Arguments),
+    Status(status::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
     Ci(ci::Arguments),
@@ -56,6 +59,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Reproduce(arguments) => reproduce::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),

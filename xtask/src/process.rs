@@ -22,7 +22,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// An error that ends with `code`.
-    fn error(code: u8, message: impl Into<String>) -> anyhow::Error {
+    pub(crate) fn error(code: u8, message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self { code, message: message.into() })
     }
 
@@ -43,6 +43,11 @@ impl std::error::Error for Failure {}
 /// The exit code of an error: its [`Failure`]'s, else 1.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Failure>().map_or(1, |failure| failure.code)
+}
+
+/// Whether an error is that of a program that was told to stop, and not of one that failed.
+pub(crate) fn was_interrupted(error: &anyhow::Error) -> bool {
+    [INTERRUPTED, INTERRUPTED + 1].contains(&exit_code(error))
 }
 
 /// A line for the user.

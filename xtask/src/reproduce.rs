@@ -2,6 +2,7 @@
 
 mod arguments;
 mod evaluate;
+mod failures;
 mod nvcc;
 mod optimise;
 
@@ -16,11 +17,13 @@ use crate::plan::{Planned, State, Wanted, table};
 use crate::process::{self, say};
 use crate::runs::Run;
 use crate::runs::inversion::Layer;
+use crate::status;
 use crate::targets::{Experiment, Target, Work};
 use crate::workspace;
 
 pub(crate) use arguments::Arguments;
 use arguments::{DeviceKind, check};
+use failures::Failures;
 
 /// What the steps below share.
 struct Job<'a> {
@@ -47,15 +50,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     job.build()?;
+    std::fs::create_dir_all(&job.out)
+        .with_context(|| format!("creating folder {}", job.out.display()))?;
+    write_plan(&job, &plan, &job.out.join(status::PLAN), start)?;
+    // One run that fails takes only itself along.
+    let mut failures = Failures::default();
     for planned in &plan {
-        job.train(planned)?;
+        failures.note(&planned.run.name, job.train(planned))?;
     }
     for planned in &plan {
-        evaluate::evaluate(&job, planned)?;
+        if !failures.has(&planned.run.name) {
+            failures.note(&planned.run.name, evaluate::evaluate(&job, planned))?;
+        }
     }
-    optimise::optimise(&job, &optimised)?;
-    job.report(&plan, &optimised, start)
+    failures.note(OPTIMISED, optimise::optimise(&job, &optimised))?;
+    let optimised = if failures.has(OPTIMISED) { Vec::new() } else { optimised };
+    let there: Vec<Planned> = plan.into_iter().filter(|planned| planned.folder.is_dir()).collect();
+    failures.note("report", job.report(&there, &optimised, start))?;
+    failures.settle()
 }
+
+/// What is inverted by optimisation, among what can fail.
+const OPTIMISED: &str = "mahendran-vedaldi";
 
 /// `out/SCALE` in the workspace, short where that is the current folder. A GPU's numbers are not
 /// those of the CPU to the last bit, so its runs have a folder of their own.
@@ -247,9 +263,11 @@ fn write_plan(job: &Job<'_>, plan: &[Planned], file: &Path, start: Instant) -> R
         .map(|planned| {
             json!({
                 "label": planned.run.label,
+                "name": planned.run.name,
                 "dir": planned.folder,
                 "steps": planned.size.steps,
                 "batch": planned.size.batch,
+                "measures": planned.measures,
             })
         })
         .collect();

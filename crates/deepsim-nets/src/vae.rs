@@ -221,8 +221,16 @@ impl Vae {
     /// of the same width.
     ///
     /// # Errors
-    /// If the file cannot be read or does not hold these layers; then nothing has been changed.
+    /// If the encoder is the small one, or the file cannot be read or does not hold these layers; then
+    /// nothing has been changed.
     pub fn begin_with(&self, path: &Path) -> Result<(), NetError> {
+        if self.config.encoder.trained().is_none() {
+            return Err(NetError::Shape {
+                operation: "Vae::begin_with",
+                wanted: "the encoder alexnet or caffenet".into(),
+                got: self.config.encoder.name().into(),
+            });
+        }
         let bytes = read(path)?;
         let file = parse(path, &bytes)?;
         let width = file.tensor("fc6.weight").ok().and_then(|fc6| fc6.shape().first().copied());
@@ -428,8 +436,12 @@ mod tests {
         assert_eq!(values(copy.decode(&few)?.tensor())?, values(vae.decode(&few)?.tensor())?);
         vae.params().save(&path, r#"{"kind":"autoencoder"}"#)?;
         assert!(Vae::load(&path, &Device::Cpu).is_err());
-        // It is no network that an encoder can begin with.
-        assert!(vae.begin_with(&path).is_err());
+        // The small encoder begins with nothing, and this is no network to begin with.
+        let message = vae.begin_with(&path).expect_err("a small encoder").to_string();
+        assert!(message.contains("wanted the encoder alexnet or caffenet"), "{message}");
+        let large = VaeConfig { encoder: VaeEncoder::AlexNet, latent: 2, side: 227 };
+        let message = Vae::new(large, 0, &Device::Cpu)?.begin_with(&path).expect_err("no AlexNet");
+        assert!(message.to_string().contains("encoder.conv1.weight: missing"), "{message}");
         Ok(())
     }
 }

@@ -29,24 +29,30 @@ const IMAGE_LOSS: &[&str] = &["feature", "adversarial"];
 
 /// The four generators of section 4.1. Each table and figure shows all of them.
 pub(crate) fn autoencoders() -> [Run; 4] {
-    let run = |label: &str, recipe: &str, gflop, lacks| Run {
-        label: label.into(),
-        name: recipe.into(),
-        recipe: recipe.into(),
-        sets: Vec::new(),
-        gflop,
-        lacks,
-        experiment: Experiment::Autoencoder,
+    let run = |label: &str, recipe, gflop, lacks| {
+        Run::new(label.into(), recipe, gflop, lacks, Experiment::Autoencoder)
     };
     [
         run("SE", "autoencoder-se", 0.452, IMAGE_LOSS),
         run("l1", "autoencoder-l1", 0.452, IMAGE_LOSS),
-        run("AlexNet CONV3", "autoencoder-alexnet-conv3", 1.98, &[]),
+        run("AlexNet CONV3", "autoencoder-alexnet-conv3", 1.98, &[][..]),
         run("Exemplar-CNN CONV3", "autoencoder-exemplar-cnn-conv3", 4.4, &[]),
     ]
 }
 
 impl Run {
+    /// Of a recipe as it is.
+    fn new(
+        label: String,
+        recipe: &str,
+        gflop: f64,
+        lacks: &'static [&'static str],
+        experiment: Experiment,
+    ) -> Self {
+        let (name, sets) = (recipe.to_owned(), Vec::new());
+        Self { label, recipe: name.clone(), name, sets, gflop, lacks, experiment }
+    }
+
     /// Whether an override `key=value` is meant for this run's recipe: those of terms and generators that
     /// it does not have are not.
     pub(crate) fn takes(&self, set: &str) -> bool {

@@ -344,8 +344,12 @@ weight = 1.0
 
     #[test]
     fn what_makes_no_sense_is_named() {
-        let cases: [(&[&str], &str); 15] = [
+        let cases: [(&[&str], &str); 16] = [
             (&["vae.encoder=alexnet"], "vae: alexnet sees images of 227 pixels, got crop 64"),
+            (
+                &["vae.encoder=autoencoder", "vae.weights=x"],
+                "vae.weights: autoencoder begins with none",
+            ),
             (&["vae.encoder=autoencoder", "vae.latent=0"], "vae.latent: wanted at least 1"),
             (&["vae.encoder=autoencoder", "vae.divergence.weight=-1"], "vae.divergence.weight"),
             (

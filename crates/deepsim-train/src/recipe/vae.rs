@@ -84,6 +84,10 @@ impl Variational {
             let (name, crop) = (self.encoder.name(), recipe.crop);
             return wrong(format!("vae: {name} sees images of 227 pixels, got crop {crop}"));
         }
+        if let (Some(file), None) = (&self.weights, self.encoder.trained()) {
+            let (name, file) = (self.encoder.name(), file.display());
+            return wrong(format!("vae.weights: {name} begins with none, got {file}"));
+        }
         let weight = self.divergence.weight;
         if !(weight.is_finite() && weight >= 0.0) {
             return wrong(format!("vae.divergence.weight: wanted a number >= 0, got {weight}"));
