@@ -7,6 +7,7 @@
 //! | [`ci`] | `cargo xtask ci` |
 //! | [`download`] | `cargo xtask download`: data and weights, verified |
 //! | [`mod@bench`] | `cargo xtask bench`: speed beside PyTorch's |
+//! | [`cuda`] | `cargo xtask cuda`: building for NVIDIA GPUs |
 //! | [`runs`] | generators to train |
 //! | [`status`] | `cargo xtask status`: where a reproduction stands |
 //! | [`targets`] | tables and figures, and the runs they need |
@@ -17,6 +18,7 @@
 
 mod bench;
 mod ci;
+mod cuda;
 mod download;
 mod plan;
 mod process;
@@ -50,6 +52,7 @@ struct Arguments {
 enum Command {
     Reproduce(reproduce::Arguments),
     Status(status::Arguments),
+    Cuda(cuda::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
     Ci(ci::Arguments),
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Reproduce(arguments) => reproduce::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Cuda(arguments) => cuda::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),

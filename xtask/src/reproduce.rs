@@ -3,7 +3,6 @@
 mod arguments;
 mod evaluate;
 mod failures;
-mod nvcc;
 mod optimise;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde_json::json;
 
+use crate::cuda;
 use crate::plan::{Planned, State, Wanted, table};
 use crate::process::{self, say};
 use crate::runs::Run;
@@ -41,9 +41,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Some(folder) => folder.clone(),
         None => default_out(arguments),
     };
-    if arguments.device == DeviceKind::Cuda && !arguments.dry_run {
-        nvcc::check()?;
-    }
     let job = Job { arguments, out, target: workspace::target_dir()? };
     let (plan, optimised) = job.plan()?;
     if arguments.dry_run {
@@ -102,6 +99,7 @@ impl Job<'_> {
         command.args(packages).arg("--bins").arg("--target-dir").arg(&self.target);
         if self.arguments.device == DeviceKind::Cuda {
             command.args(["--features", "deepsim-train/cuda,deepsim-eval/cuda"]);
+            cuda::prepare(&mut command, None).context("--device cuda")?;
         }
         process::run(&mut command, "build")
     }

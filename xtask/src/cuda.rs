@@ -1,0 +1,38 @@
+//! `cargo xtask cuda`: building for NVIDIA GPUs, on machines with and without one.
+
+mod build;
+mod check;
+mod stand_ins;
+mod toolkit;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+pub(crate) use build::prepare;
+
+/// Build for NVIDIA GPUs, and say what a machine lacks for it.
+#[derive(clap::Args)]
+#[command(after_help = "Neither a GPU nor a driver is needed to build; see docs/cuda.md.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fetch NVIDIA's compiler (104 MB, 271 MB unpacked), where none is installed
+    Setup(toolkit::Arguments),
+    /// Build the programs with CUDA; they start on machines without it too
+    Build(build::Arguments),
+    /// Look at this machine's GPU, driver and libraries
+    Check,
+}
+
+/// Runs a command.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.command {
+        Command::Setup(arguments) => toolkit::setup(arguments),
+        Command::Build(arguments) => build::run(arguments),
+        Command::Check => check::run(),
+    }
+}

@@ -1,0 +1,196 @@
+//! What programs are linked against where CUDA's libraries are not installed.
+//!
+//! cudarc names its libraries to the linker. Here each is a small archive of functions that open the real
+//! library at their first call (`xtask/cuda/stand_in.S` and `.c`), so that one program runs on machines with
+//! a GPU and on those without.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+use crate::reproduce::write_atomic;
+use crate::workspace;
+
+/// A library that stands behind an archive.
+struct Library {
+    /// Name for the linker.
+    name: &'static str,
+    /// Module of cudarc with its functions.
+    module: &'static str,
+    /// File name on a machine with CUDA 13.
+    file: &'static str,
+    /// What its functions answer where it is missing: their own code for "not initialised" or "no device".
+    missing: u32,
+}
+
+const fn library(
+    name: &'static str,
+    module: &'static str,
+    file: &'static str,
+    missing: u32,
+) -> Library {
+    Library { name, module, file, missing }
+}
+
+/// Everything that candle has cudarc link with.
+const LIBRARIES: [Library; 6] = [
+    library("cuda", "driver", "libcuda.so.1", 100),
+    library("nvrtc", "nvrtc", "libnvrtc.so.13", 7),
+    library("curand", "curand", "libcurand.so.10", 203),
+    library("cublas", "cublas", "libcublas.so.13", 1),
+    library("cublasLt", "cublaslt", "libcublasLt.so.13", 1),
+    library("cudnn", "cudnn", "libcudnn.so.9", 1001),
+];
+
+/// File names of the libraries, for those who look for them.
+pub(super) fn files() -> impl Iterator<Item = &'static str> {
+    LIBRARIES.iter().map(|library| library.file)
+}
+
+/// Makes the archives in `out` from the function names in cudarc's sources; the runtime library is that of
+/// the toolkit.
+pub(super) fn make(cudarc: &Path, toolkit: &Path, out: &Path) -> Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("creating folder {}", out.display()))?;
+    for library in &LIBRARIES {
+        let source = cudarc.join("src").join(library.module).join("sys/mod.rs");
+        let text = std::fs::read_to_string(&source)
+            .with_context(|| format!("reading {}", source.display()))?;
+        let names = functions(&text);
+        if names.is_empty() {
+            bail!("{}: wanted declarations of functions, got none", source.display());
+        }
+        archive(library, &names, out)?;
+    }
+    // The runtime is small, and is linked as it is.
+    let (from, to) = (toolkit.join("lib/libcudart_static.a"), out.join("libcudart.a"));
+    std::fs::copy(&from, &to).with_context(|| format!("copying {}", from.display()))?;
+    Ok(())
+}
+
+/// Names of the functions that bindings declare in `extern "C"` blocks, in order and each once.
+fn functions(bindings: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut inside = false;
+    for line in bindings.lines().map(str::trim) {
+        match line {
+            r#"extern "C" {"# | r#"unsafe extern "C" {"# => inside = true,
+            "}" => inside = false,
+            _ if inside => {
+                let declared = line.strip_prefix("pub ").unwrap_or(line).strip_prefix("fn ");
+                names.extend(declared.and_then(|rest| Some(rest.split_once('(')?.0)));
+            }
+            _ => {}
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// One archive.
+fn archive(library: &Library, names: &[&str], out: &Path) -> Result<()> {
+    let work = out.join(library.name);
+    std::fs::create_dir_all(&work)
+        .with_context(|| format!("creating folder {}", work.display()))?;
+    let entries: String =
+        names.iter().enumerate().map(|(i, name)| format!("entry {name}, {i}\n")).collect();
+    write_atomic(&work.join("entries.inc"), entries.as_bytes())?;
+    let list: String = names.iter().map(|name| format!("\"{name}\",\n")).collect();
+    write_atomic(&work.join("names.inc"), list.as_bytes())?;
+    let sources = workspace::root().join("xtask/cuda");
+    let mut objects = Vec::new();
+    for source in ["stand_in.S", "stand_in.c"] {
+        let object =
+            work.join(source).with_extension(if source.ends_with('S') { "s.o" } else { "o" });
+        let mut compiler = Command::new("cc");
+        compiler.args(["-c", "-fPIC", "-O2", "-I"]).arg(&work);
+        compiler.arg(format!("-DSLOTS=deepsim_slots_{}", library.name));
+        compiler.arg(format!("-DLOOKUP=deepsim_look_up_{}", library.name));
+        compiler.arg(format!("-DLIBRARY=\"{}\"", library.file));
+        compiler.arg(format!("-DMISSING={}", library.missing));
+        compiler.arg(sources.join(source)).arg("-o").arg(&object);
+        process::run(&mut compiler, "compiling a stand-in (a C compiler is needed)")?;
+        objects.push(object);
+    }
+    let file = out.join(format!("lib{}.a", library.name));
+    let _ = std::fs::remove_file(&file);
+    let mut archiver = Command::new("ar");
+    archiver.arg("rcs").arg(&file).args(&objects);
+    process::run(&mut archiver, "putting a stand-in together")?;
+    std::fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_those_of_extern_blocks() {
+        let bindings = r#"
+pub type F = Option<unsafe extern "C" fn(x: i32)>;
+extern "C" {
+    pub fn cuInit(flags: u32) -> CUresult;
+    #[cfg(any(feature = "cuda-13000"))]
+    fn cuFree(p: u64) -> CUresult;
+}
+pub unsafe fn wrapper(x: i32) {
+    cuInit(x)
+}
+extern "C" {
+    fn cuAlloc(n: usize) -> CUresult;
+    fn cuInit(flags: u32) -> CUresult;
+}
+"#;
+        assert_eq!(functions(bindings), ["cuAlloc", "cuFree", "cuInit"]);
+        assert!(functions("fn nothing() {}").is_empty());
+    }
+
+    /// A program linked against a stand-in starts without the library, and reaches it where it is.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[test]
+    fn a_stand_in_answers_for_a_missing_library_and_hands_all_arguments_to_one_that_is_there()
+    -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let at = |name: &str| folder.path().join(name);
+        let compile = |arguments: &[&str]| -> Result<()> {
+            process::run(Command::new("cc").current_dir(folder.path()).args(arguments), "compiling")
+        };
+        if Command::new("cc").arg("--version").output().is_err() {
+            process::say("skipped: there is no C compiler");
+            return Ok(());
+        }
+        let test = library("test", "", "libdeepsim_test.so.1", 77);
+        archive(&test, &["sum", "testString"], folder.path())?;
+        std::fs::write(
+            at("main.c"),
+            r#"#include <stdio.h>
+            double sum(int, int, int, int, int, int, int, int, double, double, float, int);
+            const char *testString(void);
+            int main(void) {
+                for (int i = 0; i < 2; i++)
+                    printf("%.1f ", sum(1, 2, 3, 4, 5, 6, 7, 8, 9.5, 10.25, 11.25f, i));
+                puts(testString());
+                return 0;
+            }"#,
+        )?;
+        std::fs::write(
+            at("real.c"),
+            r#"double sum(int a, int b, int c, int d, int e, int f, int g, int h, double i, double j,
+                          float k, int l) { return a + b + c + d + e + f + g + h + i + j + k + 1000 * l; }
+            const char *testString(void) { return "here"; }"#,
+        )?;
+        compile(&["main.c", "-L.", "-ltest", "-ldl", "-lpthread", "-o", "main"])?;
+        let output = |libraries: &str| -> Result<String> {
+            let mut main = Command::new(at("main"));
+            main.env("DEEPSIM_CUDA_LIBRARIES", libraries).env_remove("LD_LIBRARY_PATH");
+            Ok(String::from_utf8(main.output()?.stdout)?)
+        };
+        assert!(output("")?.ends_with("libdeepsim_test.so.1 is not on this machine\n"));
+        compile(&["-shared", "-fPIC", "real.c", "-o", "libdeepsim_test.so.1"])?;
+        let libraries = format!("/nowhere:{}", folder.path().display());
+        assert_eq!(output(&libraries)?, "67.0 1067.0 here\n");
+        Ok(())
+    }
+}
