@@ -26,6 +26,9 @@ pub(crate) struct Wanted {
 /// figure for a recent desktop or server processor.
 pub(crate) const GFLOPS_PER_CORE: f64 = 60.0;
 
+/// The same in 10¹² of an NVIDIA H200: a tenth of its peak for dense TF32 products, 494. An assumption.
+pub(crate) const TFLOPS_OF_A_GPU: f64 = 50.0;
+
 /// Headers of safetensors files are refused beyond this many bytes, as by the library itself.
 const MAX_HEADER: u64 = 100_000_000;
 
@@ -102,38 +105,98 @@ impl Planned {
     }
 
     /// Estimate of the minutes that training still takes.
-    pub(crate) fn minutes(&self, cores: usize) -> f64 {
-        let gflop = self.run.gflop * (self.remaining() * self.size.batch) as f64;
-        gflop / (GFLOPS_PER_CORE * cores as f64) / 60.0
+    pub(crate) fn minutes(&self, machine: Machine) -> f64 {
+        let gflop = self.run.cost.gflop * self.size.batch as f64;
+        let step = (gflop / machine.gflops()).max(machine.least());
+        step * self.remaining() as f64 / 60.0
+    }
+
+    /// Estimate of the GiB of memory that training takes: weights, their gradients and two moments in four
+    /// bytes each, and what goes with images.
+    fn memory(&self) -> f64 {
+        let cost = self.run.cost;
+        (16.0 * cost.weights * 1e6 / MIB + cost.image * self.size.batch as f64 + 100.0) / 1024.0
+    }
+
+    /// Estimate of the GiB of its folder: two checkpoints with weights, moments and the generator, and the
+    /// generator once more.
+    fn disk(&self) -> f64 {
+        36.0 * self.run.cost.weights * 1e6 / MIB / 1024.0
     }
 }
 
-/// The plan as a table, with estimates for a number of cores; without any for a GPU, on which
-/// nothing has been timed.
-pub(crate) fn table(plan: &[Planned], cores: Option<usize>) -> String {
-    let line = |run: &str, steps: &str, batch: &str, state: &str, estimate: &str| {
-        format!("{run:32}{steps:>9}{batch:>7}  {state:28}{estimate}").trim_end().to_owned() + "\n"
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// What is computed on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Machine {
+    /// So many cores of a processor.
+    Cores(usize),
+    /// One GPU.
+    Gpu,
+}
+
+impl Machine {
+    /// 10⁹ operations per second that estimates assume.
+    fn gflops(self) -> f64 {
+        match self {
+            Self::Cores(n) => GFLOPS_PER_CORE * n as f64,
+            Self::Gpu => 1e3 * TFLOPS_OF_A_GPU,
+        }
+    }
+
+    /// Seconds that a step takes at least: a GPU has to be told of several hundred operations.
+    fn least(self) -> f64 {
+        match self {
+            Self::Cores(_) => 0.0,
+            Self::Gpu => 3e-3,
+        }
+    }
+
+    /// How estimates come about.
+    fn about(self) -> String {
+        match self {
+            Self::Cores(n) => format!(
+                "an estimate from the number of operations at {GFLOPS_PER_CORE} GFLOP/s on each of {n} \
+                 cores"
+            ),
+            Self::Gpu => format!(
+                "an estimate from the number of operations at {TFLOPS_OF_A_GPU} TFLOP/s and at least {} ms \
+                 a step, which is assumed of an NVIDIA H200 and was not timed",
+                1e3 * self.least()
+            ),
+        }
+    }
+}
+
+/// The plan as a table, with estimates for a machine.
+pub(crate) fn table(plan: &[Planned], machine: Machine) -> String {
+    let line = |cells: [&str; 7]| {
+        let [run, steps, batch, state, time, memory, disk] = cells;
+        let text =
+            format!("{run:32}{steps:>9}{batch:>7}  {state:26}{time:>26}{memory:>9}{disk:>9}");
+        text.trim_end().to_owned() + "\n"
     };
-    let estimate = if cores.is_some() { "estimate" } else { "" };
-    let mut text = line("run", "steps", "batch", "state", estimate);
+    let mut text = line(["run", "steps", "batch", "state", "time", "memory", "disk"]);
     for row in plan {
         let state = match row.state {
             State::New => "to train".to_owned(),
             State::Interrupted(step) => format!("to resume after step {step}"),
             State::Finished => "finished".to_owned(),
         };
-        let minutes = cores.map_or(String::new(), |cores| duration(row.minutes(cores)));
         let (steps, batch) = (row.size.steps.to_string(), row.size.batch.to_string());
-        text += &line(&row.run.name, &steps, &batch, &state, &minutes);
+        let (time, memory) = (duration(row.minutes(machine)), format!("{:.1} GiB", row.memory()));
+        let disk = format!("{:.1} GiB", row.disk());
+        text += &line([&row.run.name, &steps, &batch, &state, &time, &memory, &disk]);
     }
-    text += &match cores {
-        _ if plan.iter().all(|row| row.remaining() == 0) => "Nothing is left to train.".into(),
-        None => "There is no estimate of the time on a GPU.".into(),
-        Some(cores) => format!(
-            "Training takes about {}: an estimate from the number of operations at \
-             {GFLOPS_PER_CORE} GFLOP/s on each of {cores} cores.\nBuilding and evaluating come on \
-             top.",
-            duration(plan.iter().map(|row| row.minutes(cores)).sum())
+    let disk: f64 = plan.iter().map(Planned::disk).sum();
+    text += &match plan.iter().all(|row| row.remaining() == 0) {
+        true => "Nothing is left to train.".to_owned(),
+        false => format!(
+            "Training takes about {}: {}.\nBuilding and evaluating come on top. All runs together hold \
+             about {disk:.0} GiB on disk.",
+            duration(plan.iter().map(|row| row.minutes(machine)).sum()),
+            machine.about(),
         ),
     };
     text
@@ -326,12 +389,16 @@ mod tests {
         let [se, alexnet] = [0, 2].map(|at| look(at, folder.path(), &wanted));
         let rows = [se?, alexnet?];
         // 1.98 GFLOP * 500,000 * 64 / (60 GFLOP/s * 2) / 60 s
-        assert_eq!(rows[1].minutes(2).round(), 8800.0);
-        let text = table(&rows, Some(2));
+        assert_eq!(rows[1].minutes(Machine::Cores(2)).round(), 8800.0);
+        let text = table(&rows, Machine::Cores(2));
         assert!(text.contains("8800 minutes (6.1 days)") && text.contains("estimate"), "{text}");
         assert_eq!(text.matches("to train").count(), 2);
-        let text = table(&rows, None);
-        assert!(text.contains("no estimate") && !text.contains("minutes"), "{text}");
+        // 16 bytes for 1.8 million weights, 4.2 MiB for each of 64 images, and 100 MiB.
+        assert!(text.contains("0.4 GiB"), "{text}");
+        let text = table(&rows, Machine::Gpu);
+        // Small networks are bound by 3 ms for a step.
+        assert_eq!(rows[0].minutes(Machine::Gpu), 25.0);
+        assert!(text.contains("25.0 minutes") && text.contains("was not timed"), "{text}");
         Ok(())
     }
 }

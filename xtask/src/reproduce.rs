@@ -13,8 +13,8 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use crate::cuda;
-use crate::plan::{Planned, State, Wanted, table};
-use crate::process::{self, say};
+use crate::plan::{Machine, Planned, State, Wanted, table};
+use crate::process::{self, Failure, say};
 use crate::runs::Run;
 use crate::runs::inversion::Layer;
 use crate::status;
@@ -107,7 +107,8 @@ impl Job<'_> {
     /// What is to be done: runs, and layers that are inverted by optimisation.
     fn plan(&self) -> Result<(Vec<Planned>, Vec<Layer>)> {
         let (arguments, targets) = (self.arguments, self.targets());
-        let work = Work::of(&targets, &arguments.layers(), &arguments.encoder());
+        let mut work = Work::of(&targets, &arguments.layers(), &arguments.encoder());
+        work.only(&arguments.only).map_err(Failure::usage)?;
         let look = |run: (_, _)| {
             let (wanted, folder) = self.wanted(&run)?;
             Planned::look(run, folder, &wanted)
@@ -131,11 +132,11 @@ impl Job<'_> {
                 None => "none; comparators have random weights".into(),
             }
         ));
-        let cores = match arguments.device {
-            DeviceKind::Cpu => Some(self.cores()),
-            DeviceKind::Cuda => None,
+        let machine = match arguments.device {
+            DeviceKind::Cpu => Machine::Cores(self.cores()),
+            DeviceKind::Cuda => Machine::Gpu,
         };
-        say(&table(&plan, cores));
+        say(&table(&plan, machine));
         for layer in &work.optimised {
             let (pictures, _) = arguments.size(Experiment::Inversion)?.optimised;
             say(&format!("Mahendran & Vedaldi: {} of {pictures} pictures", layer.name()));

@@ -156,7 +156,7 @@ impl std::fmt::Display for Estimate {
 
 /// 10¹² operations per second that estimates assume of an NVIDIA H200, and its peak for dense TF32
 /// products.
-const H200: f64 = 150.0;
+const H200: f64 = 50.0;
 const H200_PEAK: f64 = 494.0;
 
 /// A duration as people read it.

@@ -45,6 +45,9 @@ pub(crate) struct Arguments {
     /// Layer that is inverted; may be repeated [default: all]
     #[arg(long, value_name = "LAYER", value_enum)]
     layer: Vec<Layer>,
+    /// Only this run, by its name in the plan; may be repeated [default: all that the targets need]
+    #[arg(long, value_name = "RUN")]
+    pub(super) only: Vec<String>,
     /// Leave out unlabeled and training images that are also test images (docs/data.md)
     #[arg(long, requires = "data")]
     pub(super) without_duplicates: bool,

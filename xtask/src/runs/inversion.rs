@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::Run;
+use super::{Cost, Run};
 use crate::targets::Experiment;
 
 /// A layer of the inverted network.
@@ -34,6 +34,17 @@ impl Layer {
             Self::Fc7 => "FC7",
             Self::Fc8 => "FC8",
         }
+    }
+
+    /// 10⁶ weights of the generator, and of the discriminator that sees the layer's features if there is
+    /// one.
+    fn weights(self, variant: Variant) -> f64 {
+        let (generator, discriminator) = match self {
+            Self::Conv5 => (12.7, 11.4),
+            Self::Fc6 | Self::Fc7 => (56.1, 6.1),
+            Self::Fc8 => (43.4, 3.0),
+        };
+        generator + if variant.lacks.contains(&"adversarial") { 0.0 } else { discriminator }
     }
 
     /// The layer on which variants of the loss are compared: FC6 as in the paper, else the first.
@@ -171,7 +182,7 @@ pub(crate) fn run(layer: Layer, variant: Variant, encoder: &Encoder) -> Run {
         name,
         recipe,
         sets,
-        gflop: variant.gflop,
+        cost: Cost { gflop: variant.gflop, weights: layer.weights(variant), image: 60.0 },
         lacks: variant.lacks,
         experiment: Experiment::Inversion,
     }

@@ -16,12 +16,32 @@ pub(crate) struct Run {
     pub(crate) recipe: String,
     /// Overrides of the recipe.
     pub(crate) sets: Vec<String>,
-    /// 10⁹ floating-point operations per image of a training step, all networks together.
-    pub(crate) gflop: f64,
+    /// What training it costs.
+    pub(crate) cost: Cost,
     /// Terms of the loss that its recipe does not have.
     pub(crate) lacks: &'static [&'static str],
     /// What it belongs to.
     pub(crate) experiment: Experiment,
+}
+
+/// What a training costs, all its networks together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Cost {
+    /// 10⁹ floating-point operations per image of a step, as `deepsim-train plan` counts them.
+    pub(crate) gflop: f64,
+    /// 10⁶ weights that are trained.
+    pub(crate) weights: f64,
+    /// MiB of memory per image of a step: what was measured (docs/training.md), without what weights need.
+    pub(crate) image: f64,
+}
+
+impl Cost {
+    /// Of a generator with so many weights, and the discriminator that sees images alone, unless the
+    /// recipe lacks it.
+    fn new(gflop: f64, generator: f64, image: f64, lacks: &[&str]) -> Self {
+        let discriminator = if lacks.contains(&"adversarial") { 0.0 } else { 1.15 };
+        Self { gflop, weights: generator + discriminator, image }
+    }
 }
 
 /// Terms that recipes of image losses do not have.
@@ -29,14 +49,16 @@ const IMAGE_LOSS: &[&str] = &["feature", "adversarial"];
 
 /// The four generators of section 4.1. Each table and figure shows all of them.
 pub(crate) fn autoencoders() -> [Run; 4] {
-    let run = |label: &str, recipe, gflop, lacks| {
-        Run::new(label.into(), recipe, gflop, lacks, Experiment::Autoencoder)
+    const WEIGHTS: f64 = 0.65;
+    let run = |label: &str, recipe, (gflop, image), lacks: &'static [_]| {
+        let cost = Cost::new(gflop, WEIGHTS, image, lacks);
+        Run::new(label.into(), recipe, cost, lacks, Experiment::Autoencoder)
     };
     [
-        run("SE", "autoencoder-se", 0.452, IMAGE_LOSS),
-        run("l1", "autoencoder-l1", 0.452, IMAGE_LOSS),
-        run("AlexNet CONV3", "autoencoder-alexnet-conv3", 1.98, &[][..]),
-        run("Exemplar-CNN CONV3", "autoencoder-exemplar-cnn-conv3", 4.4, &[]),
+        run("SE", "autoencoder-se", (0.452, 2.0), IMAGE_LOSS),
+        run("l1", "autoencoder-l1", (0.452, 2.0), IMAGE_LOSS),
+        run("AlexNet CONV3", "autoencoder-alexnet-conv3", (1.98, 4.2), &[]),
+        run("Exemplar-CNN CONV3", "autoencoder-exemplar-cnn-conv3", (4.4, 8.7), &[]),
     ]
 }
 
@@ -45,12 +67,12 @@ impl Run {
     fn new(
         label: String,
         recipe: &str,
-        gflop: f64,
+        cost: Cost,
         lacks: &'static [&'static str],
         experiment: Experiment,
     ) -> Self {
         let (name, sets) = (recipe.to_owned(), Vec::new());
-        Self { label, recipe: name.clone(), name, sets, gflop, lacks, experiment }
+        Self { label, recipe: name.clone(), name, sets, cost, lacks, experiment }
     }
 
     /// Whether an override `key=value` is meant for this run's recipe: those of terms and generators that

@@ -1,7 +1,7 @@
 //! The variational autoencoders of section 4.2, and small ones for machines without a GPU.
 
 use super::inversion::{Encoder, Layer};
-use super::{IMAGE_LOSS, Run};
+use super::{Cost, IMAGE_LOSS, Run};
 use crate::targets::Experiment;
 
 /// What is measured on each.
@@ -13,9 +13,10 @@ pub(crate) const MEASURES: [&str; 6] =
 pub(crate) fn large(layers: &[Layer], encoder: &Encoder) -> Vec<Run> {
     // A stand-in for its head has AlexNet's convolutions.
     let begun = encoder.name.strip_suffix("-stand-in").unwrap_or(&encoder.name);
-    let run = |label: &str, recipe, gflop, lacks, mut sets: Vec<String>| {
+    let run = |label: &str, recipe, gflop, lacks: &'static [_], mut sets: Vec<String>| {
         sets.push(format!("vae.encoder={begun}"));
-        let run = Run::new(format!("VAE {label}"), recipe, gflop, lacks, Experiment::Vae);
+        let cost = Cost::new(gflop, 133.9, 60.0, lacks);
+        let run = Run::new(format!("VAE {label}"), recipe, cost, lacks, Experiment::Vae);
         Run { sets, ..run }
     };
     let comparator = format!("feature.comparator={}", encoder.name);
@@ -25,7 +26,7 @@ pub(crate) fn large(layers: &[Layer], encoder: &Encoder) -> Vec<Run> {
     }
     let mut runs = vec![
         run("SE", "vae-se", 11.0, IMAGE_LOSS, Vec::new()),
-        run("AlexNet CONV5", "vae-alexnet-conv5", 20.6, &[][..], conv5),
+        run("AlexNet CONV5", "vae-alexnet-conv5", 20.6, &[], conv5),
     ];
     if layers.contains(&Layer::Fc6) {
         runs.push(run("AlexNet FC6", "vae-alexnet-fc6", 20.9, &[], vec![comparator]));
@@ -36,11 +37,12 @@ pub(crate) fn large(layers: &[Layer], encoder: &Encoder) -> Vec<Run> {
 
 /// The same experiment with pictures of 64 pixels and networks like those of section 4.1.
 pub(crate) fn small() -> [Run; 2] {
-    let run = |label: &str, recipe, gflop, lacks| {
-        Run::new(label.into(), recipe, gflop, lacks, Experiment::SmallVae)
+    let run = |label: &str, recipe, gflop, lacks: &'static [_]| {
+        let cost = Cost::new(gflop, 2.25, 2.0 + gflop, lacks);
+        Run::new(label.into(), recipe, cost, lacks, Experiment::SmallVae)
     };
     [
         run("small VAE SE", "vae-small-se", 0.46, IMAGE_LOSS),
-        run("small VAE AlexNet CONV3", "vae-small-alexnet-conv3", 2.0, &[][..]),
+        run("small VAE AlexNet CONV3", "vae-small-alexnet-conv3", 2.0, &[]),
     ]
 }
