@@ -170,7 +170,7 @@ impl Machine {
 }
 
 /// The plan as a table, with estimates for a machine.
-pub(crate) fn table(plan: &[Planned], machine: Machine) -> String {
+pub(crate) fn table(plan: &[&Planned], machine: Machine) -> String {
     let line = |cells: [&str; 7]| {
         let [run, steps, batch, state, time, memory, disk] = cells;
         let text =
@@ -189,7 +189,7 @@ pub(crate) fn table(plan: &[Planned], machine: Machine) -> String {
         let disk = format!("{:.1} GiB", row.disk());
         text += &line([&row.run.name, &steps, &batch, &state, &time, &memory, &disk]);
     }
-    let disk: f64 = plan.iter().map(Planned::disk).sum();
+    let disk: f64 = plan.iter().map(|row| row.disk()).sum();
     text += &match plan.iter().all(|row| row.remaining() == 0) {
         true => "Nothing is left to train.".to_owned(),
         false => format!(
@@ -387,11 +387,11 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let wanted = wanted(Scale::Paper);
         let [se, alexnet] = [0, 2].map(|at| look(at, folder.path(), &wanted));
-        let rows = [se?, alexnet?];
-        // 1.98 GFLOP * 500,000 * 64 / (60 GFLOP/s * 2) / 60 s
-        assert_eq!(rows[1].minutes(Machine::Cores(2)).round(), 8800.0);
+        let rows = [&se?, &alexnet?];
+        // 2.17 GFLOP * 500,000 * 64 / (60 GFLOP/s * 2) / 60 s
+        assert_eq!(rows[1].minutes(Machine::Cores(2)).round(), 9644.0);
         let text = table(&rows, Machine::Cores(2));
-        assert!(text.contains("8800 minutes (6.1 days)") && text.contains("estimate"), "{text}");
+        assert!(text.contains("9644 minutes (6.7 days)") && text.contains("estimate"), "{text}");
         assert_eq!(text.matches("to train").count(), 2);
         // 16 bytes for 1.8 million weights, 4.2 MiB for each of 64 images, and 100 MiB.
         assert!(text.contains("0.4 GiB"), "{text}");

@@ -52,13 +52,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     write_plan(&job, &plan, &job.out.join(status::PLAN), start)?;
     // One run that fails takes only itself along.
     let mut failures = Failures::default();
-    for planned in &plan {
+    let chosen = || plan.iter().filter(|planned| job.chosen(planned));
+    for planned in chosen() {
         failures.note(&planned.run.name, job.train(planned))?;
     }
-    for planned in &plan {
+    for planned in chosen() {
         if !failures.has(&planned.run.name) {
             failures.note(&planned.run.name, evaluate::evaluate(&job, planned))?;
         }
+    }
+    if !arguments.only.is_empty() {
+        // What is shared belongs to the command for all runs, which may go on beside this one.
+        say("the same command without --only makes the report of all runs");
+        return failures.settle();
     }
     failures.note(OPTIMISED, optimise::optimise(&job, &optimised))?;
     let optimised = if failures.has(OPTIMISED) { Vec::new() } else { optimised };
@@ -83,6 +89,12 @@ fn default_out(arguments: &Arguments) -> PathBuf {
 }
 
 impl Job<'_> {
+    /// Whether a run is to be made now.
+    fn chosen(&self, planned: &Planned) -> bool {
+        let only = &self.arguments.only;
+        only.is_empty() || only.contains(&planned.run.name)
+    }
+
     fn cores(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         self.arguments.threads.map_or_else(all, usize::from)
@@ -107,8 +119,12 @@ impl Job<'_> {
     /// What is to be done: runs, and layers that are inverted by optimisation.
     fn plan(&self) -> Result<(Vec<Planned>, Vec<Layer>)> {
         let (arguments, targets) = (self.arguments, self.targets());
-        let mut work = Work::of(&targets, &arguments.layers(), &arguments.encoder());
-        work.only(&arguments.only).map_err(Failure::usage)?;
+        let work = Work::of(&targets, &arguments.layers(), &arguments.encoder());
+        let known: Vec<&str> = work.runs.iter().map(|(run, _)| run.name.as_str()).collect();
+        if let Some(name) = arguments.only.iter().find(|name| !known.contains(&name.as_str())) {
+            let message = format!("--only {name}: no such run; there are {}", known.join(", "));
+            return Err(Failure::usage(message));
+        }
         let look = |run: (_, _)| {
             let (wanted, folder) = self.wanted(&run)?;
             Planned::look(run, folder, &wanted)
@@ -136,7 +152,8 @@ impl Job<'_> {
             DeviceKind::Cpu => Machine::Cores(self.cores()),
             DeviceKind::Cuda => Machine::Gpu,
         };
-        say(&table(&plan, machine));
+        let chosen: Vec<&Planned> = plan.iter().filter(|planned| self.chosen(planned)).collect();
+        say(&table(&chosen, machine));
         for layer in &work.optimised {
             let (pictures, _) = arguments.size(Experiment::Inversion)?.optimised;
             say(&format!("Mahendran & Vedaldi: {} of {pictures} pictures", layer.name()));

@@ -96,6 +96,7 @@ impl Scale {
             (Self::Quick, Experiment::SmallVae) => {
                 Size { steps: 500, batch: 16, limit: Some(300), ..paper }
             }
+            (Self::Paper, Experiment::SmallVae) => Size { steps: 100_000, ..paper },
             (Self::Paper, _) => Size { steps: 1_000_000, ..paper },
         }
     }

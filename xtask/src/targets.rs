@@ -210,24 +210,6 @@ impl Work {
     }
 }
 
-impl Work {
-    /// Leaves out everything but the runs with these names, if there are any.
-    ///
-    /// # Errors
-    /// A sentence about a name that no run has.
-    pub(crate) fn only(&mut self, names: &[String]) -> Result<(), String> {
-        let known: Vec<&str> = self.runs.iter().map(|(run, _)| run.name.as_str()).collect();
-        if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
-            return Err(format!("--only {name}: no such run; there are {}", known.join(", ")));
-        }
-        if !names.is_empty() {
-            self.runs.retain(|(run, _)| names.contains(&run.name));
-            self.optimised.clear();
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,18 +248,6 @@ mod tests {
         let conv5 = names(&[Fig7], &[Layer::Conv5]);
         assert_eq!(conv5.len(), 6);
         assert!(conv5.iter().all(|name| name.starts_with("inversion-conv5")));
-    }
-
-    #[test]
-    fn some_runs_alone() {
-        let mut work = Work::of(&Target::expand(&[Target::Table6]), &[Layer::Conv5], &ENCODER);
-        let refused = work.only(&["inversion-fc9".to_owned()]).expect_err("no such run");
-        assert!(refused.contains("there are inversion-conv5, "), "{refused}");
-        let all = work.clone();
-        assert_eq!(work.only(&[]), Ok(()));
-        assert_eq!((work.runs.len(), work.optimised.len()), (all.runs.len(), 1));
-        assert_eq!(work.only(&["inversion-conv5-plain".to_owned()]), Ok(()));
-        assert_eq!((work.runs.len(), work.optimised.len()), (1, 0));
     }
 
     #[test]

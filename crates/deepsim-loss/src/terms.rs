@@ -118,9 +118,9 @@ pub fn discriminator_generated(generated: &Tensor) -> Result<Tensor, LossError> 
 pub fn divergence(posterior: &Posterior) -> Result<Tensor, LossError> {
     let Posterior { mean, log_variance } = posterior;
     same_shape("divergence", log_variance, mean)?;
-    let variance = (log_variance.exp()? - log_variance)?;
-    let constant = mean.elem_count() as f64;
-    let sum = ((mean.sqr()?.sum_all()? + variance.sum_all()?)? - constant)?;
+    // The constant goes before the sum: near 0 little else would be left of it.
+    let variance = ((log_variance.exp()? - log_variance)? - 1.0)?;
+    let sum = (mean.sqr()?.sum_all()? + variance.sum_all()?)?;
     Ok((sum / (2.0 * batch(mean)))?)
 }
 
@@ -220,6 +220,13 @@ mod tests {
         // A variance of 1/4: 1/2 (1/4 + log 4 - 1) / 2.
         let got = f64::from(of(&[0.0, 0.0], &[-(4f32.ln()), 0.0])?);
         assert!((got - 0.25 * (0.25 + 4f64.ln() - 1.0)).abs() < 1e-6, "{got}");
+        // As many numbers as in the paper, each of next to nothing.
+        let (mean, log) = (vec![0.0; 64 * 4096], vec![-0.01; 64 * 4096]);
+        let shape = |values: Vec<f32>| Tensor::from_vec(values, (64, 4096), &Device::Cpu);
+        let (mean, log_variance) = (shape(mean)?, shape(log)?);
+        let got = divergence(&Posterior { mean, log_variance })?.to_scalar::<f32>()?;
+        let wanted = 0.5 * 4096.0 * ((-0.01f64).exp() + 0.01 - 1.0);
+        assert!((f64::from(got) / wanted - 1.0).abs() < 1e-2, "{got} is not {wanted}");
         let (mean, log_variance) = (tensor(&[0.0; 4])?, tensor(&[0.0; 2])?);
         assert!(divergence(&Posterior { mean, log_variance }).is_err());
         Ok(())

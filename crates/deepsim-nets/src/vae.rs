@@ -18,7 +18,7 @@ use crate::inverter::{from_numbers, middle};
 use crate::layers::{Layer, Op, Stack, layer};
 use crate::params::{ParamBuilder, parse, read, read_spec};
 use crate::random::normal;
-use crate::{ComparatorKind, NetError, Params};
+use crate::{ComparatorKind, NetError, Params, Posterior};
 
 /// Layers of the encoder, which is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,37 +138,6 @@ impl VaeConfig {
 enum Spec {
     #[serde(rename = "vae")]
     Vae(VaeConfig),
-}
-
-/// Distribution of the latent code of images: a Gaussian without correlations.
-#[derive(Clone, Debug)]
-pub struct Posterior {
-    /// Its mean, `(N, latent)`.
-    pub mean: Tensor,
-    /// Logarithm of its variance, `(N, latent)`.
-    pub log_variance: Tensor,
-}
-
-impl Posterior {
-    /// Samples for `noise` from N(0, 1).
-    ///
-    /// # Shapes
-    /// `(N, latent) -> (N, latent)`
-    ///
-    /// # Errors
-    /// If the noise has another shape.
-    pub fn sample(&self, noise: &Tensor) -> Result<Tensor, NetError> {
-        let noise = noise.to_device(self.mean.device())?;
-        if noise.dims() != self.mean.dims() {
-            return Err(NetError::Shape {
-                operation: "Posterior::sample",
-                wanted: format!("noise of {:?}", self.mean.dims()),
-                got: format!("{:?}", noise.dims()),
-            });
-        }
-        let deviation = (&self.log_variance * 0.5)?.exp()?;
-        Ok((&self.mean + (deviation * noise)?)?)
-    }
 }
 
 /// Image -> distribution of codes; code -> image.

@@ -51,6 +51,7 @@ mod precision;
 pub mod recipe;
 pub mod run;
 pub mod solver;
+mod step_report;
 pub mod store;
 mod suggest;
 pub mod tensorboard;

@@ -17,6 +17,7 @@ use crate::fixed::{Fixed, Seen};
 use crate::gradients::{See, add, check, checked_norm};
 use crate::optim::Adam;
 use crate::recipe::{Divergence, Recipe};
+pub use crate::step_report::{AdversaryReport, StepReport};
 
 /// Networks, optimisers and balance of a run.
 pub struct Trainer {
@@ -30,55 +31,6 @@ pub struct Trainer {
     adversary: Option<Adversary>,
     average: Option<Average>,
     micro_batch: Option<usize>,
-}
-
-/// What happened in one iteration.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StepReport {
-    /// Steps made, this one included.
-    pub step: u64,
-    /// Learning rate of the generator.
-    pub learning_rate: f64,
-    /// The generator's terms.
-    pub terms: Vec<TermReport>,
-    /// The discriminator's side, if there is one.
-    pub adversary: Option<AdversaryReport>,
-    /// Norms of the gradients of the networks that were updated, over all weights, by network.
-    pub gradients: Vec<(&'static str, f64)>,
-    /// Numbers that are watched but not minimised, by name.
-    pub measures: Vec<(&'static str, f64)>,
-}
-
-impl StepReport {
-    /// The weighted sum of the terms.
-    pub fn total(&self) -> f64 {
-        self.terms.iter().map(TermReport::weighted).sum()
-    }
-}
-
-/// The discriminator's side of one iteration.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdversaryReport {
-    /// Cross-entropy on real images.
-    pub real: f64,
-    /// Cross-entropy on generated images.
-    pub generated: f64,
-    /// Share of all images that it told right, before its update.
-    pub accuracy: f64,
-    /// Share of real images that it told right.
-    pub accuracy_real: f64,
-    /// Share of generated images that it told right.
-    pub accuracy_generated: f64,
-    /// `(real + generated) / adversarial`.
-    pub ratio: f64,
-    /// Whether the discriminator was updated.
-    pub trained_discriminator: bool,
-    /// Whether the generator was updated.
-    pub trained_generator: bool,
-    /// Updates of the discriminator so far.
-    pub discriminator_updates: u64,
-    /// Updates of the generator so far.
-    pub generator_updates: u64,
 }
 
 impl Trainer {

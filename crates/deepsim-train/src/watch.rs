@@ -64,8 +64,7 @@ impl Watch {
                 told.push(format!(
                     "the codes have collapsed: for {STEPS} steps they held less than {COLLAPSED} nats of \
                      an image, so that every code is decoded to the same; try a smaller \
-                     vae.divergence.weight (now {}) or a vae.divergence.warm_up",
-                    term.weight
+                     vae.divergence.weight or a vae.divergence.warm_up"
                 ));
             }
         }
@@ -154,7 +153,7 @@ mod tests {
         collapsed.terms.push(divergence);
         let told: Vec<String> = (0..2 * STEPS).flat_map(|_| watch.see(&collapsed)).collect();
         assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].starts_with("the codes have collapsed") && told[0].contains("(now 20)"));
+        assert!(told[0].starts_with("the codes have collapsed"), "{told:?}");
     }
 
     #[test]

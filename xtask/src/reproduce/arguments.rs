@@ -8,6 +8,7 @@ use deepsim_data::dataset::is_ilsvrc;
 
 use crate::process::Failure;
 use crate::runs::inversion::{Encoder, Layer};
+use crate::runs::vae;
 use crate::scale::{Scale, Size};
 use crate::targets::{Experiment, Target};
 use crate::workspace::root;
@@ -162,6 +163,13 @@ pub(super) fn check(arguments: &Arguments) -> Result<()> {
             continue;
         }
         arguments.size(experiment)?;
+        if experiment == Experiment::Vae && !vae::begins_with(&arguments.encoder) {
+            return Err(Failure::usage(format!(
+                "--encoder {}: a variational autoencoder begins with caffenet, alexnet or \
+                 alexnet-stand-in",
+                arguments.encoder
+            )));
+        }
         let what = match experiment {
             Experiment::Autoencoder | Experiment::SmallVae => {
                 "STL-10: say where it is with --data DIR"
@@ -242,13 +250,17 @@ mod tests {
 
     #[test]
     fn bad_arguments_are_refused_with_exit_code_2_before_anything_is_built() -> Result<()> {
-        let cases: [(&[&str], &str); 6] = [
+        let cases: [(&[&str], &str); 7] = [
             (&["--data", "no/such/folder"], "--data no/such/folder: no such folder"),
             (&["--weights", "no/such/folder"], "--weights no/such/folder: no such folder"),
             (&["--scale", "paper"], "--data DIR"),
             (&["table6", "--scale", "paper"], "--ilsvrc DIR"),
             (&["fig8", "--ilsvrc", "no/such/folder"], "--ilsvrc no/such/folder"),
             (&["--set", "batch=0"], "--set batch=0: wanted a whole number"),
+            (
+                &["fig4", "--encoder", "videonet"],
+                "--encoder videonet: a variational autoencoder begins",
+            ),
         ];
         for (words, wanted) in cases {
             let error = checked(words).expect_err(wanted);

@@ -55,10 +55,10 @@ pub(crate) fn autoencoders() -> [Run; 4] {
         Run::new(label.into(), recipe, cost, lacks, Experiment::Autoencoder)
     };
     [
-        run("SE", "autoencoder-se", (0.452, 2.0), IMAGE_LOSS),
-        run("l1", "autoencoder-l1", (0.452, 2.0), IMAGE_LOSS),
-        run("AlexNet CONV3", "autoencoder-alexnet-conv3", (1.98, 4.2), &[]),
-        run("Exemplar-CNN CONV3", "autoencoder-exemplar-cnn-conv3", (4.4, 8.7), &[]),
+        run("SE", "autoencoder-se", (0.633, 2.0), IMAGE_LOSS),
+        run("l1", "autoencoder-l1", (0.633, 2.0), IMAGE_LOSS),
+        run("AlexNet CONV3", "autoencoder-alexnet-conv3", (2.17, 4.2), &[]),
+        run("Exemplar-CNN CONV3", "autoencoder-exemplar-cnn-conv3", (4.63, 8.7), &[]),
     ]
 }
 

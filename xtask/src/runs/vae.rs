@@ -11,8 +11,7 @@ pub(crate) const MEASURES: [&str; 6] =
 /// The rows of Figure 4. `encoder` is the network whose convolutions the encoder has, and the comparator
 /// at `layers`; there is no row for an FC6 that nobody has.
 pub(crate) fn large(layers: &[Layer], encoder: &Encoder) -> Vec<Run> {
-    // A stand-in for its head has AlexNet's convolutions.
-    let begun = encoder.name.strip_suffix("-stand-in").unwrap_or(&encoder.name);
+    let begun = convolutions(&encoder.name);
     let run = |label: &str, recipe, gflop, lacks: &'static [_], mut sets: Vec<String>| {
         sets.push(format!("vae.encoder={begun}"));
         let cost = Cost::new(gflop, 133.9, 60.0, lacks);
@@ -33,6 +32,16 @@ pub(crate) fn large(layers: &[Layer], encoder: &Encoder) -> Vec<Run> {
     }
     runs.push(run("VideoNet CONV5", "vae-videonet-conv5", 22.0, &[], Vec::new()));
     runs
+}
+
+/// The network whose convolutions an encoder has: a stand-in for its head has AlexNet's.
+fn convolutions(encoder: &str) -> &str {
+    encoder.strip_suffix("-stand-in").unwrap_or(encoder)
+}
+
+/// Whether a variational autoencoder can begin with a network.
+pub(crate) fn begins_with(encoder: &str) -> bool {
+    ["caffenet", "alexnet"].contains(&convolutions(encoder))
 }
 
 /// The same experiment with pictures of 64 pixels and networks like those of section 4.1.

@@ -12,7 +12,7 @@ use nalgebra::DMatrix;
 
 pub use frechet::{frechet_distance, frechet_extrapolated};
 pub use kernel::kernel_distance;
-pub use projections::{Projections, kolmogorov_smirnov, project};
+pub use projections::{Projections, project};
 
 use crate::EvalError;
 
@@ -26,9 +26,12 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The interval that covers the true value in 95 of 100 cases.
+    /// The interval that covers the true value in 95 of 100 cases: Student's, as the error is itself
+    /// estimated from so few groups.
     pub fn interval(&self) -> [f64; 2] {
-        [self.value - 1.96 * self.error, self.value + 1.96 * self.error]
+        // For one degree of freedom less than there are groups.
+        const STUDENT: f64 = 2.262;
+        [self.value - STUDENT * self.error, self.value + STUDENT * self.error]
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Projections {
     pub mean: f64,
     /// Its largest value.
     pub largest: f64,
+    /// Mean of the statistic for samples of one distribution: what chance alone makes of so many.
+    pub chance: f64,
     /// Share of directions along which the sets differ at the 5 % level; about 0.05 if they do not.
     pub different: f64,
 }
@@ -41,8 +43,11 @@ pub fn project(
         different += usize::from(p < 0.05);
     }
     let n = directions.max(1) as f64;
+    let effective = (a.len() * b.len()) as f64 / (a.len() + b.len()) as f64;
     Ok(Projections {
         directions,
+        // Mean of Kolmogorov's distribution.
+        chance: (std::f64::consts::FRAC_PI_2).sqrt() * std::f64::consts::LN_2 / effective.sqrt(),
         mean: statistics.iter().sum::<f64>() / n,
         largest: statistics.iter().copied().fold(0.0, f64::max),
         different: different as f64 / n,
@@ -51,7 +56,7 @@ pub fn project(
 
 /// The two-sample statistic of Kolmogorov and Smirnov, and the probability of one at least as large if
 /// both samples come from one continuous distribution (asymptotic, with Stephens' correction).
-pub fn kolmogorov_smirnov(a: &[f64], b: &[f64]) -> (f64, f64) {
+fn kolmogorov_smirnov(a: &[f64], b: &[f64]) -> (f64, f64) {
     let sorted = |values: &[f64]| {
         let mut values = values.to_vec();
         values.sort_by(f64::total_cmp);
@@ -112,6 +117,7 @@ mod tests {
         let a = gaussian(500, 5, 0.0, 1.0, 1);
         let same = project(&a, &gaussian(500, 5, 0.0, 1.0, 2), 100, 3)?;
         assert!(same.different < 0.25 && same.mean < 0.08, "{same:?}");
+        assert!((same.mean / same.chance - 1.0).abs() < 0.2, "{same:?}");
         let wider = project(&a, &gaussian(500, 5, 0.0, 3.0, 2), 100, 3)?;
         assert!(wider.different == 1.0 && wider.largest > 0.2, "{wider:?}");
         Ok(())

@@ -28,6 +28,8 @@ pub const PICTURES: &str = "samples.png";
 pub const ROW: &str = "samples-row.png";
 /// Name of the row with the main distance, before the name of the feature space.
 pub const FRECHET: &str = "Frechet distance";
+/// Name of the row with the distance for few images, before the name of the feature space.
+pub const KERNEL: &str = "kernel distance";
 /// Name of the row with the power of high frequencies.
 pub const HIGH_FREQUENCIES: &str = "high-frequency power of samples";
 
@@ -89,8 +91,8 @@ impl Drawn {
     }
 }
 
-/// Feature spaces that were asked for; else those of networks with weights that measure alone, or a random
-/// one to show that all works.
+/// Feature spaces that were asked for; else that of SqueezeNet, with which nothing is trained, where its
+/// weights are found. Without them AlexNet's, which may be the comparator: no judge of it.
 fn spaces(context: &Context<'_>) -> Vec<Space> {
     use deepsim_nets::ComparatorKind::{AlexNet, SqueezeNet};
     let space = |comparator, tap: &str| Space { comparator, tap: tap.into() };
@@ -147,7 +149,6 @@ fn distances(
         Ok(())
     })?;
     let (real, sampled) = (Vectors::new(n, &real)?, Vectors::new(n, &sampled)?);
-    let plain = frechet_distance(&real, &sampled)?;
     let random = if is_random(&*net) { ", random weights" } else { "" };
     let name = |what: &str| format!("{what}, {} {tap}{random}", net.name());
     let origin = net.origin();
@@ -161,12 +162,17 @@ fn distances(
         // One estimate, whose spread is its own.
         Row::new(name(what), found.value, "", note).with_spread(found.error).over(1)
     };
-    let extrapolated = frechet_extrapolated(&real, &sampled)?;
-    let how = format!("extrapolated to infinitely many (plain: {plain:.4}) from");
-    Ok(vec![
-        row(FRECHET, extrapolated, &how),
-        row("kernel distance", kernel_distance(&real, &sampled)?, "without bias, of"),
-    ])
+    // Halves are extrapolated from, whose covariances must not be singular.
+    let dims = real.dims();
+    let frechet = if n > 2 * dims {
+        let plain = frechet_distance(&real, &sampled)?;
+        let how = format!("extrapolated to infinitely many (plain: {plain:.4}) from");
+        row(FRECHET, frechet_extrapolated(&real, &sampled)?, &how)
+    } else {
+        let note = format!("wanted more than {} images for {dims} numbers, got {n}", 2 * dims);
+        Row::new(name(FRECHET), f64::NAN, "", note)
+    };
+    Ok(vec![frechet, row(KERNEL, kernel_distance(&real, &sampled)?, "without bias, of")])
 }
 
 /// Features, averaged over positions.

@@ -32,6 +32,12 @@ impl Recipe {
                 "adversarial.discriminator.conditional: wanted an [inversion] whose features it sees",
             ));
         }
+        let autoencoder = self.inversion.is_none() && self.vae.is_none();
+        if !autoencoder && self.generator != Default::default() {
+            return Err(TrainError::recipe(
+                "generator: wanted none with [inversion] or [vae], whose networks it does not describe",
+            ));
+        }
         if let Some(vae) = &self.vae {
             vae.check(self)?;
         }

@@ -344,12 +344,17 @@ weight = 1.0
 
     #[test]
     fn what_makes_no_sense_is_named() {
-        let cases: [(&[&str], &str); 16] = [
+        let cases: [(&[&str], &str); 18] = [
             (&["vae.encoder=alexnet"], "vae: alexnet sees images of 227 pixels, got crop 64"),
             (
                 &["vae.encoder=autoencoder", "vae.weights=x"],
                 "vae.weights: autoencoder begins with none",
             ),
+            (
+                &["crop=227", "vae.weights=x", "vae.from_scratch=true"],
+                "vae.weights: wanted none with vae.from_scratch, got x",
+            ),
+            (&["vae.encoder=autoencoder", "generator.slope=0.1"], "generator: wanted none"),
             (&["vae.encoder=autoencoder", "vae.latent=0"], "vae.latent: wanted at least 1"),
             (&["vae.encoder=autoencoder", "vae.divergence.weight=-1"], "vae.divergence.weight"),
             (

@@ -12,7 +12,8 @@ use crate::TrainError;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variational {
-    /// Layers of the encoder; the decoder's follow from it.
+    /// Layers of the encoder; the decoder's follow from it. CaffeNet's as in the authors' code.
+    #[serde(default = "caffenet")]
     pub encoder: VaeEncoder,
     /// Numbers of a code; 4096 as in FC6, which the paper leaves open.
     #[serde(default = "as_fc6")]
@@ -40,6 +41,10 @@ pub struct Divergence {
 
 fn as_fc6() -> usize {
     4096
+}
+
+fn caffenet() -> VaeEncoder {
+    VaeEncoder::CaffeNet
 }
 
 impl Default for Divergence {
@@ -84,9 +89,16 @@ impl Variational {
             let (name, crop) = (self.encoder.name(), recipe.crop);
             return wrong(format!("vae: {name} sees images of 227 pixels, got crop {crop}"));
         }
-        if let (Some(file), None) = (&self.weights, self.encoder.trained()) {
+        if let Some(file) = &self.weights {
             let (name, file) = (self.encoder.name(), file.display());
-            return wrong(format!("vae.weights: {name} begins with none, got {file}"));
+            if self.encoder.trained().is_none() {
+                return wrong(format!("vae.weights: {name} begins with none, got {file}"));
+            }
+            if self.from_scratch {
+                return wrong(format!(
+                    "vae.weights: wanted none with vae.from_scratch, got {file}"
+                ));
+            }
         }
         let weight = self.divergence.weight;
         if !(weight.is_finite() && weight >= 0.0) {

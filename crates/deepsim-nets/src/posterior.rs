@@ -1,0 +1,36 @@
+//! What a variational autoencoder knows of the code of an image.
+
+use candle_core::Tensor;
+
+use crate::NetError;
+
+/// Distribution of the latent code of images: a Gaussian without correlations.
+#[derive(Clone, Debug)]
+pub struct Posterior {
+    /// Its mean, `(N, latent)`.
+    pub mean: Tensor,
+    /// Logarithm of its variance, `(N, latent)`.
+    pub log_variance: Tensor,
+}
+
+impl Posterior {
+    /// Samples for `noise` from N(0, 1).
+    ///
+    /// # Shapes
+    /// `(N, latent) -> (N, latent)`
+    ///
+    /// # Errors
+    /// If the noise has another shape.
+    pub fn sample(&self, noise: &Tensor) -> Result<Tensor, NetError> {
+        let noise = noise.to_device(self.mean.device())?;
+        if noise.dims() != self.mean.dims() {
+            return Err(NetError::Shape {
+                operation: "Posterior::sample",
+                wanted: format!("noise of {:?}", self.mean.dims()),
+                got: format!("{:?}", noise.dims()),
+            });
+        }
+        let deviation = (&self.log_variance * 0.5)?.exp()?;
+        Ok((&self.mean + (deviation * noise)?)?)
+    }
+}
