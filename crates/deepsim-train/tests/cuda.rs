@@ -56,8 +56,13 @@ fn batch(seed: usize, device: &Device) -> Result<Images, TrainError> {
     Ok(Images::from_u8(&pixels, 2, 40, 40, PixelFormat::CAFFE_BGR, device)?)
 }
 
-fn trainer(device: &Device) -> Result<(Plan, Trainer), TrainError> {
-    let recipe = Recipe::parse(RECIPE, &[])?;
+/// Overrides that make it a variational autoencoder.
+const VARIATIONAL: [&str; 3] =
+    ["vae.encoder=autoencoder", "vae.latent=8", "vae.divergence.weight=2"];
+
+fn trainer(sets: &[&str], device: &Device) -> Result<(Plan, Trainer), TrainError> {
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    let recipe = Recipe::parse(RECIPE, &sets)?;
     let dataset = Dataset::open(None, recipe.seed)?;
     let (plan, feature) = Plan::settle(&recipe, &dataset, None, None, device)?;
     let trainer = Trainer::new(&plan.recipe, feature, device)?;
@@ -90,7 +95,17 @@ fn weights(params: &Params) -> Result<Vec<Vec<f32>>, TrainError> {
 #[test]
 fn steps_are_those_of_the_cpu_and_a_checkpoint_goes_on_on_either_device() -> Result<(), TrainError>
 {
+    follows_the_cpu(&[])
+}
+
+#[test]
+fn so_they_are_of_a_variational_autoencoder() -> Result<(), TrainError> {
+    follows_the_cpu(&VARIATIONAL)
+}
+
+fn follows_the_cpu(sets: &[&str]) -> Result<(), TrainError> {
     let Some(gpu) = gpu() else { return Ok(()) };
+    let trainer = |device: &Device| trainer(sets, device);
     let (plan, mut on_cpu) = trainer(&Device::Cpu)?;
     let (gpu_plan, mut on_gpu) = trainer(&gpu)?;
     let weight = |plan: &Plan| plan.recipe.feature.as_ref().and_then(|f| f.weight).unwrap_or(0.0);
@@ -115,6 +130,22 @@ fn steps_are_those_of_the_cpu_and_a_checkpoint_goes_on_on_either_device() -> Res
     let (_, mut elsewhere) = trainer(&Device::Cpu)?;
     checkpoint::load(&path, &mut elsewhere)?;
     assert_near(&elsewhere.step(&batch(3, &Device::Cpu)?)?, &wanted, 1e-3);
+
+    // What it draws of images, and of codes from the prior if there is one.
+    let drawn = |trainer: &Trainer, device: &Device| -> Result<Vec<f32>, TrainError> {
+        let mut values =
+            trainer.reconstruct(&batch(4, device)?)?.tensor().flatten_all()?.to_vec1()?;
+        if let Some(samples) = trainer.samples(2)? {
+            values.extend(samples.tensor().flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(values)
+    };
+    checkpoint::load(&path, &mut elsewhere)?;
+    checkpoint::load(&path, &mut again)?;
+    let (got, wanted) = (drawn(&again, &gpu)?, drawn(&elsewhere, &Device::Cpu)?);
+    let largest = wanted.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+    assert_eq!(got.len(), wanted.len());
+    assert!(got.iter().zip(&wanted).all(|(got, wanted)| (got - wanted).abs() <= 1e-3 * largest));
     Ok(())
 }
 
