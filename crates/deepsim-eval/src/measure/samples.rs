@@ -2,8 +2,9 @@
 //! images as a distribution.
 //!
 //! Writes `RUN/eval/samples.png` (8 x 8) and `RUN/eval/samples-row.png` (8). The distances are between
-//! features of as many samples as there are test images; maps are averaged over their positions. Samples are
-//! rounded and clamped to 0..=255 before, as people see them.
+//! features of as many samples as there are test images; maps are averaged over their positions, and divided by
+//! the root mean square of the test images'. Samples are rounded and clamped to 0..=255 before, as people see
+//! them.
 
 use deepsim_data::Crop;
 use deepsim_data::picture::{Picture, grid};
@@ -148,6 +149,10 @@ fn distances(
         sampled.extend(pooled(&*net, tap, &drawn.images(range, context)?)?);
         Ok(())
     })?;
+    // Of the size of 1, whatever the network's activations are: the kernel is made for such numbers.
+    let squares: f64 = real.iter().map(|&value| f64::from(value).powi(2)).sum();
+    let unit = (squares / real.len().max(1) as f64).sqrt().max(f64::MIN_POSITIVE) as f32;
+    real.iter_mut().chain(&mut sampled).for_each(|value| *value /= unit);
     let (real, sampled) = (Vectors::new(n, &real)?, Vectors::new(n, &sampled)?);
     let random = if is_random(&*net) { ", random weights" } else { "" };
     let name = |what: &str| format!("{what}, {} {tap}{random}", net.name());
@@ -155,8 +160,8 @@ fn distances(
     let row = |what: &str, found: Estimate, how: &str| {
         let [low, high] = found.interval();
         let note = format!(
-            "{how} {n} samples and {n} test images, {} numbers each, {origin}; ± is the standard error, 95 % \
-             interval {low:.4} to {high:.4}",
+            "{how} {n} samples and {n} test images, {} numbers each, {origin}, in units of the root mean \
+             square of the images' ({unit:.3}); ± is the standard error, 95 % interval {low:.4} to {high:.4}",
             real.dims()
         );
         // One estimate, whose spread is its own.
