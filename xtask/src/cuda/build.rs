@@ -25,7 +25,9 @@ pub(super) struct Arguments {
     out: Option<PathBuf>,
 }
 
-const FEATURES: &str = "deepsim-train/cuda,deepsim-eval/cuda,deepsim-ops/cuda";
+/// Features of the programs, and of the tests.
+const FEATURES: [&str; 2] =
+    ["deepsim-train/cuda,deepsim-eval/cuda", "deepsim-train/cuda,deepsim-ops/cuda"];
 const CUDA_VERSION: &str = "13000";
 
 /// Builds and copies; everything that is there already is kept.
@@ -33,19 +35,25 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let target = workspace::target_dir()?.join("cuda");
     let out = arguments.out.clone().unwrap_or_else(|| target.join("programs"));
     let capability = arguments.compute_capability.to_string();
-    let mut files = Vec::new();
     let mut programs = workspace::cargo(&["build", "--release", "--bins"]);
-    programs.args(["-p", "deepsim-train", "-p", "deepsim-eval"]);
-    files.extend(built(programs, &target, &capability)?);
+    programs.args(["-p", "deepsim-train", "-p", "deepsim-eval", "--features", FEATURES[0]]);
+    copy(built(programs, &target, &capability)?, &out)?;
     if arguments.tests {
         let mut tests = workspace::cargo(&["test", "--release", "--no-run", "--test", "cuda"]);
-        tests.args(["-p", "deepsim-ops", "-p", "deepsim-train"]);
-        files.extend(built(tests, &target, &capability)?);
+        tests.args(["-p", "deepsim-ops", "-p", "deepsim-train", "--features", FEATURES[1]]);
+        copy(built(tests, &target, &capability)?, &out)?;
     }
-    std::fs::create_dir_all(&out).with_context(|| format!("creating folder {}", out.display()))?;
+    Ok(())
+}
+
+/// Copies what was built, by name.
+fn copy(files: Vec<(String, PathBuf)>, out: &Path) -> Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("creating folder {}", out.display()))?;
     for (name, file) in files {
         let copy = out.join(name);
         std::fs::copy(&file, &copy).with_context(|| format!("copying {}", file.display()))?;
+        // Without what only debuggers need it is a quarter of the size; where nothing strips, it stays.
+        let _ = Command::new("strip").arg(&copy).stderr(Stdio::null()).status();
         let size = copy.metadata().map_or(0, |data| data.len()) / (1 << 20);
         say(&format!("{} ({size} MiB)", copy.display()));
     }
@@ -54,8 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Runs a build; returns names for its executables and where they are.
 fn built(mut cargo: Command, target: &Path, capability: &str) -> Result<Vec<(String, PathBuf)>> {
-    cargo.args(["--features", FEATURES, "--message-format", "json-render-diagnostics"]);
-    cargo.arg("--target-dir").arg(target);
+    cargo.args(["--message-format", "json-render-diagnostics", "--target-dir"]).arg(target);
     prepare(&mut cargo, Some(capability))?;
     let child = cargo.stdout(Stdio::piped()).spawn().context("starting cargo")?;
     let output = child.wait_with_output().context("waiting for cargo")?;
@@ -119,7 +126,7 @@ pub(crate) fn prepare(cargo: &mut Command, capability: Option<&str>) -> Result<(
 /// The sources of the cudarc that is built.
 fn cudarc() -> Result<PathBuf> {
     let mut cargo =
-        workspace::cargo(&["metadata", "--format-version", "1", "--features", FEATURES]);
+        workspace::cargo(&["metadata", "--format-version", "1", "--features", FEATURES[0]]);
     let output = cargo.stderr(Stdio::inherit()).output().context("starting cargo metadata")?;
     if !output.status.success() {
         bail!("cargo metadata failed ({})", output.status);
