@@ -100,7 +100,11 @@ fn a_run_resumes_to_the_same_bytes_and_is_measured_and_sampled() {
             "kernel distance, alexnet CONV5, random weights"
         ]
     );
-    let distance = samples["rows"][2]["value"].as_f64().expect("a number");
+    // Of few images there is no Frechet distance in so many dimensions.
+    let (frechet, kernel) = (&samples["rows"][2], &samples["rows"][3]);
+    let note = frechet["note"].as_str().unwrap_or_default();
+    assert!(frechet["value"].is_null() && note.contains("wanted more than 512 images"), "{note}");
+    let distance = kernel["value"].as_f64().expect("a number");
     assert!(distance > 0.0, "scenes and the samples of four steps are not alike: {distance}");
     assert_eq!(read("eval/samples.png").height, 8 * 64);
 

@@ -24,11 +24,11 @@ pub(crate) fn large(layers: &[Layer], encoder: &Encoder) -> Vec<Run> {
         conv5.extend(["feature.weight=".to_owned(), "feature.rho=2".to_owned()]);
     }
     let mut runs = vec![
-        run("SE", "vae-se", 11.0, IMAGE_LOSS, Vec::new()),
-        run("AlexNet CONV5", "vae-alexnet-conv5", 20.6, &[], conv5),
+        run("SE", "vae-se", 10.5, IMAGE_LOSS, Vec::new()),
+        run("AlexNet CONV5", "vae-alexnet-conv5", 21.3, &[], conv5),
     ];
     if layers.contains(&Layer::Fc6) {
-        runs.push(run("AlexNet FC6", "vae-alexnet-fc6", 20.9, &[], vec![comparator]));
+        runs.push(run("AlexNet FC6", "vae-alexnet-fc6", 21.6, &[], vec![comparator]));
     }
     runs.push(run("VideoNet CONV5", "vae-videonet-conv5", 22.0, &[], Vec::new()));
     runs
@@ -51,7 +51,7 @@ pub(crate) fn small() -> [Run; 2] {
         Run::new(label.into(), recipe, cost, lacks, Experiment::SmallVae)
     };
     [
-        run("small VAE SE", "vae-small-se", 0.46, IMAGE_LOSS),
-        run("small VAE AlexNet CONV3", "vae-small-alexnet-conv3", 2.0, &[]),
+        run("small VAE SE", "vae-small-se", 0.66, IMAGE_LOSS),
+        run("small VAE AlexNet CONV3", "vae-small-alexnet-conv3", 2.19, &[]),
     ]
 }
