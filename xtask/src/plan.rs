@@ -203,7 +203,7 @@ pub(crate) fn table(plan: &[&Planned], machine: Machine) -> String {
 }
 
 /// A duration as people read it.
-fn duration(minutes: f64) -> String {
+pub(crate) fn duration(minutes: f64) -> String {
     match minutes {
         0.0 => "-".to_owned(),
         m if m < 0.1 => "0.1 minutes".to_owned(),

@@ -68,6 +68,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     failures.note(OPTIMISED, optimise::optimise(&job, &optimised))?;
     let optimised = if failures.has(OPTIMISED) { Vec::new() } else { optimised };
+    // With the time that it took.
+    write_plan(&job, &plan, &job.out.join(status::PLAN), start)?;
     let there: Vec<Planned> = plan.into_iter().filter(|planned| planned.folder.is_dir()).collect();
     failures.note("report", job.report(&there, &optimised, start))?;
     failures.settle()
@@ -247,8 +249,7 @@ impl Job<'_> {
         let report = self.out.join("report");
         std::fs::create_dir_all(&report)
             .with_context(|| format!("creating folder {}", report.display()))?;
-        let file = report.join("plan.json");
-        write_plan(self, plan, &file, start)?;
+        let file = self.out.join(status::PLAN);
         let mut command = self.program("deepsim-eval");
         command.arg("report");
         for planned in plan {
@@ -271,7 +272,7 @@ impl Job<'_> {
     }
 }
 
-/// What was asked for, for the report.
+/// What was asked for, for the report and for `cargo xtask status`.
 fn write_plan(job: &Job<'_>, plan: &[Planned], file: &Path, start: Instant) -> Result<()> {
     let command: Vec<String> = std::env::args().skip(1).collect();
     let runs: Vec<_> = plan

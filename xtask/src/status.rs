@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::plan::duration;
 use crate::process::{Failure, say};
 use crate::workspace;
 
@@ -52,7 +53,7 @@ fn describe(folder: &Path, now: SystemTime) -> Result<String> {
     let text = |key: &str| plan[key].as_str().unwrap_or("?").to_owned();
     let targets = plan["targets"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let mut table = format!(
-        "{}: {} at scale {}, {}\n{:32}{:>22}{:>12}{:>14}  {}\n",
+        "{}: {} at scale {}, {}\n{:32}{:>22}{:>12}{:>26}  {}\n",
         folder.display(),
         targets.collect::<Vec<_>>().join(" "),
         text("scale"),
@@ -88,7 +89,7 @@ fn line(out: &Path, run: &Value, now: SystemTime) -> Result<String> {
     let finished = step >= wanted && folder.join("done.json").is_file();
     let left = match speed.filter(|speed| *speed > 0.0) {
         _ if finished => "-".to_owned(),
-        Some(speed) => duration((wanted - step.min(wanted)) as f64 * batch as f64 / speed),
+        Some(speed) => duration((wanted - step.min(wanted)) as f64 * batch as f64 / speed / 60.0),
         None => "?".to_owned(),
     };
     let measures = run["measures"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -102,11 +103,11 @@ fn line(out: &Path, run: &Value, now: SystemTime) -> Result<String> {
     let age = log.metadata().and_then(|data| data.modified()).ok();
     let age = age.and_then(|made| now.duration_since(made).ok()).map_or(0, |age| age.as_secs());
     if !finished && step > 0 && age > 600 {
-        note += &format!("  no step for {}", duration(age as f64));
+        note += &format!("  no step for {}", duration(age as f64 / 60.0));
     }
     let steps = format!("{step}/{wanted} ({share} %)");
     let speed = speed.map_or("-".to_owned(), |speed| format!("{speed:.1}"));
-    Ok(format!("{name:32}{steps:>22}{speed:>12}{left:>14}  {note}\n"))
+    Ok(format!("{name:32}{steps:>22}{speed:>12}{left:>26}  {note}\n"))
 }
 
 /// The last line of a log that is a step; none without a log.
@@ -124,16 +125,6 @@ fn read(path: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(path);
     let text = text.with_context(|| format!("reading {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{}: not JSON", path.display()))
-}
-
-/// A duration as people read it.
-fn duration(seconds: f64) -> String {
-    match seconds / 60.0 {
-        m if m < 1.5 => format!("{seconds:.0} s"),
-        m if m < 90.0 => format!("{m:.0} min"),
-        m if m < 48.0 * 60.0 => format!("{:.1} h", m / 60.0),
-        m => format!("{:.1} days", m / (24.0 * 60.0)),
-    }
 }
 
 #[cfg(test)]
@@ -164,11 +155,14 @@ mod tests {
         let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or("");
         assert!(line("new").contains("0/100 (0 %)") && line("new").contains('?'), "{text}");
         // 50 steps of 4 images at 2 images a second.
-        assert!(line("half").contains("50/100 (50 %)") && line("half").contains("2 min"), "{text}");
+        assert!(
+            line("half").contains("50/100 (50 %)") && line("half").contains("1.7 minutes"),
+            "{text}"
+        );
         assert!(line("done").contains("100/100") && line("done").ends_with("1/2"), "{text}");
         assert!(text.ends_with("no report yet"));
         let later = SystemTime::now() + Duration::from_secs(7200);
-        assert!(describe(folder.path(), later)?.contains("no step for 2.0 h"));
+        assert!(describe(folder.path(), later)?.contains("no step for 120 minutes (2.0 hours)"));
         Ok(())
     }
 

@@ -14,7 +14,8 @@ use crate::NetError;
 use crate::image::{Images, PixelFormat};
 use crate::init::Filler;
 use crate::layers::{Conv, Layer, Op, Stack, conv, layer, upconv};
-use crate::params::{ParamBuilder, Params, read, read_spec};
+use crate::params::{ParamBuilder, Params};
+use crate::spec::Spec;
 
 /// How many times smaller the code is than the image, per side.
 pub const DOWNSAMPLING: usize = 8;
@@ -70,14 +71,6 @@ impl Default for AutoencoderConfig {
     }
 }
 
-/// What the metadata of a weight file says.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "kind")]
-enum Spec {
-    #[serde(rename = "autoencoder")]
-    Autoencoder(AutoencoderConfig),
-}
-
 /// Image -> code -> image. Images are [`PixelFormat::CAFFE_BGR`] on both sides.
 #[derive(Clone, Debug)]
 pub struct Autoencoder {
@@ -108,10 +101,18 @@ impl Autoencoder {
     /// If the file cannot be read, its metadata does not describe an autoencoder, or its tensors
     /// are not exactly the network's.
     pub fn load(path: &Path, device: &Device) -> Result<Self, NetError> {
-        let got = read_spec(path, &read(path)?)?.unwrap_or_else(|| "nothing".into());
-        let Ok(Spec::Autoencoder(config)) = serde_json::from_str(&got) else {
-            return Err(NetError::Spec { path: path.into(), wanted: "an autoencoder", got });
-        };
+        match Spec::read(path, "an autoencoder")? {
+            Spec::Autoencoder(config) => Self::from_file(config, path, device),
+            other => Err(other.refused(path, "an autoencoder")),
+        }
+    }
+
+    /// The network of this configuration with the weights of a file.
+    pub(crate) fn from_file(
+        config: AutoencoderConfig,
+        path: &Path,
+        device: &Device,
+    ) -> Result<Self, NetError> {
         let net = Self::new(config, 0, device)?;
         net.params.load(path, "the autoencoder")?;
         Ok(net)
@@ -127,7 +128,7 @@ impl Autoencoder {
 
     /// JSON description of the network for the metadata of a weight file.
     pub fn spec(&self) -> String {
-        serde_json::json!(Spec::Autoencoder(self.config)).to_string()
+        Spec::Autoencoder(self.config).to_json()
     }
 
     /// The code of images.

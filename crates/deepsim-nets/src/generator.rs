@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use rand_core::Rng;
 
-use crate::params::{read, read_spec};
+use crate::spec::Spec;
 use crate::{Autoencoder, Images, Inverter, NetError, Params, Posterior, Vae};
 
 /// A generator.
@@ -35,12 +35,12 @@ impl Generator {
     /// # Errors
     /// If the file cannot be read, or describes another network or none.
     pub fn load(path: &Path, device: &Device) -> Result<Self, NetError> {
-        let spec = read_spec(path, &read(path)?)?.unwrap_or_default();
-        let is = |kind: &str| spec.contains(&format!("\"{kind}\""));
-        Ok(match (is("inverter"), is("vae")) {
-            (true, _) => Self::Inverter(Inverter::load(path, device)?),
-            (_, true) => Self::Vae(Vae::load(path, device)?),
-            _ => Self::Autoencoder(Autoencoder::load(path, device)?),
+        Ok(match Spec::read(path, "a generator")? {
+            Spec::Autoencoder(config) => {
+                Self::Autoencoder(Autoencoder::from_file(config, path, device)?)
+            }
+            Spec::Inverter(config) => Self::Inverter(Inverter::from_file(config, path, device)?),
+            Spec::Vae(config) => Self::Vae(Vae::from_file(config, path, device)?),
         })
     }
 

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::{Images, PixelFormat};
 use crate::layers::{Conv, Layer, Op, Stack, layer};
-use crate::params::{ParamBuilder, read, read_spec};
+use crate::params::ParamBuilder;
 use crate::random::normal;
 use crate::released::{fc, first, same, up, upconv_2};
+use crate::spec::Spec;
 use crate::{ComparatorKind, GeneratorKind, NetError, Params};
 
 /// What is inverted, and how.
@@ -169,14 +170,6 @@ trait Plain: Iterator<Item = Layer> + Sized {
 
 impl<I: Iterator<Item = Layer>> Plain for I {}
 
-/// What the metadata of a weight file says.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "kind")]
-enum Spec {
-    #[serde(rename = "inverter")]
-    Inverter(InverterConfig),
-}
-
 /// Features -> image.
 ///
 /// ```
@@ -240,11 +233,18 @@ impl Inverter {
     /// If the file cannot be read, its metadata does not describe such a network, or its tensors are not
     /// exactly the network's.
     pub fn load(path: &Path, device: &Device) -> Result<Self, NetError> {
-        let got = read_spec(path, &read(path)?)?.unwrap_or_else(|| "nothing".into());
-        let Ok(Spec::Inverter(config)) = serde_json::from_str(&got) else {
-            let wanted = "a network that inverts features";
-            return Err(NetError::Spec { path: path.into(), wanted, got });
-        };
+        match Spec::read(path, "a network that inverts features")? {
+            Spec::Inverter(config) => Self::from_file(config, path, device),
+            other => Err(other.refused(path, "a network that inverts features")),
+        }
+    }
+
+    /// The network of this configuration with the weights of a file.
+    pub(crate) fn from_file(
+        config: InverterConfig,
+        path: &Path,
+        device: &Device,
+    ) -> Result<Self, NetError> {
         let net = Self::new(config, 0, device)?;
         net.params.load(path, "the network that inverts features")?;
         Ok(net)
@@ -252,7 +252,7 @@ impl Inverter {
 
     /// JSON description of the network for the metadata of a weight file.
     pub fn spec(&self) -> String {
-        serde_json::json!(Spec::Inverter(self.config.clone())).to_string()
+        Spec::Inverter(self.config.clone()).to_json()
     }
 
     /// What is inverted.

@@ -49,6 +49,7 @@ pub mod params;
 pub mod posterior;
 pub mod random;
 pub mod released;
+mod spec;
 pub mod squeezenet;
 pub mod vae;
 pub mod videonet;

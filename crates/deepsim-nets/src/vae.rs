@@ -16,8 +16,9 @@ use crate::image::{Images, PixelFormat};
 use crate::init::Filler;
 use crate::inverter::{from_numbers, middle};
 use crate::layers::{Layer, Op, Stack, layer};
-use crate::params::{ParamBuilder, parse, read, read_spec};
+use crate::params::{ParamBuilder, parse, read};
 use crate::random::normal;
+use crate::spec::Spec;
 use crate::{ComparatorKind, NetError, Params, Posterior};
 
 /// Layers of the encoder, which is trained.
@@ -132,14 +133,6 @@ impl VaeConfig {
     }
 }
 
-/// What the metadata of a weight file says.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "kind")]
-enum Spec {
-    #[serde(rename = "vae")]
-    Vae(VaeConfig),
-}
-
 /// Image -> distribution of codes; code -> image.
 ///
 /// ```
@@ -221,11 +214,18 @@ impl Vae {
     /// If the file cannot be read, its metadata does not describe such a network, or its tensors are not
     /// exactly the network's.
     pub fn load(path: &Path, device: &Device) -> Result<Self, NetError> {
-        let got = read_spec(path, &read(path)?)?.unwrap_or_else(|| "nothing".into());
-        let Ok(Spec::Vae(config)) = serde_json::from_str(&got) else {
-            let wanted = "a variational autoencoder";
-            return Err(NetError::Spec { path: path.into(), wanted, got });
-        };
+        match Spec::read(path, "a variational autoencoder")? {
+            Spec::Vae(config) => Self::from_file(config, path, device),
+            other => Err(other.refused(path, "a variational autoencoder")),
+        }
+    }
+
+    /// The network of this configuration with the weights of a file.
+    pub(crate) fn from_file(
+        config: VaeConfig,
+        path: &Path,
+        device: &Device,
+    ) -> Result<Self, NetError> {
         let net = Self::new(config, 0, device)?;
         net.params.load(path, "the variational autoencoder")?;
         Ok(net)
@@ -233,7 +233,7 @@ impl Vae {
 
     /// JSON description of the network for the metadata of a weight file.
     pub fn spec(&self) -> String {
-        serde_json::json!(Spec::Vae(self.config)).to_string()
+        Spec::Vae(self.config).to_json()
     }
 
     /// Its shape.

@@ -8,7 +8,7 @@ use deepsim_train::recipe::Recipe;
 use deepsim_train::trainer::Trainer;
 
 use crate::programs::{
-    assert_success, bytes, checkpoint, errors, folder_with_recipe, program, train, workspace,
+    assert_success, bytes, errors, folder_with_recipe, program, train, trained_in_halves, workspace,
 };
 use crate::support::{shared, values};
 
@@ -62,14 +62,7 @@ fn batch(n: usize, side: usize) -> Result<Images> {
 
 #[test]
 fn a_run_resumes_to_the_same_bytes_and_is_measured() {
-    let folder = folder_with_recipe(TINY);
-    assert_success(&train(folder.path(), "whole", &[]));
-    assert_success(&train(folder.path(), "halves", &["--set", "steps=2", "--threads", "1"]));
-    assert_success(&train(folder.path(), "halves", &["--resume"]));
-    let [whole, halves] = ["whole", "halves"].map(|out| folder.path().join(out));
-    assert!(checkpoint(&whole) == checkpoint(&halves), "the checkpoints differ");
-    let file = "generator.safetensors";
-    assert!(bytes(&whole, file) == bytes(&halves, file), "the generators differ");
+    let (_folder, whole) = trained_in_halves(TINY);
 
     let mut eval = std::process::Command::new(program("deepsim-eval"));
     let run = whole.to_str().expect("a name");

@@ -99,3 +99,17 @@ pub(crate) fn checkpoint(run: &Path) -> Vec<u8> {
     let path = newest(run, "checkpoint.safetensors");
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {}: {e}", run.display(), path.display()))
 }
+
+/// Trains a recipe of four steps at once, and in two halves with other numbers of threads: both end with the
+/// same bytes. Returns the folder, and the run's in it.
+pub(crate) fn trained_in_halves(recipe: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = folder_with_recipe(recipe);
+    assert_success(&train(folder.path(), "whole", &[]));
+    assert_success(&train(folder.path(), "halves", &["--set", "steps=2", "--threads", "1"]));
+    assert_success(&train(folder.path(), "halves", &["--resume"]));
+    let [whole, halves] = ["whole", "halves"].map(|out| folder.path().join(out));
+    assert!(checkpoint(&whole) == checkpoint(&halves), "the checkpoints differ");
+    let file = "generator.safetensors";
+    assert!(bytes(&whole, file) == bytes(&halves, file), "the generators differ");
+    (folder, whole)
+}

@@ -38,6 +38,9 @@ impl Estimate {
 /// Groups of samples that the jackknife leaves out one after the other.
 pub const GROUPS: usize = 10;
 
+/// Samples in a set for which there is a distance: a few in each half of each group.
+pub const LEAST: usize = 4 * GROUPS;
+
 /// Feature vectors, a row each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vectors(DMatrix<f64>);
@@ -84,11 +87,10 @@ impl Vectors {
 
 /// Refuses sets that cannot be compared, or are too small for halves and groups.
 fn check(operation: &'static str, a: &Vectors, b: &Vectors) -> Result<(), EvalError> {
-    let least = 4 * GROUPS;
-    if a.dims() == b.dims() && a.len().min(b.len()) >= least {
+    if a.dims() == b.dims() && a.len().min(b.len()) >= LEAST {
         return Ok(());
     }
-    let wanted = format!("two sets of at least {least} vectors of equal length");
+    let wanted = format!("two sets of at least {LEAST} vectors of equal length");
     let got = format!("{} of {} and {} of {}", a.len(), a.dims(), b.len(), b.dims());
     Err(EvalError::input(operation, wanted, got))
 }

@@ -11,7 +11,7 @@ use deepsim_nets::random::{normal, stream};
 use super::context::{Context, numbers};
 use super::{Measure, Row};
 use crate::EvalError;
-use crate::distribution::{GROUPS, Vectors, project};
+use crate::distribution::{LEAST, Vectors, project};
 use crate::prior::vae;
 use crate::statistics::mean_and_spread;
 
@@ -86,12 +86,12 @@ impl Measure for Latent {
         rows.push(Row::new(ACTIVE, active as f64, "units", note));
         let mut sorted = of(|d| d.divergence);
         sorted.sort_by(|a, b| b.total_cmp(a));
-        let (half, total) = (0.5 * sorted.iter().sum::<f64>(), sorted.iter().sum::<f64>());
+        let total: f64 = sorted.iter().sum();
         let sums = sorted.iter().scan(0.0, |sum, d| {
             *sum += d;
             Some(*sum)
         });
-        let units = sums.take_while(|sum| *sum < half).count() + 1;
+        let units = sums.take_while(|sum| *sum < 0.5 * total).count() + 1;
         let note = format!(
             "dimensions with half of the divergence; the largest has {:.2} of {total:.2} nats; {PICTURE}",
             sorted.first().copied().unwrap_or(0.0)
@@ -114,8 +114,8 @@ impl Measure for Latent {
 /// Codes against as many draws of the prior.
 fn directions(codes: &[f32], n: usize, latent: usize, seed: u64) -> Result<Row, EvalError> {
     const NAME: &str = "codes against the prior";
-    if n < 4 * GROUPS {
-        let note = format!("wanted at least {} images, got {n}", 4 * GROUPS);
+    if n < LEAST {
+        let note = format!("wanted at least {LEAST} images, got {n}");
         return Ok(Row::new(NAME, f64::NAN, "%", note));
     }
     let prior = normal(&mut stream(seed, "prior", 0), n * latent, 1.0);

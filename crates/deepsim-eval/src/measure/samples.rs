@@ -15,7 +15,7 @@ use super::sharpness::{BANDS, power};
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::distribution::{
-    Estimate, GROUPS, Vectors, frechet_distance, frechet_extrapolated, kernel_distance,
+    Estimate, LEAST, Vectors, frechet_distance, frechet_extrapolated, kernel_distance,
 };
 use crate::prior::{self, vae};
 
@@ -66,8 +66,8 @@ impl Measure for Samples {
         grid(&rows[..1], 0).write_png(&folder.join(ROW))?;
 
         let mut rows = sharpness(context, &drawn, n)?;
-        if n < 4 * GROUPS {
-            let note = format!("wanted at least {} test images, got {n}", 4 * GROUPS);
+        if n < LEAST {
+            let note = format!("wanted at least {LEAST} test images, got {n}");
             rows.push(Row::new(FRECHET, f64::NAN, "", note));
             return Ok(rows);
         }
@@ -79,16 +79,24 @@ impl Measure for Samples {
 }
 
 impl Drawn {
-    /// The samples of a range, as images for networks.
-    fn images(
+    /// Hands test images to `each`, a batch at a time, with as many samples.
+    fn beside(
         &self,
-        range: std::ops::Range<usize>,
         context: &Context<'_>,
-    ) -> Result<Images, EvalError> {
+        what: &str,
+        n: usize,
+        mut each: impl FnMut(&Images, &Images) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
         let (side, size) = (self.side, 3 * self.side * self.side);
-        let planes = &self.planes[range.start * size..range.end * size];
-        let format = PixelFormat::CAFFE_BGR;
-        Ok(Images::from_u8(planes, range.len(), side, side, format, context.device)?)
+        let mut planes = self.planes.as_slice();
+        let test = &*context.dataset.test.images;
+        context.batches(what, test, n, Crop::Center(side), |_, images| {
+            let (now, later) = planes.split_at(images.len() * size);
+            planes = later;
+            let format = PixelFormat::CAFFE_BGR;
+            let samples = Images::from_u8(now, images.len(), side, side, format, context.device)?;
+            each(images, &samples)
+        })
     }
 }
 
@@ -109,12 +117,8 @@ fn spaces(context: &Context<'_>) -> Vec<Space> {
 /// Power of high frequencies of samples against the test images'.
 fn sharpness(context: &Context<'_>, drawn: &Drawn, n: usize) -> Result<Vec<Row>, EvalError> {
     let (mut of_images, mut of_samples) = ([0.0; 2], [0.0; 2]);
-    let crop = Crop::Center(drawn.side);
-    let (mut done, test) = (0, &*context.dataset.test.images);
-    context.batches("spectra", test, n, crop, |_, images| {
-        let range = done..done + images.len();
-        done = range.end;
-        let (a, b) = (power(images)?, power(&drawn.images(range, context)?)?);
+    drawn.beside(context, "spectra", n, |images, samples| {
+        let (a, b) = (power(images)?, power(samples)?);
         for band in 0..2 {
             of_images[band] += a[band];
             of_samples[band] += b[band];
@@ -140,18 +144,14 @@ fn distances(
 ) -> Result<Vec<Row>, EvalError> {
     let (net, tap) = (context.comparator(space.comparator)?, &space.tap);
     let (mut real, mut sampled) = (Vec::new(), Vec::new());
-    let crop = Crop::Center(drawn.side);
-    let (mut done, test) = (0, &*context.dataset.test.images);
-    context.batches("features", test, n, crop, |_, images| {
-        let range = done..done + images.len();
-        done = range.end;
+    drawn.beside(context, "features", n, |images, samples| {
         real.extend(pooled(&*net, tap, images)?);
-        sampled.extend(pooled(&*net, tap, &drawn.images(range, context)?)?);
+        sampled.extend(pooled(&*net, tap, samples)?);
         Ok(())
     })?;
     // Of the size of 1, whatever the network's activations are: the kernel is made for such numbers.
     let squares: f64 = real.iter().map(|&value| f64::from(value).powi(2)).sum();
-    let unit = (squares / real.len().max(1) as f64).sqrt().max(f64::MIN_POSITIVE) as f32;
+    let unit = ((squares / real.len().max(1) as f64).sqrt() as f32).max(f32::MIN_POSITIVE);
     real.iter_mut().chain(&mut sampled).for_each(|value| *value /= unit);
     let (real, sampled) = (Vectors::new(n, &real)?, Vectors::new(n, &sampled)?);
     let random = if is_random(&*net) { ", random weights" } else { "" };

@@ -1,0 +1,38 @@
+//! What a generator's weight file says of its network, under the metadata key `net`.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::params::{read, read_spec};
+use crate::{AutoencoderConfig, InverterConfig, NetError, VaeConfig};
+
+/// Kind and configuration of a generator, as JSON: `{"kind": "autoencoder", ...}`.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(crate) enum Spec {
+    Autoencoder(AutoencoderConfig),
+    Inverter(InverterConfig),
+    Vae(VaeConfig),
+}
+
+impl Spec {
+    /// That of a file in which `wanted` should be.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or describes no generator.
+    pub(crate) fn read(path: &Path, wanted: &'static str) -> Result<Self, NetError> {
+        let got = read_spec(path, &read(path)?)?.unwrap_or_else(|| "nothing".into());
+        serde_json::from_str(&got).map_err(|_| NetError::Spec { path: path.into(), wanted, got })
+    }
+
+    /// The error of a file that describes this and not `wanted`.
+    pub(crate) fn refused(&self, path: &Path, wanted: &'static str) -> NetError {
+        NetError::Spec { path: path.into(), wanted, got: self.to_json() }
+    }
+
+    /// For the metadata.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+}
