@@ -1,6 +1,7 @@
 //! `cargo xtask ci`
 
 use std::process::Stdio;
+use std::time::Instant;
 
 use anyhow::Result;
 
@@ -47,9 +48,12 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
 
 fn check(what: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
     process::say(&format!("== {what}"));
+    let start = Instant::now();
     let mut command = workspace::cargo(arguments);
     command.envs(variables.iter().copied());
-    process::run(&mut command, what)
+    process::run(&mut command, what)?;
+    process::say(&format!("== {what}: {:.0} s", start.elapsed().as_secs_f64()));
+    Ok(())
 }
 
 fn deny_is_installed() -> bool {

@@ -8,6 +8,7 @@
 //! | [`download`] | `cargo xtask download`: data and weights, verified |
 //! | [`mod@bench`] | `cargo xtask bench`: speed beside PyTorch's |
 //! | [`cuda`] | `cargo xtask cuda`: building for NVIDIA GPUs |
+//! | [`mpi`] | `cargo xtask mpi`: several processes that train together |
 //! | [`runs`] | generators to train |
 //! | [`status`] | `cargo xtask status`: where a reproduction stands |
 //! | [`targets`] | tables and figures, and the runs they need |
@@ -20,6 +21,7 @@ mod bench;
 mod ci;
 mod cuda;
 mod download;
+mod mpi;
 mod plan;
 mod process;
 mod reproduce;
@@ -53,6 +55,7 @@ enum Command {
     Reproduce(reproduce::Arguments),
     Status(status::Arguments),
     Cuda(cuda::Arguments),
+    Mpi(mpi::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
     Ci(ci::Arguments),
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Reproduce(arguments) => reproduce::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Cuda(arguments) => cuda::run(&arguments),
+        Command::Mpi(arguments) => mpi::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),

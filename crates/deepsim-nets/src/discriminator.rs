@@ -134,8 +134,8 @@ impl Discriminator {
         Ok(Self { trunk, branch, head, params: builder.params })
     }
 
-    /// Two logits per image: [`REAL`] and [`GENERATED`]. Dropout is active only when a random
-    /// stream is given; the authors keep it active in all three passes of an iteration. A conditional
+    /// Two logits per image: [`REAL`] and [`GENERATED`]. Dropout is active only when random
+    /// streams are given, one for each image; the authors keep it active in all three passes of an iteration. A conditional
     /// network is given the features of the real image in all three, the others need none.
     ///
     /// # Shapes
@@ -148,7 +148,7 @@ impl Discriminator {
         &self,
         images: &Images,
         features: Option<&Tensor>,
-        dropout_rng: Option<&mut ChaCha12Rng>,
+        dropout_rngs: Option<&mut [ChaCha12Rng]>,
     ) -> Result<Tensor, NetError> {
         let images = images.convert(PixelFormat::CAFFE_BGR)?;
         let mut pooled = self.trunk.forward(images.tensor(), None)?;
@@ -162,7 +162,7 @@ impl Discriminator {
             })?;
             pooled = Tensor::cat(&[pooled, branch.forward(&flat, None)?], 1)?;
         }
-        self.head.forward(&pooled, dropout_rng)
+        self.head.forward(&pooled, dropout_rngs)
     }
 
     /// The same weights without gradients; see [`Stack::frozen`].
@@ -184,7 +184,7 @@ impl Discriminator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::stream;
+    use crate::random::streams;
     use deepsim_ops::softmax_cross_entropy;
 
     #[test]
@@ -206,9 +206,9 @@ mod tests {
             let features =
                 features.map(|n| Tensor::ones((2, n), candle_core::DType::F32, &Device::Cpu));
             let features = features.transpose()?;
-            let mut rng = stream(0, "dropout", 0);
-            for rng in [None, Some(&mut rng)] {
-                let logits = net.forward(&images, features.as_ref(), rng)?;
+            let mut rngs = streams(0, "dropout", 0, 0..2);
+            for rngs in [None, Some(&mut rngs[..])] {
+                let logits = net.forward(&images, features.as_ref(), rngs)?;
                 assert_eq!(logits.dims(), [2, 2]);
                 let loss = softmax_cross_entropy(&logits, &[REAL, REAL])?.to_scalar::<f32>()?;
                 // Without the small fillers these noisy images would give logits of tens.

@@ -77,7 +77,8 @@ impl ExemplarCnn {
         Ok(Self { stack, params: builder.params })
     }
 
-    /// Scores of the surrogate classes. Dropout is active only when `dropout_rng` is given.
+    /// Scores of the surrogate classes. Dropout is active only when `dropout_rngs` are given, one for
+    /// each patch.
     ///
     /// # Shapes
     /// `(N, 3, 32, 32) -> (N, classes)`
@@ -87,9 +88,9 @@ impl ExemplarCnn {
     pub fn forward(
         &self,
         patches: &Images,
-        dropout_rng: Option<&mut ChaCha12Rng>,
+        dropout_rngs: Option<&mut [ChaCha12Rng]>,
     ) -> Result<Tensor, NetError> {
-        self.stack.forward(patches.convert(FORMAT)?.tensor(), dropout_rng)
+        self.stack.forward(patches.convert(FORMAT)?.tensor(), dropout_rngs)
     }
 
     /// All weights, the classifier's last.

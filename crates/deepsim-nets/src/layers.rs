@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use candle_core::Tensor;
 use deepsim_ops::{
-    Conv2dConfig, LrnConfig, Pool2dConfig, Step, conv2d, dropout, global_avg_pool2d, leaky_relu,
-    linear, relu, sequence,
+    Conv2dConfig, LrnConfig, Pool2dConfig, Step, conv2d, dropout_each, global_avg_pool2d,
+    leaky_relu, linear, relu, sequence,
 };
 use rand_chacha::ChaCha12Rng;
 
@@ -260,16 +260,17 @@ impl Stack {
         self.rows.iter().map(|(layer, _)| layer)
     }
 
-    /// Runs all rows. Dropout is active only when `dropout_rng` is given.
+    /// Runs all rows. Dropout is active only when `dropout_rngs` are given: one for each sample, or
+    /// one for each of some equal parts of the batch.
     ///
     /// # Errors
     /// If the input does not fit a row.
     pub fn forward(
         &self,
         x: &Tensor,
-        dropout_rng: Option<&mut ChaCha12Rng>,
+        dropout_rngs: Option<&mut [ChaCha12Rng]>,
     ) -> Result<Tensor, NetError> {
-        self.forward_rows(x, 0..self.rows.len(), dropout_rng)
+        self.forward_rows(x, 0..self.rows.len(), dropout_rngs)
     }
 
     /// The outputs of some rows, in one pass and without dropout. `rows` are positions in the table,
@@ -291,7 +292,7 @@ impl Stack {
         &self,
         x: &Tensor,
         rows: Range<usize>,
-        mut dropout_rng: Option<&mut ChaCha12Rng>,
+        mut dropout_rngs: Option<&mut [ChaCha12Rng]>,
     ) -> Result<Tensor, NetError> {
         let mut x = x.clone();
         // Spatial operations are run together, which is faster than one by one.
@@ -344,8 +345,8 @@ impl Stack {
                 Op::Unflatten { channels, side } => x.reshape(((), channels, side, side))?,
                 Op::ScaledTanh(factor) => (x.tanh()? * factor)?,
                 Op::Softmax => softmax(&x)?,
-                Op::Dropout(p) => match dropout_rng.as_deref_mut() {
-                    Some(rng) => dropout(&x, p, rng)?,
+                Op::Dropout(p) => match dropout_rngs.as_deref_mut() {
+                    Some(rngs) => dropout_each(&x, p, rngs)?,
                     None => x,
                 },
                 Op::Fire { .. } => fire(&x, w)?,

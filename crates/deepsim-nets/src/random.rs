@@ -3,6 +3,8 @@
 //! Architecture invariant: every use of randomness names its stream, so that what one part of a
 //! run draws never depends on how much another part drew, and a resumed run draws the same numbers.
 
+use std::ops::Range;
+
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 use rand_core::Rng;
 
@@ -29,6 +31,26 @@ pub fn stream(seed: u64, purpose: &str, step: u64) -> ChaCha12Rng {
     let mut rng = ChaCha12Rng::from_seed(key);
     rng.set_stream(step);
     rng
+}
+
+/// A stream for each of some samples of the batch of `step`, by their numbers in it: what is drawn for a
+/// sample does not depend on how the batch is cut into parts, or shared by processes.
+///
+/// ```
+/// use deepsim_nets::random::streams;
+/// use rand_core::Rng;
+/// let first = |samples| streams(7, "dropout", 3, samples).iter_mut().map(|s| s.next_u64()).collect::<Vec<_>>();
+/// assert_eq!(first(0..4)[2..], first(2..4));
+/// ```
+pub fn streams(seed: u64, purpose: &str, step: u64, samples: Range<usize>) -> Vec<ChaCha12Rng> {
+    let all = stream(seed, purpose, step);
+    let at = |sample: usize| {
+        let mut rng = all.clone();
+        // Each has 2^32 words for itself.
+        rng.set_word_pos((sample as u128) << 32);
+        rng
+    };
+    samples.map(at).collect()
 }
 
 /// `n` draws from the normal distribution N(0, std²), by the Box-Muller transform.

@@ -16,6 +16,18 @@ use crate::glue::{input, like, slice, with};
 /// # Errors
 /// If `p` is not in `0..1`, or the tensor is not `f32` on the CPU (with `cuda`: or a GPU).
 pub fn dropout(x: &Tensor, p: f64, rng: &mut impl Rng) -> Result<Tensor> {
+    dropout_each(x, p, std::slice::from_mut(rng))
+}
+
+/// [`dropout`] of samples that each have a random stream: what becomes of a sample does not depend on the
+/// others of its batch. The first axis is cut into equal parts, one for each stream.
+///
+/// # Shapes
+/// `(N, ..)` -> the same
+///
+/// # Errors
+/// As [`dropout`], and if the first axis has no such parts.
+pub fn dropout_each(x: &Tensor, p: f64, rngs: &mut [impl Rng]) -> Result<Tensor> {
     if !(0.0..1.0).contains(&p) {
         bail!("{OP}: wanted a probability 0 <= p < 1, got {p}");
     }
@@ -24,7 +36,13 @@ pub fn dropout(x: &Tensor, p: f64, rng: &mut impl Rng) -> Result<Tensor> {
     }
     let (threshold, scale) = ((p * 2f64.powi(32)) as u32, (1.0 / (1.0 - p)) as f32);
     let keep = |draw: u32| if draw < threshold { 0.0 } else { scale };
-    let mask: Vec<f32> = (0..x.elem_count()).map(|_| keep(rng.next_u32())).collect();
+    let samples = x.dims().first().copied().unwrap_or(1);
+    if rngs.is_empty() || !samples.is_multiple_of(rngs.len()) {
+        bail!("{OP}: wanted equal parts for {} random streams, got {samples} samples", rngs.len());
+    }
+    let each = x.elem_count() / rngs.len();
+    let draws = rngs.iter_mut().flat_map(|rng| (0..each).map(move |_| rng.next_u32()));
+    let mask: Vec<f32> = draws.map(keep).collect();
     #[cfg(feature = "cuda")]
     if x.device().is_cuda() {
         return crate::cuda::dropout(x, mask);

@@ -24,7 +24,7 @@ pub use conv::{Conv2dConfig, conv_transpose2d, conv2d};
 #[cfg(feature = "cuda")]
 pub use cuda::{Precision, keep_freed_device_memory, precision, set_precision};
 pub use distance::{absolute_error, squared_error, sum_of_squares};
-pub use dropout::dropout;
+pub use dropout::{dropout, dropout_each};
 pub use linear::linear;
 pub use memory::keep_freed_memory;
 pub use norm::{LrnConfig, local_response_norm};

@@ -58,15 +58,7 @@ fn main() -> anyhow::Result<()> {
         guards.push(guard_seconds(&trainer)?);
 
         let folder = std::env::temp_dir().join(format!("deepsim-overhead-{}", std::process::id()));
-        let options = RunOptions {
-            out: folder.clone(),
-            data: data.clone(),
-            without_duplicates: false,
-            weights: None,
-            resume: false,
-            device: device.clone(),
-            workers: 1,
-        };
+        let options = RunOptions { data: data.clone(), ..RunOptions::new(&folder) };
         run(&recipe, &options, &Requests::default(), |_| {})?;
         whole.push(seconds_of_a_run(&folder)? / steps as f64);
         std::fs::remove_dir_all(&folder)?;

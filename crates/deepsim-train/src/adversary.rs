@@ -1,15 +1,20 @@
 //! The discriminator's side of an iteration.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 use deepsim_loss::{Balance, terms};
-use deepsim_nets::random::stream;
+use deepsim_nets::random::streams;
 use deepsim_nets::{Discriminator, Images};
+use rand_chacha::ChaCha12Rng;
 
 use crate::TrainError;
 use crate::error::Quantity;
-use crate::gradients::{See, add, check, checked_norm};
+use crate::gradients::{See, add, check, checked_norm, sum};
 use crate::optim::Adam;
+use crate::part::Part;
 use crate::recipe::AdversarialTerm;
+use crate::world::World;
 
 /// The discriminator with all that belongs to it.
 pub struct Adversary {
@@ -23,7 +28,7 @@ pub struct Adversary {
 }
 
 /// What the discriminator said of a batch.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Judged {
     /// Cross-entropy on real images.
     pub(crate) real: f64,
@@ -33,13 +38,6 @@ pub(crate) struct Judged {
     pub(crate) accuracy: [f64; 2],
     /// Norm of the gradient of its weights, if it was updated.
     pub(crate) gradient: Option<f64>,
-}
-
-/// Real images, what was generated for them, and the features that it was generated from, if any.
-pub(crate) struct Pair {
-    pub(crate) real: Images,
-    pub(crate) generated: Images,
-    pub(crate) features: Option<Tensor>,
 }
 
 /// The discriminator as it was before a step.
@@ -69,43 +67,49 @@ impl Adversary {
         Ok(())
     }
 
-    /// The losses on real images and on those generated from them, each in parts of equal size, and the
-    /// update if there is to be one.
+    /// The losses on real images and on those generated from each part, of equal size, over all
+    /// processes, and the update if there is to be one.
     pub(crate) fn judge(
         &mut self,
-        seed: u64,
-        step: u64,
-        parts: &[Pair],
+        (seed, step): (u64, u64),
+        parts: &[Part],
+        generated: &[Images],
+        world: &dyn World,
         see: &mut See<'_>,
     ) -> Result<Judged, TrainError> {
         let train = self.balance.train_discriminator;
         let net = if train { self.net.clone() } else { self.net.frozen() };
-        let share = 1.0 / parts.len() as f64;
-        let mut rng = dropout_stream(seed, step, Pass::Judge);
-        let (mut judged, mut gradients) = (Judged::default(), None);
-        for Pair { real, generated, features } in parts {
+        let share = 1.0 / (parts.len() * world.size()) as f64;
+        let (mut sums, mut gradients) = ([0.0; 4], None);
+        for (Part { real, numbers, seen, .. }, generated) in parts.iter().zip(generated) {
             // One pass over both: the update comes after both, so the weights are the same.
             let twice = |features: &Tensor| Tensor::cat(&[features, features], 0);
-            let features = features.as_ref().map(twice).transpose()?;
+            let features = seen.features.as_ref().map(twice).transpose()?;
             let both = real.followed_by(generated)?;
-            let logits = net.forward(&both, features.as_ref(), Some(&mut rng))?;
+            let passes = [Pass::Real, Pass::Generated];
+            let rngs = passes.map(|pass| dropout_streams(seed, step, pass, numbers.clone()));
+            let logits = net.forward(&both, features.as_ref(), Some(&mut rngs.concat()))?;
             let real_logits = logits.narrow(0, 0, real.len())?;
             let generated_logits = logits.narrow(0, real.len(), generated.len())?;
             let real_loss = terms::discriminator_real(&real_logits)?;
             let generated_loss = terms::discriminator_generated(&generated_logits)?;
-            judged.real += share * scalar(&real_loss)?;
-            judged.generated += share * scalar(&generated_loss)?;
-            judged.accuracy[0] += share * share_of_real(&real_logits)?;
-            judged.accuracy[1] += share * (1.0 - share_of_real(&generated_logits)?);
-            check(step, "discriminator's real", Quantity::Loss, judged.real)?;
-            check(step, "discriminator's generated", Quantity::Loss, judged.generated)?;
+            sums[0] += share * scalar(&real_loss)?;
+            sums[1] += share * scalar(&generated_loss)?;
+            sums[2] += share * share_of_real(&real_logits)?;
+            sums[3] += share * (1.0 - share_of_real(&generated_logits)?);
             if train {
                 let loss = (real_loss + generated_loss)?;
-                let loss = if parts.len() == 1 { loss } else { (loss * share)? };
+                let loss = if share == 1.0 { loss } else { (loss * share)? };
                 gradients = Some(add(gradients, loss.backward()?, self.net.params())?);
             }
         }
-        if let Some(gradients) = gradients {
+        world.sum(&mut sums)?;
+        let [real, generated, accuracy @ ..] = sums;
+        let mut judged = Judged { real, generated, accuracy, gradient: None };
+        check(step, "discriminator's real", Quantity::Loss, real)?;
+        check(step, "discriminator's generated", Quantity::Loss, generated)?;
+        if let Some(mut gradients) = gradients {
+            sum(world, &mut gradients, self.net.params())?;
             let norm = checked_norm(step, "discriminator", self.net.params(), &gradients, see)?;
             judged.gradient = Some(norm);
             self.adam.step(self.net.params(), &gradients)?;
@@ -116,18 +120,27 @@ impl Adversary {
 
 /// The passes through the discriminator; each draws its own dropout masks.
 pub(crate) enum Pass {
-    /// Real images, then generated ones, to train the discriminator.
-    Judge,
+    /// Real images, to train the discriminator.
+    Real,
+    /// Generated images, to train the discriminator.
+    Generated,
     /// Generated images, to train the generator.
     Fool,
 }
 
-pub(crate) fn dropout_stream(seed: u64, step: u64, pass: Pass) -> rand_chacha::ChaCha12Rng {
+/// Random streams for some images of the whole batch.
+pub(crate) fn dropout_streams(
+    seed: u64,
+    step: u64,
+    pass: Pass,
+    images: Range<usize>,
+) -> Vec<ChaCha12Rng> {
     let purpose = match pass {
-        Pass::Judge => "dropout/judge",
+        Pass::Real => "dropout/real",
+        Pass::Generated => "dropout/generated",
         Pass::Fool => "dropout/fool",
     };
-    stream(seed, purpose, step)
+    streams(seed, purpose, step, images)
 }
 
 fn scalar(tensor: &Tensor) -> Result<f64, TrainError> {

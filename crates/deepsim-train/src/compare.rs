@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use deepsim_nets::params::{from_bytes, parse, read};
+use safetensors::Dtype;
 use serde_json::Value;
 
 use crate::TrainError;
-use crate::run::{LOG, PLAN};
+use crate::comparator::COMPARATOR;
+use crate::run::{GENERATOR, LOG, PLAN};
 use crate::store::Store;
 
 /// What two runs have in common, and where they part.
@@ -20,6 +23,9 @@ pub struct Comparison {
     pub first: Option<Difference>,
     /// Files of checkpoints of the same step that differ; none were compared if there is no such step.
     pub checkpoint: Option<(u64, Vec<String>)>,
+    /// How far the weights that were made differ at that step, if they do: the norm of the difference over
+    /// the norm of those of the first run.
+    pub weights: Option<f64>,
 }
 
 /// A number of a step that differs.
@@ -69,16 +75,41 @@ pub fn compare(a: &Path, b: &Path) -> Result<Comparison, TrainError> {
         Some(Difference { step: *step, what: what.clone(), values })
     });
     let newest = |run: &Path| Store::new(run, Default::default()).search().map(|s| s.newest);
-    let checkpoint = match (newest(a)?, newest(b)?) {
+    let (mut checkpoint, mut weights) = (None, None);
+    match (newest(a)?, newest(b)?) {
         (Some(a), Some(b)) if a.manifest.step == b.manifest.step => {
-            let (a, b) = (a.manifest, b.manifest);
+            let made = |file: &&str| [&a, &b].iter().all(|found| found.folder.join(file).exists());
+            let made = [GENERATOR, COMPARATOR].into_iter().find(made);
+            let (folders, a, b) = ([a.folder, b.folder], a.manifest, b.manifest);
             let names = a.files.keys().chain(b.files.keys().filter(|n| !a.files.contains_key(*n)));
             let differ = names.filter(|name| a.files.get(*name) != b.files.get(*name));
-            Some((a.step, differ.cloned().collect()))
+            let differ: Vec<String> = differ.cloned().collect();
+            if let Some(made) = made.filter(|made| differ.iter().any(|name| name == made)) {
+                weights = difference(&folders[0].join(made), &folders[1].join(made))?;
+            }
+            checkpoint = Some((a.step, differ));
         }
-        _ => None,
-    };
-    Ok(Comparison { steps: common().count(), plans: plans(a, b)?, first, checkpoint })
+        _ => {}
+    }
+    Ok(Comparison { steps: common().count(), plans: plans(a, b)?, first, checkpoint, weights })
+}
+
+/// The relative difference of all numbers of two files, if they have the same tensors.
+fn difference(a: &Path, b: &Path) -> Result<Option<f64>, TrainError> {
+    let (bytes_a, bytes_b) = (read(a)?, read(b)?);
+    let (a, b) = (parse(a, &bytes_a)?, parse(b, &bytes_b)?);
+    let mut squares = [0.0; 2];
+    for (name, a) in a.iter() {
+        let Ok(b) = b.tensor(name) else { return Ok(None) };
+        if a.shape() != b.shape() || a.dtype() != Dtype::F32 || b.dtype() != Dtype::F32 {
+            return Ok(None);
+        }
+        for (a, b) in from_bytes(a.data()).into_iter().zip(from_bytes(b.data())) {
+            squares[0] += (f64::from(a) - f64::from(b)).powi(2);
+            squares[1] += f64::from(a).powi(2);
+        }
+    }
+    Ok((a.len() == b.len()).then(|| (squares[0] / squares[1]).sqrt()))
 }
 
 /// The numbers of every step.

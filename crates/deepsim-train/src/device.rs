@@ -8,7 +8,7 @@ use clap::ValueEnum;
 pub(crate) enum DeviceKind {
     /// The processor
     Cpu,
-    /// The first NVIDIA GPU; needs a program built with `--features cuda`
+    /// An NVIDIA GPU: the first, or of several processes on a machine each its own; needs a program built with `--features cuda`
     Cuda,
 }
 
@@ -22,19 +22,19 @@ pub(crate) struct DeviceError {
 }
 
 impl DeviceKind {
-    /// Opens the device.
-    pub(crate) fn open(self) -> Result<Device, DeviceError> {
+    /// Opens the device, of several the one with this number.
+    pub(crate) fn open(self, number: usize) -> Result<Device, DeviceError> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda => gpu(),
+            Self::Cuda => gpu(number),
         }
     }
 }
 
 #[cfg(feature = "cuda")]
-fn gpu() -> Result<Device, DeviceError> {
+fn gpu(number: usize) -> Result<Device, DeviceError> {
     let open = || {
-        let device = Device::new_cuda(0)?;
+        let device = Device::new_cuda(number)?;
         deepsim_ops::keep_freed_device_memory(&device)?;
         Ok(device)
     };
@@ -47,7 +47,7 @@ fn gpu() -> Result<Device, DeviceError> {
 }
 
 #[cfg(not(feature = "cuda"))]
-fn gpu() -> Result<Device, DeviceError> {
+fn gpu(_: usize) -> Result<Device, DeviceError> {
     const NAME: &str = env!("CARGO_PKG_NAME");
     let build = format!("cargo build --release -p {NAME} --features cuda");
     let reason = format!("{NAME} was built without CUDA; build it with `{build}` (docs/cuda.md)");

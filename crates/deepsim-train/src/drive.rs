@@ -2,12 +2,11 @@
 //! checkpoint.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use candle_core::Tensor;
-use deepsim_data::atomic::{clear_temporary, write_atomic};
 use deepsim_data::picture::Picture;
 use deepsim_data::{Batch, Cursor, Loader, LoaderConfig, Source};
 use deepsim_nets::Params;
@@ -16,13 +15,13 @@ use crate::TrainError;
 use crate::error::NonFinite;
 use crate::failure;
 use crate::gradients::See;
-use crate::log::{Log, Record};
-use crate::recipe::{OnFailedWrite, OutputConfig};
-use crate::run::{CHECKPOINT, DONE, Event, LOG, Outcome, Requests};
+use crate::recipe::OutputConfig;
+use crate::recorder::Recorder;
+use crate::run::{CHECKPOINT, DONE, Event, Outcome, Requests};
 use crate::store::{Put, Store};
-use crate::tensorboard::{EventFile, Value};
+use crate::tensorboard::Value;
 use crate::trainer::StepReport;
-use crate::watch::Watch;
+use crate::world::World;
 
 /// Something that is trained.
 pub(crate) trait Session {
@@ -62,6 +61,15 @@ pub(crate) struct Course<'a> {
     pub(crate) loader: LoaderConfig,
     /// What is written, and how often.
     pub(crate) output: &'a OutputConfig,
+    /// The processes of the run, of which the first writes.
+    pub(crate) world: Rc<dyn World>,
+}
+
+impl Course<'_> {
+    /// Whether a picture is drawn after a step.
+    pub(crate) fn pictured(&self, step: u64) -> bool {
+        step.is_multiple_of(self.output.grid_every) || step == self.steps
+    }
 }
 
 /// A part of a run with its own data.
@@ -105,7 +113,8 @@ pub(crate) fn earlier(
     Ok(Some(found.folder.join(CHECKPOINT)))
 }
 
-/// Trains until all steps are made or a stop is requested.
+/// Trains until all steps are made or a stop is requested. All processes make the same steps; the first
+/// one writes.
 pub(crate) fn drive(
     session: &mut dyn Session,
     course: &Course<'_>,
@@ -114,19 +123,21 @@ pub(crate) fn drive(
     tell: &mut dyn FnMut(Event<'_>),
 ) -> Result<Outcome, TrainError> {
     let Course { out, steps, output, .. } = *course;
-    let mut files = Files::open(course, session.steps())?;
-    let earlier_seconds = files.last.as_ref().map_or(0.0, |record| record.seconds);
+    let world = &*course.world;
+    same_everywhere(world, session)?;
+    let mut recorder = match world.leads() {
+        true => Some(Recorder::open(course, session.steps())?),
+        false => None,
+    };
     if session.steps() >= steps && out.join(DONE).exists() {
         return Ok(Outcome::Finished);
     }
-    remove(&out.join(DONE))?;
-
-    tell(Event::Started { heading: &course.heading, steps, from: session.steps() });
-    let start = Instant::now();
-    let (mut window, mut window_steps) = (Instant::now(), 0u64);
+    if let Some(recorder) = &mut recorder {
+        recorder.begin(session.steps(), tell)?;
+    }
     let mut batches: Option<Loader> = None;
-    let mut watch = Watch::default();
-    while session.steps() < steps && !requests.stop.load(Ordering::Relaxed) {
+    let (mut stop, _) = asked(world, requests)?;
+    while session.steps() < steps && !stop {
         let empty = || TrainError::recipe("the data set is empty");
         let phase = course.phases.iter().find(|phase| session.steps() < phase.until);
         let phase = phase.ok_or_else(empty)?;
@@ -135,8 +146,7 @@ pub(crate) fn drive(
             none => none.insert(Loader::new(phase.source.clone(), course.loader, cursor)?),
         };
         let batch = loader.next().ok_or_else(empty)??;
-        let pictured = |step: u64| step.is_multiple_of(output.grid_every) || step == steps;
-        let looked_at = pictured(session.steps() + 1);
+        let looked_at = recorder.is_some() && course.pictured(session.steps() + 1);
         let mut histograms = Vec::new();
         let mut see = |net: &str, name: &str, gradient: &Tensor| {
             if looked_at {
@@ -147,167 +157,86 @@ pub(crate) fn drive(
         };
         let report = match session.step(&batch, &mut see) {
             Err(TrainError::NonFinite(found)) => {
-                return Err(TrainError::NonFinite(explained(found, out, session, cursor, &batch)));
+                let found = explained(found, course, phase, session, cursor, batch)?;
+                return Err(TrainError::NonFinite(found));
             }
             other => other?,
         };
         cursor = batch.next;
-        window_steps += 1;
-
         let step = report.step;
-        for text in watch.see(&report) {
-            let logged = files.log.warn(step, &text);
-            files.settle(logged, tell)?;
-            tell(Event::Warning(&text));
-        }
         if step == phase.until {
             (cursor, batches) = (Cursor::default(), None);
         }
-        let last = step == steps;
-        if step == 1 || step.is_multiple_of(output.log_every) || last {
-            let speed = (window_steps * course.loader.batch as u64) as f64
-                / window.elapsed().as_secs_f64().max(1e-9);
-            (window, window_steps) = (Instant::now(), 0);
-            let seconds = earlier_seconds + start.elapsed().as_secs_f64();
-            let record = Record::new(&report, seconds, speed, files.last.as_ref());
-            let logged = files.log(record);
-            files.settle(logged, tell)?;
-            if let Some(record) = &files.last {
-                tell(Event::Step(record));
-            }
+        if let Some(recorder) = &mut recorder {
+            recorder.record(session, &report, histograms, tell)?;
         }
-        if pictured(step) {
-            let drawn = files.draw(session, histograms);
-            files.settle(drawn, tell)?;
-        }
-        let asked = requests.save.swap(false, Ordering::Relaxed);
-        if (asked || step.is_multiple_of(output.checkpoint_every)) && !last {
-            let saved = files.save(session, cursor);
-            let whole = saved.is_ok();
-            files.settle(saved, tell)?;
-            if whole {
-                tell(Event::Saved(step));
+        let (asked_to_stop, asked_to_save) = asked(world, requests)?;
+        stop = asked_to_stop;
+        if (asked_to_save || step.is_multiple_of(output.checkpoint_every)) && step != steps {
+            same_everywhere(world, session)?;
+            if let Some(recorder) = &recorder {
+                recorder.save_on_the_way(session, cursor, tell)?;
             }
         }
     }
-
-    files.save(session, cursor).map_err(|error| TrainError::Write(Box::new(error)))?;
-    tell(Event::Saved(session.steps()));
-    if session.steps() < steps {
-        return Ok(Outcome::Interrupted(session.steps()));
+    same_everywhere(world, session)?;
+    let finished = session.steps() >= steps;
+    if let Some(recorder) = &recorder {
+        recorder.end(session, cursor, finished, tell)?;
     }
-    let done = serde_json::json!({
-        "name": course.name,
-        "step": session.steps(),
-        "seconds": earlier_seconds + start.elapsed().as_secs_f64(),
-    });
-    write_atomic(&out.join(DONE), done.to_string().as_bytes())?;
-    Ok(Outcome::Finished)
+    // A launcher may end the others as soon as one of them has ended.
+    world.meet()?;
+    Ok(match finished {
+        true => Outcome::Finished,
+        false => Outcome::Interrupted(session.steps()),
+    })
 }
 
-/// What is known of a step that was undone, with all that is needed to make it again.
+/// Whether any process is asked to stop, and whether to save.
+fn asked(world: &dyn World, requests: &Requests) -> Result<(bool, bool), TrainError> {
+    let flags =
+        [requests.stop.load(Ordering::Relaxed), requests.save.swap(false, Ordering::Relaxed)];
+    let mut flags = flags.map(|flag| f64::from(u8::from(flag)));
+    world.sum(&mut flags)?;
+    Ok((flags[0] > 0.0, flags[1] > 0.0))
+}
+
+/// Refuses to go on if the processes do not stand at the same step with the same weights: where the run
+/// folder is not one that all of them see, or something broke.
+fn same_everywhere(world: &dyn World, session: &dyn Session) -> Result<(), TrainError> {
+    if world.size() == 1 {
+        return Ok(());
+    }
+    world.agree("step", session.steps() as f64)?;
+    let mut sum = 0;
+    for (_, var) in session.networks().iter().flat_map(|(_, params)| params.iter()) {
+        sum = crc32c::crc32c_append(sum, &deepsim_nets::params::to_bytes(var)?);
+    }
+    world.agree("checksum of all weights", f64::from(sum))
+}
+
+/// What is known of a step that was undone, with all that is needed to make it again: the whole batch, of
+/// all processes.
 fn explained(
     mut found: Box<NonFinite>,
-    out: &Path,
+    course: &Course<'_>,
+    phase: &Phase,
     session: &dyn Session,
     cursor: Cursor,
-    batch: &Batch,
-) -> Box<NonFinite> {
-    found.batch = batch.samples.iter().map(|sample| sample.index).collect();
-    // If the disk is full as well, the loss is still what must be told.
-    found.reproducer = failure::keep(out, session, cursor, batch).ok();
-    found
-}
-
-/// What a run writes to.
-struct Files<'a> {
-    out: &'a Path,
-    grids: PathBuf,
-    log: Log,
-    last: Option<Record>,
-    events: EventFile,
-    store: Store,
-    on_failed_write: OnFailedWrite,
-}
-
-impl<'a> Files<'a> {
-    /// Takes the run folder for this process alone, clears away what a killed one left, and cuts back
-    /// the log to `step`.
-    fn open(course: &Course<'a>, step: u64) -> Result<Self, TrainError> {
-        let out = course.out;
-        let grids = out.join("grids");
-        std::fs::create_dir_all(&grids).map_err(TrainError::io("creating folder", &grids))?;
-        let (log, last) = Log::open(&out.join(LOG), step)?;
-        let store = Store::new(out, course.output.keep.clone());
-        store.clear()?;
-        clear_temporary(out)?;
-        clear_temporary(&grids)?;
-        let events = EventFile::open(out, step)?;
-        let on_failed_write = course.output.on_failed_write;
-        Ok(Self { out, grids, log, last, events, store, on_failed_write })
-    }
-
-    /// Appends a record to the log, and its numbers to the events.
-    fn log(&mut self, record: Record) -> Result<(), TrainError> {
-        let values: Vec<Value> =
-            record.scalars().iter().map(|(name, x)| Value::scalar(name, *x)).collect();
-        let logged = self.log.append(&record);
-        let step = record.step;
-        self.last = Some(record);
-        logged?;
-        self.events.append(step, &values)
-    }
-
-    /// A picture of the run as it is, how its weights are distributed, and what `values` say.
-    fn draw(&mut self, session: &dyn Session, mut values: Vec<Value>) -> Result<(), TrainError> {
-        let step = session.steps();
-        let picture = session.draw()?;
-        let png = picture.to_png()?;
-        write_atomic(&self.grids.join(format!("step-{step:07}.png")), &png)?;
-        values.push(Value::picture("grid", &png, picture.height, picture.width));
-        for (net, params) in session.networks() {
-            for (name, var) in params.iter() {
-                let weights = var.flatten_all()?.to_vec1::<f32>()?;
-                values.push(Value::histogram(&format!("weights/{net}/{name}"), &weights));
-            }
+    mut batch: Batch,
+) -> Result<Box<NonFinite>, TrainError> {
+    let (world, part) = (&*course.world, course.loader);
+    if world.leads() {
+        if world.size() > 1 {
+            let whole =
+                LoaderConfig { batch: part.batch * part.world, world: 1, prefetch: 1, ..part };
+            let mut loader = Loader::new(phase.source.clone(), whole, cursor)?;
+            batch = loader.next().transpose()?.unwrap_or(batch);
         }
-        self.events.append(step, &values)
+        found.batch = batch.samples.iter().map(|sample| sample.index).collect();
+        // If the disk is full as well, the loss is still what must be told.
+        found.reproducer = failure::keep(course.out, session, cursor, &batch).ok();
     }
-
-    /// A checkpoint, and then what the run made so far for those who use it: at worst that is older
-    /// than the checkpoint.
-    fn save(&self, session: &dyn Session, cursor: Cursor) -> Result<(), TrainError> {
-        let mut numbers: std::collections::BTreeMap<String, f64> =
-            self.last.iter().flat_map(Record::scalars).collect();
-        // Equal runs write equal checkpoints, however fast they are.
-        numbers.remove("items_per_s");
-        self.store.save(session.steps(), numbers, &|put| session.save(cursor, put))?;
-        let (name, bytes) = session.product()?;
-        Ok(write_atomic(&self.out.join(name), &bytes)?)
-    }
-
-    /// What a failure to write means to this run.
-    fn settle(
-        &self,
-        written: Result<(), TrainError>,
-        tell: &mut dyn FnMut(Event<'_>),
-    ) -> Result<(), TrainError> {
-        match (written, self.on_failed_write) {
-            (Ok(()), _) => Ok(()),
-            (Err(error), OnFailedWrite::Stop) => Err(TrainError::Write(Box::new(error))),
-            (Err(error), OnFailedWrite::Continue) => {
-                tell(Event::Warning(&format!("{error}; training goes on")));
-                Ok(())
-            }
-        }
-    }
-}
-
-fn remove(path: &Path) -> Result<(), TrainError> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(TrainError::io("removing", path)(e))
-        }
-        _ => Ok(()),
-    }
+    world.meet()?;
+    Ok(found)
 }

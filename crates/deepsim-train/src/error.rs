@@ -45,6 +45,9 @@ pub enum TrainError {
     /// A loss or a gradient became infinite or not a number. The step was undone.
     #[error(transparent)]
     NonFinite(Box<NonFinite>),
+    /// The processes of a run cannot work together any more.
+    #[error("processes: {0}")]
+    World(String),
     /// A file could not be read or written.
     #[error("{operation} {}: {source}", path.display())]
     Io {

@@ -56,7 +56,7 @@ pub fn generator(
     let trainer = Trainer::new(&plan.recipe, fixed, device)?;
     let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
     let mut session = GeneratorSession { trainer, samples, plan: &plan, device };
-    let config = loader(&plan.recipe, options.workers);
+    let config = loader(&plan.recipe, options)?;
     let phase = Phase { until: u64::MAX, source: dataset.unlabeled.clone() };
     let batches = Loader::new(phase.source, config, Cursor::default())?;
     estimate(&mut session, plan.to_toml()?, (recipe.steps, recipe.batch), batches, steps)

@@ -6,6 +6,7 @@ use deepsim_nets::Params;
 
 use crate::TrainError;
 use crate::error::{NonFinite, Quantity};
+use crate::world::World;
 
 /// Shown every gradient just before an update: network, name of the weight, gradient.
 pub type See<'a> = dyn FnMut(&str, &str, &Tensor) -> Result<(), TrainError> + 'a;
@@ -27,6 +28,25 @@ pub(crate) fn add(
         }
     }
     Ok(sum)
+}
+
+/// Replaces the gradients of `params` by their sums over all processes.
+pub(crate) fn sum(
+    world: &dyn World,
+    gradients: &mut GradStore,
+    params: &Params,
+) -> Result<(), TrainError> {
+    if world.size() == 1 {
+        return Ok(());
+    }
+    let vars = || params.iter().map(|(_, var)| var);
+    let (vars, mut tensors): (Vec<_>, Vec<_>) =
+        vars().filter_map(|var| Some((var, gradients.get(var)?.clone()))).unzip();
+    world.sum_tensors(&mut tensors)?;
+    for (var, total) in vars.into_iter().zip(tensors) {
+        gradients.insert(var, total);
+    }
+    Ok(())
 }
 
 /// The L2 norm of all gradients of a network, after each was shown to `see`.

@@ -46,9 +46,11 @@ pub mod fixed;
 pub mod gradients;
 pub mod log;
 pub mod optim;
+mod part;
 pub mod plan;
 mod precision;
 pub mod recipe;
+mod recorder;
 pub mod run;
 pub mod solver;
 mod step_report;
@@ -57,5 +59,6 @@ mod suggest;
 pub mod tensorboard;
 pub mod trainer;
 pub mod watch;
+pub mod world;
 
 pub use error::TrainError;

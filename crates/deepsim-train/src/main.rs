@@ -6,6 +6,7 @@ mod progress;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use clap::{Args, Parser, Subcommand};
 use deepsim_train::TrainError;
@@ -15,6 +16,7 @@ use deepsim_train::estimate;
 use deepsim_train::failure::replay;
 use deepsim_train::recipe::Recipe;
 use deepsim_train::run::{Event, Outcome, Requests, RunOptions, run};
+use deepsim_train::world::{self, LaunchError, World};
 use device::{DeviceError, DeviceKind};
 use progress::Progress;
 
@@ -140,6 +142,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         return error.code;
     }
     match error.downcast_ref::<TrainError>() {
+        _ if error.is::<LaunchError>() => 2,
         Some(TrainError::Recipe { .. }) => 2,
         Some(TrainError::Write(_)) => 3,
         Some(TrainError::NonFinite(_)) => 4,
@@ -153,14 +156,30 @@ fn run_command(arguments: &Arguments) -> anyhow::Result<u8> {
         Some(Command::Plan { what, measure }) => print_plan(what, *measure),
         Some(Command::Replay { folder, place }) => replay_step(folder, place),
         Some(Command::Compare { a, b }) => Ok(print_comparison(&compare(a, b)?)),
-        None => train(&arguments.train),
+        None => {
+            let world = world::join()?;
+            match train(&arguments.train, &world) {
+                Err(error) if world.size() > 1 => failed_together(&*world, error),
+                other => other,
+            }
+        }
     }
+}
+
+/// Ends the other processes, which would wait for this one for ever, unless they all have the same error:
+/// then the first one tells it.
+fn failed_together(world: &dyn World, error: anyhow::Error) -> anyhow::Result<u8> {
+    if !matches!(error.downcast_ref(), Some(TrainError::NonFinite(_))) {
+        eprintln!("error: process {} of {}: {error:#}", world.rank(), world.size());
+        world.abort(exit_code(&error));
+    }
+    if world.leads() { Err(error) } else { Ok(exit_code(&error)) }
 }
 
 impl Place {
     /// Opens the device and sets the number of threads.
     fn open(&self) -> anyhow::Result<candle_core::Device> {
-        let device = self.device.open()?;
+        let device = self.device.open(world::local_rank())?;
         if let Some(folder) = &self.weights
             && !folder.is_dir()
         {
@@ -177,21 +196,21 @@ impl What {
         let device = self.place.open()?;
         let recipe = AnyRecipe::read(&self.recipe.clone().unwrap_or_default(), &self.set)?;
         let options = RunOptions {
-            out: out.into(),
             data: self.data.clone(),
             without_duplicates: self.without_duplicates,
             weights: self.place.weights.clone(),
             resume,
             device,
-            workers: 1,
+            ..RunOptions::new(out)
         };
         Ok((recipe, options))
     }
 }
 
-fn train(arguments: &Train) -> anyhow::Result<u8> {
+fn train(arguments: &Train, world: &Rc<dyn World>) -> anyhow::Result<u8> {
     let (recipe, options) =
         arguments.what.open(&arguments.out.clone().unwrap_or_default(), arguments.resume)?;
+    let options = RunOptions { world: world.clone(), ..options };
     let requests = Requests::default();
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // A second signal, with the flag already set, ends the program at once.
@@ -201,7 +220,11 @@ fn train(arguments: &Train) -> anyhow::Result<u8> {
     #[cfg(unix)]
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, requests.save.clone())?;
     let mut progress = Progress::new();
-    let tell = |event: Event<'_>| progress.tell(&event);
+    let tell = |event: Event<'_>| {
+        if world.leads() {
+            progress.tell(&event);
+        }
+    };
     let outcome = match &recipe {
         AnyRecipe::Generator(recipe) => run(recipe, &options, &requests, tell)?,
         AnyRecipe::Comparator(recipe) => comparator::run(recipe, &options, &requests, tell)?,
@@ -210,7 +233,9 @@ fn train(arguments: &Train) -> anyhow::Result<u8> {
     Ok(match outcome {
         Outcome::Finished => 0,
         Outcome::Interrupted(step) => {
-            eprintln!("interrupted: checkpoint saved at step {step}; go on with --resume");
+            if world.leads() {
+                eprintln!("interrupted: checkpoint saved at step {step}; go on with --resume");
+            }
             130
         }
     })
@@ -255,6 +280,9 @@ fn print_comparison(comparison: &Comparison) -> u8 {
         Some((step, files)) => {
             println!("different checkpoints at step {step}: {}", files.join(", "));
         }
+    }
+    if let Some(weights) = comparison.weights {
+        println!("relative difference of the weights: {weights:.1e}");
     }
     if comparison.identical() {
         println!("identical");

@@ -183,15 +183,28 @@ pub(crate) fn dataset(recipe: &Recipe, options: &RunOptions) -> Result<Dataset, 
     })
 }
 
-/// How training batches are drawn.
-pub(crate) fn loader(recipe: &Recipe, workers: usize) -> LoaderConfig {
-    LoaderConfig {
-        batch: recipe.batch,
+/// How training batches, or this process's part of them, are drawn.
+pub(crate) fn loader(recipe: &Recipe, options: &RunOptions) -> Result<LoaderConfig, TrainError> {
+    let (rank, world) = (options.world.rank(), options.world.size());
+    let (batch, micro_batch) = (recipe.batch, recipe.micro_batch.unwrap_or(1));
+    if !batch.is_multiple_of(world * micro_batch) {
+        let parts = match recipe.micro_batch {
+            None => format!("{world} processes"),
+            Some(size) => format!("{world} processes, in parts of {size} each"),
+        };
+        return Err(TrainError::recipe(format!(
+            "batch: wanted a multiple for {parts}, got {batch}"
+        )));
+    }
+    Ok(LoaderConfig {
+        batch: batch / world,
         crop: Crop::Random(recipe.crop),
         seed: recipe.seed,
-        workers,
+        workers: options.workers,
+        rank,
+        world,
         ..LoaderConfig::default()
-    }
+    })
 }
 
 fn calibration_batch(

@@ -1,6 +1,7 @@
 //! A training run: batches in, checkpoints, log and pictures out.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -19,6 +20,7 @@ use crate::plan::{Plan, dataset, images, loader};
 use crate::recipe::Recipe;
 use crate::store::Put;
 use crate::trainer::{StepReport, Trainer};
+use crate::world::{Alone, World};
 
 /// File of a checkpoint with everything needed to go on.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -48,6 +50,24 @@ pub struct RunOptions {
     pub device: Device,
     /// Threads that prepare batches.
     pub workers: usize,
+    /// The processes that train together.
+    pub world: Rc<dyn World>,
+}
+
+impl RunOptions {
+    /// A new run of a single process in `out`, on procedural scenes and the CPU, with random comparators.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        Self {
+            out: out.into(),
+            data: None,
+            without_duplicates: false,
+            weights: None,
+            resume: false,
+            device: Device::Cpu,
+            workers: 1,
+            world: Rc::new(Alone),
+        }
+    }
 }
 
 /// What is asked of a run while it goes on, from another thread or a signal.
@@ -100,6 +120,8 @@ pub fn run(
 ) -> Result<Outcome, TrainError> {
     let (out, device) = (&options.out, &options.device);
     recipe.precision.set(device)?;
+    let world = options.world.clone();
+    let loader = loader(recipe, options)?;
     let checkpoint = earlier(out, options.resume, &mut tell)?;
     let state = checkpoint.as_deref().map(checkpoint::read_state).transpose()?;
 
@@ -107,7 +129,8 @@ pub fn run(
     let earlier = state.map(|state| state.plan);
     let weights = options.weights.as_deref();
     let (plan, fixed) = Plan::settle(recipe, &dataset, weights, earlier.as_ref(), device)?;
-    let mut trainer = Trainer::new(&plan.recipe, fixed, device)?;
+    let trainer = Trainer::new(&plan.recipe, fixed, device)?;
+    let mut trainer = trainer.in_world(world.clone());
     let mut cursor = Cursor::default();
     if let (Some(earlier), Some(checkpoint)) = (earlier, checkpoint) {
         if !plan.continues(&earlier) {
@@ -124,7 +147,9 @@ pub fn run(
     }
 
     std::fs::create_dir_all(out).map_err(TrainError::io("creating folder", out))?;
-    write_atomic(&out.join(PLAN), plan.to_toml()?.as_bytes())?;
+    if world.leads() {
+        write_atomic(&out.join(PLAN), plan.to_toml()?.as_bytes())?;
+    }
     let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
     let course = Course {
         out,
@@ -132,8 +157,9 @@ pub fn run(
         heading: plan.heading(),
         steps: plan.recipe.steps,
         phases: vec![Phase { until: u64::MAX, source: dataset.unlabeled.clone() }],
-        loader: loader(&plan.recipe, options.workers),
+        loader,
         output: &plan.recipe.output,
+        world,
     };
     let mut session = GeneratorSession { trainer, samples, plan: &plan, device };
     drive(&mut session, &course, cursor, requests, &mut tell)

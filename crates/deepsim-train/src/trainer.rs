@@ -1,23 +1,23 @@
 //! One iteration of training, in the order of the authors' script.
 
-use std::cell::RefCell;
+use std::rc::Rc;
 
 use candle_core::{Device, Tensor};
-use deepsim_loss::{Balance, Distance, Evaluated, Term, TermReport, balance, objective, terms};
+use deepsim_loss::{Balance, Distance, Evaluated, Term, balance, objective, terms};
 use deepsim_nets::random::stream;
 use deepsim_nets::{Autoencoder, Discriminator, Generated, Generator, Images, Inverter, Vae};
-use rand_chacha::ChaCha12Rng;
 
 use crate::TrainError;
 pub use crate::adversary::Adversary;
-use crate::adversary::{Pair, Pass, dropout_stream};
+use crate::adversary::{Pass, dropout_streams};
 use crate::average::Average;
-use crate::error::Quantity;
-use crate::fixed::{Fixed, Seen};
-use crate::gradients::{See, add, check, checked_norm};
+use crate::fixed::Fixed;
+use crate::gradients::{See, add, checked_norm, sum};
 use crate::optim::Adam;
+use crate::part::{NOISE, Part, add_terms, sum_terms};
 use crate::recipe::{Divergence, Recipe};
 pub use crate::step_report::{AdversaryReport, StepReport};
+use crate::world::{Alone, World};
 
 /// Networks, optimisers and balance of a run.
 pub struct Trainer {
@@ -31,6 +31,7 @@ pub struct Trainer {
     adversary: Option<Adversary>,
     average: Option<Average>,
     micro_batch: Option<usize>,
+    world: Rc<dyn World>,
 }
 
 impl Trainer {
@@ -71,7 +72,14 @@ impl Trainer {
             adversary,
             average,
             micro_batch: recipe.micro_batch,
+            world: Rc::new(Alone),
         })
+    }
+
+    /// Trains together with other processes, each of which is given an equal part of every batch, by rank.
+    #[must_use]
+    pub fn in_world(self, world: Rc<dyn World>) -> Self {
+        Self { world, ..self }
     }
 
     /// One iteration on a batch of real images (paper, Algorithm as coded; the numbers are those of
@@ -107,45 +115,39 @@ impl Trainer {
 
     fn attempt(&mut self, real: &Images, see: &mut See<'_>) -> Result<StepReport, TrainError> {
         let step = self.step + 1;
-        let parts = self.parts(real)?;
+        let (world, n) = (self.world.clone(), real.len());
+        let size = self.micro_batch.unwrap_or(n).max(1);
+        let part = |images| Part::new(images, &self.generator, &self.fixed, (self.seed, step));
+        let parts = Part::cut(real, size, world.rank() * n)?.into_iter().map(part);
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
         let whole = parts.len() == 1;
-
-        // What the fixed networks see in the images, once for all that needs it, and the noise that goes
-        // with it.
-        let seen = parts.iter().map(|part| self.fixed.see(part)).collect::<Result<Vec<_>, _>>()?;
-        let mut rng = noise_stream(self.seed, step);
-        let noise = parts.iter().map(|part| self.generator.noise(part.len(), &mut rng));
-        let noise = noise.collect::<Result<Vec<_>, _>>()?;
+        let share = 1.0 / (parts.len() * world.size()) as f64;
 
         // 1-6. Encode and generate; the discriminator on real images and on generated ones, and one
         // update for both. Of several parts only the images are kept, and generated again below.
         let (mut outputs, mut judged) = (Vec::new(), None);
         if let Some(adversary) = &mut self.adversary {
             let generator = if whole { self.generator.clone() } else { self.generator.frozen() };
-            let mut pairs = Vec::with_capacity(parts.len());
-            for ((part, Seen { features, .. }), noise) in parts.iter().zip(&seen).zip(&noise) {
-                let output = generator.forward(part, features.as_ref(), noise.as_ref())?;
-                let generated = detached(&output.images)?;
-                let (real, features) = (part.clone(), features.clone());
-                pairs.push(Pair { real, generated, features });
+            let mut generated = Vec::with_capacity(parts.len());
+            for part in &parts {
+                let output = generate(&generator, part)?;
+                generated.push(detached(&output.images)?);
                 outputs.push(output);
             }
-            judged = Some(adversary.judge(self.seed, step, &pairs, see)?);
+            judged = Some(adversary.judge((self.seed, step), &parts, &generated, &*world, see)?);
         }
 
         // 7. Generator: gradients of all terms at the generated images, summed, then through the
         // generator. The adversarial term sees the discriminator as just updated.
         let balance = self.adversary.as_ref().map_or_else(Balance::default, |a| a.balance);
         let learning_rate = self.generator_adam.learning_rate();
-        let dropout = RefCell::new(dropout_stream(self.seed, step, Pass::Fool));
         let (mut terms, mut gradients) = (Vec::new(), None);
-        for (i, (part, seen)) in parts.iter().zip(&seen).enumerate() {
-            let output = match outputs.get(i).filter(|_| whole) {
+        for (i, part) in parts.iter().enumerate() {
+            let Generated { images, posterior } = match outputs.get(i).filter(|_| whole) {
                 Some(output) => output.clone(),
-                None => self.generator.forward(part, seen.features.as_ref(), noise[i].as_ref())?,
+                None => generate(&self.generator, part)?,
             };
-            let Generated { images, posterior } = output;
-            let mut evaluated = self.evaluate(part, seen, &detached(&images)?, &dropout)?;
+            let mut evaluated = self.evaluate(part, &detached(&images)?)?;
             let mut codes = None;
             if let (Some(divergence), Some(posterior)) = (&self.divergence, &posterior) {
                 let weight = divergence.at(step);
@@ -153,31 +155,29 @@ impl Trainer {
                 evaluated.terms.push(term);
                 codes = Some((posterior, gradients));
             }
-            for term in &evaluated.terms {
-                check(step, term.name, Quantity::Loss, term.value)?;
-                check(step, term.name, Quantity::Gradient, term.grad_norm)?;
-            }
-            add_terms(&mut terms, shared(evaluated.terms, parts.len()));
+            add_terms(&mut terms, evaluated.terms, share);
             if balance.train_generator {
-                let share = |gradient: &Tensor| match parts.len() {
-                    1 => Ok(gradient.clone()),
-                    n => gradient / n as f64,
+                let shared = |gradient: &Tensor| match share {
+                    1.0 => Ok(gradient.clone()),
+                    share => gradient * share,
                 };
-                let gradient = share(&evaluated.gradient)?;
+                let gradient = shared(&evaluated.gradient)?;
                 let part = match codes {
                     None => objective::backward_from(images.tensor(), &gradient)?,
                     Some((codes, [mean, log_variance])) => objective::backward_from_all(&[
                         (images.tensor(), &gradient),
-                        (&codes.mean, &share(&mean)?),
-                        (&codes.log_variance, &share(&log_variance)?),
+                        (&codes.mean, &shared(&mean)?),
+                        (&codes.log_variance, &shared(&log_variance)?),
                     ])?,
                 };
                 gradients = Some(add(gradients, part, self.generator.params())?);
             }
         }
+        sum_terms(&*world, step, &mut terms)?;
         let mut norms = Vec::new();
-        if let Some(gradients) = gradients {
+        if let Some(mut gradients) = gradients {
             let params = self.generator.params();
+            sum(&*world, &mut gradients, params)?;
             norms.push(("generator", checked_norm(step, "generator", params, &gradients, see)?));
             self.generator_adam.step(params, &gradients)?;
             if let Some(average) = &self.average {
@@ -213,40 +213,18 @@ impl Trainer {
         Ok(StepReport { step, learning_rate, terms, adversary, gradients: norms, measures })
     }
 
-    /// The batch, cut into parts of `micro_batch` images if the recipe says so.
-    fn parts(&self, real: &Images) -> Result<Vec<Images>, TrainError> {
-        let size = self.micro_batch.unwrap_or(real.len()).max(1);
-        if real.len() <= size {
-            return Ok(vec![real.clone()]);
-        }
-        if !real.len().is_multiple_of(size) {
-            return Err(TrainError::recipe(format!(
-                "micro_batch: wanted a divisor of the batch of {}, got {size}",
-                real.len()
-            )));
-        }
-        let cut = |i: usize| {
-            let part = real.tensor().narrow(0, i * size, size)?.contiguous()?;
-            Ok(real.with_tensor(part)?)
-        };
-        (0..real.len() / size).map(cut).collect()
-    }
-
     /// All terms of the generator's loss at `generated`; the adversarial one, if any, comes first.
-    fn evaluate(
-        &self,
-        real: &Images,
-        seen: &Seen,
-        generated: &Images,
-        dropout: &RefCell<ChaCha12Rng>,
-    ) -> Result<Evaluated, TrainError> {
+    fn evaluate(&self, part: &Part, generated: &Images) -> Result<Evaluated, TrainError> {
+        let Part { real, numbers, seen, .. } = part;
         let wanted = seen.target.as_ref().zip(self.fixed.feature.as_ref());
         // The discriminator's weights need no gradient here, only its input does.
         let judge = self.adversary.as_ref().map(|a| (a.net.frozen(), a.term.weight));
         let adversarial = judge.as_ref().map(|(net, _)| {
             move |images: &Images| {
-                let mut rng = dropout.borrow_mut();
-                terms::adversarial(&net.forward(images, seen.features.as_ref(), Some(&mut *rng))?)
+                let (seed, step) = (self.seed, self.step + 1);
+                let mut rngs = dropout_streams(seed, step, Pass::Fool, numbers.clone());
+                let logits = net.forward(images, seen.features.as_ref(), Some(&mut rngs))?;
+                terms::adversarial(&logits)
             }
         });
         let feature = wanted.as_ref().map(|(wanted, f)| {
@@ -298,7 +276,7 @@ impl Trainer {
         let net = self.product().frozen();
         let noise = match net {
             Generator::Vae(_) => None,
-            _ => net.noise(1, &mut noise_stream(self.seed, 0))?,
+            _ => net.noise(1, &mut stream(self.seed, NOISE, 0))?,
         };
         Ok(net.forward(images, features.as_ref(), noise.as_ref())?.images)
     }
@@ -313,7 +291,7 @@ impl Trainer {
     /// If a code cannot be decoded.
     pub fn samples(&self, n: usize) -> Result<Option<Images>, TrainError> {
         let Generator::Vae(net) = self.product() else { return Ok(None) };
-        let codes = net.noise(n, &mut noise_stream(self.seed, 0))?;
+        let codes = net.noise(n, &mut stream(self.seed, NOISE, 0))?;
         Ok(Some(net.frozen().decode(&codes)?))
     }
 
@@ -332,11 +310,6 @@ impl Trainer {
         self.step = step;
         (&mut self.generator_adam, self.adversary.as_mut())
     }
-}
-
-/// The noise of a step; that of step 0 is for looking at a generator.
-fn noise_stream(seed: u64, step: u64) -> ChaCha12Rng {
-    stream(seed, "noise", step)
 }
 
 /// The generator of a recipe with its initial weights.
@@ -358,30 +331,13 @@ fn fresh(recipe: &Recipe, fixed: &Fixed, device: &Device) -> Result<Generator, T
     })
 }
 
+/// What the generator makes of a part.
+fn generate(generator: &Generator, part: &Part) -> Result<Generated, TrainError> {
+    let Part { real, seen, noise, .. } = part;
+    Ok(generator.forward(real, seen.features.as_ref(), noise.as_ref())?)
+}
+
 /// The images without what they were computed from.
 fn detached(images: &Images) -> Result<Images, TrainError> {
     Ok(images.with_tensor(images.tensor().detach())?)
-}
-
-/// The terms of one of `parts` parts, as shares of the whole batch.
-fn shared(terms: Vec<TermReport>, parts: usize) -> Vec<TermReport> {
-    let share = 1.0 / parts as f64;
-    let shared = |term: TermReport| TermReport {
-        value: share * term.value,
-        grad_norm: share * term.grad_norm,
-        ..term
-    };
-    terms.into_iter().map(shared).collect()
-}
-
-/// Adds values; norms are of gradients at different images.
-fn add_terms(sum: &mut Vec<TermReport>, part: Vec<TermReport>) {
-    if sum.is_empty() {
-        *sum = part;
-        return;
-    }
-    for (sum, part) in sum.iter_mut().zip(part) {
-        sum.value += part.value;
-        sum.grad_norm = sum.grad_norm.hypot(part.grad_norm);
-    }
 }

@@ -151,15 +151,7 @@ fn follows_the_cpu(sets: &[&str]) -> Result<(), TrainError> {
 
 fn train(out: &Path, device: &Device, steps: u64) -> Result<Outcome, TrainError> {
     let recipe = Recipe::parse(RECIPE, &[format!("steps={steps}")])?;
-    let options = RunOptions {
-        out: out.into(),
-        data: None,
-        without_duplicates: false,
-        weights: None,
-        resume: true,
-        device: device.clone(),
-        workers: 1,
-    };
+    let options = RunOptions { resume: true, device: device.clone(), ..RunOptions::new(out) };
     run(&recipe, &options, &Requests::default(), |_| {})
 }
 

@@ -30,7 +30,7 @@ const WITHOUT_CANDLE: [&[&str]; 3] =
     [&["-p", "deepsim-data"], &["-p", "deepsim-data", "--features", "fetch"], &["-p", "xtask"]];
 
 /// Crates whose presence means that something is compiled with a C compiler, or linked from outside.
-/// Only features that are off by default may bring them: `hub` of deepsim-data does.
+/// Only features that are off by default may bring them: `hub` of deepsim-data and `mpi` of deepsim-train do.
 const NATIVE: [&str; 5] = ["cc", "cmake", "bindgen", "pkg-config", "pyo3"];
 
 fn members() -> Vec<Package> {

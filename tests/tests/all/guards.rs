@@ -259,6 +259,7 @@ fn runs_are_compared_number_by_number() {
         "plan: + weight = 0.00003",
         "first difference: step 1, terms/feature/grad_norm: ",
         "different checkpoints at step 2: checkpoint.safetensors, generator.safetensors",
+        "relative difference of the weights: ",
     ] {
         assert!(output(&other).contains(words), "no `{words}` in {}", output(&other));
     }

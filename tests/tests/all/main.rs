@@ -12,6 +12,7 @@
 //! | `golden` | do real weights give the activations that OpenCV gets from them? |
 //! | `imagenet` | does a real network recognise as many photographs as it should? |
 //! | `comparators` | do runs that train comparators keep the same promises? |
+//! | `parallel` | do several processes make the run that one makes alone? |
 //! | `resume` | does an interrupted run end with the bytes of an uninterrupted one? |
 //! | `guards` | is a number that is not finite caught, undone and kept for replay? |
 //! | `hostile` | does bad input end in a clear error with nothing half-written? |
@@ -27,6 +28,7 @@ mod hostile;
 mod imagenet;
 mod inversion;
 mod inversion_measures;
+mod parallel;
 mod parity_inversion;
 mod parity_losses;
 mod parity_nets;

@@ -74,6 +74,11 @@ impl Fixture {
         self.tensors.get(name).with_context(|| format!("no tensor {name}"))
     }
 
+    /// Names of the tensors, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
     /// Values of an f32 tensor.
     pub(crate) fn f32(&self, name: &str) -> Result<&[f32]> {
         match &self.get(name)?.1 {

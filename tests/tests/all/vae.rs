@@ -13,7 +13,7 @@ use crate::programs::{
 use crate::support::{Fixture, Weight, shared, values, write_weights};
 
 /// A small one with every term.
-const TINY: &str = r#"
+pub(crate) const TINY: &str = r#"
 name = "tiny-vae"
 steps = 4
 batch = 4

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use deepsim_data::{Batch, Cursor, Rectangle, Sample};
 use deepsim_nets::exemplar_cnn::FORMAT;
-use deepsim_nets::random::stream;
+use deepsim_nets::random::{stream, streams};
 use deepsim_nets::{Images, PixelFormat};
-use deepsim_ops::dropout;
+use deepsim_ops::dropout_each;
 use deepsim_train::comparator::exemplar_cnn::ExemplarLearner;
 use deepsim_train::comparator::videonet::VideoLearner;
 use deepsim_train::comparator::{ComparatorRecipe, Learned, Learner};
@@ -135,7 +135,8 @@ fn save_patches(batch: &Batch, folder: &Path) -> Result<()> {
 /// The masks of both steps: of this network, dropout cannot be left out.
 fn save_masks(n: usize, seed: u64, folder: &Path) -> Result<()> {
     let ones = Tensor::ones((n, FEATURES), DType::F32, &Device::Cpu)?;
-    let mask = |step| dropout(&ones, 0.5, &mut stream(seed, "dropout/exemplar-cnn", step));
+    let mask =
+        |step| dropout_each(&ones, 0.5, &mut streams(seed, "dropout/exemplar-cnn", step, 0..n));
     let masks = Tensor::stack(&[mask(1)?, mask(2)?], 0)?;
     comparator::save(&folder.join("masks.safetensors"), "masks", &masks)
 }

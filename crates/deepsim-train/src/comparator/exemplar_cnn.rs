@@ -5,7 +5,7 @@ use deepsim_data::Batch;
 use deepsim_loss::TermReport;
 use deepsim_loss::objective::backward_from;
 use deepsim_nets::exemplar_cnn::{CLASSIFIER, ExemplarCnn, FORMAT};
-use deepsim_nets::random::stream;
+use deepsim_nets::random::streams;
 use deepsim_nets::{Images, Params};
 use deepsim_ops::softmax_cross_entropy;
 
@@ -61,7 +61,7 @@ impl Learner for ExemplarLearner {
         let patches = Images::from_u8(&batch.pixels, n, height, width, FORMAT, &self.device)?;
         let labels = labels(batch)?;
 
-        let mut dropout = stream(self.seed, "dropout/exemplar-cnn", step);
+        let mut dropout = streams(self.seed, "dropout/exemplar-cnn", step, 0..n);
         let scores = self.net.forward(&patches, Some(&mut dropout))?;
         // Differentiated at the scores first, which gives the size of the gradient there.
         let leaf = Var::from_tensor(&scores.detach())?;

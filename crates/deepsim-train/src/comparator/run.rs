@@ -62,6 +62,12 @@ pub fn run(
     mut tell: impl FnMut(Event<'_>),
 ) -> Result<Outcome, TrainError> {
     let (out, device) = (&options.out, &options.device);
+    if options.world.size() > 1 {
+        let got = options.world.size();
+        return Err(TrainError::World(format!(
+            "a comparator is trained by one process, got {got}"
+        )));
+    }
     let folder = |reason: String| TrainError::Folder { path: out.clone(), reason };
     let file = earlier(out, options.resume, &mut tell)?;
     let earlier = file.as_deref().map(checkpoint::read_state).transpose()?;
@@ -94,6 +100,7 @@ pub fn run(
         phases,
         loader: loader(recipe, options),
         output: &recipe.output,
+        world: options.world.clone(),
     };
     let mut session = LearnerSession { learner, plan };
     drive(&mut session, &course, cursor, requests, &mut tell)
