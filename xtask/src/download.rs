@@ -29,41 +29,85 @@ pub(crate) struct Arguments {
     #[arg(long)]
     list: bool,
     /// Use no network: verify what is here, say what is missing.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "mirror")]
     offline: bool,
-    /// Get files from here instead: URL, a slash, the file's name. They are verified all the same.
-    #[arg(long, value_name = "URL", conflicts_with = "offline")]
-    mirror: Option<String>,
-    /// Accept the licences that are shown.
-    #[arg(long)]
-    accept_licence: bool,
-    /// Where files go [default: data in the workspace].
-    #[arg(long, value_name = "DIR")]
-    to: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
     /// Read files again that were verified before and have not changed since.
     #[arg(long)]
     verify: bool,
+}
+
+/// Where files come from and go to.
+#[derive(clap::Args, Clone, Default)]
+pub(crate) struct Source {
+    /// Get files from here instead: URL, a slash, the file's name. They are verified all the same.
+    #[arg(long, value_name = "URL", help_heading = HEADING)]
+    mirror: Option<String>,
+    /// Accept the licences that are shown.
+    #[arg(long, help_heading = HEADING)]
+    accept_licence: bool,
+    /// Where files go [default: data in the workspace].
+    #[arg(long, value_name = "DIR", help_heading = HEADING)]
+    to: Option<PathBuf>,
     /// Another registry than data/registry.toml.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     registry: Option<PathBuf>,
+}
+
+const HEADING: &str = "Downloads";
+
+impl Source {
+    /// The folder that files go to.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.to.clone().unwrap_or_else(|| workspace::root().join("data"))
+    }
+
+    fn registry(&self) -> Result<Registry> {
+        let default = || workspace::root().join("data/registry.toml");
+        Ok(Registry::open(&self.registry.clone().unwrap_or_else(default))?)
+    }
+
+    fn fetcher(&self, offline: bool, verify_again: bool) -> Result<Fetcher> {
+        let options = Options {
+            offline,
+            mirror: self.mirror.clone(),
+            accept_licence: self.accept_licence,
+            verify_again,
+            ..Options::default()
+        };
+        Fetcher::new(&self.folder(), options).map_err(|e| Failure::usage(e.to_string()))
+    }
+
+    /// Gets what has this name in the registry, unless it is here; returns its files, or the folders that they
+    /// were unpacked to.
+    ///
+    /// # Errors
+    /// If there is no such name, or it cannot be had.
+    pub(crate) fn get(&self, name: &str) -> Result<Vec<PathBuf>> {
+        process::check_interrupted()?;
+        let (registry, fetcher) = (self.registry()?, self.fetcher(false, false)?);
+        let selection = registry.select(name).map_err(|e| Failure::usage(e.to_string()))?;
+        get(&fetcher, &[selection], false)
+    }
+
+    /// Whether the registry has this name, and what it says of it.
+    pub(crate) fn title(&self, name: &str) -> Result<Option<String>> {
+        let registry = self.registry()?;
+        let artifacts = registry.artifacts().iter().map(|a| (&a.id, &a.title));
+        let groups = registry.groups().iter().map(|g| (&g.id, &g.title));
+        let mut all = artifacts.chain(groups);
+        Ok(all.find(|(id, _)| *id == name).map(|(_, title)| title.clone()))
+    }
 }
 
 /// Gets everything that was named; what fails does not keep the rest from being tried.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // Registers the handler that gives an interruption its exit code.
     process::check_interrupted()?;
-    let data = workspace::root().join("data");
-    let registry = arguments.registry.clone().unwrap_or_else(|| data.join("registry.toml"));
-    let registry = Registry::open(&registry)?;
-    let options = Options {
-        offline: arguments.offline,
-        mirror: arguments.mirror.clone(),
-        accept_licence: arguments.accept_licence,
-        verify_again: arguments.verify,
-        ..Options::default()
-    };
-    let folder = arguments.to.clone().unwrap_or(data);
-    let fetcher = Fetcher::new(&folder, options).map_err(|e| Failure::usage(e.to_string()))?;
+    let source = &arguments.source;
+    let (registry, fetcher) =
+        (source.registry()?, source.fetcher(arguments.offline, arguments.verify)?);
     if arguments.list {
         list(&registry, &fetcher);
         return Ok(());
@@ -72,12 +116,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         |name: &String| registry.select(name).map_err(|error| Failure::usage(error.to_string()));
     // All names first: a mistake in the last one is not found after an hour.
     let selections = arguments.names.iter().map(select).collect::<Result<Vec<_>>>()?;
-    get(&fetcher, &selections, arguments.offline)
+    get(&fetcher, &selections, arguments.offline).map(|_| ())
 }
 
-fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result<()> {
+/// Gets everything that was selected; returns where it is.
+fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result<Vec<PathBuf>> {
     let stop = stop_flag()?;
-    let mut failed = Vec::new();
+    let (mut paths, mut failed) = (Vec::new(), Vec::new());
     for selection in selections {
         // One that does instead of all is the library's choice; otherwise each is tried.
         let parts: Vec<Selection<'_>> = match selection.need {
@@ -97,7 +142,10 @@ fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result
             let result = fetcher.fetch_selection(&part, &mut watch);
             progress.clear();
             match result {
-                Ok(fetched) => fetched.iter().for_each(tell),
+                Ok(fetched) => {
+                    fetched.iter().for_each(tell);
+                    paths.extend(fetched.into_iter().map(|fetched| fetched.path));
+                }
                 Err(error @ FetchError::Interrupted { .. }) => {
                     complain(&error.to_string());
                     process::check_interrupted()?;
@@ -111,7 +159,7 @@ fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result
         }
     }
     if failed.is_empty() {
-        Ok(())
+        Ok(paths)
     } else if failed.iter().all(|error| matches!(error, FetchError::Licence { .. })) {
         Err(Failure::usage("--accept-licence says that you accept the licences above"))
     } else {
@@ -174,4 +222,4 @@ fn list(registry: &Registry, fetcher: &Fetcher) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -52,7 +52,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    Reproduce(reproduce::Arguments),
+    Reproduce(Box<reproduce::Arguments>),
     Status(status::Arguments),
     Cuda(cuda::Arguments),
     Mpi(mpi::Arguments),

@@ -169,8 +169,9 @@ impl Machine {
     }
 }
 
-/// The plan as a table, with estimates for a machine.
-pub(crate) fn table(plan: &[&Planned], machine: Machine) -> String {
+/// The plan as a table, with estimates for a machine; of so many runs at the same time each has a machine of
+/// its own, or a part of the processor.
+pub(crate) fn table(plan: &[&Planned], machine: Machine, jobs: usize) -> String {
     let line = |cells: [&str; 7]| {
         let [run, steps, batch, state, time, memory, disk] = cells;
         let text =
@@ -195,11 +196,26 @@ pub(crate) fn table(plan: &[&Planned], machine: Machine) -> String {
         false => format!(
             "Training takes about {}: {}.\nBuilding and evaluating come on top. All runs together hold \
              about {disk:.0} GiB on disk.",
-            duration(plan.iter().map(|row| row.minutes(machine)).sum()),
+            duration(together(plan.iter().map(|row| row.minutes(machine)), machine, jobs)),
             machine.about(),
         ),
     };
     text
+}
+
+/// Minutes until all are done, if each of `jobs` GPUs takes the next one when it is free; the parts of a
+/// processor take as long as the whole of it.
+fn together(minutes: impl Iterator<Item = f64>, machine: Machine, jobs: usize) -> f64 {
+    let mut ends = match machine {
+        Machine::Cores(_) => vec![0.0],
+        Machine::Gpu => vec![0.0; jobs.max(1)],
+    };
+    for run in minutes {
+        if let Some(first) = ends.iter_mut().min_by(|a: &&mut f64, b| a.total_cmp(b)) {
+            *first += run;
+        }
+    }
+    ends.into_iter().fold(0.0, f64::max)
 }
 
 /// A duration as people read it.
@@ -390,15 +406,18 @@ mod tests {
         let rows = [&se?, &alexnet?];
         // 2.17 GFLOP * 500,000 * 64 / (60 GFLOP/s * 2) / 60 s
         assert_eq!(rows[1].minutes(Machine::Cores(2)).round(), 9644.0);
-        let text = table(&rows, Machine::Cores(2));
+        let text = table(&rows, Machine::Cores(2), 2);
         assert!(text.contains("9644 minutes (6.7 days)") && text.contains("estimate"), "{text}");
         assert_eq!(text.matches("to train").count(), 2);
         // 16 bytes for 1.8 million weights, 4.2 MiB for each of 64 images, and 100 MiB.
         assert!(text.contains("0.4 GiB"), "{text}");
-        let text = table(&rows, Machine::Gpu);
+        let text = table(&rows, Machine::Gpu, 1);
         // Small networks are bound by 3 ms for a step.
         assert_eq!(rows[0].minutes(Machine::Gpu), 25.0);
         assert!(text.contains("25.0 minutes") && text.contains("was not timed"), "{text}");
+        let all = |machine, jobs| together([5.0, 1.0, 1.0, 2.0].into_iter(), machine, jobs);
+        assert_eq!((all(Machine::Gpu, 1), all(Machine::Gpu, 2)), (9.0, 5.0));
+        assert_eq!(all(Machine::Cores(8), 2), 9.0, "two halves are one processor");
         Ok(())
     }
 }

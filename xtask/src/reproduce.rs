@@ -3,6 +3,8 @@
 mod arguments;
 mod evaluate;
 mod failures;
+mod inputs;
+mod jobs;
 mod optimise;
 
 use std::path::{Path, PathBuf};
@@ -24,25 +26,34 @@ use crate::workspace;
 pub(crate) use arguments::Arguments;
 use arguments::{DeviceKind, check};
 use failures::Failures;
+use jobs::Lane;
 
 /// What the steps below share.
+#[derive(Clone)]
 struct Job<'a> {
     arguments: &'a Arguments,
     out: PathBuf,
     /// Folder of the built programs.
     target: PathBuf,
+    lane: Lane,
 }
 
 /// Checks, plans, builds, trains, evaluates, reports.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
     check(arguments)?;
+    let given = arguments;
+    let mut arguments = given.clone();
+    inputs::settle(&mut arguments);
+    let arguments = &arguments;
     let out = match &arguments.out {
         Some(folder) => folder.clone(),
         None => default_out(arguments),
     };
-    let job = Job { arguments, out, target: workspace::target_dir()? };
+    let job = Job { arguments, out, target: workspace::target_dir()?, lane: Lane::default() };
     let (plan, optimised) = job.plan()?;
+    let inputs = inputs::of(given, &job.chosen(&plan), &job.out)?;
+    inputs::table(&inputs, given)?;
     if arguments.dry_run {
         return Ok(());
     }
@@ -52,15 +63,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     write_plan(&job, &plan, &job.out.join(status::PLAN), start)?;
     // One run that fails takes only itself along.
     let mut failures = Failures::default();
-    let chosen = || plan.iter().filter(|planned| job.chosen(planned));
-    for planned in chosen() {
-        failures.note(&planned.run.name, job.train(planned))?;
-    }
-    for planned in chosen() {
-        if !failures.has(&planned.run.name) {
-            failures.note(&planned.run.name, evaluate::evaluate(&job, planned))?;
-        }
-    }
+    inputs::have(&job, &inputs, &job.chosen(&plan), &mut failures)?;
+    let mut failures = jobs::run(&job, &job.chosen(&plan), failures)?;
     if !arguments.only.is_empty() {
         // What is shared belongs to the command for all runs, which may go on beside this one.
         say("the same command without --only makes the report of all runs");
@@ -91,10 +95,12 @@ fn default_out(arguments: &Arguments) -> PathBuf {
 }
 
 impl Job<'_> {
-    /// Whether a run is to be made now.
-    fn chosen(&self, planned: &Planned) -> bool {
-        let only = &self.arguments.only;
-        only.is_empty() || only.contains(&planned.run.name)
+    /// The runs that are to be made now.
+    fn chosen<'p>(&self, plan: &'p [Planned]) -> Vec<&'p Planned> {
+        let Arguments { only, from, .. } = self.arguments;
+        let before = |run: &&Planned| from.as_ref().is_some_and(|from| run.run.name != *from);
+        let wanted = |run: &&Planned| only.is_empty() || only.contains(&run.run.name);
+        plan.iter().skip_while(before).filter(wanted).collect()
     }
 
     fn cores(&self) -> usize {
@@ -108,7 +114,10 @@ impl Job<'_> {
 
     fn build(&self) -> Result<()> {
         say("== build");
-        let packages = ["-p", "deepsim-train", "-p", "deepsim-eval"];
+        let mut packages = vec!["-p", "deepsim-train", "-p", "deepsim-eval"];
+        if self.arguments.fetch {
+            packages.extend(["-p", "deepsim-import"]);
+        }
         let mut command = workspace::cargo(&["build", "--release"]);
         command.args(packages).arg("--bins").arg("--target-dir").arg(&self.target);
         if self.arguments.device == DeviceKind::Cuda {
@@ -123,8 +132,10 @@ impl Job<'_> {
         let (arguments, targets) = (self.arguments, self.targets());
         let work = Work::of(&targets, &arguments.layers(), &arguments.encoder());
         let known: Vec<&str> = work.runs.iter().map(|(run, _)| run.name.as_str()).collect();
-        if let Some(name) = arguments.only.iter().find(|name| !known.contains(&name.as_str())) {
-            let message = format!("--only {name}: no such run; there are {}", known.join(", "));
+        let named = arguments.only.iter().map(|name| ("--only", name));
+        let mut named = named.chain(arguments.from.iter().map(|name| ("--from", name)));
+        if let Some((option, name)) = named.find(|(_, name)| !known.contains(&name.as_str())) {
+            let message = format!("{option} {name}: no such run; there are {}", known.join(", "));
             return Err(Failure::usage(message));
         }
         let look = |run: (_, _)| {
@@ -154,8 +165,7 @@ impl Job<'_> {
             DeviceKind::Cpu => Machine::Cores(self.cores()),
             DeviceKind::Cuda => Machine::Gpu,
         };
-        let chosen: Vec<&Planned> = plan.iter().filter(|planned| self.chosen(planned)).collect();
-        say(&table(&chosen, machine));
+        say(&table(&self.chosen(&plan), machine, arguments.jobs.into()));
         for layer in &work.optimised {
             let (pictures, _) = arguments.size(Experiment::Inversion)?.optimised;
             say(&format!("Mahendran & Vedaldi: {} of {pictures} pictures", layer.name()));
@@ -208,7 +218,7 @@ impl Job<'_> {
     }
 
     fn threads(&self, command: &mut Command) {
-        if let Some(threads) = self.arguments.threads {
+        if let Some(threads) = self.lane.threads.or(self.arguments.threads) {
             command.arg("--threads").arg(threads.to_string());
         }
     }
@@ -228,11 +238,17 @@ impl Job<'_> {
             format!("batch={}", size.batch),
             format!("seed={}", arguments.seed),
         ];
-        for set in
-            run.sets.iter().chain(&sets).chain(arguments.sets().iter().filter(|set| run.takes(set)))
+        let trained = inputs::overrides(self, run);
+        for set in run
+            .sets
+            .iter()
+            .chain(&trained)
+            .chain(&sets)
+            .chain(arguments.sets().iter().filter(|set| run.takes(set)))
         {
             command.args(["--set", set]);
         }
+        self.lane.take(&mut command, planned)?;
         process::run(&mut command, &format!("training {}", run.label)).inspect_err(|error| {
             if planned.state != State::New && process::exit_code(error) == 1 {
                 process::complain(&format!(

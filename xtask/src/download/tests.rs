@@ -4,7 +4,7 @@ use super::*;
 
 #[allow(dead_code, reason = "other tests use more of it")]
 #[path = "../../../crates/deepsim-data/tests/support/server.rs"]
-mod server;
+pub(crate) mod server;
 
 use server::Server;
 

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use deepsim_data::dataset::is_ilsvrc;
 
+use crate::download::Source;
 use crate::process::Failure;
 use crate::runs::inversion::{Encoder, Layer};
 use crate::runs::vae;
@@ -17,7 +18,7 @@ use crate::workspace::root;
 ///
 /// Finished runs in --out are reused, interrupted ones resumed. Without --data, everything is done
 /// on built-in procedural scenes; numbers on them are not the paper's, and the report says so.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 #[command(
     after_help = "The report is OUT/report/index.html, its numbers OUT/report/results.json; \
 trained generators are in OUT/runs. Ctrl-C saves a checkpoint; the same command goes on."
@@ -49,6 +50,21 @@ pub(crate) struct Arguments {
     /// Only this run, by its name in the plan; may be repeated [default: all that the targets need]
     #[arg(long, value_name = "RUN")]
     pub(super) only: Vec<String>,
+    /// Download STL-10, where --data names no other data, and weights, where --weights names no other folder
+    /// (docs/downloads.md). ILSVRC-2012 has to be fetched by hand
+    #[arg(long)]
+    pub(super) fetch: bool,
+    #[command(flatten)]
+    pub(super) source: Source,
+    /// Train the comparator Exemplar-CNN first, as in its release, instead of taking its weights from a file
+    #[arg(long)]
+    pub(super) train_exemplar_cnn: bool,
+    /// Begin with this run of the plan, and leave those before it as they are
+    #[arg(long, value_name = "RUN", conflicts_with = "only")]
+    pub(super) from: Option<String>,
+    /// Runs that are trained at the same time: each has a GPU of its own, or an equal part of the threads
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) jobs: u16,
     /// Leave out unlabeled and training images that are also test images (docs/data.md)
     #[arg(long, requires = "data")]
     pub(super) without_duplicates: bool,
@@ -172,7 +188,7 @@ pub(super) fn check(arguments: &Arguments) -> Result<()> {
         }
         let what = match experiment {
             Experiment::Autoencoder | Experiment::SmallVae => {
-                "STL-10: say where it is with --data DIR"
+                "STL-10: get it with --fetch, or say where it is with --data DIR"
             }
             Experiment::Inversion | Experiment::Vae => {
                 "ILSVRC-2012: say where it is with --ilsvrc DIR"
@@ -181,6 +197,8 @@ pub(super) fn check(arguments: &Arguments) -> Result<()> {
         match arguments.data(experiment) {
             // The programs take both kinds of data for both experiments.
             Some(folder) if !is_ilsvrc(folder) => check_data(folder)?,
+            // It will be there.
+            None if arguments.fetch && what.starts_with("STL-10") => {}
             None if arguments.scale == Scale::Paper => {
                 let message = format!("--scale paper trains on {what} (docs/data.md)");
                 return Err(Failure::usage(message));

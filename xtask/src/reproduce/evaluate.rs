@@ -57,6 +57,7 @@ pub(super) fn evaluate(job: &Job<'_>, planned: &Planned) -> Result<()> {
     let mut command = job.program("deepsim-eval");
     command.args(measures).arg("--run").arg(&planned.folder).args(options);
     job.threads(&mut command);
+    job.lane.take(&mut command, planned)?;
     process::run(&mut command, &format!("evaluating {label}"))?;
     write_atomic(&planned.folder.join("eval").join(OPTIONS), described.as_bytes())
 }

@@ -4,6 +4,7 @@ pub(crate) mod inversion;
 pub(crate) mod vae;
 
 use crate::targets::Experiment;
+use crate::workspace;
 
 /// A generator to train.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +76,35 @@ impl Run {
         Self { label, recipe: name.clone(), name, sets, cost, lacks, experiment }
     }
 
+    /// The networks that it compares with, inverts or begins with, as its recipe and overrides name them.
+    pub(crate) fn networks(&self) -> Vec<String> {
+        let path = workspace::root().join("crates/deepsim-train/recipes").join(&self.recipe);
+        let text = std::fs::read_to_string(path.with_extension("toml")).unwrap_or_default();
+        let keys = [("feature", "comparator"), ("inversion", "encoder"), ("vae", "encoder")];
+        let named = |(table, key): (&str, &str)| {
+            let own = format!("{table}.{key}=");
+            let set = self.sets.iter().rev().find_map(|set| set.strip_prefix(&own));
+            let lines = text.split(&format!("\n[{table}]\n")).nth(1)?;
+            // Up to the next table.
+            let lines = lines.split("\n[").next()?.lines();
+            let value = |line: &str| {
+                line.strip_prefix(key)?
+                    .trim()
+                    .strip_prefix("= \"")?
+                    .split('"')
+                    .next()
+                    .map(str::to_owned)
+            };
+            let written = lines.filter_map(value).next();
+            let removed = self.sets.contains(&format!("{table}="));
+            set.map(str::to_owned).or(written).filter(|_| !removed)
+        };
+        let mut networks: Vec<String> = keys.into_iter().filter_map(named).collect();
+        networks.sort();
+        networks.dedup();
+        networks
+    }
+
     /// Whether an override `key=value` is meant for this run's recipe: those of terms and generators that
     /// it does not have are not.
     pub(crate) fn takes(&self, set: &str) -> bool {
@@ -131,6 +161,21 @@ mod tests {
             let optimised = label.ends_with("Mahendran & Vedaldi");
             assert!(optimised || known.iter().any(|known| known == label), "{label}");
         }
+    }
+
+    #[test]
+    fn networks_are_those_of_recipes_and_overrides() {
+        let networks = |name: &str| {
+            let run = all().into_iter().find(|run| run.name == name).expect(name);
+            run.networks()
+        };
+        assert_eq!(networks("autoencoder-se"), [""; 0]);
+        assert_eq!(networks("autoencoder-exemplar-cnn-conv3"), ["exemplar-cnn"]);
+        assert_eq!(networks("inversion-fc6"), ["alexnet"], "an override");
+        assert_eq!(networks("inversion-fc6-image"), ["alexnet"], "no feature term");
+        assert_eq!(networks("inversion-fc6-videonet"), ["alexnet", "videonet"]);
+        assert_eq!(networks("vae-videonet-conv5"), ["alexnet", "videonet"]);
+        assert_eq!(networks("vae-small-alexnet-conv3"), ["alexnet", "autoencoder"]);
     }
 
     #[test]

@@ -1,0 +1,281 @@
+//! What runs need before they are trained: data and weights, downloaded with `--fetch`, and a comparator that is
+//! trained with `--train-exemplar-cnn`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::arguments::Arguments;
+use super::{Failures, Job};
+use crate::plan::Planned;
+use crate::process::{self, say};
+use crate::runs::Run;
+use crate::scale::Scale;
+use crate::targets::{Experiment, Target};
+use crate::workspace;
+
+/// Something that runs need.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Input {
+    /// The data set.
+    Stl10,
+    /// Weights of a network that the registry has under its name.
+    Weights(String),
+    /// The Exemplar-CNN, trained here.
+    Trained,
+}
+
+/// The registry's name of STL-10, and the folder of its files.
+const STL10: (&str, &str) = ("stl10", "stl10_binary");
+/// A data set's last file.
+const LAST: &str = "class_names.txt";
+
+impl Input {
+    /// Its name, in the registry if it is from there.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Stl10 => STL10.0,
+            Self::Weights(net) => net,
+            Self::Trained => EXEMPLAR_CNN,
+        }
+    }
+
+    /// Whether a run needs it.
+    fn serves(&self, run: &Run) -> bool {
+        match self {
+            Self::Stl10 => on_stl10(run.experiment),
+            Self::Weights(net) => run.networks().contains(net),
+            Self::Trained => run.networks().iter().any(|net| net == EXEMPLAR_CNN),
+        }
+    }
+
+    /// Whether it is there already; `out` is the folder of the reproduction.
+    fn there(&self, arguments: &Arguments, out: &Path) -> bool {
+        let folder = arguments.source.folder();
+        match self {
+            Self::Stl10 => folder.join(STL10.1).join(LAST).is_file(),
+            Self::Weights(net) => {
+                folder.join(WEIGHTS).join(net).with_extension("safetensors").is_file()
+            }
+            Self::Trained => trained(out).with_file_name("done.json").is_file(),
+        }
+    }
+
+    /// Gets it.
+    fn have(&self, job: &Job<'_>) -> Result<()> {
+        if *self == Self::Trained {
+            return train(job);
+        }
+        let source = &job.arguments.source;
+        say(&format!("== download {}", self.name()));
+        let files = source.get(self.name())?;
+        if let Self::Weights(net) = self {
+            let file = files.first().with_context(|| format!("{net}: the registry has no file"))?;
+            let mut command = job.program("deepsim-import");
+            command.arg(file).args(["--net", net]).arg("--out").arg(source.folder().join(WEIGHTS));
+            process::run(&mut command, &format!("importing {net}"))?;
+        }
+        Ok(())
+    }
+}
+
+const EXEMPLAR_CNN: &str = "exemplar-cnn";
+
+/// The weights of the Exemplar-CNN that is trained here.
+fn trained(out: &Path) -> PathBuf {
+    out.join("comparators").join(EXEMPLAR_CNN).join("comparator.safetensors")
+}
+
+/// Overrides of a run that compares with a network that is trained here.
+pub(super) fn overrides(job: &Job<'_>, run: &Run) -> Option<String> {
+    let wanted = job.arguments.train_exemplar_cnn && Input::Trained.serves(run);
+    wanted.then(|| format!("feature.weights={}", trained(&job.out).display()))
+}
+
+/// Trains the Exemplar-CNN: as its release does at the paper's scale, a small one at the others.
+fn train(job: &Job<'_>) -> Result<()> {
+    say("== train the comparator Exemplar-CNN");
+    let (recipe, steps) = match job.arguments.scale {
+        Scale::Smoke => ("exemplar-cnn-small", Some(4)),
+        Scale::Quick => ("exemplar-cnn-small", Some(500)),
+        Scale::Paper => (EXEMPLAR_CNN, None),
+    };
+    let recipes = workspace::root().join("crates/deepsim-train/recipes");
+    let mut command = job.program("deepsim-train");
+    command.arg(recipes.join(recipe).with_extension("toml")).arg("--resume");
+    command.arg("--out").args(trained(&job.out).parent());
+    job.inputs(Experiment::Autoencoder, &mut command);
+    job.threads(&mut command);
+    command.args(["--set", &format!("seed={}", job.arguments.seed)]);
+    if let Some(steps) = steps {
+        command.args(["--set", &format!("steps={steps}")]);
+    }
+    process::run(&mut command, "training the comparator Exemplar-CNN")
+}
+
+/// Folder of weights among what is downloaded.
+const WEIGHTS: &str = "weights";
+
+fn on_stl10(experiment: Experiment) -> bool {
+    matches!(experiment, Experiment::Autoencoder | Experiment::SmallVae)
+}
+
+/// Says that data and weights are those that are downloaded, where they are and the command line names no others.
+pub(super) fn settle(arguments: &mut Arguments) {
+    if !arguments.fetch {
+        return;
+    }
+    let folder = arguments.source.folder();
+    let targets = Target::expand(&arguments.targets);
+    if arguments.data.is_none() && targets.iter().any(|target| on_stl10(target.experiment())) {
+        arguments.data = Some(folder.join(STL10.1));
+    }
+    if arguments.weights.is_none() {
+        arguments.weights = Some(folder.join(WEIGHTS));
+    }
+}
+
+/// What the runs need that is to be had first, each once, with whether it is there; `given` is the command
+/// line before [`settle`], `out` the folder of the reproduction.
+pub(super) fn of(given: &Arguments, runs: &[&Planned], out: &Path) -> Result<Vec<(Input, bool)>> {
+    let mut all = BTreeSet::new();
+    let serves = |planned: &&Planned| Input::Trained.serves(&planned.run);
+    if given.train_exemplar_cnn && runs.iter().any(serves) {
+        all.insert(Input::Trained);
+    }
+    if given.fetch
+        && given.data.is_none()
+        && runs.iter().any(|planned| on_stl10(planned.run.experiment))
+    {
+        all.insert(Input::Stl10);
+    }
+    if given.fetch && given.weights.is_none() {
+        for net in runs.iter().flat_map(|planned| planned.run.networks()) {
+            if given.source.title(&net)?.is_some() {
+                all.insert(Input::Weights(net));
+            }
+        }
+    }
+    Ok(all.into_iter().map(|input| (input.clone(), input.there(given, out))).collect())
+}
+
+/// Lines of the plan.
+pub(super) fn table(inputs: &[(Input, bool)], arguments: &Arguments) -> Result<()> {
+    for (input, there) in inputs {
+        let (name, title) = (input.name(), arguments.source.title(input.name())?);
+        say(&match (input, there) {
+            (_, true) => format!("{name}: there"),
+            (Input::Trained, false) => format!("{name}: to train, as a comparator"),
+            (_, false) => format!("{name}: to download: {}", title.unwrap_or_default()),
+        });
+    }
+    Ok(())
+}
+
+/// Gets what is not there. A run that needs what could not be had is noted as failed.
+///
+/// # Errors
+/// If this program was told to stop.
+pub(super) fn have(
+    job: &Job<'_>,
+    inputs: &[(Input, bool)],
+    runs: &[&Planned],
+    failures: &mut Failures,
+) -> Result<()> {
+    if let Some(weights) = &job.arguments.weights {
+        // Also if none can be had: networks have random ones then.
+        std::fs::create_dir_all(weights)
+            .with_context(|| format!("creating folder {}", weights.display()))?;
+    }
+    for (input, _) in inputs.iter().filter(|(_, there)| !there) {
+        failures.note(input.name(), input.have(job))?;
+        if failures.has(input.name()) {
+            for planned in runs.iter().filter(|planned| input.serves(&planned.run)) {
+                let why = anyhow::anyhow!("{} needs {}", planned.run.name, input.name());
+                failures.note(&planned.run.name, Err(why))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::Lane;
+    use super::*;
+    use crate::download::tests::server::{Reply, Server};
+    use crate::plan::Wanted;
+    use crate::targets::Work;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn planned(arguments: &Arguments) -> Result<Vec<Planned>> {
+        let targets = Target::expand(&arguments.targets);
+        let work = Work::of(&targets, &arguments.layers(), &arguments.encoder());
+        let look = |run: (Run, _)| {
+            let size = arguments.size(run.0.experiment)?;
+            let wanted = Wanted { size, seed: 0, synthetic: false };
+            Planned::look(run, "no such folder".into(), &wanted)
+        };
+        work.runs.into_iter().map(look).collect()
+    }
+
+    #[test]
+    fn runs_whose_data_or_weights_cannot_be_had_are_noted_and_the_others_are_not() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let server = Server::start(|_, _| Reply::status(404));
+        let entry = |id: &str| {
+            format!(
+                "[[artifact]]\nid = \"{id}\"\ntitle = \"{id}!\"\nfile = \"{id}\"\nurls = \
+                 [\"{}\"]\nbytes = 3\nmd5 = \"900150983cd24fb0d6963f7d28e17f72\"\n\
+                 licence = \"none\"\n",
+                server.url(id)
+            )
+        };
+        let registry = folder.path().join("registry.toml");
+        std::fs::write(&registry, entry("stl10") + &entry("alexnet"))?;
+        let (to, registry) = (folder.path().display().to_string(), registry.display().to_string());
+        let words = ["reproduce", "autoencoder", "--fetch", "--to", &to, "--registry", &registry];
+        let line = |more: &[&str]| Line::try_parse_from(words.iter().chain(more));
+        let given = line(&[])?.arguments;
+        let plan = planned(&given)?;
+        let plan: Vec<&Planned> = plan.iter().collect();
+        // Weights that the registry does not have are nobody's business here.
+        let names = |inputs: Vec<(Input, bool)>| -> Vec<(String, bool)> {
+            inputs.iter().map(|(input, there)| (input.name().to_owned(), *there)).collect()
+        };
+        let wanted = [("stl10".to_owned(), false), ("alexnet".to_owned(), false)];
+        assert_eq!(names(of(&given, &plan, folder.path())?), wanted);
+        let own = line(&["--data", "x", "--weights", "y", "--train-exemplar-cnn"])?.arguments;
+        assert_eq!(names(of(&own, &plan, folder.path())?), [("exemplar-cnn".to_owned(), false)]);
+
+        // The data are there, the weights are not.
+        std::fs::create_dir(folder.path().join("stl10_binary"))?;
+        std::fs::write(folder.path().join("stl10_binary").join(LAST), "")?;
+        let inputs = of(&given, &plan, folder.path())?;
+        assert_eq!(inputs.iter().map(|(_, there)| *there).collect::<Vec<_>>(), [true, false]);
+        let mut settled = given.clone();
+        settle(&mut settled);
+        assert_eq!(settled.data, Some(folder.path().join("stl10_binary")));
+        let job = Job {
+            arguments: &settled,
+            out: folder.path().into(),
+            target: folder.path().into(),
+            lane: Lane::default(),
+        };
+        let mut failures = Failures::default();
+        have(&job, &inputs, &plan, &mut failures)?;
+        let failed: Vec<bool> =
+            plan.iter().map(|planned| failures.has(&planned.run.name)).collect();
+        assert_eq!(failed, [false, false, true, false], "only the run with AlexNet");
+        assert!(folder.path().join(WEIGHTS).is_dir());
+        Ok(())
+    }
+}
