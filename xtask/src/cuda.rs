@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 pub(crate) use build::prepare;
+pub(crate) use check::gpus;
 
 /// Build for NVIDIA GPUs, and say what a machine lacks for it.
 #[derive(clap::Args)]

@@ -311,12 +311,26 @@ fn write_plan(job: &Job<'_>, plan: &[Planned], file: &Path, start: Instant) -> R
         "command": format!("cargo xtask {}", command.join(" ")),
         "seed": job.arguments.seed,
         "threads": job.cores(),
+        "machine": machine(job.arguments.device),
+        "price_per_hour": job.arguments.price_per_hour,
         "git_commit": workspace::git_commit(),
         "seconds": start.elapsed().as_secs_f64(),
         "dataset": null,
         "runs": runs,
     });
     write_atomic(file, serde_json::to_string_pretty(&plan)?.as_bytes())
+}
+
+/// What is computed on, as the system tells it.
+fn machine(device: DeviceKind) -> Option<String> {
+    match device {
+        DeviceKind::Cpu => {
+            let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+            let name = text.lines().find_map(|line| line.strip_prefix("model name"))?;
+            Some(name.trim_start_matches([' ', '\t', ':']).trim().to_owned())
+        }
+        DeviceKind::Cuda => Some(cuda::gpus().join("; ")).filter(|gpus| !gpus.is_empty()),
+    }
 }
 
 /// Writes a file that appears whole or not at all.

@@ -190,7 +190,8 @@ fn only_the_papers_experiment_is_compared_with_its_numbers() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("report");
     let plan = folder.path().join("plan.json");
-    std::fs::write(&plan, json!({"scale": "paper"}).to_string()).expect("a plan");
+    let facts = json!({"scale": "paper", "machine": "a GPU", "price_per_hour": 9.0});
+    std::fs::write(&plan, facts.to_string()).expect("a plan");
     let runs = all_runs(folder.path(), false);
     let written = || {
         report::write(&runs, None, &targets(), Some(&plan), &out).expect("a report");
@@ -211,13 +212,22 @@ fn only_the_papers_experiment_is_compared_with_its_numbers() {
     }
     let whole = written();
     assert_eq!(whole["comparable_with_the_paper"], true);
-    let verdict = |run: &str| {
-        let rows = whole["targets"][0]["rows"].as_array().expect("rows");
+    let verdict = |target: usize, run: &str| {
+        let rows = whole["targets"][target]["rows"].as_array().expect("rows");
         let row = rows.iter().find(|row| row["run"] == run).expect("a row");
         row["verdict"].as_str().expect("a verdict").to_owned()
     };
-    assert_eq!(verdict("l1"), "+0.3 against the paper");
-    assert_eq!(verdict("AlexNet CONV3"), "-0.5 against the paper; direction as in the paper");
+    assert_eq!(verdict(0, "l1"), "+0.3 against the paper, within 1.0");
+    let alexnet = verdict(0, "AlexNet CONV3");
+    assert_eq!(alexnet, "-0.5 against the paper, within 1.0; direction as in the paper");
+    assert_eq!(verdict(1, "l1"), "-3.7 against the paper, NOT within 2.0");
+    // What it took: 12 s for each of four runs, at 9 for an hour.
+    assert_eq!(whole["training_seconds"], 48.0);
+    assert_eq!(whole["cost"], 0.12);
+    let page = std::fs::read_to_string(out.join("index.html")).expect("the page");
+    for words in ["<dt>machine</dt><dd>a GPU</dd>", "0.8 minutes", "<dt>cost</dt><dd>0.12"] {
+        assert!(page.contains(words), "no `{words}`");
+    }
 
     // Other photographs than STL-10's 100,000.
     let data = "[data]\nsynthetic = false\nimages = 5000\n";

@@ -51,7 +51,7 @@ pub(super) fn run() -> Result<()> {
 }
 
 /// One line for each GPU: name, driver, compute capability, memory.
-fn gpus() -> Vec<String> {
+pub(crate) fn gpus() -> Vec<String> {
     let query = "--query-gpu=name,driver_version,compute_cap,memory.total";
     let output = Command::new("nvidia-smi").args([query, "--format=csv,noheader"]).output();
     let output = output.ok().filter(|output| output.status.success());

@@ -87,6 +87,9 @@ pub(crate) struct Arguments {
     /// Images per step [default: the scale's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     batch: Option<u64>,
+    /// Price of an hour of what one run has for itself, e.g. of a GPU, for the report
+    #[arg(long, value_name = "PRICE")]
+    pub(super) price_per_hour: Option<f64>,
     /// Print the plan with its estimates, and do nothing
     #[arg(long)]
     pub(super) dry_run: bool,

@@ -36,6 +36,18 @@ struct Report {
     warnings: Vec<String>,
 }
 
+impl Report {
+    /// Seconds of training of all finished runs, of all their sessions.
+    fn training_seconds(&self) -> f64 {
+        self.runs.iter().filter_map(|run| run.seconds).sum()
+    }
+
+    /// What that cost, in the currency of `--price-per-hour`.
+    fn cost(&self) -> Option<f64> {
+        Some(self.training_seconds() / 3600.0 * self.plan["price_per_hour"].as_f64()?)
+    }
+}
+
 /// Writes a page with the curves of runs, whether of generators or of comparators, finished or not.
 ///
 /// # Errors
@@ -169,6 +181,9 @@ fn results(report: &Report) -> Value {
         "comparable_with_the_paper": report.differences.is_empty(),
         "differences_from_the_paper": report.differences,
         "device": report.plan["device"],
+        "machine": report.plan["machine"],
+        "training_seconds": report.training_seconds(),
+        "cost": report.cost(),
         "seconds": report.plan["seconds"],
         "git_commit": report.plan["git_commit"],
         "plan": report.plan,

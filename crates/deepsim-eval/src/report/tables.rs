@@ -18,6 +18,7 @@ struct PaperTable {
     title: String,
     unit: String,
     tag: String,
+    tolerance: f64,
     rows: Vec<PaperRow>,
 }
 
@@ -36,6 +37,8 @@ pub(super) struct Paper {
     pub(super) spread: Option<f64>,
     /// How far it can be trusted.
     pub(super) tag: String,
+    /// How far another training may be off and be the same result: ours to say, not the paper's.
+    pub(super) tolerance: f64,
 }
 
 /// One number of ours, with the paper's if it has one.
@@ -100,8 +103,12 @@ pub(super) fn target(
         if title.is_empty() {
             title.clone_from(&table.title);
         }
-        let theirs =
-            |row: &PaperRow| Paper { value: row.value, spread: row.spread, tag: table.tag.clone() };
+        let theirs = |row: &PaperRow| Paper {
+            value: row.value,
+            spread: row.spread,
+            tag: table.tag.clone(),
+            tolerance: table.tolerance,
+        };
         let find = |label: &str| runs.iter().find(|run| run.label == label).copied();
         let printed = table.rows.iter().map(|row| (&row.run, find(&row.run), Some(theirs(row))));
         let other = |run: &&&Run| !table.rows.iter().any(|row| row.run == run.label);
@@ -181,7 +188,11 @@ fn verdict(
     let number = match paper {
         None => "not in the paper".to_owned(),
         Some(_) if !comparable => "not comparable".to_owned(),
-        Some(paper) => format!("{:+.1} against the paper", value - paper.value),
+        Some(Paper { value: theirs, tolerance, .. }) => {
+            let difference = value - theirs;
+            let within = if difference.abs() <= *tolerance { "within" } else { "NOT within" };
+            format!("{difference:+.1} against the paper, {within} {tolerance:.1}")
+        }
     };
     match claim {
         Some(claim) => format!("{number}; {}", claim.verdict()),

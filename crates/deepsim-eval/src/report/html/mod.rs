@@ -160,6 +160,21 @@ fn picture(figure: &Figure) -> Result<String, EvalError> {
     Ok(text + &format!("<figcaption>{}</figcaption></figure>", escape(figure.caption)))
 }
 
+/// A duration as people read it.
+fn duration(seconds: f64) -> String {
+    match seconds / 3600.0 {
+        hours if hours < 1.5 => format!("{:.1} minutes", 60.0 * hours),
+        hours => format!("{hours:.1} hours"),
+    }
+}
+
+fn cost(report: &Report) -> String {
+    match (report.cost(), report.plan["price_per_hour"].as_f64()) {
+        (Some(cost), Some(price)) => format!("{cost:.2}, at {price} for an hour of training"),
+        _ => "not told: --price-per-hour of cargo xtask reproduce".into(),
+    }
+}
+
 /// What was run, on what, and how.
 fn facts(report: &Report) -> String {
     let plan = |key: &str| match &report.plan[key] {
@@ -175,9 +190,12 @@ fn facts(report: &Report) -> String {
         ("data", report.dataset.clone()),
         ("command", plan("command")),
         ("scale", plan("scale")),
+        ("machine", plan("machine")),
         ("device, threads", format!("{}, {}", plan("device"), plan("threads"))),
         ("seed", plan("seed")),
-        ("time", plan("seconds")),
+        ("training, all runs", duration(report.training_seconds())),
+        ("cost", cost(report)),
+        ("time of this command", plan("seconds")),
         ("git commit", plan("git_commit")),
     ];
     for (name, value) in entries {
