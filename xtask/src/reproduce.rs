@@ -6,6 +6,7 @@ mod failures;
 mod inputs;
 mod jobs;
 mod optimise;
+mod reference;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -74,7 +75,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let optimised = if failures.has(OPTIMISED) { Vec::new() } else { optimised };
     // With the time that it took.
     write_plan(&job, &plan, &job.out.join(status::PLAN), start)?;
-    let there: Vec<Planned> = plan.into_iter().filter(|planned| planned.folder.is_dir()).collect();
+    let mut there: Vec<Planned> =
+        plan.into_iter().filter(|planned| planned.folder.is_dir()).collect();
+    let inverts = job.targets().iter().any(|target| target.experiment() == Experiment::Inversion);
+    if let Some(release) = arguments.reference.as_ref().filter(|_| inverts) {
+        let layers = arguments.layers();
+        there.extend(reference::measure(&job, release, &layers, &mut failures)?);
+    }
     failures.note("report", job.report(&there, &optimised, start))?;
     failures.settle()
 }
@@ -115,7 +122,7 @@ impl Job<'_> {
     fn build(&self) -> Result<()> {
         say("== build");
         let mut packages = vec!["-p", "deepsim-train", "-p", "deepsim-eval"];
-        if self.arguments.fetch {
+        if self.arguments.fetch || self.arguments.reference.is_some() {
             packages.extend(["-p", "deepsim-import"]);
         }
         let mut command = workspace::cargo(&["build", "--release"]);

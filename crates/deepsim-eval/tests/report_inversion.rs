@@ -6,6 +6,7 @@ use deepsim_data::picture::Picture;
 use deepsim_eval::measure::Row;
 use deepsim_eval::preimage::{Inversion, Job, Prior};
 use deepsim_eval::report;
+use deepsim_nets::{GeneratorKind, InverterConfig, Params};
 use serde_json::{Value, json};
 
 const SIDE: usize = 8;
@@ -78,6 +79,22 @@ fn optimised(folder: &Path, tap: &str) -> PathBuf {
     out
 }
 
+/// A folder with one of the authors' generators, as `deepsim-import` describes it, that was measured.
+fn released(folder: &Path, kind: GeneratorKind, errors: [f64; 2]) -> String {
+    let label = format!("{} the authors' generator", kind.tap());
+    let run = run(folder, &label, kind.tap(), FULL, errors, 65.0);
+    let dir = folder.join(label.replace(' ', "-"));
+    for trained in ["plan.toml", "log.jsonl", "done.json"] {
+        std::fs::remove_file(dir.join(trained)).expect("a file of a run");
+    }
+    let mut spec: Value =
+        serde_json::from_str(&InverterConfig::released(kind).spec()).expect("JSON");
+    spec["from"] = json!({"sha256": "0"});
+    let params = Params::default();
+    params.save(&dir.join("generator.safetensors"), &spec.to_string()).expect("a file");
+    run
+}
+
 fn target<'a>(results: &'a Value, name: &str) -> &'a Value {
     let targets = results["targets"].as_array().expect("targets");
     targets.iter().find(|target| target["target"] == name).expect("the target")
@@ -100,6 +117,7 @@ fn runs_are_told_apart_by_their_plans_and_compared() {
             [50.0, 58.0],
             90.0,
         ),
+        released(at, GeneratorKind::Pool5, [44.0, 38.5]),
     ];
     let targets = ["table6", "fig6", "fig7"].map(str::to_owned);
     let (found, out) = (optimised(at, "CONV5"), at.join("report"));
@@ -123,6 +141,11 @@ fn runs_are_told_apart_by_their_plans_and_compared() {
     );
     let verdict = row("CONV5 DeePSiM", "image space")["verdict"].clone();
     assert!(verdict.as_str().is_some_and(|v| v.starts_with("not comparable")), "{verdict}");
+    // The authors' generator, measured here, beside what they printed, and ours beside it.
+    let theirs = row("CONV5 the authors' generator", feature);
+    assert_eq!((&theirs["value"], &theirs["paper"]["value"]), (&json!(38.5), &json!(37.0)));
+    let wanted = "; +11.0 against the authors' generator, measured here";
+    assert!(verdict.as_str().is_some_and(|v| v.contains(wanted)), "{verdict}");
 
     let claims = |name: &str| -> Vec<(String, Option<bool>)> {
         let claims = target(&results, name)["claims"].as_array().expect("claims").clone();
@@ -150,7 +173,7 @@ fn runs_are_told_apart_by_their_plans_and_compared() {
         let picture = Picture::read_png(&out.join(name)).expect("a picture");
         (picture.height / (2 * SIDE), picture.width / (2 * SIDE))
     };
-    assert_eq!((size("fig6.png"), size("fig7.png")), ((5, 3), (4, 5)));
+    assert_eq!((size("fig6.png"), size("fig7.png")), ((6, 3), (4, 5)));
     let html = std::fs::read_to_string(page).expect("the page");
     assert!(html.contains("section 4.3") && html.contains("RECALLED"));
     assert!(!html.contains("Mahendran &amp; Vedaldi: the run is not finished"));

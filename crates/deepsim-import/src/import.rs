@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor, Var};
-use deepsim_nets::{NetError, Params};
+use deepsim_nets::{InverterConfig, NetError, Params};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -104,10 +104,13 @@ pub fn import(file: &Path, output: &Path, options: &ImportOptions) -> Result<Rep
     if let Some(folder) = output.parent() {
         std::fs::create_dir_all(folder).map_err(ImportError::io("creating folder", folder))?;
     }
-    let spec = serde_json::json!({
-        "net": net.name(),
-        "from": { "format": format, "sha256": sha256 },
-    });
+    // A generator can be opened by its description.
+    let mut spec = match net {
+        Net::Generator(kind) => serde_json::from_str(&InverterConfig::released(kind).spec())
+            .expect("descriptions are JSON"),
+        net => serde_json::json!({ "net": net.name() }),
+    };
+    spec["from"] = serde_json::json!({ "net": net.name(), "format": format, "sha256": sha256 });
     let params = params(tensors)?;
     match options.half {
         true => params.save_half(&output, &spec.to_string())?,

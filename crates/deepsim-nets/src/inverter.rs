@@ -60,6 +60,25 @@ const STAGES: [Stage; 6] = [
 const REACHED: usize = 4;
 
 impl InverterConfig {
+    /// One of the networks that the authors released; `deepsim-import` writes their weights with this
+    /// description.
+    pub fn released(kind: GeneratorKind) -> Self {
+        Self {
+            encoder: ComparatorKind::CaffeNet,
+            tap: kind.tap().into(),
+            features: kind.features().into(),
+            side: 227,
+            plain: false,
+            noise: 0,
+            seed: 0,
+        }
+    }
+
+    /// JSON description for the metadata of a weight file, with what [`Inverter::load`] reads.
+    pub fn spec(&self) -> String {
+        Spec::Inverter(self.clone()).to_json()
+    }
+
     /// Shape of what one image is drawn from: the features, and the noise if there is any.
     fn inputs(&self) -> Vec<usize> {
         let mut shape = self.features.clone();
@@ -75,7 +94,7 @@ impl InverterConfig {
     }
 
     /// The released network of this shape.
-    fn released(&self) -> Option<GeneratorKind> {
+    fn layout(&self) -> Option<GeneratorKind> {
         use GeneratorKind::{Conv3, Norm1, Norm2, Pool5};
         let shaped = |kind: &GeneratorKind| kind.features() == self.features;
         let kind = [Norm1, Norm2, Conv3, Pool5].into_iter().find(shaped)?;
@@ -83,7 +102,7 @@ impl InverterConfig {
     }
 
     fn table(&self) -> Result<Vec<Layer>, NetError> {
-        if let Some(kind) = self.released() {
+        if let Some(kind) = self.layout() {
             return match (self.plain, kind) {
                 (false, kind) => Ok(kind.table()),
                 (true, GeneratorKind::Pool5) => Ok(kind.table().into_iter().plain()),
@@ -208,25 +227,6 @@ impl Inverter {
         Ok(Self { config, stack, params: builder.params })
     }
 
-    /// One of the authors' networks with weights from a file of `deepsim-import`.
-    ///
-    /// # Errors
-    /// If the file cannot be read or does not hold exactly this network's tensors.
-    pub fn released(kind: GeneratorKind, path: &Path, device: &Device) -> Result<Self, NetError> {
-        let config = InverterConfig {
-            encoder: ComparatorKind::CaffeNet,
-            tap: kind.tap().into(),
-            features: kind.features().into(),
-            side: 227,
-            plain: false,
-            noise: 0,
-            seed: 0,
-        };
-        let net = Self::new(config, 0, device)?;
-        net.params.load(path, &format!("the generator for {}", kind.name()))?;
-        Ok(net)
-    }
-
     /// A network with the weights and the configuration of a file.
     ///
     /// # Errors
@@ -252,7 +252,7 @@ impl Inverter {
 
     /// JSON description of the network for the metadata of a weight file.
     pub fn spec(&self) -> String {
-        Spec::Inverter(self.config.clone()).to_json()
+        self.config.spec()
     }
 
     /// What is inverted.

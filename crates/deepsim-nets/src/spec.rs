@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::params::{read, read_spec};
 use crate::{AutoencoderConfig, InverterConfig, NetError, VaeConfig};
 
+/// Key of a description for where the weights are from; of no meaning to the network.
+pub(crate) const FROM: &str = "from";
+
 /// Kind and configuration of a generator, as JSON: `{"kind": "autoencoder", ...}`.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -23,7 +26,10 @@ impl Spec {
     /// If the file cannot be read, or describes no generator.
     pub(crate) fn read(path: &Path, wanted: &'static str) -> Result<Self, NetError> {
         let got = read_spec(path, &read(path)?)?.unwrap_or_else(|| "nothing".into());
-        serde_json::from_str(&got).map_err(|_| NetError::Spec { path: path.into(), wanted, got })
+        let mut spec: serde_json::Value = serde_json::from_str(&got).unwrap_or_default();
+        // Where weights were imported from; see [`FROM`].
+        spec.as_object_mut().map(|spec| spec.remove(FROM));
+        serde_json::from_value(spec).map_err(|_| NetError::Spec { path: path.into(), wanted, got })
     }
 
     /// The error of a file that describes this and not `wanted`.

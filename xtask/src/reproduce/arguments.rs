@@ -56,6 +56,9 @@ pub(crate) struct Arguments {
     pub(super) fetch: bool,
     #[command(flatten)]
     pub(super) source: Source,
+    /// Folder of the authors' release (release_deepsim_v0, unpacked), whose generators are measured beside ours
+    #[arg(long, value_name = "DIR")]
+    pub(super) reference: Option<PathBuf>,
     /// Train the comparator Exemplar-CNN first, as in its release, instead of taking its weights from a file
     #[arg(long)]
     pub(super) train_exemplar_cnn: bool,
@@ -167,6 +170,7 @@ pub(super) fn check(arguments: &Arguments) -> Result<()> {
         ("--data", &arguments.data),
         ("--ilsvrc", &arguments.ilsvrc),
         ("--weights", &arguments.weights),
+        ("--reference", &arguments.reference),
     ];
     for (option, folder) in folders {
         if let Some(folder) = folder
@@ -177,6 +181,11 @@ pub(super) fn check(arguments: &Arguments) -> Result<()> {
         }
     }
     let targets = Target::expand(&arguments.targets);
+    if arguments.reference.is_some() && arguments.encoder != "caffenet" {
+        let message =
+            "--reference: the authors' generators invert caffenet, and no other --encoder";
+        return Err(Failure::usage(message));
+    }
     for experiment in Experiment::ALL {
         if !targets.iter().any(|target| target.experiment() == experiment) {
             continue;

@@ -76,6 +76,19 @@ impl Run {
         Self { label, recipe: name.clone(), name, sets, cost, lacks, experiment }
     }
 
+    /// One of the authors' generators, which is measured and not trained.
+    pub(crate) fn reference(layer: inversion::Layer, name: &str) -> Self {
+        Self {
+            label: format!("{} the authors' generator", layer.name()),
+            name: format!("reference-{name}"),
+            recipe: String::new(),
+            sets: Vec::new(),
+            cost: Cost { gflop: 0.0, weights: 0.0, image: 0.0 },
+            lacks: &[],
+            experiment: Experiment::Inversion,
+        }
+    }
+
     /// The networks that it compares with, inverts or begins with, as its recipe and overrides name them.
     pub(crate) fn networks(&self) -> Vec<String> {
         let path = workspace::root().join("crates/deepsim-train/recipes").join(&self.recipe);

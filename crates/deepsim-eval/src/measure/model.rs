@@ -44,7 +44,12 @@ impl Model {
                 Some((net, tap.clone()))
             }
         };
-        Ok(Self { generator, encoder, resize: resize(run)? })
+        let resize = resize(run)?.or_else(|| {
+            // The authors' generators come without a plan; they are for crops of pictures of 256 pixels.
+            let inverter = matches!(&generator, Generator::Inverter(_));
+            (inverter && !run.join(PLAN).exists()).then_some(256)
+        });
+        Ok(Self { generator, encoder, resize })
     }
 
     /// Side of the images that it is for: its own, or `crop` of an autoencoder, which takes any.
@@ -125,9 +130,11 @@ impl Model {
     }
 }
 
+const PLAN: &str = "plan.toml";
+
 /// The recipe's `resize`, if the run has a plan that says so.
 fn resize(run: &Path) -> Result<Option<usize>, EvalError> {
-    let path = run.join("plan.toml");
+    let path = run.join(PLAN);
     let text = match std::fs::read_to_string(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         result => result.map_err(EvalError::io("reading", &path))?,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use deepsim_data::picture::Picture;
+use deepsim_nets::params::{self, read_spec};
 use serde_json::Value;
 
 use super::targets::Row as Wanted;
@@ -47,6 +48,8 @@ pub(super) enum Method {
     Plain,
     /// By optimisation, without a generator.
     Optimised,
+    /// By a generator that the authors released.
+    Released,
 }
 
 impl Method {
@@ -125,6 +128,10 @@ impl Run {
             let tap = recipe.get("inversion")?.get("tap")?.as_str()?;
             Some((tap.to_owned(), Method::of(recipe)))
         });
+        let inversion = match (&plan, inversion) {
+            (None, None) => released(&folder)?,
+            (_, inversion) => inversion,
+        };
         let (label, row_of_pictures) = (label.into(), None);
         Ok(Self { label, folder, plan, log, measurements, seconds, row_of_pictures, inversion })
     }
@@ -142,9 +149,14 @@ impl Run {
         self.measurements.get(measure)?.rows.iter().find(meant)
     }
 
-    /// Whether it was trained, and is not something else that was measured.
+    /// Of the authors' generator, the layer that it inverts.
+    pub(super) fn released_for(&self) -> Option<&str> {
+        self.inversion.as_ref().filter(|(_, m)| *m == Method::Released).map(|(tap, _)| &**tap)
+    }
+
+    /// Whether it was trained here, and is not something else that was measured.
     pub(super) fn trained(&self) -> bool {
-        !matches!(self.inversion, Some((_, Method::Optimised)))
+        !matches!(self.inversion, Some((_, Method::Optimised | Method::Released)))
     }
 
     /// A value of the plan, e.g. `recipe.steps`.
@@ -221,6 +233,19 @@ impl Run {
         }
         Ok(Some((a, b)))
     }
+}
+
+/// The layer of a generator that was imported, and that it was.
+fn released(folder: &Path) -> Result<Option<(String, Method)>, EvalError> {
+    let path = folder.join("generator.safetensors");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let spec = read_spec(&path, &params::read(&path)?)?.unwrap_or_default();
+    let spec: Value = serde_json::from_str(&spec).unwrap_or_default();
+    let imported = spec["kind"] == "inverter" && spec["from"].is_object();
+    let tap = spec["tap"].as_str().filter(|_| imported);
+    Ok(tap.map(|tap| (tap.to_owned(), Method::Released)))
 }
 
 fn read(path: &Path) -> Result<Option<String>, EvalError> {

@@ -112,7 +112,12 @@ pub(super) fn target(
         let find = |label: &str| runs.iter().find(|run| run.label == label).copied();
         let printed = table.rows.iter().map(|row| (&row.run, find(&row.run), Some(theirs(row))));
         let other = |run: &&&Run| !table.rows.iter().any(|row| row.run == run.label);
-        let others = runs.iter().filter(other).map(|run| (&run.label, Some(*run), None));
+        // The authors' own generators, measured here, stand beside the numbers that they printed.
+        let printed_of = |run: &Run| {
+            let ours = format!("{} DeePSiM", run.released_for()?);
+            table.rows.iter().find(|row| row.run == ours).map(theirs)
+        };
+        let others = runs.iter().filter(other).map(|run| (&run.label, Some(*run), printed_of(run)));
         for (label, run, paper) in printed.chain(others) {
             let why = if run.is_some() { "not measured" } else { "no such run" };
             let missing = Row {
@@ -123,7 +128,16 @@ pub(super) fn target(
             let ours = run.and_then(|run| run.row(column.measure, column.row)).unwrap_or(&missing);
             let claim =
                 claims.iter().find(|c| c.run == *label && c.main == Some(column.row.name()));
-            let verdict = verdict(ours, label, paper.as_ref(), comparable, claim);
+            let mut verdict = verdict(ours, label, paper.as_ref(), comparable, claim);
+            let reference = runs.iter().find(|other| {
+                other.released_for().is_some_and(|tap| *label == format!("{tap} DeePSiM"))
+            });
+            let reference = reference.and_then(|run| run.row(column.measure, column.row)?.value);
+            if let (Some(ours), Some(theirs)) = (ours.value, reference) {
+                let difference = ours - theirs;
+                verdict +=
+                    &format!("; {difference:+.1} against the authors' generator, measured here");
+            }
             let row = TableRow { paper, verdict, main: Some(index), ..plain(label, ours) };
             let name = match column.row {
                 Wanted::Named(name) => name.to_owned(),

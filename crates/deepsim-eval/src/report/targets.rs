@@ -225,8 +225,8 @@ fn compared(runs: &[Run]) -> Vec<&Run> {
 
 /// Layer by layer.
 fn methods(runs: &[Run]) -> Vec<&Run> {
-    use Method::{Optimised, Ours, Plain};
-    by_layer(of(runs, |method| matches!(method, Ours | Plain | Optimised)))
+    use Method::{Optimised, Ours, Plain, Released};
+    by_layer(of(runs, |method| matches!(method, Ours | Plain | Optimised | Released)))
 }
 
 /// The paper's loss and parts of it, for the layer that has such runs.
