@@ -80,30 +80,24 @@ impl Evaluated {
 pub fn evaluate(output: &Images, terms: &[Term<'_>]) -> Result<Evaluated, LossError> {
     let leaf = Var::from_tensor(&output.tensor().detach())?;
     let images = output.with_tensor(leaf.as_tensor().clone())?;
-    let mut reports = Vec::with_capacity(terms.len());
-    let mut sum: Option<Tensor> = None;
+    let (mut losses, mut gradients) = (Vec::new(), Vec::new());
     for term in terms {
         let loss = (term.loss)(&images)?;
-        let gradient = match loss.backward()?.remove(&leaf) {
+        gradients.push(match loss.backward()?.remove(&leaf) {
             Some(gradient) => (gradient * term.weight)?,
             None => leaf.zeros_like()?,
-        };
-        reports.push(TermReport {
-            name: term.name,
-            value: f64::from(loss.to_scalar::<f32>()?),
-            weight: term.weight,
-            grad_norm: deepsim_ops::sum_of_squares(&gradient)?.sqrt(),
         });
-        sum = Some(match sum {
-            Some(sum) => (sum + gradient)?,
-            None => gradient,
-        });
+        losses.push(loss);
     }
-    let gradient = match sum {
-        Some(sum) => sum,
-        None => leaf.zeros_like()?,
-    };
-    Ok(Evaluated { terms: reports, gradient })
+    // Read only now: until then a GPU need not be waited for.
+    let values = deepsim_ops::scalars(&losses.iter().collect::<Vec<_>>())?;
+    let squares = deepsim_ops::sums_of_squares(&gradients.iter().collect::<Vec<_>>())?;
+    let reports = terms.iter().zip(values).zip(squares).map(|((term, value), squares)| {
+        TermReport { name: term.name, value, weight: term.weight, grad_norm: squares.sqrt() }
+    });
+    let sum = gradients.into_iter().map(Ok).reduce(|sum, gradient| sum? + gradient?);
+    let gradient = sum.unwrap_or_else(|| leaf.zeros_like())?;
+    Ok(Evaluated { terms: reports.collect(), gradient })
 }
 
 /// The divergence of codes as a term, with its gradients at the mean and at the logarithm of the
@@ -129,7 +123,7 @@ pub fn evaluate_divergence(
         None => leaf.zeros_like(),
     };
     let both = [gradient(&mean)?, gradient(&log_variance)?];
-    let squares = both.iter().map(deepsim_ops::sum_of_squares).sum::<Result<f64, _>>()?;
+    let squares: f64 = deepsim_ops::sums_of_squares(&[&both[0], &both[1]])?.into_iter().sum();
     let value = f64::from(loss.to_scalar::<f32>()?);
     let report = TermReport { name: DIVERGENCE, value, weight, grad_norm: squares.sqrt() };
     Ok((report, both))

@@ -23,7 +23,7 @@ pub use adam::{AdamStep, Moments, adam_update, adam_update_all};
 pub use conv::{Conv2dConfig, conv_transpose2d, conv2d};
 #[cfg(feature = "cuda")]
 pub use cuda::{Precision, keep_freed_device_memory, precision, set_precision};
-pub use distance::{absolute_error, squared_error, sum_of_squares};
+pub use distance::{absolute_error, scalars, squared_error, sum_of_squares, sums_of_squares};
 pub use dropout::{dropout, dropout_each};
 pub use linear::linear;
 pub use memory::keep_freed_memory;

@@ -93,10 +93,13 @@ impl Adversary {
             let generated_logits = logits.narrow(0, real.len(), generated.len())?;
             let real_loss = terms::discriminator_real(&real_logits)?;
             let generated_loss = terms::discriminator_generated(&generated_logits)?;
-            sums[0] += share * scalar(&real_loss)?;
-            sums[1] += share * scalar(&generated_loss)?;
-            sums[2] += share * share_of_real(&real_logits)?;
-            sums[3] += share * (1.0 - share_of_real(&generated_logits)?);
+            let losses = deepsim_ops::scalars(&[&real_loss, &generated_loss])?;
+            let logits = logits.to_vec2::<f32>()?;
+            let (of_real, of_generated) = logits.split_at(real.len());
+            sums[0] += share * losses[0];
+            sums[1] += share * losses[1];
+            sums[2] += share * share_of_real(of_real);
+            sums[3] += share * (1.0 - share_of_real(of_generated));
             if train {
                 let loss = (real_loss + generated_loss)?;
                 let loss = if share == 1.0 { loss } else { (loss * share)? };
@@ -143,12 +146,7 @@ pub(crate) fn dropout_streams(
     streams(seed, purpose, step, images)
 }
 
-fn scalar(tensor: &Tensor) -> Result<f64, TrainError> {
-    Ok(f64::from(tensor.to_scalar::<f32>()?))
-}
-
 /// Share of samples whose logit for "real" is the larger one.
-fn share_of_real(logits: &Tensor) -> Result<f64, TrainError> {
-    let rows = logits.to_vec2::<f32>()?;
-    Ok(rows.iter().filter(|row| row[0] > row[1]).count() as f64 / rows.len() as f64)
+fn share_of_real(rows: &[Vec<f32>]) -> f64 {
+    rows.iter().filter(|row| row[0] > row[1]).count() as f64 / rows.len() as f64
 }

@@ -60,14 +60,14 @@ pub(crate) fn checked_norm(
     gradients: &GradStore,
     see: &mut See<'_>,
 ) -> Result<f64, TrainError> {
-    let mut squares = 0.0;
+    let mut all = Vec::with_capacity(params.len());
     for (name, var) in params.iter() {
         if let Some(gradient) = gradients.get(var) {
-            squares += deepsim_ops::sum_of_squares(gradient)?;
+            all.push(gradient);
             see(net, name, gradient)?;
         }
     }
-    let norm = squares.sqrt();
+    let norm = deepsim_ops::sums_of_squares(&all)?.into_iter().sum::<f64>().sqrt();
     check(step, net, Quantity::ParameterGradient, norm)?;
     Ok(norm)
 }
