@@ -17,6 +17,9 @@ pub(super) struct Arguments {
     /// Architecture of candle's kernels, e.g. 80 for an A100, 90 for an H100 or H200
     #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u16).range(70..))]
     compute_capability: u16,
+    /// Build deepsim-train for several GPUs; needs MPI too, see docs/parallel.md
+    #[arg(long)]
+    nccl: bool,
     /// Build the tests that need a GPU too
     #[arg(long)]
     tests: bool,
@@ -37,6 +40,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let capability = arguments.compute_capability.to_string();
     let mut programs = workspace::cargo(&["build", "--release", "--bins"]);
     programs.args(["-p", "deepsim-train", "-p", "deepsim-eval", "--features", FEATURES[0]]);
+    if arguments.nccl {
+        programs.args(["--features", "deepsim-train/nccl"]);
+    }
     copy(built(programs, &target, &capability)?, &out)?;
     if arguments.tests {
         let mut tests = workspace::cargo(&["test", "--release", "--no-run", "--test", "cuda"]);
@@ -107,8 +113,7 @@ pub(crate) fn prepare(cargo: &mut Command, capability: Option<&str>) -> Result<(
     let name = cudarc.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let link = toolkit::folder().join("link").join(name);
     let lib = link.join("lib");
-    // The runtime is copied last.
-    if !lib.join("libcudart.a").is_file() {
+    if !stand_ins::made(&lib) {
         stand_ins::make(&cudarc, &home, &lib)?;
     }
     if capability.is_none() && std::env::var_os("CUDA_COMPUTE_CAP").is_none() {

@@ -35,19 +35,31 @@ const fn library(
 }
 
 /// Everything that candle has cudarc link with.
-const LIBRARIES: [Library; 6] = [
+const LIBRARIES: [Library; 7] = [
     library("cuda", "driver", "libcuda.so.1", 100),
     library("nvrtc", "nvrtc", "libnvrtc.so.13", 7),
     library("curand", "curand", "libcurand.so.10", 203),
     library("cublas", "cublas", "libcublas.so.13", 1),
     library("cublasLt", "cublaslt", "libcublasLt.so.13", 1),
     library("cudnn", "cudnn", "libcudnn.so.9", 1001),
+    library(NCCL, NCCL, "libnccl.so.2", 2),
 ];
 
-/// File names of the libraries, for those who look for them.
+/// Only programs for several GPUs are linked with it.
+const NCCL: &str = "nccl";
+
+/// File names of the libraries that every program needs on a GPU, for those who look for them.
 pub(super) fn files() -> impl Iterator<Item = &'static str> {
-    LIBRARIES.iter().map(|library| library.file)
+    LIBRARIES.iter().filter(|library| library.name != NCCL).map(|library| library.file)
 }
+
+/// Whether all archives are in `out`.
+pub(super) fn made(out: &Path) -> bool {
+    let archives = LIBRARIES.iter().map(|library| library.name).chain([RUNTIME]);
+    archives.into_iter().all(|name| out.join(format!("lib{name}.a")).is_file())
+}
+
+const RUNTIME: &str = "cudart";
 
 /// Makes the archives in `out` from the function names in cudarc's sources; the runtime library is that of
 /// the toolkit.

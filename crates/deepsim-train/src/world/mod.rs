@@ -9,6 +9,8 @@
 mod launcher;
 #[cfg(feature = "mpi")]
 mod mpi;
+#[cfg(feature = "nccl")]
+mod nccl;
 
 use std::fmt::Debug;
 

@@ -1,5 +1,7 @@
 //! Processes that talk by MPI: sums on the processor, over whatever network the MPI library knows.
 
+#[cfg(feature = "nccl")]
+use std::cell::OnceCell;
 use std::time::{Duration, Instant};
 
 use ::mpi::Threading;
@@ -8,15 +10,22 @@ use ::mpi::datatype::Equivalence;
 use ::mpi::environment::Universe;
 use ::mpi::request::StaticScope;
 use ::mpi::traits::{Communicator, CommunicatorCollectives};
+#[cfg(feature = "nccl")]
+use candle_core::Device;
 use candle_core::Tensor;
 
 use super::World;
+#[cfg(feature = "nccl")]
+use super::nccl::Nccl;
 use crate::TrainError;
 
 /// All processes that MPI started.
 pub(super) struct Mpi {
     universe: Universe,
     patience: Duration,
+    /// The GPUs, once there is something to sum on them.
+    #[cfg(feature = "nccl")]
+    gpus: OnceCell<Nccl>,
 }
 
 /// Variable with the seconds that are waited for the other processes.
@@ -33,7 +42,25 @@ impl Mpi {
         let (universe, _) = ::mpi::initialize_with_threading(Threading::Funneled)?;
         let seconds = std::env::var(PATIENCE).ok().and_then(|text| text.parse().ok());
         let patience = Duration::from_secs(seconds.unwrap_or(PATIENCE_SECONDS));
-        Some(Self { universe, patience })
+        Some(Self {
+            universe,
+            patience,
+            #[cfg(feature = "nccl")]
+            gpus: OnceCell::new(),
+        })
+    }
+
+    /// The GPUs of all processes, if the tensors are on them.
+    #[cfg(feature = "nccl")]
+    fn gpus(&self, tensors: &[Tensor]) -> Result<Option<&Nccl>, TrainError> {
+        let Some(Device::Cuda(device)) = tensors.first().map(Tensor::device) else {
+            return Ok(None);
+        };
+        if self.gpus.get().is_none() {
+            let gpus = Nccl::join(self, device)?;
+            return Ok(Some(self.gpus.get_or_init(|| gpus)));
+        }
+        Ok(self.gpus.get().filter(|gpus| gpus.is_on(tensors[0].device())))
     }
 
     fn sum_all<T: Equivalence + Copy + 'static>(&self, values: &mut [T]) -> Result<(), TrainError> {
@@ -94,6 +121,10 @@ impl World for Mpi {
     }
 
     fn sum_tensors(&self, tensors: &mut [Tensor]) -> Result<(), TrainError> {
+        #[cfg(feature = "nccl")]
+        if let Some(gpus) = self.gpus(tensors)? {
+            return gpus.sum(tensors);
+        }
         // One message for all of them: most are small.
         let mut values: Vec<f32> = Vec::new();
         for tensor in tensors.iter() {
