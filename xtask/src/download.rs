@@ -121,7 +121,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Gets everything that was selected; returns where it is.
 fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result<Vec<PathBuf>> {
-    let stop = stop_flag()?;
+    let Signals { stop, .. } = &Signals::new()?;
     let (mut paths, mut failed) = (Vec::new(), Vec::new());
     for selection in selections {
         // One that does instead of all is the library's choice; otherwise each is tried.
@@ -138,7 +138,7 @@ fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result
             }
             let mut progress = Progress::default();
             let mut report = |event: Event<'_>| progress.show(&event);
-            let mut watch = Watch { report: &mut report, stop: &stop };
+            let mut watch = Watch { report: &mut report, stop };
             let result = fetcher.fetch_selection(&part, &mut watch);
             progress.clear();
             match result {
@@ -185,16 +185,36 @@ fn tell(fetched: &Fetched) {
     }
 }
 
-/// True after Ctrl-C or a request to terminate. A second Ctrl-C does not wait for the network.
-fn stop_flag() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        let code = i32::from(process::INTERRUPTED);
-        signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())
-            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
-            .with_context(|| format!("handling signal {signal}"))?;
+/// What Ctrl-C and a request to terminate do while something is downloaded.
+struct Signals {
+    /// True after the first of them. A second one does not wait for the network.
+    stop: Arc<AtomicBool>,
+    handlers: Vec<signal_hook::SigId>,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut signals = Self { stop: stop.clone(), handlers: Vec::new() };
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            let code = i32::from(process::INTERRUPTED);
+            let handling = || format!("handling signal {signal}");
+            let ends = signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone());
+            signals.handlers.push(ends.with_context(handling)?);
+            let notes = signal_hook::flag::register(signal, stop.clone());
+            signals.handlers.push(notes.with_context(handling)?);
+        }
+        Ok(signals)
     }
-    Ok(stop)
+}
+
+impl Drop for Signals {
+    /// What comes after the download has its own way to stop.
+    fn drop(&mut self) {
+        for handler in self.handlers.drain(..) {
+            signal_hook::low_level::unregister(handler);
+        }
+    }
 }
 
 fn list(registry: &Registry, fetcher: &Fetcher) {

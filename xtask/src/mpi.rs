@@ -24,7 +24,7 @@ enum Subcommands {
     Setup,
     /// Build deepsim-train with MPI: target/mpi/deepsim-train
     Build,
-    /// Train with two processes, and lose one of them; takes a few minutes after the build
+    /// Train with two processes, and lose one of them; takes about a minute after the build
     Check(check::Arguments),
 }
 

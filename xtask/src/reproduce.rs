@@ -43,6 +43,9 @@ struct Job<'a> {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
     check(arguments)?;
+    let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+    let gpus = if arguments.device == DeviceKind::Cuda { cuda::gpus().len() } else { 0 };
+    jobs::check(arguments, visible.as_deref(), gpus)?;
     let given = arguments;
     let mut arguments = given.clone();
     inputs::settle(&mut arguments);
@@ -82,7 +85,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let layers = arguments.layers();
         there.extend(reference::measure(&job, release, &layers, &mut failures)?);
     }
-    failures.note("report", job.report(&there, &optimised, start))?;
+    if !there.is_empty() {
+        failures.note("report", job.report(&there, &optimised, start))?;
+    }
     failures.settle()
 }
 
@@ -213,8 +218,7 @@ impl Job<'_> {
                 command.arg(option).arg(folder);
             }
         }
-        let stl10 = matches!(experiment, Experiment::Autoencoder | Experiment::SmallVae);
-        if arguments.without_duplicates && stl10 {
+        if arguments.without_duplicates && experiment.on_stl10() {
             command.arg("--without-duplicates");
         }
     }

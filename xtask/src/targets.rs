@@ -63,6 +63,11 @@ pub(crate) enum Experiment {
 }
 
 impl Experiment {
+    /// Whether the paper takes STL-10 for it, and not ILSVRC-2012.
+    pub(crate) fn on_stl10(self) -> bool {
+        matches!(self, Self::Autoencoder | Self::SmallVae)
+    }
+
     /// All of them, in the paper's order.
     pub(crate) const ALL: [Self; 4] =
         [Self::Autoencoder, Self::Vae, Self::SmallVae, Self::Inversion];

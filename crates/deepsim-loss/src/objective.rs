@@ -87,7 +87,8 @@ pub fn evaluate(output: &Images, terms: &[Term<'_>]) -> Result<Evaluated, LossEr
             Some(gradient) => (gradient * term.weight)?,
             None => leaf.zeros_like()?,
         });
-        losses.push(loss);
+        // Not what it was computed from, which may be large.
+        losses.push(loss.detach());
     }
     // Read only now: until then a GPU need not be waited for.
     let values = deepsim_ops::scalars(&losses.iter().collect::<Vec<_>>())?;

@@ -129,14 +129,16 @@ pub(crate) fn drive(
         true => Some(Recorder::open(course, session.steps())?),
         false => None,
     };
-    if session.steps() >= steps && out.join(DONE).exists() {
+    // The first process looks: the others may see the folder as it was a moment ago.
+    let done = world.leads() && session.steps() >= steps && out.join(DONE).exists();
+    if any(world, [done])?[0] {
         return Ok(Outcome::Finished);
     }
     if let Some(recorder) = &mut recorder {
         recorder.begin(session.steps(), tell)?;
     }
     let mut batches: Option<Loader> = None;
-    let (mut stop, _) = asked(world, requests)?;
+    let [mut stop, mut save] = asked(world, requests)?;
     while session.steps() < steps && !stop {
         let empty = || TrainError::recipe("the data set is empty");
         let phase = course.phases.iter().find(|phase| session.steps() < phase.until);
@@ -170,9 +172,11 @@ pub(crate) fn drive(
         if let Some(recorder) = &mut recorder {
             recorder.record(session, &report, histograms, tell)?;
         }
-        let (asked_to_stop, asked_to_save) = asked(world, requests)?;
+        let [asked_to_stop, asked_to_save] = asked(world, requests)?;
         stop = asked_to_stop;
-        if (asked_to_save || step.is_multiple_of(output.checkpoint_every)) && step != steps {
+        save |= asked_to_save;
+        if (save || step.is_multiple_of(output.checkpoint_every)) && step != steps {
+            save = false;
             same_everywhere(world, session)?;
             if let Some(recorder) = &recorder {
                 recorder.save_on_the_way(session, cursor, tell)?;
@@ -193,12 +197,16 @@ pub(crate) fn drive(
 }
 
 /// Whether any process is asked to stop, and whether to save.
-fn asked(world: &dyn World, requests: &Requests) -> Result<(bool, bool), TrainError> {
-    let flags =
-        [requests.stop.load(Ordering::Relaxed), requests.save.swap(false, Ordering::Relaxed)];
+fn asked(world: &dyn World, requests: &Requests) -> Result<[bool; 2], TrainError> {
+    let Requests { stop, save } = requests;
+    any(world, [stop.load(Ordering::Relaxed), save.swap(false, Ordering::Relaxed)])
+}
+
+/// Of each flag, whether it is set in any process.
+fn any<const N: usize>(world: &dyn World, flags: [bool; N]) -> Result<[bool; N], TrainError> {
     let mut flags = flags.map(|flag| f64::from(u8::from(flag)));
     world.sum(&mut flags)?;
-    Ok((flags[0] > 0.0, flags[1] > 0.0))
+    Ok(flags.map(|flag| flag > 0.0))
 }
 
 /// Refuses to go on if the processes do not stand at the same step with the same weights: where the run

@@ -179,7 +179,7 @@ fn failed_together(world: &dyn World, error: anyhow::Error) -> anyhow::Result<u8
 impl Place {
     /// Opens the device and sets the number of threads.
     fn open(&self) -> anyhow::Result<candle_core::Device> {
-        let device = self.device.open(world::local_rank())?;
+        let device = self.device.open(world::local_gpu())?;
         if let Some(folder) = &self.weights
             && !folder.is_dir()
         {

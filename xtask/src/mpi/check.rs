@@ -37,6 +37,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(60);
 pub(super) fn run(arguments: &Arguments, program: &Path) -> Result<()> {
     let default = || Ok::<_, anyhow::Error>(workspace::target_dir()?.join("mpi/runs"));
     let folder = arguments.out.clone().map_or_else(default, Ok)?;
+    let folder = std::path::absolute(&folder).with_context(|| folder.display().to_string())?;
     if folder.exists() {
         std::fs::remove_dir_all(&folder)
             .with_context(|| format!("emptying {}", folder.display()))?;

@@ -50,6 +50,9 @@ pub(crate) struct Arguments {
     /// Only this run, by its name in the plan; may be repeated [default: all that the targets need]
     #[arg(long, value_name = "RUN")]
     pub(super) only: Vec<String>,
+    /// STL-10 among what is downloaded.
+    #[arg(skip)]
+    pub(super) fetched: Option<PathBuf>,
     /// Download STL-10, where --data names no other data, and weights, where --weights names no other folder
     /// (docs/downloads.md). ILSVRC-2012 has to be fetched by hand
     #[arg(long)]
@@ -57,7 +60,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) source: Source,
     /// Folder of the authors' release (release_deepsim_v0, unpacked), whose generators are measured beside ours
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "only")]
     pub(super) reference: Option<PathBuf>,
     /// Train the comparator Exemplar-CNN first, as in its release, instead of taking its weights from a file
     #[arg(long)]
@@ -69,7 +72,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) jobs: u16,
     /// Leave out unlabeled and training images that are also test images (docs/data.md)
-    #[arg(long, requires = "data")]
+    #[arg(long)]
     pub(super) without_duplicates: bool,
     /// Folder with comparators' weights, see docs/data.md; networks without a file there have random
     /// ones [default: data/weights, which has the shipped Exemplar-CNN]
@@ -108,7 +111,8 @@ impl Arguments {
             Experiment::Inversion | Experiment::Vae => self.ilsvrc.as_deref(),
             Experiment::Autoencoder | Experiment::SmallVae => None,
         };
-        own.or(self.data.as_deref())
+        let fetched = self.fetched.as_deref().filter(|_| experiment.on_stl10());
+        own.or(self.data.as_deref()).or(fetched)
     }
 
     /// The layers that are inverted, each once and in order.
@@ -181,6 +185,9 @@ pub(super) fn check(arguments: &Arguments) -> Result<()> {
         }
     }
     let targets = Target::expand(&arguments.targets);
+    if arguments.without_duplicates && arguments.data.is_none() && !arguments.fetch {
+        return Err(Failure::usage("--without-duplicates: wanted --data or --fetch"));
+    }
     if arguments.reference.is_some() && arguments.encoder != "caffenet" {
         let message =
             "--reference: the authors' generators invert caffenet, and no other --encoder";

@@ -12,7 +12,7 @@ use crate::plan::Planned;
 use crate::process::{self, say};
 use crate::runs::Run;
 use crate::scale::Scale;
-use crate::targets::{Experiment, Target};
+use crate::targets::Experiment;
 use crate::workspace;
 
 /// Something that runs need.
@@ -44,7 +44,7 @@ impl Input {
     /// Whether a run needs it.
     fn serves(&self, run: &Run) -> bool {
         match self {
-            Self::Stl10 => on_stl10(run.experiment),
+            Self::Stl10 => run.experiment.on_stl10(),
             Self::Weights(net) => run.networks().contains(net),
             Self::Trained => run.networks().iter().any(|net| net == EXEMPLAR_CNN),
         }
@@ -90,7 +90,8 @@ fn trained(out: &Path) -> PathBuf {
 /// Overrides of a run that compares with a network that is trained here.
 pub(super) fn overrides(job: &Job<'_>, run: &Run) -> Option<String> {
     let wanted = job.arguments.train_exemplar_cnn && Input::Trained.serves(run);
-    wanted.then(|| format!("feature.weights={}", trained(&job.out).display()))
+    let path = std::path::absolute(trained(&job.out)).unwrap_or_else(|_| trained(&job.out));
+    wanted.then(|| format!("feature.weights={}", path.display()))
 }
 
 /// Trains the Exemplar-CNN: as its release does at the paper's scale, a small one at the others.
@@ -117,20 +118,13 @@ fn train(job: &Job<'_>) -> Result<()> {
 /// Folder of weights among what is downloaded.
 const WEIGHTS: &str = "weights";
 
-fn on_stl10(experiment: Experiment) -> bool {
-    matches!(experiment, Experiment::Autoencoder | Experiment::SmallVae)
-}
-
 /// Says that data and weights are those that are downloaded, where they are and the command line names no others.
 pub(super) fn settle(arguments: &mut Arguments) {
     if !arguments.fetch {
         return;
     }
     let folder = arguments.source.folder();
-    let targets = Target::expand(&arguments.targets);
-    if arguments.data.is_none() && targets.iter().any(|target| on_stl10(target.experiment())) {
-        arguments.data = Some(folder.join(STL10.1));
-    }
+    arguments.fetched = Some(folder.join(STL10.1));
     if arguments.weights.is_none() {
         arguments.weights = Some(folder.join(WEIGHTS));
     }
@@ -146,7 +140,7 @@ pub(super) fn of(given: &Arguments, runs: &[&Planned], out: &Path) -> Result<Vec
     }
     if given.fetch
         && given.data.is_none()
-        && runs.iter().any(|planned| on_stl10(planned.run.experiment))
+        && runs.iter().any(|planned| planned.run.experiment.on_stl10())
     {
         all.insert(Input::Stl10);
     }
@@ -183,12 +177,19 @@ pub(super) fn have(
     runs: &[&Planned],
     failures: &mut Failures,
 ) -> Result<()> {
-    if let Some(weights) = &job.arguments.weights {
-        // Also if none can be had: networks have random ones then.
+    if let Some(weights) = job.arguments.weights.as_ref().filter(|_| job.arguments.fetch) {
         std::fs::create_dir_all(weights)
             .with_context(|| format!("creating folder {}", weights.display()))?;
+        let name = format!("{EXEMPLAR_CNN}.safetensors");
+        let shipped = workspace::root().join("data/weights").join(&name);
+        if shipped.is_file() && !weights.join(&name).exists() {
+            std::fs::copy(&shipped, weights.join(&name))
+                .with_context(|| format!("copying {}", shipped.display()))?;
+        }
     }
-    for (input, _) in inputs.iter().filter(|(_, there)| !there) {
+    // What was trained is looked at by the program itself: it may be of another plan.
+    let missing = |(input, there): &&(Input, bool)| !there || *input == Input::Trained;
+    for (input, _) in inputs.iter().filter(missing) {
         failures.note(input.name(), input.have(job))?;
         if failures.has(input.name()) {
             for planned in runs.iter().filter(|planned| input.serves(&planned.run)) {
@@ -208,7 +209,7 @@ mod tests {
     use super::*;
     use crate::download::tests::server::{Reply, Server};
     use crate::plan::Wanted;
-    use crate::targets::Work;
+    use crate::targets::{Target, Work};
 
     #[derive(Parser)]
     struct Line {
@@ -263,7 +264,9 @@ mod tests {
         assert_eq!(inputs.iter().map(|(_, there)| *there).collect::<Vec<_>>(), [true, false]);
         let mut settled = given.clone();
         settle(&mut settled);
-        assert_eq!(settled.data, Some(folder.path().join("stl10_binary")));
+        let data = folder.path().join("stl10_binary");
+        assert_eq!(settled.data(Experiment::Autoencoder), Some(&*data));
+        assert_eq!(settled.data(Experiment::Inversion), None, "ILSVRC-2012 is not downloaded");
         let job = Job {
             arguments: &settled,
             out: folder.path().into(),
@@ -275,7 +278,8 @@ mod tests {
         let failed: Vec<bool> =
             plan.iter().map(|planned| failures.has(&planned.run.name)).collect();
         assert_eq!(failed, [false, false, true, false], "only the run with AlexNet");
-        assert!(folder.path().join(WEIGHTS).is_dir());
+        // The shipped comparator comes along.
+        assert!(folder.path().join(WEIGHTS).join("exemplar-cnn.safetensors").is_file());
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use super::evaluate::evaluate;
 use super::failures::Failures;
 use super::{Arguments, Job};
 use crate::plan::Planned;
-use crate::process::{self, say};
+use crate::process::{self, Failure, say};
 
 /// What one of several runs at the same time has for itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,10 +33,9 @@ impl Lane {
         if jobs == 1 {
             return vec![Self::default()];
         }
-        let named: Vec<&str> = visible.map_or(Vec::new(), |list| list.split(',').collect());
-        let gpu = |lane: usize| match visible {
-            // Fewer than lanes: the last ones see none, and say so.
-            Some(_) => named.get(lane).map_or(String::new(), |name| name.trim().to_owned()),
+        let named = visible.map(names);
+        let gpu = |lane: usize| match &named {
+            Some(named) => named.get(lane).cloned().unwrap_or_default(),
             None => lane.to_string(),
         };
         let share = u16::try_from(cores / jobs).unwrap_or(u16::MAX).max(1);
@@ -67,6 +66,25 @@ impl Lane {
     }
 }
 
+/// The GPUs that CUDA_VISIBLE_DEVICES names.
+fn names(visible: &str) -> Vec<String> {
+    visible.split(',').map(|name| name.trim().to_owned()).collect()
+}
+
+/// Refuses more jobs than there are GPUs: a lane without one would fail all that is left.
+///
+/// # Errors
+/// With the exit code of bad arguments.
+pub(super) fn check(arguments: &Arguments, visible: Option<&str>, gpus: usize) -> Result<()> {
+    let (jobs, cuda) = (usize::from(arguments.jobs), arguments.device == DeviceKind::Cuda);
+    let gpus = visible.map_or(gpus, |visible| names(visible).len());
+    // Where nobody tells how many there are, the programs say so.
+    if cuda && gpus > 0 && jobs > gpus {
+        return Err(Failure::usage(format!("--jobs {jobs}: wanted at most {gpus}, one for a GPU")));
+    }
+    Ok(())
+}
+
 /// Trains and measures every run but those that failed already; returns what failed.
 ///
 /// # Errors
@@ -87,11 +105,16 @@ pub(super) fn run(job: &Job<'_>, chosen: &[&Planned], failures: Failures) -> Res
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(planned) = next else { return Ok(()) };
             let done = job.train(planned).and_then(|()| evaluate(&job, planned));
-            failures
+            let noted = failures
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .note(&planned.run.name, done)?;
-            process::check_interrupted()?;
+                .note(&planned.run.name, done)
+                .and_then(|()| process::check_interrupted());
+            if noted.is_err() {
+                // One that was told to stop stops all, after what they are at.
+                queue.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                return noted;
+            }
         }
     };
     let work = &work;
@@ -138,6 +161,12 @@ mod tests {
         };
         assert_eq!(gpus(None), ["0", "1"]);
         assert_eq!(gpus(Some("4, 6,7")), ["4", "6"]);
-        assert_eq!(gpus(Some("4")), ["4", ""]);
+        let refused = |words: &[&str], visible| {
+            let line = Line::try_parse_from(["reproduce"].iter().chain(words)).expect("arguments");
+            check(&line.arguments, visible, 2).is_err()
+        };
+        let three = ["--jobs", "3", "--device", "cuda"];
+        assert!(refused(&three, None) && refused(&three, Some("4,5")));
+        assert!(!refused(&three, Some("4,5,6")) && !refused(&["--jobs", "3"], None));
     }
 }

@@ -22,7 +22,7 @@ fn released(layer: Layer) -> (&'static str, &'static str) {
     }
 }
 
-/// Folders of the release in which generators are, by layer.
+/// In the folder of a layer.
 const FILE: &str = "generator.caffemodel";
 
 /// Imports and measures the generators for some layers; returns those that were, for the report.
@@ -35,6 +35,13 @@ pub(super) fn measure(
     layers: &[Layer],
     failures: &mut Failures,
 ) -> Result<Vec<Planned>> {
+    // A network with random weights would stand for the one that they inverted.
+    let encoder = job.arguments.weights().map(|folder| folder.join("caffenet.safetensors"));
+    if !encoder.is_some_and(|file| file.is_file()) {
+        let why = "--reference: wanted caffenet.safetensors in --weights (docs/weights.md)";
+        failures.note("reference", Err(anyhow::anyhow!(why)))?;
+        return Ok(Vec::new());
+    }
     let mut measured = Vec::new();
     for &layer in layers {
         let planned = planned(job, layer)?;

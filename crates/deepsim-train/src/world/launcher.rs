@@ -22,10 +22,20 @@ const LAUNCHERS: [(&str, &str); 4] = [
 const LOCAL: [&str; 4] =
     ["OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID", "LOCAL_RANK"];
 
-/// The number of this process among those on its machine, by its launcher's word; 0 if there was none.
-pub fn local_rank() -> usize {
-    let number = |name: &&str| std::env::var(name).ok()?.trim().parse().ok();
-    LOCAL.iter().find_map(number).unwrap_or(0)
+/// The number of the GPU that is for this process: its own number among those on its machine, by its
+/// launcher's word, of the GPUs that it sees; 0 if there was no launcher.
+pub fn local_gpu() -> usize {
+    gpu(|name| std::env::var(name).ok())
+}
+
+fn gpu(variable: impl Fn(&str) -> Option<String>) -> usize {
+    let number = |name: &&str| variable(name)?.trim().parse().ok();
+    let rank: usize = LOCAL.iter().find_map(number).unwrap_or(0);
+    // A launcher may show each process one of them, which then has the number 0.
+    match variable("CUDA_VISIBLE_DEVICES").map(|list| list.split(',').count()) {
+        Some(visible) => rank % visible,
+        None => rank,
+    }
 }
 
 /// The name of the launcher and the number of processes that it started.
@@ -85,5 +95,14 @@ mod tests {
         assert_eq!(with(&[("SLURM_NTASKS", "8")]), None, "a job, but not a step of it");
         assert_eq!(with(&[("SLURM_STEP_NUM_TASKS", " 2 ")]), Some(("srun", 2)));
         assert_eq!(with(&[("WORLD_SIZE", "many")]), None);
+        let gpu_with = |all: &[(&str, &str)]| {
+            gpu(|name: &str| all.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string()))
+        };
+        assert_eq!(gpu_with(&[]), 0);
+        assert_eq!(gpu_with(&[("SLURM_LOCALID", "3")]), 3);
+        let own = [("SLURM_LOCALID", "3"), ("CUDA_VISIBLE_DEVICES", "0")];
+        assert_eq!(gpu_with(&own), 0, "each task sees its own");
+        let two = [("OMPI_COMM_WORLD_LOCAL_RANK", "1"), ("CUDA_VISIBLE_DEVICES", "4,6")];
+        assert_eq!(gpu_with(&two), 1);
     }
 }

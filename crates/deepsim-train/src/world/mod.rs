@@ -17,7 +17,7 @@ use std::fmt::Debug;
 use candle_core::Tensor;
 
 use crate::TrainError;
-pub use launcher::{LaunchError, join, local_rank};
+pub use launcher::{LaunchError, join, local_gpu};
 
 /// The processes of a run, as one of them sees it.
 ///

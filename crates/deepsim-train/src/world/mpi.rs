@@ -80,13 +80,15 @@ impl Mpi {
         let world = self.universe.world();
         let sum = SystemOperation::sum();
         let mut request = world.immediate_all_reduce_into(StaticScope, &*own, sums, sum);
-        let start = Instant::now();
+        let (mut last, mut waited) = (Instant::now(), Duration::ZERO);
         loop {
             request = match request.test() {
                 Ok(_) => break,
                 Err(request) => request,
             };
-            let waited = start.elapsed();
+            // A job that was suspended as a whole did not wait all that time.
+            waited += last.elapsed().min(Duration::from_secs(1));
+            last = Instant::now();
             if waited > self.patience {
                 std::mem::forget(request);
                 return Err(TrainError::World(format!(
@@ -104,6 +106,15 @@ impl Mpi {
         // SAFETY: both came from boxes just above, and MPI is done with them.
         let [_, sums] = buffers.map(|buffer| unsafe { Box::from_raw(buffer) });
         Ok(sums.into_vec())
+    }
+}
+
+impl Drop for Mpi {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // MPI would wait for the others, who wait for this process.
+            self.abort(101);
+        }
     }
 }
 
