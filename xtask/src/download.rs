@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
 }
 
 /// Where files come from and go to.
-#[derive(clap::Args, Clone, Default)]
+#[derive(clap::Args)]
 pub(crate) struct Source {
     /// Get files from here instead: URL, a slash, the file's name. They are verified all the same.
     #[arg(long, value_name = "URL", help_heading = HEADING)]

@@ -46,18 +46,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
     let gpus = if arguments.device == DeviceKind::Cuda { cuda::gpus().len() } else { 0 };
     jobs::check(arguments, visible.as_deref(), gpus)?;
-    let given = arguments;
-    let mut arguments = given.clone();
-    inputs::settle(&mut arguments);
-    let arguments = &arguments;
     let out = match &arguments.out {
         Some(folder) => folder.clone(),
         None => default_out(arguments),
     };
     let job = Job { arguments, out, target: workspace::target_dir()?, lane: Lane::default() };
     let (plan, optimised) = job.plan()?;
-    let inputs = inputs::of(given, &job.chosen(&plan), &job.out)?;
-    inputs::table(&inputs, given)?;
+    let inputs = inputs::of(arguments, &job.chosen(&plan))?;
+    inputs::table(&job, &inputs)?;
     if arguments.dry_run {
         return Ok(());
     }
@@ -213,7 +209,7 @@ impl Job<'_> {
         let arguments = self.arguments;
         command.args(["--device", arguments.device.name()]);
         let (data, weights) = (arguments.data(experiment), arguments.weights());
-        for (option, folder) in [("--data", data), ("--weights", weights.as_deref())] {
+        for (option, folder) in [("--data", data), ("--weights", weights)] {
             if let Some(folder) = folder {
                 command.arg(option).arg(folder);
             }

@@ -19,7 +19,6 @@ use crate::watch::Watch;
 /// What a run writes to, and when it began.
 pub(crate) struct Recorder<'a> {
     course: &'a Course<'a>,
-    out: &'a Path,
     grids: PathBuf,
     log: Log,
     last: Option<Record>,
@@ -47,7 +46,7 @@ impl<'a> Recorder<'a> {
         let events = EventFile::open(out, step)?;
         let start = (Instant::now(), last.as_ref().map_or(0.0, |record| record.seconds));
         let (watch, window) = (Watch::default(), (Instant::now(), 0));
-        Ok(Self { course, out, grids, log, last, events, store, watch, start, window })
+        Ok(Self { course, grids, log, last, events, store, watch, start, window })
     }
 
     /// Tells that training starts after `step` steps.
@@ -56,7 +55,7 @@ impl<'a> Recorder<'a> {
         step: u64,
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), TrainError> {
-        remove(&self.out.join(DONE))?;
+        remove(&self.course.out.join(DONE))?;
         let Course { heading, steps, .. } = self.course;
         tell(Event::Started { heading, steps: *steps, from: step });
         let now = Instant::now();
@@ -131,7 +130,7 @@ impl<'a> Recorder<'a> {
                 "step": session.steps(),
                 "seconds": self.seconds(),
             });
-            write_atomic(&self.out.join(DONE), done.to_string().as_bytes())?;
+            write_atomic(&self.course.out.join(DONE), done.to_string().as_bytes())?;
         }
         Ok(())
     }
@@ -178,7 +177,7 @@ impl<'a> Recorder<'a> {
         numbers.remove("items_per_s");
         self.store.save(session.steps(), numbers, &|put| session.save(cursor, put))?;
         let (name, bytes) = session.product()?;
-        Ok(write_atomic(&self.out.join(name), &bytes)?)
+        Ok(write_atomic(&self.course.out.join(name), &bytes)?)
     }
 
     /// What a failure to write means to this run.

@@ -18,7 +18,7 @@ use crate::workspace::root;
 ///
 /// Finished runs in --out are reused, interrupted ones resumed. Without --data, everything is done
 /// on built-in procedural scenes; numbers on them are not the paper's, and the report says so.
-#[derive(clap::Args, Clone)]
+#[derive(clap::Args)]
 #[command(
     after_help = "The report is OUT/report/index.html, its numbers OUT/report/results.json; \
 trained generators are in OUT/runs. Ctrl-C saves a checkpoint; the same command goes on."
@@ -50,9 +50,6 @@ pub(crate) struct Arguments {
     /// Only this run, by its name in the plan; may be repeated [default: all that the targets need]
     #[arg(long, value_name = "RUN")]
     pub(super) only: Vec<String>,
-    /// STL-10 among what is downloaded.
-    #[arg(skip)]
-    pub(super) fetched: Option<PathBuf>,
     /// Download STL-10, where --data names no other data, and weights, where --weights names no other folder
     /// (docs/downloads.md). ILSVRC-2012 has to be fetched by hand
     #[arg(long)]
@@ -105,14 +102,21 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// The data of an experiment.
-    pub(super) fn data(&self, experiment: Experiment) -> Option<&Path> {
-        let own = match experiment {
-            Experiment::Inversion | Experiment::Vae => self.ilsvrc.as_deref(),
-            Experiment::Autoencoder | Experiment::SmallVae => None,
-        };
-        let fetched = self.fetched.as_deref().filter(|_| experiment.on_stl10());
-        own.or(self.data.as_deref()).or(fetched)
+    /// The data of an experiment that the command line names.
+    fn named(&self, experiment: Experiment) -> Option<&Path> {
+        let own = self.ilsvrc.as_deref().filter(|_| !experiment.on_stl10());
+        own.or(self.data.as_deref())
+    }
+
+    /// The data of an experiment, or where it will be once it is downloaded.
+    pub(super) fn data(&self, experiment: Experiment) -> Option<PathBuf> {
+        let fetched = || (self.fetch && experiment.on_stl10()).then(|| self.stl10());
+        self.named(experiment).map(Path::to_path_buf).or_else(fetched)
+    }
+
+    /// Where STL-10 is among what is downloaded.
+    pub(super) fn stl10(&self) -> PathBuf {
+        self.source.folder().join("stl10_binary")
     }
 
     /// The layers that are inverted, each once and in order.
@@ -136,10 +140,11 @@ impl Arguments {
         self.scale.size(experiment).with(&self.sets()).map_err(Failure::usage)
     }
 
-    /// The folder of weights that is used.
+    /// The folder of weights that is used, or will be once they are downloaded.
     pub(super) fn weights(&self) -> Option<PathBuf> {
+        let fetched = || self.fetch.then(|| self.source.folder().join("weights"));
         let shipped = || Some(root().join("data/weights")).filter(|folder| folder.is_dir());
-        self.weights.clone().or_else(shipped)
+        self.weights.clone().or_else(fetched).or_else(shipped)
     }
 
     /// All overrides `key=value`; of two of one key, the later one counts.
@@ -213,11 +218,11 @@ pub(super) fn check(arguments: &Arguments) -> Result<()> {
                 "ILSVRC-2012: say where it is with --ilsvrc DIR"
             }
         };
-        match arguments.data(experiment) {
+        match arguments.named(experiment) {
             // The programs take both kinds of data for both experiments.
             Some(folder) if !is_ilsvrc(folder) => check_data(folder)?,
             // It will be there.
-            None if arguments.fetch && what.starts_with("STL-10") => {}
+            None if arguments.fetch && experiment.on_stl10() => {}
             None if arguments.scale == Scale::Paper => {
                 let message = format!("--scale paper trains on {what} (docs/data.md)");
                 return Err(Failure::usage(message));
@@ -256,28 +261,32 @@ fn check_data(folder: &Path) -> Result<()> {
     )))
 }
 
+/// Arguments as on a command line, for tests.
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::process;
-    use clap::Parser;
-
-    #[derive(Parser)]
+pub(super) fn parse(words: &[&str]) -> Result<Arguments> {
+    #[derive(clap::Parser)]
     struct Reproduce {
         #[command(flatten)]
         arguments: Arguments,
     }
+    let words = std::iter::once(&"reproduce").chain(words);
+    Ok(<Reproduce as clap::Parser>::try_parse_from(words)?.arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process;
 
     fn checked(words: &[&str]) -> Result<Size> {
-        let words = std::iter::once(&"reproduce").chain(words);
-        let arguments = Reproduce::try_parse_from(words)?.arguments;
+        let arguments = parse(words)?;
         check(&arguments)?;
         arguments.size(Experiment::Autoencoder)
     }
 
     #[test]
     fn the_default_is_the_whole_experiment_at_quick_scale() -> Result<()> {
-        let arguments = Reproduce::try_parse_from(["reproduce"])?.arguments;
+        let arguments = parse(&[])?;
         assert_eq!(arguments.targets, [Target::Autoencoder]);
         check(&arguments)?;
         let experiment = Experiment::Autoencoder;
@@ -329,7 +338,7 @@ mod tests {
     fn steps_and_batch_are_short_for_overrides_and_come_last() -> Result<()> {
         let size = checked(&["--steps", "30", "--set", "steps=20", "--set", "batch=3"])?;
         assert_eq!((size.steps, size.batch), (30, 3));
-        assert!(Reproduce::try_parse_from(["reproduce", "--steps", "0"]).is_err());
+        assert!(parse(&["--steps", "0"]).is_err());
         Ok(())
     }
 }

@@ -26,8 +26,6 @@ pub(super) enum Input {
     Trained,
 }
 
-/// The registry's name of STL-10, and the folder of its files.
-const STL10: (&str, &str) = ("stl10", "stl10_binary");
 /// A data set's last file.
 const LAST: &str = "class_names.txt";
 
@@ -35,7 +33,7 @@ impl Input {
     /// Its name, in the registry if it is from there.
     pub(super) fn name(&self) -> &str {
         match self {
-            Self::Stl10 => STL10.0,
+            Self::Stl10 => "stl10",
             Self::Weights(net) => net,
             Self::Trained => EXEMPLAR_CNN,
         }
@@ -50,15 +48,15 @@ impl Input {
         }
     }
 
-    /// Whether it is there already; `out` is the folder of the reproduction.
-    fn there(&self, arguments: &Arguments, out: &Path) -> bool {
-        let folder = arguments.source.folder();
+    /// Whether it is there already.
+    fn there(&self, job: &Job<'_>) -> bool {
         match self {
-            Self::Stl10 => folder.join(STL10.1).join(LAST).is_file(),
-            Self::Weights(net) => {
-                folder.join(WEIGHTS).join(net).with_extension("safetensors").is_file()
-            }
-            Self::Trained => trained(out).with_file_name("done.json").is_file(),
+            Self::Stl10 => job.arguments.stl10().join(LAST).is_file(),
+            Self::Weights(net) => job
+                .arguments
+                .weights()
+                .is_some_and(|folder| folder.join(net).with_extension("safetensors").is_file()),
+            Self::Trained => trained(&job.out).with_file_name("done.json").is_file(),
         }
     }
 
@@ -73,7 +71,7 @@ impl Input {
         if let Self::Weights(net) = self {
             let file = files.first().with_context(|| format!("{net}: the registry has no file"))?;
             let mut command = job.program("deepsim-import");
-            command.arg(file).args(["--net", net]).arg("--out").arg(source.folder().join(WEIGHTS));
+            command.arg(file).args(["--net", net]).arg("--out").args(job.arguments.weights());
             process::run(&mut command, &format!("importing {net}"))?;
         }
         Ok(())
@@ -115,53 +113,38 @@ fn train(job: &Job<'_>) -> Result<()> {
     process::run(&mut command, "training the comparator Exemplar-CNN")
 }
 
-/// Folder of weights among what is downloaded.
-const WEIGHTS: &str = "weights";
-
-/// Says that data and weights are those that are downloaded, where they are and the command line names no others.
-pub(super) fn settle(arguments: &mut Arguments) {
-    if !arguments.fetch {
-        return;
-    }
-    let folder = arguments.source.folder();
-    arguments.fetched = Some(folder.join(STL10.1));
-    if arguments.weights.is_none() {
-        arguments.weights = Some(folder.join(WEIGHTS));
-    }
-}
-
-/// What the runs need that is to be had first, each once, with whether it is there; `given` is the command
-/// line before [`settle`], `out` the folder of the reproduction.
-pub(super) fn of(given: &Arguments, runs: &[&Planned], out: &Path) -> Result<Vec<(Input, bool)>> {
+/// What the runs need that is to be had first, each once.
+pub(super) fn of(arguments: &Arguments, runs: &[&Planned]) -> Result<BTreeSet<Input>> {
     let mut all = BTreeSet::new();
-    let serves = |planned: &&Planned| Input::Trained.serves(&planned.run);
-    if given.train_exemplar_cnn && runs.iter().any(serves) {
-        all.insert(Input::Trained);
+    let mut needed = |input: Input| {
+        if runs.iter().any(|planned| input.serves(&planned.run)) {
+            all.insert(input);
+        }
+    };
+    if arguments.train_exemplar_cnn {
+        needed(Input::Trained);
     }
-    if given.fetch
-        && given.data.is_none()
-        && runs.iter().any(|planned| planned.run.experiment.on_stl10())
-    {
-        all.insert(Input::Stl10);
+    if arguments.fetch && arguments.data.is_none() {
+        needed(Input::Stl10);
     }
-    if given.fetch && given.weights.is_none() {
+    if arguments.fetch && arguments.weights.is_none() {
         for net in runs.iter().flat_map(|planned| planned.run.networks()) {
-            if given.source.title(&net)?.is_some() {
+            if arguments.source.title(&net)?.is_some() {
                 all.insert(Input::Weights(net));
             }
         }
     }
-    Ok(all.into_iter().map(|input| (input.clone(), input.there(given, out))).collect())
+    Ok(all)
 }
 
 /// Lines of the plan.
-pub(super) fn table(inputs: &[(Input, bool)], arguments: &Arguments) -> Result<()> {
-    for (input, there) in inputs {
-        let (name, title) = (input.name(), arguments.source.title(input.name())?);
-        say(&match (input, there) {
-            (_, true) => format!("{name}: there"),
-            (Input::Trained, false) => format!("{name}: to train, as a comparator"),
-            (_, false) => format!("{name}: to download: {}", title.unwrap_or_default()),
+pub(super) fn table(job: &Job<'_>, inputs: &BTreeSet<Input>) -> Result<()> {
+    for input in inputs {
+        let (name, title) = (input.name(), job.arguments.source.title(input.name())?);
+        say(&match input {
+            _ if input.there(job) => format!("{name}: there"),
+            Input::Trained => format!("{name}: to train, as a comparator"),
+            _ => format!("{name}: to download: {}", title.unwrap_or_default()),
         });
     }
     Ok(())
@@ -173,12 +156,12 @@ pub(super) fn table(inputs: &[(Input, bool)], arguments: &Arguments) -> Result<(
 /// If this program was told to stop.
 pub(super) fn have(
     job: &Job<'_>,
-    inputs: &[(Input, bool)],
+    inputs: &BTreeSet<Input>,
     runs: &[&Planned],
     failures: &mut Failures,
 ) -> Result<()> {
-    if let Some(weights) = job.arguments.weights.as_ref().filter(|_| job.arguments.fetch) {
-        std::fs::create_dir_all(weights)
+    if let Some(weights) = job.arguments.weights().filter(|_| job.arguments.fetch) {
+        std::fs::create_dir_all(&weights)
             .with_context(|| format!("creating folder {}", weights.display()))?;
         let name = format!("{EXEMPLAR_CNN}.safetensors");
         let shipped = workspace::root().join("data/weights").join(&name);
@@ -188,8 +171,8 @@ pub(super) fn have(
         }
     }
     // What was trained is looked at by the program itself: it may be of another plan.
-    let missing = |(input, there): &&(Input, bool)| !there || *input == Input::Trained;
-    for (input, _) in inputs.iter().filter(missing) {
+    let missing = |input: &&Input| !input.there(job) || **input == Input::Trained;
+    for input in inputs.iter().filter(missing) {
         failures.note(input.name(), input.have(job))?;
         if failures.has(input.name()) {
             for planned in runs.iter().filter(|planned| input.serves(&planned.run)) {
@@ -203,19 +186,12 @@ pub(super) fn have(
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::super::Lane;
+    use super::super::arguments::parse;
     use super::*;
     use crate::download::tests::server::{Reply, Server};
     use crate::plan::Wanted;
     use crate::targets::{Target, Work};
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
 
     fn planned(arguments: &Arguments) -> Result<Vec<Planned>> {
         let targets = Target::expand(&arguments.targets);
@@ -243,43 +219,39 @@ mod tests {
         let registry = folder.path().join("registry.toml");
         std::fs::write(&registry, entry("stl10") + &entry("alexnet"))?;
         let (to, registry) = (folder.path().display().to_string(), registry.display().to_string());
-        let words = ["reproduce", "autoencoder", "--fetch", "--to", &to, "--registry", &registry];
-        let line = |more: &[&str]| Line::try_parse_from(words.iter().chain(more));
-        let given = line(&[])?.arguments;
-        let plan = planned(&given)?;
-        let plan: Vec<&Planned> = plan.iter().collect();
-        // Weights that the registry does not have are nobody's business here.
-        let names = |inputs: Vec<(Input, bool)>| -> Vec<(String, bool)> {
-            inputs.iter().map(|(input, there)| (input.name().to_owned(), *there)).collect()
-        };
-        let wanted = [("stl10".to_owned(), false), ("alexnet".to_owned(), false)];
-        assert_eq!(names(of(&given, &plan, folder.path())?), wanted);
-        let own = line(&["--data", "x", "--weights", "y", "--train-exemplar-cnn"])?.arguments;
-        assert_eq!(names(of(&own, &plan, folder.path())?), [("exemplar-cnn".to_owned(), false)]);
-
-        // The data are there, the weights are not.
-        std::fs::create_dir(folder.path().join("stl10_binary"))?;
-        std::fs::write(folder.path().join("stl10_binary").join(LAST), "")?;
-        let inputs = of(&given, &plan, folder.path())?;
-        assert_eq!(inputs.iter().map(|(_, there)| *there).collect::<Vec<_>>(), [true, false]);
-        let mut settled = given.clone();
-        settle(&mut settled);
-        let data = folder.path().join("stl10_binary");
-        assert_eq!(settled.data(Experiment::Autoencoder), Some(&*data));
-        assert_eq!(settled.data(Experiment::Inversion), None, "ILSVRC-2012 is not downloaded");
+        let words = ["autoencoder", "--fetch", "--to", &to, "--registry", &registry];
+        let arguments = parse(&words)?;
         let job = Job {
-            arguments: &settled,
+            arguments: &arguments,
             out: folder.path().into(),
             target: folder.path().into(),
             lane: Lane::default(),
         };
+        let plan = planned(&arguments)?;
+        let plan: Vec<&Planned> = plan.iter().collect();
+        // Weights that the registry does not have are nobody's business here.
+        let names = |inputs: BTreeSet<Input>| -> Vec<String> {
+            inputs.iter().map(|input| input.name().to_owned()).collect()
+        };
+        assert_eq!(names(of(&arguments, &plan)?), ["stl10", "alexnet"]);
+        let own = ["--data", "x", "--weights", "y", "--train-exemplar-cnn"];
+        assert_eq!(names(of(&parse(&[&words[..], &own].concat())?, &plan)?), ["exemplar-cnn"]);
+
+        // The data are there, the weights are not.
+        let data = folder.path().join("stl10_binary");
+        std::fs::create_dir(&data)?;
+        std::fs::write(data.join(LAST), "")?;
+        let inputs = of(&arguments, &plan)?;
+        assert_eq!(inputs.iter().map(|i| i.there(&job)).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(arguments.data(Experiment::Autoencoder), Some(data));
+        assert_eq!(arguments.data(Experiment::Inversion), None, "ILSVRC-2012 is not downloaded");
         let mut failures = Failures::default();
         have(&job, &inputs, &plan, &mut failures)?;
         let failed: Vec<bool> =
             plan.iter().map(|planned| failures.has(&planned.run.name)).collect();
         assert_eq!(failed, [false, false, true, false], "only the run with AlexNet");
         // The shipped comparator comes along.
-        assert!(folder.path().join(WEIGHTS).join("exemplar-cnn.safetensors").is_file());
+        assert!(folder.path().join("weights/exemplar-cnn.safetensors").is_file());
         Ok(())
     }
 }

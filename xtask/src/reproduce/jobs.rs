@@ -133,18 +133,11 @@ pub(super) fn run(job: &Job<'_>, chosen: &[&Planned], failures: Failures) -> Res
 
 #[cfg(test)]
 mod tests {
+    use super::super::arguments::parse;
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
 
     fn lanes(words: &[&str], cores: usize, visible: Option<&str>) -> Vec<Lane> {
-        let line = Line::try_parse_from(["reproduce"].iter().chain(words)).expect("arguments");
-        Lane::all(&line.arguments, cores, visible)
+        Lane::all(&parse(words).expect("arguments"), cores, visible)
     }
 
     #[test]
@@ -161,10 +154,8 @@ mod tests {
         };
         assert_eq!(gpus(None), ["0", "1"]);
         assert_eq!(gpus(Some("4, 6,7")), ["4", "6"]);
-        let refused = |words: &[&str], visible| {
-            let line = Line::try_parse_from(["reproduce"].iter().chain(words)).expect("arguments");
-            check(&line.arguments, visible, 2).is_err()
-        };
+        let refused =
+            |words: &[&str], visible| check(&parse(words).expect("arguments"), visible, 2).is_err();
         let three = ["--jobs", "3", "--device", "cuda"];
         assert!(refused(&three, None) && refused(&three, Some("4,5")));
         assert!(!refused(&three, Some("4,5,6")) && !refused(&["--jobs", "3"], None));

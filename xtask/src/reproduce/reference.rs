@@ -12,13 +12,13 @@ use crate::runs::Run;
 use crate::runs::inversion::Layer;
 use crate::targets::Experiment;
 
-/// Where the release has the generator for a layer, and the name that `deepsim-import` has for it.
-fn released(layer: Layer) -> (&'static str, &'static str) {
+/// The release's name of a layer: that of a folder in it.
+fn released(layer: Layer) -> &'static str {
     match layer {
-        Layer::Conv5 => ("pool5", "generator-pool5"),
-        Layer::Fc6 => ("fc6", "generator-fc6"),
-        Layer::Fc7 => ("fc7", "generator-fc7"),
-        Layer::Fc8 => ("fc8", "generator-fc8"),
+        Layer::Conv5 => "pool5",
+        Layer::Fc6 => "fc6",
+        Layer::Fc7 => "fc7",
+        Layer::Fc8 => "fc8",
     }
 }
 
@@ -56,7 +56,7 @@ pub(super) fn measure(
 }
 
 fn planned(job: &Job<'_>, layer: Layer) -> Result<Planned> {
-    let (folder, _) = released(layer);
+    let folder = released(layer);
     let run = Run::reference(layer, folder);
     Ok(Planned {
         folder: job.out.join("reference").join(folder),
@@ -68,7 +68,7 @@ fn planned(job: &Job<'_>, layer: Layer) -> Result<Planned> {
 }
 
 fn import(job: &Job<'_>, release: &Path, layer: Layer, planned: &Planned) -> Result<()> {
-    let (folder, net) = released(layer);
+    let folder = released(layer);
     let (from, to) =
         (release.join(folder).join(FILE), planned.folder.join("generator.safetensors"));
     if to.is_file() {
@@ -79,6 +79,6 @@ fn import(job: &Job<'_>, release: &Path, layer: Layer, planned: &Planned) -> Res
     }
     say(&format!("== import {}", planned.run.label));
     let mut command = job.program("deepsim-import");
-    command.arg(from).args(["--net", net]).arg("--out").arg(to);
+    command.arg(from).args(["--net", &format!("generator-{folder}")]).arg("--out").arg(to);
     process::run(&mut command, &format!("importing {}", planned.run.label))
 }

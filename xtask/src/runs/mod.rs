@@ -93,24 +93,14 @@ impl Run {
     pub(crate) fn networks(&self) -> Vec<String> {
         let path = workspace::root().join("crates/deepsim-train/recipes").join(&self.recipe);
         let text = std::fs::read_to_string(path.with_extension("toml")).unwrap_or_default();
+        let recipe: toml::Table = text.parse().unwrap_or_default();
         let keys = [("feature", "comparator"), ("inversion", "encoder"), ("vae", "encoder")];
         let named = |(table, key): (&str, &str)| {
             let own = format!("{table}.{key}=");
             let set = self.sets.iter().rev().find_map(|set| set.strip_prefix(&own));
-            let lines = text.split(&format!("\n[{table}]\n")).nth(1)?;
-            // Up to the next table.
-            let lines = lines.split("\n[").next()?.lines();
-            let value = |line: &str| {
-                line.strip_prefix(key)?
-                    .trim()
-                    .strip_prefix("= \"")?
-                    .split('"')
-                    .next()
-                    .map(str::to_owned)
-            };
-            let written = lines.filter_map(value).next();
+            let written = recipe.get(table).and_then(|table| table.get(key)?.as_str());
             let removed = self.sets.contains(&format!("{table}="));
-            set.map(str::to_owned).or(written).filter(|_| !removed)
+            set.or(written).filter(|_| !removed).map(str::to_owned)
         };
         let mut networks: Vec<String> = keys.into_iter().filter_map(named).collect();
         networks.sort();

@@ -149,9 +149,10 @@ impl Run {
         self.measurements.get(measure)?.rows.iter().find(meant)
     }
 
-    /// Of the authors' generator, the layer that it inverts.
-    pub(super) fn released_for(&self) -> Option<&str> {
-        self.inversion.as_ref().filter(|(_, m)| *m == Method::Released).map(|(tap, _)| &**tap)
+    /// Of the authors' generator, the label of the run that does the same.
+    pub(super) fn counterpart(&self) -> Option<String> {
+        let (tap, _) = self.inversion.as_ref().filter(|(_, m)| *m == Method::Released)?;
+        Some(format!("{tap} DeePSiM"))
     }
 
     /// Whether it was trained here, and is not something else that was measured.

@@ -114,7 +114,7 @@ pub(super) fn target(
         let other = |run: &&&Run| !table.rows.iter().any(|row| row.run == run.label);
         // The authors' own generators, measured here, stand beside the numbers that they printed.
         let printed_of = |run: &Run| {
-            let ours = format!("{} DeePSiM", run.released_for()?);
+            let ours = run.counterpart()?;
             table.rows.iter().find(|row| row.run == ours).map(theirs)
         };
         let others = runs.iter().filter(other).map(|run| (&run.label, Some(*run), printed_of(run)));
@@ -129,9 +129,7 @@ pub(super) fn target(
             let claim =
                 claims.iter().find(|c| c.run == *label && c.main == Some(column.row.name()));
             let mut verdict = verdict(ours, label, paper.as_ref(), comparable, claim);
-            let reference = runs.iter().find(|other| {
-                other.released_for().is_some_and(|tap| *label == format!("{tap} DeePSiM"))
-            });
+            let reference = runs.iter().find(|run| run.counterpart().as_ref() == Some(label));
             let reference = reference.and_then(|run| run.row(column.measure, column.row)?.value);
             if let (Some(ours), Some(theirs)) = (ours.value, reference) {
                 let difference = ours - theirs;

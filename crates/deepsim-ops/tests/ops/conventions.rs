@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 use deepsim_ops::{
-    Conv2dConfig, Pool2dConfig, absolute_error, conv_transpose2d, conv2d, dropout, leaky_relu,
-    max_pool2d, relu, softmax_cross_entropy, squared_error,
+    Conv2dConfig, Pool2dConfig, absolute_error, conv_transpose2d, conv2d, dropout, dropout_each,
+    leaky_relu, max_pool2d, relu, softmax_cross_entropy, squared_error,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -162,6 +162,21 @@ fn the_absolute_error_of_equal_values_has_no_gradient() -> Result<()> {
     let gradients = absolute_error(&a, &b)?.backward()?;
     assert_eq!(flat(gradients.get(&a).expect("a gradient")), [0.0, -1.0, 1.0]);
     assert_eq!(flat(gradients.get(&b).expect("a gradient")), [0.0, 1.0, -1.0]);
+    Ok(())
+}
+
+#[test]
+fn dropout_of_a_sample_does_not_depend_on_the_others() -> Result<()> {
+    let streams = |seeds: [u64; 4]| seeds.map(ChaCha12Rng::seed_from_u64);
+    let x = tensor(&[4, 50], 1);
+    let all = dropout_each(&x, 0.5, &mut streams([1, 2, 3, 4]))?;
+    let half =
+        dropout_each(&x.narrow(0, 2, 2)?.contiguous()?, 0.5, &mut streams([3, 4, 0, 0])[..2])?;
+    assert_eq!(bits(&all)[100..], bits(&half));
+    assert_ne!(bits(&all)[..50], bits(&dropout_each(&x, 0.5, &mut streams([5, 2, 3, 4]))?)[..50]);
+    let message = dropout_each(&x, 0.5, &mut streams([1, 2, 3, 4])[..3]).expect_err("3 for 4");
+    let wanted = "wanted equal parts for 3 random streams, got 4 samples";
+    assert!(message.to_string().contains(wanted), "{message}");
     Ok(())
 }
 

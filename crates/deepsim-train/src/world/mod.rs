@@ -52,17 +52,6 @@ impl dyn World + '_ {
         self.rank() == 0
     }
 
-    /// What every process said, by rank.
-    ///
-    /// # Errors
-    /// As [`World::sum`].
-    pub fn gather(&self, value: f64) -> Result<Vec<f64>, TrainError> {
-        let mut all = vec![0.0; self.size()];
-        all[self.rank()] = value;
-        self.sum(&mut all)?;
-        Ok(all)
-    }
-
     /// Waits until every process is here.
     ///
     /// # Errors
@@ -76,7 +65,10 @@ impl dyn World + '_ {
     /// # Errors
     /// [`TrainError::World`] with every value, or as [`World::sum`].
     pub(crate) fn agree(&self, what: &str, value: f64) -> Result<(), TrainError> {
-        let all = self.gather(value)?;
+        // Each in its own place, so that the sum is what every process said.
+        let mut all = vec![0.0; self.size()];
+        all[self.rank()] = value;
+        self.sum(&mut all)?;
         if all.iter().all(|other| *other == all[0]) {
             return Ok(());
         }

@@ -57,10 +57,10 @@ impl Mpi {
             return Ok(None);
         };
         if self.gpus.get().is_none() {
-            let gpus = Nccl::join(self, device)?;
-            return Ok(Some(self.gpus.get_or_init(|| gpus)));
+            let joined = Nccl::join(self, device)?;
+            self.gpus.get_or_init(|| joined);
         }
-        Ok(self.gpus.get().filter(|gpus| gpus.is_on(tensors[0].device())))
+        Ok(self.gpus.get())
     }
 
     fn sum_all<T: Equivalence + Copy + 'static>(&self, values: &mut [T]) -> Result<(), TrainError> {

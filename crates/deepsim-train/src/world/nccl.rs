@@ -3,7 +3,7 @@
 use candle_core::cuda_backend::cudarc::nccl::result::NcclError;
 use candle_core::cuda_backend::cudarc::nccl::{Comm, Id, ReduceOp};
 use candle_core::op::BackpropOp;
-use candle_core::{CudaDevice, CudaStorage, Device, Storage, Tensor};
+use candle_core::{CudaDevice, CudaStorage, Storage, Tensor};
 
 use super::World;
 use crate::TrainError;
@@ -56,11 +56,6 @@ impl Nccl {
         self.comm.all_reduce(&own, &mut sums, &ReduceOp::Sum).map_err(failed("ncclAllReduce"))?;
         let sums = Storage::Cuda(CudaStorage::wrap_cuda_slice(sums, self.device.clone()));
         Ok(Tensor::from_storage(sums, tensor.shape(), BackpropOp::none(), false))
-    }
-
-    /// Whether tensors of this device are summed here.
-    pub(super) fn is_on(&self, device: &Device) -> bool {
-        matches!(device, Device::Cuda(device) if device.id() == self.device.id())
     }
 }
 
