@@ -2,11 +2,12 @@
 
 The networks and the order of updates are those of step_server (crates/deepsim-train/examples). With
 --check it takes the weights and images that step_server wrote, makes two steps without dropout and
-says what the losses were.
+says what the losses were. A request is a number of steps.
 """
 
 import argparse
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,47 @@ def half_squared(a, b):
 
 def absolute(a, b):
     return F.l1_loss(a, b, reduction="sum") / len(a)
+
+
+@dataclass
+class Way:
+    """How PyTorch computes."""
+
+    device: str = "cpu"
+    precision: str = "f32"
+    # Channels last, fused optimisers.
+    best: bool = False
+    compiled: bool = False
+
+    def prepare(self):
+        """For the whole process."""
+        torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+        torch.backends.cudnn.benchmark = True
+
+    def network(self, network):
+        if self.best:
+            network.to(memory_format=torch.channels_last)
+        network.to(self.device)
+        if self.compiled:
+            network.compile()
+        return network
+
+    def function(self, function):
+        return torch.compile(function) if self.compiled else function
+
+    def images(self, images):
+        layout = torch.channels_last if self.best else torch.contiguous_format
+        return images.to(self.device).contiguous(memory_format=layout)
+
+    def casts(self):
+        """Around forward passes; losses are computed from f32 in any case."""
+        return torch.autocast(self.device, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+    def wait(self):
+        """Until the device has done all that it was given."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
 
 
 @dataclass
@@ -93,7 +135,7 @@ def of_videonet(name):
 def ranking(features, _, margin=0.01, negatives=4):
     """Rows are anchor, positive, anchor, ...; negatives are the most similar rows of other pairs."""
     similar = features @ features.T
-    pair = torch.arange(len(similar) // 2)
+    pair = torch.arange(len(similar) // 2, device=similar.device)
     anchors, positives = similar[0::2], similar[1::2]
     wanted = anchors[pair, 2 * pair + 1, None]
     others = anchors.detach().clone()
@@ -126,8 +168,8 @@ def load(folder, name):
 
 
 class GeneratorTraining:
-    def __init__(self, recipe, folder, check, best):
-        self.recipe, dropout = recipe, 0.0 if check else 0.5
+    def __init__(self, recipe, folder, check, way):
+        self.recipe, self.way, dropout = recipe, way, 0.0 if check else 0.5
         self.generator, self.fixed = recipe.generator(), None
         self.discriminator = None
         if recipe.stride:
@@ -138,22 +180,21 @@ class GeneratorTraining:
             weights = load(folder, "fixed")
             for part in self.fixed:
                 part.load_state_dict({name: weights[name] for name in part.state_dict()})
-            self.fixed.requires_grad_(False)
+                way.network(part).requires_grad_(False)
         self.trained = {name: network for name in ["generator", "discriminator"]
                         if (network := getattr(self, name))}
-        if check:
-            for name, network in self.trained.items():
+        for name, network in self.trained.items():
+            if check:
                 network.load_state_dict(load(folder, name))
-        self.real = load(folder, "images")["images"]
-        if best:
-            for network in [*self.trained.values(), *([self.fixed] if self.fixed else [])]:
-                network.to(memory_format=torch.channels_last)
-            self.real = self.real.contiguous(memory_format=torch.channels_last)
-        self.labels = [torch.full((len(self.real),), label) for label in (REAL, GENERATED)]
+            way.network(network)
+        self.real = way.images(load(folder, "images")["images"])
+        self.labels = [torch.full((len(self.real),), label, device=way.device)
+                       for label in (REAL, GENERATED)]
+        self.distance, self.half_squared = map(way.function, (recipe.distance, half_squared))
         decays = dict(generator=recipe.decay, discriminator=4e-4)
         # A tenth of the recipes' rate, as on the other side.
         rate = 2e-5 if check else 2e-4
-        self.adams = {name: adam(network, rate, decays[name], best)
+        self.adams = {name: adam(network, rate, decays[name], way.best)
                       for name, network in self.trained.items()}
 
     def networks(self):
@@ -162,15 +203,19 @@ class GeneratorTraining:
     @torch.no_grad()
     def see(self):
         """What the fixed networks see in the images, and what the generator is given."""
-        wanted = self.fixed[0](self.real) if self.fixed else None
-        return wanted, self.fixed[1](wanted) if self.recipe.source == "features" else self.real
+        with self.way.casts():
+            wanted = self.fixed[0](self.real) if self.fixed else None
+            return wanted, self.fixed[1](wanted) if self.recipe.source == "features" else self.real
 
     def judge(self, images, given, label):
-        return F.cross_entropy(self.discriminator(images, given), self.labels[label])
+        with self.way.casts():
+            scores = self.discriminator(images, given)
+        return F.cross_entropy(scores.float(), self.labels[label])
 
     def step(self):
         wanted, given = self.see()
-        output = self.generator(given)
+        with self.way.casts():
+            output = self.generator(given)
         losses = {}
         if self.discriminator:
             # The discriminator on real and on generated images; one update for both.
@@ -180,15 +225,17 @@ class GeneratorTraining:
             self.update("discriminator", losses["real"] + losses["generated"])
             self.discriminator.requires_grad_(False)
         # The generator, before the updated discriminator.
-        terms = {"image": (self.recipe.weight, self.recipe.distance(output, self.real))}
+        terms = {"image": (self.recipe.weight, self.distance(output.float(), self.real))}
         if self.recipe.feature:
-            seen = self.fixed[0](output)
-            terms["feature"] = (self.recipe.feature, half_squared(seen, wanted))
+            with self.way.casts():
+                seen = self.fixed[0](output)
+            terms["feature"] = (self.recipe.feature, self.half_squared(seen.float(), wanted.float()))
         if self.discriminator:
             terms["adversarial"] = (100.0, self.judge(output, given, REAL))
         self.update("generator", sum(weight * term for weight, term in terms.values()))
         losses |= {name: term for name, (_, term) in terms.items()}
-        return {name: loss.item() for name, loss in losses.items()}
+        # One copy from the device for all of them.
+        return dict(zip(losses, torch.stack([loss.detach() for loss in losses.values()]).tolist()))
 
     def update(self, name, loss):
         self.adams[name].zero_grad(set_to_none=True)
@@ -208,29 +255,27 @@ def adam(network, rate, decay, fused):
     adam = torch.optim.Adam(groups, rate, fused=True if fused else None)
     for _, p in parameters:
         # Caffe counts the iteration before it computes the update: the first t is 2.
-        adam.state[p] = dict(step=torch.tensor(1.0), exp_avg=torch.zeros_like(p),
+        adam.state[p] = dict(step=torch.tensor(1.0, device=p.device if fused else None), exp_avg=torch.zeros_like(p),
                              exp_avg_sq=torch.zeros_like(p))
     return adam
 
 
 class LearnerTraining:
-    def __init__(self, recipe, folder, check, best):
-        self.loss, self.masks = recipe.loss, iter(())
+    def __init__(self, recipe, folder, check, way):
+        self.way, self.loss, self.masks = way, recipe.loss, iter(())
         drops = recipe.network is nets.exemplar_classifier
         self.network = recipe.network(self.drop) if drops else recipe.network()
-        self.labels = load(folder, "labels")["labels"] if drops else None
-        self.images = load(folder, "images")["images"]
+        self.labels = load(folder, "labels")["labels"].to(way.device) if drops else None
         if check:
             self.network.load_state_dict(load(folder, "network"))
-            self.masks = iter(load(folder, "masks")["masks"] if drops else ())
-        if best:
-            self.network.to(memory_format=torch.channels_last)
-            self.images = self.images.contiguous(memory_format=torch.channels_last)
+            self.masks = iter(load(folder, "masks")["masks"].to(way.device) if drops else ())
+        way.network(self.network)
+        self.images = way.images(load(folder, "images")["images"])
         groups = []
         for name, p in self.network.named_parameters():
             rate, decay = recipe.multipliers(name)
             groups.append(dict(params=[p], lr=0.01 * rate, weight_decay=recipe.decay * decay))
-        self.sgd = torch.optim.SGD(groups, momentum=0.9, fused=True if best else None)
+        self.sgd = torch.optim.SGD(groups, momentum=0.9, fused=True if way.best else None)
 
     def drop(self, x):
         """With the masks of the other side as long as there are any."""
@@ -241,7 +286,9 @@ class LearnerTraining:
         return {"network": self.network}
 
     def step(self):
-        loss = self.loss(self.network(self.images), self.labels)
+        with self.way.casts():
+            output = self.network(self.images)
+        loss = self.loss(output.float(), self.labels)
         self.sgd.zero_grad(set_to_none=True)
         loss.backward()
         self.sgd.step()
@@ -265,17 +312,32 @@ def run():
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--best", action="store_true", help="channels last, fused optimisers")
+    parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=["f32", "tf32", "bf16"], default="f32")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     held = libraries()
+    way = Way(arguments.device, arguments.precision, arguments.best, arguments.compiled)
+    way.prepare()
     recipe = RECIPES[arguments.net]
-    training = recipe.training(arguments.folder, arguments.check, arguments.best)
+    training = recipe.training(arguments.folder, arguments.check, way)
     losses = [training.step() for _ in range(2 if arguments.check else 1)]
     counts = {name: sum(p.numel() for p in network.parameters())
               for name, network in training.networks().items()}
     facts = dict(parameters=counts, losses=losses, libraries=held, torch=torch.__version__)
-    serve(facts, lambda _: timed(training.step))
+
+    def steps(count):
+        for _ in range(count):
+            training.step()
+        way.wait()
+
+    def answer(line):
+        wall, cpu = timed(lambda: steps(int(line)))
+        return wall / int(line), cpu / int(line)
+
+    serve(facts, answer)
 
 
 if __name__ == "__main__":

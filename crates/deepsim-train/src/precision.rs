@@ -20,11 +20,12 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Sets it for this process.
+    /// Sets it for this process: all convolutions and linear layers from now on. Runs do so themselves;
+    /// who drives a [`Trainer`](crate::trainer::Trainer) does it before the first step.
     ///
     /// # Errors
     /// If the device has no other than `f32`.
-    pub(crate) fn set(self, device: &Device) -> Result<(), TrainError> {
+    pub fn set(self, device: &Device) -> Result<(), TrainError> {
         if self != Self::F32 && !device.is_cuda() {
             return Err(TrainError::recipe(
                 "precision: tf32 and bf16 need a GPU (--device cuda), the CPU has f32",

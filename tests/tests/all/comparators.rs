@@ -115,11 +115,15 @@ fn runs_are_not_mixed_and_errors_say_what_to_do() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", errors(&output));
         assert!(errors(&output).contains(words), "no `{words}` in {}", errors(&output));
     }
-    // Too many classes for the pictures that there are.
-    let classes = "comparator.exemplar-cnn.classes.number=99999999";
-    let output = train(folder.path(), "other", &["--set", classes]);
-    assert!(errors(&output).contains("wanted 99999999 pictures"), "{}", errors(&output));
-    assert!(!folder.path().join("other").exists(), "nothing is written before the plan holds");
+    // Too many classes for the pictures that there are, and a precision that the CPU does not have.
+    for (set, words) in [
+        ("comparator.exemplar-cnn.classes.number=99999999", "wanted 99999999 pictures"),
+        ("precision=bf16", "bf16 need a GPU"),
+    ] {
+        let output = train(folder.path(), "other", &["--set", set]);
+        assert!(errors(&output).contains(words), "{}", errors(&output));
+        assert!(!folder.path().join("other").exists(), "nothing is written before the plan holds");
+    }
     // A checkpoint cut short by a crash of the disk.
     let checkpoint = newest(&folder.path().join("run"), "checkpoint.safetensors");
     let whole = std::fs::read(&checkpoint).expect("a checkpoint");

@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let stl10 = folder(&arguments.stl10, "stl10-mini/stl10_binary", "unlabeled_X.bin")?;
     let job = Job {
         rounds: usize::from(common.rounds.unwrap_or(ROUNDS)),
-        python: torch::interpreter(common.python.as_deref(), torch::VISION, &target)?,
+        python: torch::interpreter(common.python.as_deref(), torch::Wants::Vision, &target)?,
         scratch: target.join("bench-data"),
         target,
     };
@@ -116,7 +116,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     say(&report::table(&header, &rows));
     let index = job.index()?;
     let numbers = json!({ "rounds": job.rounds, "batch": BATCH, "sets": numbers, "index": index });
-    report::finish("data", common.save, load, &version, numbers)
+    report::finish("data", common.save, load, &version, None, numbers)
 }
 
 /// Real pictures beside the project.

@@ -91,7 +91,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let common = &arguments.common;
     let target = workspace::target_dir()?;
-    let python = torch::interpreter(common.python.as_deref(), &[], &target)?;
+    let python = torch::interpreter(common.python.as_deref(), torch::Wants::Cpu, &target)?;
     torch::build(&target, &[torch::OPS])?;
     let load = report::load();
     let channels_last = |last: bool| {
@@ -123,7 +123,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         "sgemm_gflop_per_s": sgemm,
         "convolutions": measured.iter().map(Measured::json).collect::<Vec<_>>(),
     });
-    report::finish("ops", common.save, load, &servers[1].facts["torch"], numbers)
+    report::finish("ops", common.save, load, &servers[1].facts["torch"], None, numbers)
 }
 
 /// GFLOP/s of a product of large matrices on one thread, the best of all rounds.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::process::{self, Failure, say};
-use crate::workspace;
+use crate::{cuda, workspace};
 
 /// The version that is installed, at first without the packages it names: on some systems these are
 /// several gigabytes of GPU libraries that are not needed.
@@ -27,17 +27,41 @@ const BESIDES: [&str; 11] = [
     "safetensors",
 ];
 
-/// What the comparison of loaders needs too.
-pub(super) const VISION: &[&str] = &["torchvision==0.29.2", "pillow"];
+/// What a comparison needs of PyTorch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// Nothing but itself.
+    Cpu,
+    /// Its libraries for GPUs, and a GPU.
+    Gpu,
+    /// What loads pictures.
+    Vision,
+}
 
-/// The interpreter that has PyTorch, and `extra` packages: the one that was given, else that of an environment below the
-/// target folder, which is made if it is not there.
+impl Wants {
+    /// Further packages.
+    fn packages(self) -> &'static [&'static str] {
+        if self == Self::Vision { &["torchvision==0.29.2", "pillow"] } else { &[] }
+    }
+
+    /// What a script that must run says after its imports.
+    fn test(self) -> &'static str {
+        match self {
+            Self::Cpu => "",
+            Self::Gpu => "import torch; assert torch.cuda.is_available(), 'PyTorch finds no GPU'",
+            Self::Vision => "import torchvision, PIL",
+        }
+    }
+}
+
+/// The interpreter that has PyTorch and what is wanted besides: the one that was given, else that of an
+/// environment below the target folder, which is made if it is not there.
 ///
 /// # Errors
 /// If a given interpreter lacks a package, or the environment cannot be made.
-pub(super) fn interpreter(given: Option<&Path>, extra: &[&str], target: &Path) -> Result<PathBuf> {
+pub(super) fn interpreter(given: Option<&Path>, wants: Wants, target: &Path) -> Result<PathBuf> {
     if let Some(python) = given {
-        return resolve(python, extra).map_err(|error| {
+        return resolve(python, wants).map_err(|error| {
             let python = python.display();
             Failure::usage(format!("--python {python}: {error:#}"))
         });
@@ -45,7 +69,7 @@ pub(super) fn interpreter(given: Option<&Path>, extra: &[&str], target: &Path) -
     let folder = target.join("bench-venv");
     let bin = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
     let python = folder.join(bin);
-    if let Ok(found) = resolve(&python, extra) {
+    if let Ok(found) = resolve(&python, wants) {
         return Ok(found);
     }
     say(&format!("== install PyTorch in {}", folder.display()));
@@ -53,25 +77,28 @@ pub(super) fn interpreter(given: Option<&Path>, extra: &[&str], target: &Path) -
     let mut command = Command::new(system);
     process::run(command.args(["-m", "venv"]).arg(&folder), "making a Python environment")?;
     let mut command = Command::new(&python);
-    command.args(["-m", "pip", "install", "--no-deps", TORCH]).args(BESIDES).args(extra);
+    command.args(["-m", "pip", "install", "--no-deps", TORCH]).args(BESIDES).args(wants.packages());
     process::run(&mut command, "installing PyTorch")?;
-    if let Ok(found) = resolve(&python, extra) {
+    if let Ok(found) = resolve(&python, wants) {
         return Ok(found);
     }
     // On Linux with x86-64 the common package wants its GPU libraries even to start on a CPU.
-    say("== PyTorch does not start without its GPU libraries: install them, several gigabytes");
+    say(
+        "== PyTorch does not start, or finds no GPU, without its GPU libraries: install them, several gigabytes",
+    );
     let mut command = Command::new(&python);
     process::run(command.args(["-m", "pip", "install", TORCH]), "installing PyTorch's libraries")?;
-    resolve(&python, extra).context(
+    resolve(&python, wants).context(
         "PyTorch was installed but does not start; name an interpreter that has it by --python",
     )
 }
 
 /// The program itself behind a shim or link, if it can import what the scripts need.
-fn resolve(python: &Path, extra: &[&str]) -> Result<PathBuf> {
-    let vision = if extra.is_empty() { "" } else { ", torchvision, PIL" };
-    let script =
-        format!("import sys, torch, numpy, safetensors.torch{vision}; print(sys.executable)");
+fn resolve(python: &Path, wants: Wants) -> Result<PathBuf> {
+    let script = format!(
+        "import sys, torch, numpy, safetensors.torch\n{}\nprint(sys.executable)",
+        wants.test()
+    );
     let mut command = Command::new(python);
     command.args(["-c", &script]).stdin(Stdio::null());
     let output =
@@ -99,10 +126,19 @@ pub(super) const OPS: (&str, &str) = ("deepsim-ops", "op_server");
 /// The server of training steps.
 pub(super) const STEP: (&str, &str) = ("deepsim-train", "step_server");
 
-/// One of our own servers with its threads; candle's own pool only costs.
+/// Where cargo puts one of our own servers.
+pub(super) fn path(target: &Path, name: &str) -> PathBuf {
+    target.join("release/examples").join(name).with_extension(env::consts::EXE_EXTENSION)
+}
+
+/// One of our own servers in the usual place with its threads.
 pub(super) fn example(target: &Path, name: &str, threads: usize) -> Command {
-    let path = target.join("release/examples").join(name);
-    let mut command = Command::new(path.with_extension(env::consts::EXE_EXTENSION));
+    ours(&path(target, name), threads)
+}
+
+/// One of our own servers with its threads; candle's own pool only costs.
+pub(super) fn ours(program: &Path, threads: usize) -> Command {
+    let mut command = Command::new(program);
     command.env("RAYON_NUM_THREADS", threads.to_string()).env("CANDLE_NUM_THREADS", "1");
     command
 }
@@ -117,13 +153,25 @@ pub(super) fn build(target: &Path, servers: &[(&str, &str)]) -> Result<()> {
     process::run(command.arg("--target-dir").arg(target), "build")
 }
 
+/// Builds one for a GPU; returns where it is.
+pub(super) fn build_cuda(target: &Path, (package, example): (&str, &str)) -> Result<PathBuf> {
+    say("== build with CUDA");
+    let target = target.join("cuda");
+    let mut command =
+        workspace::cargo(&["build", "--release", "-p", package, "--example", example]);
+    command.args(["--features", &format!("{package}/cuda"), "--target-dir"]).arg(&target);
+    cuda::prepare(&mut command, None)?;
+    process::run(&mut command, "build with CUDA")?;
+    Ok(path(&target, example))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_interpreter_without_pytorch_is_a_bad_argument() {
-        let error = interpreter(Some(Path::new("no such python")), &[], Path::new("target"));
+        let error = interpreter(Some(Path::new("no such python")), Wants::Cpu, Path::new("target"));
         let error = error.expect_err("there is no such interpreter");
         assert_eq!(process::exit_code(&error), process::USAGE);
         assert!(error.to_string().contains("--python no such python"), "{error}");

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Context, Result};
+
 use super::nets::{self, Layer};
 use crate::workspace;
 
@@ -13,8 +15,8 @@ pub(super) struct Net {
     pub(super) about: &'static str,
     /// The recipe.
     recipe: &'static str,
-    /// Images, patches or pairs per step where nothing else is asked for: the recipe's, or what all
-    /// contestants can hold at once.
+    /// Images, patches or pairs per step on a CPU where nothing else is asked for: the recipe's, or what
+    /// all contestants can hold at once.
     pub(super) batches: &'static [u16],
     training: fn() -> Training,
 }
@@ -112,6 +114,20 @@ impl Net {
     /// The file of its recipe.
     pub(super) fn recipe(&self) -> PathBuf {
         workspace::root().join(format!("crates/deepsim-train/recipes/{}.toml", self.recipe))
+    }
+
+    /// Images, patches or pairs per step of the recipe.
+    ///
+    /// # Errors
+    /// If the recipe cannot be read.
+    pub(super) fn recipes_batch(&self) -> Result<u16> {
+        let path = self.recipe();
+        let read = || {
+            let table: toml::Table = std::fs::read_to_string(&path)?.parse()?;
+            let batch = table.get("batch").and_then(toml::Value::as_integer).context("no batch")?;
+            Ok::<_, anyhow::Error>(u16::try_from(batch)?)
+        };
+        read().with_context(|| format!("reading {}", path.display()))
     }
 
     /// Its networks.
@@ -248,9 +264,10 @@ mod tests {
     }
 
     #[test]
-    fn recipes_exist() {
-        for path in NETS.iter().map(Net::recipe) {
-            assert!(path.is_file(), "{}", path.display());
+    fn recipes_have_batches() -> Result<()> {
+        for net in &NETS {
+            assert!(net.recipes_batch()? >= 20, "{}", net.name);
         }
+        Ok(())
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     /// Build deepsim-train for several GPUs; needs MPI too, see docs/parallel.md
     #[arg(long)]
     nccl: bool,
-    /// Build the tests that need a GPU too
+    /// Build the tests that need a GPU too, and step_server, our side of `cargo xtask bench step`
     #[arg(long)]
     tests: bool,
     /// Folder for the programs [default: target/cuda/programs]
@@ -48,6 +48,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         let mut tests = workspace::cargo(&["test", "--release", "--no-run", "--test", "cuda"]);
         tests.args(["-p", "deepsim-ops", "-p", "deepsim-train", "--features", FEATURES[1]]);
         copy(built(tests, &target, &capability)?, &out)?;
+        let mut server = workspace::cargo(&["build", "--release", "-p", "deepsim-train"]);
+        server.args(["--example", "step_server", "--features", "deepsim-train/cuda"]);
+        copy(built(server, &target, &capability)?, &out)?;
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ pub(crate) fn draw(kind: ComparatorKind, tap: &str, folder: &Path) -> Result<()>
 pub(crate) fn redraw(name: &str, var: &Var) -> Result<()> {
     let msra = Filler::Msra { coeff: 1.0 };
     let values = msra.draw(var.dims(), &mut stream(0, name, 0));
-    Ok(var.set(&Tensor::from_vec(values, var.shape(), &Device::Cpu)?)?)
+    Ok(var.set(&Tensor::from_vec(values, var.shape(), var.device())?)?)
 }
 
 /// The batch of noise in `folder`, drawn and written first if `fresh`.

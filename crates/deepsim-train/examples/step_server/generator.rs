@@ -24,9 +24,9 @@ pub(crate) struct Generating {
 }
 
 impl Generating {
-    pub(crate) fn new(recipe: &str, arguments: &Arguments) -> Result<Self> {
+    pub(crate) fn new(recipe: &str, arguments: &Arguments, device: &Device) -> Result<Self> {
         let Arguments { batch, folder, check, .. } = arguments;
-        let mut recipe = Recipe::parse(recipe, &[])?;
+        let mut recipe = Recipe::parse(recipe, &arguments.sets())?;
         recipe.batch = *batch;
         recipe.adam.learning_rate = comparator::learning_rate(*check);
         if let Some(term) = &mut recipe.adversarial {
@@ -56,11 +56,13 @@ impl Generating {
         if let Some((kind, tap)) = deepest.filter(|_| *check) {
             comparator::draw(*kind, tap, folder)?;
         }
-        let fixed = Fixed::open(&recipe, None, &Device::Cpu)?;
-        let trainer = Trainer::new(&recipe, fixed, &Device::Cpu)?;
+        recipe.precision.set(device)?;
+        let fixed = Fixed::open(&recipe, None, device)?;
+        let trainer = Trainer::new(&recipe, fixed, device)?;
+        let images = comparator::images(*batch, recipe.crop, folder, *check)?;
         Ok(Self {
             trainer,
-            images: comparator::images(*batch, recipe.crop, folder, *check)?,
+            images: Images::new(images.tensor().to_device(device)?, images.format())?,
             fixed: deepest.map(|(kind, tap)| comparator::count(*kind, tap)),
             folder: folder.clone(),
         })

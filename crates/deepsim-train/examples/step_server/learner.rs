@@ -30,9 +30,10 @@ pub(crate) struct Learning {
 }
 
 impl Learning {
-    pub(crate) fn new(recipe: &str, arguments: &Arguments) -> Result<Self> {
+    pub(crate) fn new(recipe: &str, arguments: &Arguments, device: &Device) -> Result<Self> {
         let Arguments { batch: n, folder, check, .. } = arguments;
-        let recipe = ComparatorRecipe::parse(recipe, &[])?;
+        let recipe = ComparatorRecipe::parse(recipe, &arguments.sets())?;
+        recipe.precision.set(device)?;
         let (learner, batch): (Box<dyn Learner>, _) = match recipe.comparator {
             Learned::ExemplarCnn(task) => {
                 let classes = task.classes.number;
@@ -41,8 +42,7 @@ impl Learning {
                     save_patches(&batch, folder)?;
                     save_masks(*n, recipe.seed, folder)?;
                 }
-                let learner =
-                    ExemplarLearner::new(classes, recipe.seed, &recipe.sgd, &Device::Cpu)?;
+                let learner = ExemplarLearner::new(classes, recipe.seed, &recipe.sgd, device)?;
                 (Box::new(learner), batch)
             }
             Learned::VideoNet(mut task) => {
@@ -56,7 +56,7 @@ impl Learning {
                     save_pairs(&batch, folder)?;
                 }
                 let (seed, sgd) = (recipe.seed, &recipe.sgd);
-                let learner = VideoLearner::new(task.mining, side, seed, sgd, &Device::Cpu)?;
+                let learner = VideoLearner::new(task.mining, side, seed, sgd, device)?;
                 (Box::new(learner), batch)
             }
         };

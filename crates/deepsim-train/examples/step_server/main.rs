@@ -1,9 +1,11 @@
-//! Our side of `cargo xtask bench step`: one training step for each line of input.
+//! Our side of `cargo xtask bench step`: training steps for each line of input.
 //!
-//! With `--check` it writes its initial weights and its images, makes two steps without dropout and
+//! A request is a number of steps. With `--check` it writes its initial weights and its images, makes two steps without dropout and
 //! says what the losses were, so that the same steps can be made elsewhere and compared.
 
 mod comparator;
+#[path = "../../src/device.rs"]
+mod device;
 mod generator;
 mod learner;
 #[path = "../../../deepsim-ops/examples/op_server/serve.rs"]
@@ -12,8 +14,10 @@ mod serve;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use candle_core::Device;
 use clap::Parser;
 use deepsim_train::comparator::ComparatorRecipe;
+use device::DeviceKind;
 use serde_json::{Map, Value};
 use serve::Result;
 
@@ -29,6 +33,18 @@ struct Arguments {
     folder: PathBuf,
     #[arg(long)]
     check: bool,
+    #[arg(long, value_enum, default_value = "cpu")]
+    device: DeviceKind,
+    /// f32, tf32 or bf16
+    #[arg(long, default_value = "f32")]
+    precision: String,
+}
+
+impl Arguments {
+    /// What is set in the recipe.
+    fn sets(&self) -> [String; 1] {
+        [format!("precision={}", self.precision)]
+    }
 }
 
 /// Networks, optimisers and data of a training. With `--check` the data and the weights of fixed
@@ -45,11 +61,11 @@ trait Training {
     fn step(&mut self) -> Result<Vec<(&'static str, f64)>>;
 }
 
-fn open(arguments: &Arguments) -> Result<Box<dyn Training>> {
+fn open(arguments: &Arguments, device: &Device) -> Result<Box<dyn Training>> {
     let text = std::fs::read_to_string(&arguments.recipe)?;
     Ok(match ComparatorRecipe::recognises(&text) {
-        true => Box::new(learner::Learning::new(&text, arguments)?),
-        false => Box::new(generator::Generating::new(&text, arguments)?),
+        true => Box::new(learner::Learning::new(&text, arguments, device)?),
+        false => Box::new(generator::Generating::new(&text, arguments, device)?),
     })
 }
 
@@ -70,18 +86,24 @@ fn complain(error: &dyn std::error::Error) {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let mut training = open(arguments)?;
+    let device = arguments.device.open(0)?;
+    let mut training = open(arguments, &device)?;
     if arguments.check {
         training.save()?;
     }
     let steps = if arguments.check { 2 } else { 1 };
     let losses = (0..steps).map(|_| Ok(named(training.step()?))).collect::<Result<Vec<_>>>()?;
     let facts = serde_json::json!({ "parameters": named(training.counts()), "losses": losses });
-    serve::serve(&facts.to_string(), |_| {
-        serve::time(1, || {
-            std::hint::black_box(training.step()?);
-            Ok(())
-        })
+    serve::serve(&facts.to_string(), |request| {
+        let count: u32 = request.parse()?;
+        let serve::Milliseconds { wall, cpu } = serve::time(1, || {
+            for _ in 0..count {
+                std::hint::black_box(training.step()?);
+            }
+            Ok(device.synchronize()?)
+        })?;
+        let [wall, cpu] = [wall, cpu].map(|time| time / f64::from(count));
+        Ok(serve::Milliseconds { wall, cpu })
     })
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mining::Mining;
 use crate::TrainError;
-use crate::recipe::{OutputConfig, parse, read};
+use crate::recipe::{OutputConfig, Precision, parse, read};
 use crate::solver::SgdConfig;
 
 /// Sides of pictures for which VideoNet's pool5 is 6x6, as its fully connected layers need.
@@ -29,6 +29,9 @@ pub struct ComparatorRecipe {
     pub steps: u64,
     /// Samples per update: patches, or pairs.
     pub batch: usize,
+    /// How exactly convolutions compute on a GPU.
+    #[serde(default)]
+    pub precision: Precision,
     /// The optimiser.
     pub sgd: SgdConfig,
     /// What is written, and how often.

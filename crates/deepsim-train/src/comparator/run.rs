@@ -143,6 +143,7 @@ pub(crate) fn replay(
 }
 
 fn learner(recipe: &ComparatorRecipe, device: &Device) -> Result<Box<dyn Learner>, TrainError> {
+    recipe.precision.set(device)?;
     let (seed, sgd) = (recipe.seed, &recipe.sgd);
     Ok(match &recipe.comparator {
         Learned::ExemplarCnn(task) => {

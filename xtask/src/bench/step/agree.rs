@@ -1,0 +1,98 @@
+//! Whether both sides train alike.
+
+use anyhow::{Result, bail};
+use serde_json::{Map, Value};
+
+use super::super::trainings::Training;
+
+/// The largest relative difference between the losses of both.
+///
+/// # Errors
+/// If it is too large, or the networks have other numbers of weights than one another or the table.
+pub(super) fn agree(
+    training: &Training,
+    ours: &Value,
+    theirs: &Value,
+    tolerance: f64,
+) -> Result<f64> {
+    for (net, wanted) in training.parameters() {
+        let count = |facts: &Value| facts["parameters"][net].as_u64();
+        let [ours, theirs] = [count(ours), count(theirs)];
+        if ours != theirs || ours != Some(wanted as u64) {
+            bail!(
+                "weights of the {net}: ours {ours:?}, PyTorch's {theirs:?}, the table's {wanted}"
+            );
+        }
+    }
+    let mut worst = 0f64;
+    for step in 0..2 {
+        let losses = |facts: &Value| facts["losses"][step].as_object().cloned();
+        let (ours, theirs) = (losses(ours), losses(theirs));
+        let (ours, theirs) = (ours.unwrap_or_default(), theirs.unwrap_or_default());
+        let names = |losses: &Map<String, Value>| losses.keys().cloned().collect::<Vec<_>>();
+        if ours.is_empty() || names(&ours) != names(&theirs) {
+            bail!(
+                "losses of step {}: ours {:?}, PyTorch's {:?}",
+                step + 1,
+                names(&ours),
+                names(&theirs)
+            );
+        }
+        for (term, ours) in &ours {
+            let (Some(ours), Some(theirs)) = (ours.as_f64(), theirs[term].as_f64()) else {
+                bail!("loss `{term}` of step {} is missing or not finite", step + 1);
+            };
+            let difference = (ours - theirs).abs() / ours.abs().max(theirs.abs());
+            if difference.is_nan() || difference > tolerance {
+                bail!("loss `{term}` of step {}: ours {ours}, PyTorch's {theirs}", step + 1);
+            }
+            worst = worst.max(difference);
+        }
+    }
+    Ok(worst)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::super::trainings::NETS;
+    use super::*;
+
+    fn facts(loss: f64) -> Value {
+        let parameters: Map<_, _> = NETS[0]
+            .training()
+            .parameters()
+            .into_iter()
+            .map(|(net, count)| (net.to_owned(), count.into()))
+            .collect();
+        let losses = json!([{ "real": 0.7, "image": 3e7 }, { "real": 1, "image": loss }]);
+        json!({ "parameters": parameters, "losses": losses })
+    }
+
+    #[test]
+    fn equal_trainings_agree_and_others_are_refused() -> Result<()> {
+        let training = NETS[0].training();
+        assert_eq!(agree(&training, &facts(2.0), &facts(2.0), 1e-3)?, 0.0);
+        assert!((agree(&training, &facts(2.0), &facts(2.001), 1e-3)? - 5e-4).abs() < 1e-6);
+        let refused = |ours: Value, theirs: Value| {
+            agree(&training, &ours, &theirs, 1e-3).expect_err("they differ").to_string()
+        };
+        let message = refused(facts(2.0), facts(2.003));
+        assert_eq!(message, "loss `image` of step 2: ours 2, PyTorch's 2.003");
+        // JSON has no NaN: it arrives as null.
+        assert!(refused(facts(2.0), facts(f64::NAN)).contains("missing or not finite"));
+        let mut other = facts(2.0);
+        other["losses"][1] = json!({ "real": 1 });
+        assert!(refused(facts(2.0), other.clone()).contains("PyTorch's [\"real\"]"));
+        // Neither of two without losses trains.
+        other["losses"] = json!([{}, {}]);
+        assert!(refused(other.clone(), other).contains("losses of step 1"));
+        let mut smaller = facts(2.0);
+        smaller["parameters"]["generator"] = 7.into();
+        assert!(refused(facts(2.0), smaller.clone()).contains("PyTorch's Some(7)"));
+        // Two that agree with one another, but not with the table that FLOPs are counted from.
+        assert!(refused(smaller.clone(), smaller).contains("weights of the generator"));
+        Ok(())
+    }
+}

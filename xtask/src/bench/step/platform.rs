@@ -1,0 +1,185 @@
+//! Where both sides compute, how exactly, and who is timed there.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use super::super::server::Server;
+use super::super::torch;
+use crate::cuda;
+use crate::process::Failure;
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Device {
+    /// The processor
+    Cpu,
+    /// An NVIDIA GPU; see docs/cuda.md for what a build needs
+    Cuda,
+}
+
+/// What convolutions multiply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Precision {
+    /// Single precision
+    F32,
+    /// Rounded to 10 bits of mantissa; GPUs only
+    Tf32,
+    /// Of 16 bits, 8 of them of mantissa; GPUs only
+    Bf16,
+}
+
+impl Precision {
+    /// Its name in recipes.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// How far losses of both sides may differ, relative to the larger.
+    pub(super) fn tolerance(self) -> f64 {
+        if self == Self::F32 { 1e-3 } else { 0.1 }
+    }
+}
+
+/// PyTorch, as somebody would use it.
+pub(super) struct Contestant {
+    pub(super) name: &'static str,
+    /// For its script.
+    pub(super) flags: &'static [&'static str],
+}
+
+const CPU: [Contestant; 2] = [
+    Contestant { name: "PyTorch", flags: &[] },
+    Contestant { name: "PyTorch, best", flags: &["--best"] },
+];
+const CUDA: [Contestant; 2] = [
+    Contestant { name: "PyTorch, eager", flags: &["--best"] },
+    Contestant { name: "PyTorch, compiled", flags: &["--best", "--compiled"] },
+];
+
+/// Device and precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Platform {
+    pub(super) device: Device,
+    pub(super) precision: Precision,
+}
+
+impl Platform {
+    /// Checks that there is such a device.
+    ///
+    /// # Errors
+    /// If the CPU is to have another precision than its own, or there is no GPU.
+    pub(super) fn new(device: Device, precision: Precision) -> Result<Self> {
+        if device == Device::Cpu && precision != Precision::F32 {
+            let precision = precision.name();
+            let text = format!("--precision {precision} needs --device cuda: the CPU has f32");
+            return Err(Failure::usage(text));
+        }
+        if device == Device::Cuda && cuda::gpus().is_empty() {
+            bail!("--device cuda: nvidia-smi names no GPU; see `cargo xtask cuda check`");
+        }
+        Ok(Self { device, precision })
+    }
+
+    /// Who is timed beside ours.
+    pub(super) fn contestants(self) -> &'static [Contestant] {
+        if self.device == Device::Cpu { &CPU } else { &CUDA }
+    }
+
+    /// The precisions in which both sides must agree.
+    pub(super) fn checked(self) -> Vec<Precision> {
+        let mut all = vec![Precision::F32, self.precision];
+        all.dedup();
+        all
+    }
+
+    /// Steps of a request: a GPU that has just waited for one is slow.
+    pub(super) fn steps(self) -> usize {
+        if self.device == Device::Cpu { 1 } else { 10 }
+    }
+
+    /// Times per contestant if nothing else is asked for.
+    pub(super) fn rounds(self) -> u16 {
+        if self.device == Device::Cpu { 15 } else { 30 }
+    }
+
+    /// Options of either side's program.
+    pub(super) fn flags(self, precision: Precision) -> [&'static str; 4] {
+        let device = if self.device == Device::Cpu { "cpu" } else { "cuda" };
+        ["--device", device, "--precision", precision.name()]
+    }
+
+    /// Who multiplies matrices of this side, to show what the machine can do, and what it is asked.
+    pub(super) fn product(
+        self,
+        target: &Path,
+        python: &Path,
+        threads: usize,
+    ) -> Result<(Server, String)> {
+        let side = self.side().to_string();
+        Ok(match self.device {
+            Device::Cpu => {
+                let mut command = torch::example(target, "op_server", threads);
+                (Server::start("sgemm", &mut command)?, format!("sgemm {side}"))
+            }
+            Device::Cuda => {
+                let mut command = torch::script(python, "product.py", threads);
+                command.args(["--side", &side]).args(self.flags(self.precision));
+                (Server::start("product", &mut command)?, self.steps().to_string())
+            }
+        })
+    }
+
+    /// Side of the matrices of [`Platform::product`].
+    pub(super) fn side(self) -> usize {
+        if self.device == Device::Cpu { 1536 } else { 8192 }
+    }
+
+    /// Bytes of the GPU's memory in use by all programs; `None` on the CPU, where each program knows its own.
+    pub(super) fn used(self) -> Option<u64> {
+        if self.device == Device::Cpu {
+            return None;
+        }
+        let mut command = Command::new("nvidia-smi");
+        command.args(["--query-gpu=memory.used", "--format=csv,noheader,nounits"]);
+        if let Some(visible) = env::var("CUDA_VISIBLE_DEVICES").ok().filter(|v| !v.is_empty()) {
+            command.args(["-i", visible.split(',').next().unwrap_or_default()]);
+        }
+        let output = command.output().ok().filter(|output| output.status.success())?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        // Of several GPUs the first is used.
+        Some(text.lines().next()?.trim().parse::<u64>().ok()? << 20)
+    }
+
+    /// The GPU's name; `None` on the CPU.
+    pub(super) fn gpu(self) -> Option<String> {
+        let gpu = (self.device == Device::Cuda).then(cuda::gpus)?.into_iter().next()?;
+        Some(gpu.split(',').next().unwrap_or_default().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process;
+
+    #[test]
+    fn the_cpu_has_one_precision() -> Result<()> {
+        let cpu = Platform::new(Device::Cpu, Precision::F32)?;
+        assert_eq!(cpu.checked(), [Precision::F32]);
+        assert_eq!(cpu.used(), None);
+        let error = Platform::new(Device::Cpu, Precision::Bf16).expect_err("no bf16 on the CPU");
+        assert_eq!(process::exit_code(&error), process::USAGE);
+        let gpu = Platform { device: Device::Cuda, precision: Precision::Bf16 };
+        assert_eq!(gpu.checked(), [Precision::F32, Precision::Bf16]);
+        assert_eq!(gpu.flags(Precision::F32), ["--device", "cuda", "--precision", "f32"]);
+        Ok(())
+    }
+}
