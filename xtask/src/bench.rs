@@ -60,6 +60,13 @@ struct Common {
     save: bool,
 }
 
+/// 10⁹ floating-point operations of a training step for each image, patch or pair, counted from the tables of layers.
+#[cfg(test)]
+pub(crate) fn gflop(net: &str) -> Option<f64> {
+    let flops = trainings::Net::named(net)?.training().flops();
+    Some(flops.into_iter().map(|(_, flops)| flops).sum::<f64>() / 1e9)
+}
+
 /// Runs a benchmark.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {

@@ -106,9 +106,7 @@ impl Planned {
 
     /// Estimate of the minutes that training still takes.
     pub(crate) fn minutes(&self, machine: Machine) -> f64 {
-        let gflop = self.run.cost.gflop * self.size.batch as f64;
-        let step = (gflop / machine.gflops()).max(machine.least());
-        step * self.remaining() as f64 / 60.0
+        machine.minutes(self.run.cost.gflop * self.size.batch as f64, self.remaining())
     }
 
     /// Estimate of the GiB of memory that training takes: weights, their gradients and two moments in four
@@ -137,6 +135,11 @@ pub(crate) enum Machine {
 }
 
 impl Machine {
+    /// Estimate of the minutes of so many steps of so many 10⁹ operations.
+    pub(crate) fn minutes(self, gflop: f64, steps: u64) -> f64 {
+        (gflop / self.gflops()).max(self.least()) * steps as f64 / 60.0
+    }
+
     /// 10⁹ operations per second that estimates assume.
     fn gflops(self) -> f64 {
         match self {

@@ -1,6 +1,7 @@
 //! `cargo xtask reproduce`
 
 mod arguments;
+mod comparators;
 mod evaluate;
 mod failures;
 mod inputs;
@@ -26,6 +27,7 @@ use crate::workspace;
 
 pub(crate) use arguments::Arguments;
 use arguments::{DeviceKind, check};
+use comparators::Comparator;
 use failures::Failures;
 use jobs::Lane;
 
@@ -52,8 +54,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let job = Job { arguments, out, target: workspace::target_dir()?, lane: Lane::default() };
     let (plan, optimised) = job.plan()?;
-    let inputs = inputs::of(arguments, &job.chosen(&plan))?;
-    inputs::table(&job, &inputs)?;
+    let inputs = inputs::of(&job, &job.chosen(&plan))?;
+    inputs::table(&job, &inputs, job.machine())?;
     if arguments.dry_run {
         return Ok(());
     }
@@ -116,6 +118,14 @@ impl Job<'_> {
         self.arguments.threads.map_or_else(all, usize::from)
     }
 
+    /// What estimates are for.
+    fn machine(&self) -> Machine {
+        match self.arguments.device {
+            DeviceKind::Cpu => Machine::Cores(self.cores()),
+            DeviceKind::Cuda => Machine::Gpu,
+        }
+    }
+
     fn program(&self, name: &str) -> Command {
         Command::new(workspace::binary(&self.target, name))
     }
@@ -169,11 +179,7 @@ impl Job<'_> {
                 None => "none; comparators have random weights".into(),
             }
         ));
-        let machine = match arguments.device {
-            DeviceKind::Cpu => Machine::Cores(self.cores()),
-            DeviceKind::Cuda => Machine::Gpu,
-        };
-        say(&table(&self.chosen(&plan), machine, arguments.jobs.into()));
+        say(&table(&self.chosen(&plan), self.machine(), arguments.jobs.into()));
         for layer in &work.optimised {
             let (pictures, _) = arguments.size(Experiment::Inversion)?.optimised;
             say(&format!("Mahendran & Vedaldi: {} of {pictures} pictures", layer.name()));
@@ -245,7 +251,7 @@ impl Job<'_> {
             format!("batch={}", size.batch),
             format!("seed={}", arguments.seed),
         ];
-        let trained = inputs::overrides(self, run);
+        let trained = Comparator::overrides(self, run);
         for set in run
             .sets
             .iter()

@@ -62,6 +62,10 @@ pub(crate) struct Arguments {
     /// Train the comparator Exemplar-CNN first, as in its release, instead of taking its weights from a file
     #[arg(long)]
     pub(super) train_exemplar_cnn: bool,
+    /// Train the comparator VideoNet first, on tracks of videos: a list, tar shards or folders
+    /// (docs/comparators.md), instead of taking its weights from a file
+    #[arg(long, value_name = "TRACKS")]
+    pub(super) train_videonet: Option<PathBuf>,
     /// Begin with this run of the plan, and leave those before it as they are
     #[arg(long, value_name = "RUN", conflicts_with = "only")]
     pub(super) from: Option<String>,
@@ -189,6 +193,10 @@ pub(super) fn check(arguments: &Arguments) -> Result<()> {
             return Err(Failure::usage(format!("{option} {folder}: no such folder")));
         }
     }
+    if let Some(tracks) = arguments.train_videonet.as_ref().filter(|tracks| !tracks.exists()) {
+        let tracks = tracks.display();
+        return Err(Failure::usage(format!("--train-videonet {tracks}: no such file or folder")));
+    }
     let targets = Target::expand(&arguments.targets);
     if arguments.without_duplicates && arguments.data.is_none() && !arguments.fetch {
         return Err(Failure::usage("--without-duplicates: wanted --data or --fetch"));
@@ -296,9 +304,10 @@ mod tests {
 
     #[test]
     fn bad_arguments_are_refused_with_exit_code_2_before_anything_is_built() -> Result<()> {
-        let cases: [(&[&str], &str); 7] = [
+        let cases: [(&[&str], &str); 8] = [
             (&["--data", "no/such/folder"], "--data no/such/folder: no such folder"),
             (&["--weights", "no/such/folder"], "--weights no/such/folder: no such folder"),
+            (&["--train-videonet", "no/tracks"], "--train-videonet no/tracks: no such file"),
             (&["--scale", "paper"], "--data DIR"),
             (&["table6", "--scale", "paper"], "--ilsvrc DIR"),
             (&["fig8", "--ilsvrc", "no/such/folder"], "--ilsvrc no/such/folder"),

@@ -1,18 +1,14 @@
-//! What runs need before they are trained: data and weights, downloaded with `--fetch`, and a comparator that is
-//! trained with `--train-exemplar-cnn`.
-
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+//! What runs need before they are trained: data and weights, downloaded with `--fetch`, and comparators that are
+//! trained with `--train-exemplar-cnn` and `--train-videonet`.
 
 use anyhow::{Context, Result};
+use std::collections::BTreeSet;
 
-use super::arguments::Arguments;
+use super::comparators::Comparator;
 use super::{Failures, Job};
-use crate::plan::Planned;
+use crate::plan::{Machine, Planned};
 use crate::process::{self, say};
 use crate::runs::Run;
-use crate::scale::Scale;
-use crate::targets::Experiment;
 use crate::workspace;
 
 /// Something that runs need.
@@ -22,8 +18,8 @@ pub(super) enum Input {
     Stl10,
     /// Weights of a network that the registry has under its name.
     Weights(String),
-    /// The Exemplar-CNN, trained here.
-    Trained,
+    /// A comparator, trained here.
+    Trained(Comparator),
 }
 
 /// A data set's last file.
@@ -35,7 +31,7 @@ impl Input {
         match self {
             Self::Stl10 => "stl10",
             Self::Weights(net) => net,
-            Self::Trained => EXEMPLAR_CNN,
+            Self::Trained(net) => net.name(),
         }
     }
 
@@ -44,7 +40,7 @@ impl Input {
         match self {
             Self::Stl10 => run.experiment.on_stl10(),
             Self::Weights(net) => run.networks().contains(net),
-            Self::Trained => run.networks().iter().any(|net| net == EXEMPLAR_CNN),
+            Self::Trained(net) => net.serves(run),
         }
     }
 
@@ -56,14 +52,14 @@ impl Input {
                 .arguments
                 .weights()
                 .is_some_and(|folder| folder.join(net).with_extension("safetensors").is_file()),
-            Self::Trained => trained(&job.out).with_file_name("done.json").is_file(),
+            Self::Trained(net) => net.trained(job),
         }
     }
 
     /// Gets it.
     fn have(&self, job: &Job<'_>) -> Result<()> {
-        if *self == Self::Trained {
-            return train(job);
+        if let Self::Trained(net) = self {
+            return net.train(job);
         }
         let source = &job.arguments.source;
         say(&format!("== download {}", self.name()));
@@ -78,51 +74,17 @@ impl Input {
     }
 }
 
-const EXEMPLAR_CNN: &str = "exemplar-cnn";
-
-/// The weights of the Exemplar-CNN that is trained here.
-fn trained(out: &Path) -> PathBuf {
-    out.join("comparators").join(EXEMPLAR_CNN).join("comparator.safetensors")
-}
-
-/// Overrides of a run that compares with a network that is trained here.
-pub(super) fn overrides(job: &Job<'_>, run: &Run) -> Option<String> {
-    let wanted = job.arguments.train_exemplar_cnn && Input::Trained.serves(run);
-    let path = std::path::absolute(trained(&job.out)).unwrap_or_else(|_| trained(&job.out));
-    wanted.then(|| format!("feature.weights={}", path.display()))
-}
-
-/// Trains the Exemplar-CNN: as its release does at the paper's scale, a small one at the others.
-fn train(job: &Job<'_>) -> Result<()> {
-    say("== train the comparator Exemplar-CNN");
-    let (recipe, steps) = match job.arguments.scale {
-        Scale::Smoke => ("exemplar-cnn-small", Some(4)),
-        Scale::Quick => ("exemplar-cnn-small", Some(500)),
-        Scale::Paper => (EXEMPLAR_CNN, None),
-    };
-    let recipes = workspace::root().join("crates/deepsim-train/recipes");
-    let mut command = job.program("deepsim-train");
-    command.arg(recipes.join(recipe).with_extension("toml")).arg("--resume");
-    command.arg("--out").args(trained(&job.out).parent());
-    job.inputs(Experiment::Autoencoder, &mut command);
-    job.threads(&mut command);
-    command.args(["--set", &format!("seed={}", job.arguments.seed)]);
-    if let Some(steps) = steps {
-        command.args(["--set", &format!("steps={steps}")]);
-    }
-    process::run(&mut command, "training the comparator Exemplar-CNN")
-}
-
 /// What the runs need that is to be had first, each once.
-pub(super) fn of(arguments: &Arguments, runs: &[&Planned]) -> Result<BTreeSet<Input>> {
+pub(super) fn of(job: &Job<'_>, runs: &[&Planned]) -> Result<BTreeSet<Input>> {
+    let arguments = job.arguments;
     let mut all = BTreeSet::new();
     let mut needed = |input: Input| {
         if runs.iter().any(|planned| input.serves(&planned.run)) {
             all.insert(input);
         }
     };
-    if arguments.train_exemplar_cnn {
-        needed(Input::Trained);
+    for net in Comparator::ALL.into_iter().filter(|net| net.wanted(job)) {
+        needed(Input::Trained(net));
     }
     if arguments.fetch && arguments.data.is_none() {
         needed(Input::Stl10);
@@ -138,12 +100,12 @@ pub(super) fn of(arguments: &Arguments, runs: &[&Planned]) -> Result<BTreeSet<In
 }
 
 /// Lines of the plan.
-pub(super) fn table(job: &Job<'_>, inputs: &BTreeSet<Input>) -> Result<()> {
+pub(super) fn table(job: &Job<'_>, inputs: &BTreeSet<Input>, machine: Machine) -> Result<()> {
     for input in inputs {
         let (name, title) = (input.name(), job.arguments.source.title(input.name())?);
         say(&match input {
             _ if input.there(job) => format!("{name}: there"),
-            Input::Trained => format!("{name}: to train, as a comparator"),
+            Input::Trained(net) => format!("{name}: {}", net.plan(job, machine)),
             _ => format!("{name}: to download: {}", title.unwrap_or_default()),
         });
     }
@@ -163,7 +125,7 @@ pub(super) fn have(
     if let Some(weights) = job.arguments.weights().filter(|_| job.arguments.fetch) {
         std::fs::create_dir_all(&weights)
             .with_context(|| format!("creating folder {}", weights.display()))?;
-        let name = format!("{EXEMPLAR_CNN}.safetensors");
+        let name = format!("{}.safetensors", Comparator::ExemplarCnn.name());
         let shipped = workspace::root().join("data/weights").join(&name);
         if shipped.is_file() && !weights.join(&name).exists() {
             std::fs::copy(&shipped, weights.join(&name))
@@ -171,7 +133,7 @@ pub(super) fn have(
         }
     }
     // What was trained is looked at by the program itself: it may be of another plan.
-    let missing = |input: &&Input| !input.there(job) || **input == Input::Trained;
+    let missing = |input: &&Input| !input.there(job) || matches!(input, Input::Trained(_));
     for input in inputs.iter().filter(missing) {
         failures.note(input.name(), input.have(job))?;
         if failures.has(input.name()) {
@@ -187,11 +149,18 @@ pub(super) fn have(
 #[cfg(test)]
 mod tests {
     use super::super::Lane;
-    use super::super::arguments::parse;
+    use std::path::Path;
+
+    use super::super::arguments::{Arguments, parse};
     use super::*;
     use crate::download::tests::server::{Reply, Server};
     use crate::plan::Wanted;
-    use crate::targets::{Target, Work};
+    use crate::targets::{Experiment, Target, Work};
+
+    fn job<'a>(arguments: &'a Arguments, folder: &Path) -> Job<'a> {
+        let (out, target) = (folder.into(), folder.into());
+        Job { arguments, out, target, lane: Lane::default() }
+    }
 
     fn planned(arguments: &Arguments) -> Result<Vec<Planned>> {
         let targets = Target::expand(&arguments.targets);
@@ -221,27 +190,20 @@ mod tests {
         let (to, registry) = (folder.path().display().to_string(), registry.display().to_string());
         let words = ["autoencoder", "--fetch", "--to", &to, "--registry", &registry];
         let arguments = parse(&words)?;
-        let job = Job {
-            arguments: &arguments,
-            out: folder.path().into(),
-            target: folder.path().into(),
-            lane: Lane::default(),
-        };
+        let job = job(&arguments, folder.path());
         let plan = planned(&arguments)?;
         let plan: Vec<&Planned> = plan.iter().collect();
         // Weights that the registry does not have are nobody's business here.
         let names = |inputs: BTreeSet<Input>| -> Vec<String> {
             inputs.iter().map(|input| input.name().to_owned()).collect()
         };
-        assert_eq!(names(of(&arguments, &plan)?), ["stl10", "alexnet"]);
-        let own = ["--data", "x", "--weights", "y", "--train-exemplar-cnn"];
-        assert_eq!(names(of(&parse(&[&words[..], &own].concat())?, &plan)?), ["exemplar-cnn"]);
+        assert_eq!(names(of(&job, &plan)?), ["stl10", "alexnet"]);
 
         // The data are there, the weights are not.
         let data = folder.path().join("stl10_binary");
         std::fs::create_dir(&data)?;
         std::fs::write(data.join(LAST), "")?;
-        let inputs = of(&arguments, &plan)?;
+        let inputs = of(&job, &plan)?;
         assert_eq!(inputs.iter().map(|i| i.there(&job)).collect::<Vec<_>>(), [true, false]);
         assert_eq!(arguments.data(Experiment::Autoencoder), Some(data));
         assert_eq!(arguments.data(Experiment::Inversion), None, "ILSVRC-2012 is not downloaded");
@@ -252,6 +214,37 @@ mod tests {
         assert_eq!(failed, [false, false, true, false], "only the run with AlexNet");
         // The shipped comparator comes along.
         assert!(folder.path().join("weights/exemplar-cnn.safetensors").is_file());
+        Ok(())
+    }
+
+    #[test]
+    fn comparators_are_trained_for_the_runs_that_compare_with_them() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let targets = ["autoencoder", "fig4", "table6", "--train-exemplar-cnn"];
+        let arguments = parse(&[&targets[..], &["--train-videonet", "tracks.txt"]].concat())?;
+        let job = job(&arguments, folder.path());
+        let plan = planned(&arguments)?;
+        let plan: Vec<&Planned> = plan.iter().collect();
+        let both = Comparator::ALL.map(Input::Trained);
+        assert_eq!(of(&job, &plan)?, BTreeSet::from(both.clone()));
+        let trained = |planned: &&&Planned| Comparator::overrides(&job, &planned.run).is_some();
+        let names = plan.iter().filter(trained).map(|planned| planned.run.name.as_str());
+        let known =
+            ["autoencoder-exemplar-cnn-conv3", "vae-videonet-conv5", "inversion-fc6-videonet"];
+        assert_eq!(names.collect::<Vec<_>>(), known);
+        let few = |name: &str| {
+            let one = plan.iter().filter(|planned| planned.run.name == name).copied();
+            of(&job, &one.collect::<Vec<_>>())
+        };
+        assert_eq!(few(known[0])?, BTreeSet::from([both[0].clone()]));
+        assert_eq!(few("autoencoder-se")?, BTreeSet::new());
+        for net in Comparator::ALL {
+            let done = folder.path().join("comparators").join(net.name());
+            std::fs::create_dir_all(&done)?;
+            assert!(!Input::Trained(net).there(&job));
+            std::fs::write(done.join("done.json"), "{}")?;
+            assert!(Input::Trained(net).there(&job));
+        }
         Ok(())
     }
 }

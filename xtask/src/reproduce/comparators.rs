@@ -1,0 +1,146 @@
+//! Comparators that are trained before the runs that compare with them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::Job;
+use crate::plan::{Machine, duration};
+use crate::process::{self, say};
+use crate::runs::Run;
+use crate::scale::Scale;
+use crate::targets::Experiment;
+use crate::workspace;
+
+/// One that can be trained here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Comparator {
+    /// From STL-10's pictures.
+    ExemplarCnn,
+    /// From tracks of videos.
+    VideoNet,
+}
+
+/// How one is trained at a scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Training {
+    recipe: &'static str,
+    steps: u64,
+    /// Patches or pairs per step.
+    batch: u64,
+    /// 10⁹ floating-point operations for each of them, as `deepsim-train plan` counts them.
+    gflop: f64,
+}
+
+impl Comparator {
+    /// All.
+    pub(super) const ALL: [Self; 2] = [Self::ExemplarCnn, Self::VideoNet];
+
+    /// Its name in recipes.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::ExemplarCnn => "exemplar-cnn",
+            Self::VideoNet => "videonet",
+        }
+    }
+
+    /// Whether it is to be trained here.
+    pub(super) fn wanted(self, job: &Job<'_>) -> bool {
+        match self {
+            Self::ExemplarCnn => job.arguments.train_exemplar_cnn,
+            Self::VideoNet => job.arguments.train_videonet.is_some(),
+        }
+    }
+
+    /// Whether a run compares with it.
+    pub(super) fn serves(self, run: &Run) -> bool {
+        run.networks().iter().any(|net| net == self.name())
+    }
+
+    /// As the recipe has it at the paper's scale; small, or cut short, at the others.
+    fn training(self, scale: Scale) -> Training {
+        let (recipe, steps, batch, gflop) = match (self, scale) {
+            (Self::ExemplarCnn, Scale::Smoke) => ("exemplar-cnn-small", 4, 128, 0.74),
+            (Self::ExemplarCnn, Scale::Quick) => ("exemplar-cnn-small", 500, 128, 0.74),
+            (Self::ExemplarCnn, Scale::Paper) => ("exemplar-cnn", 1_560_000, 128, 0.75),
+            (Self::VideoNet, Scale::Smoke) => ("videonet", 2, 4, 8.2),
+            (Self::VideoNet, Scale::Quick) => ("videonet", 200, 20, 8.2),
+            (Self::VideoNet, Scale::Paper) => ("videonet", 400_000, 40, 8.2),
+        };
+        Training { recipe, steps, batch, gflop }
+    }
+
+    /// Its weights once it is trained.
+    fn weights(self, out: &Path) -> PathBuf {
+        out.join("comparators").join(self.name()).join("comparator.safetensors")
+    }
+
+    /// Whether it has been trained.
+    pub(super) fn trained(self, job: &Job<'_>) -> bool {
+        self.weights(&job.out).with_file_name("done.json").is_file()
+    }
+
+    /// What is to be done, and how long it takes.
+    pub(super) fn plan(self, job: &Job<'_>, machine: Machine) -> String {
+        let Training { steps, batch, gflop, .. } = self.training(job.arguments.scale);
+        let time = duration(machine.minutes(gflop * batch as f64, steps));
+        format!("to train first, as a comparator: {steps} steps of {batch}, {time}")
+    }
+
+    /// Trains it, or goes on with it.
+    pub(super) fn train(self, job: &Job<'_>) -> Result<()> {
+        let name = self.name();
+        say(&format!("== train the comparator {name}"));
+        let Training { recipe, steps, batch, .. } = self.training(job.arguments.scale);
+        let recipes = workspace::root().join("crates/deepsim-train/recipes");
+        let mut command = job.program("deepsim-train");
+        command.arg(recipes.join(recipe).with_extension("toml")).arg("--resume");
+        command.arg("--out").args(self.weights(&job.out).parent());
+        match (self, &job.arguments.train_videonet) {
+            (Self::VideoNet, Some(tracks)) => {
+                command.args(["--device", job.arguments.device.name()]).arg("--data").arg(tracks);
+            }
+            _ => job.inputs(Experiment::Autoencoder, &mut command),
+        }
+        job.threads(&mut command);
+        for set in [
+            format!("seed={}", job.arguments.seed),
+            format!("steps={steps}"),
+            format!("batch={batch}"),
+        ] {
+            command.args(["--set", &set]);
+        }
+        process::run(&mut command, &format!("training the comparator {name}"))
+    }
+
+    /// Overrides of a run that compares with one that is trained here.
+    pub(super) fn overrides(job: &Job<'_>, run: &Run) -> Option<String> {
+        let comparator = Self::ALL.into_iter().find(|net| net.wanted(job) && net.serves(run))?;
+        let weights = comparator.weights(&job.out);
+        let weights = std::path::absolute(&weights).unwrap_or(weights);
+        Some(format!("feature.weights={}", weights.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench;
+
+    #[test]
+    fn the_papers_scale_is_the_recipes_and_costs_what_the_table_of_layers_says() -> Result<()> {
+        for (net, benchmarked) in
+            [(Comparator::ExemplarCnn, "exemplar-cnn"), (Comparator::VideoNet, "videonet-stills")]
+        {
+            let Training { recipe, steps, batch, gflop } = net.training(Scale::Paper);
+            let path = format!("crates/deepsim-train/recipes/{recipe}.toml");
+            let text = std::fs::read_to_string(workspace::root().join(path))?;
+            let recipe: toml::Table = text.parse()?;
+            let number = |key: &str| recipe[key].as_integer().and_then(|n| u64::try_from(n).ok());
+            assert_eq!((number("steps"), number("batch")), (Some(steps), Some(batch)));
+            let counted = bench::gflop(benchmarked).expect("it is benchmarked");
+            assert!((gflop / counted - 1.0).abs() < 0.02, "{gflop}, counted {counted}");
+        }
+        Ok(())
+    }
+}
