@@ -31,16 +31,56 @@ def up(inputs, out):
     return nn.ConvTranspose2d(inputs, out, 4, 2, 1, bias=False)
 
 
+def contracting():
+    return [("c1", nn.Conv2d(3, 32, 5, 2, 2)), LEAKY, ("c2", conv3(32, 64)), LEAKY,
+            ("c3", conv3(64, 64, 2)), LEAKY, ("c4", conv3(64, 128)), LEAKY,
+            ("c5", conv3(128, 128, 2)), LEAKY, ("c6", conv3(128, 64)), LEAKY]
+
+
+def expanding(inputs):
+    return [("c1", conv3(inputs, 64, bias=False)), LEAKY, ("c2", conv3(64, 128, bias=False)), LEAKY,
+            ("u1", up(128, 64)), LEAKY, ("c3", conv3(64, 64, bias=False)), LEAKY,
+            ("u2", up(64, 32)), LEAKY, ("c4", conv3(32, 32, bias=False)), LEAKY, ("u3", up(32, 3))]
+
+
 def autoencoder():
-    encoder = stack(
-        ("c1", nn.Conv2d(3, 32, 5, 2, 2)), LEAKY, ("c2", conv3(32, 64)), LEAKY,
-        ("c3", conv3(64, 64, 2)), LEAKY, ("c4", conv3(64, 128)), LEAKY,
-        ("c5", conv3(128, 128, 2)), LEAKY, ("c6", conv3(128, 64)), LEAKY, ("c7", conv3(64, 8)))
-    decoder = stack(
-        ("c1", conv3(8, 64, bias=False)), LEAKY, ("c2", conv3(64, 128, bias=False)), LEAKY,
-        ("u1", up(128, 64)), LEAKY, ("c3", conv3(64, 64, bias=False)), LEAKY,
-        ("u2", up(64, 32)), LEAKY, ("c4", conv3(32, 32, bias=False)), LEAKY, ("u3", up(32, 3)))
-    return stack(("encoder", encoder), ("decoder", decoder))
+    encoder = stack(*contracting(), ("c7", conv3(64, 8)))
+    return stack(("encoder", encoder), ("decoder", stack(*expanding(8))))
+
+
+class Variational(nn.Module):
+    """Images and noise to images, means and logarithms of variances. `unit` is grey levels in a unit of
+    its pixels."""
+
+    def __init__(self, encoder, maps, latent, decoder, unit):
+        super().__init__()
+        self.encoder, self.decoder, self.unit = nn.Module(), decoder, unit
+        self.rows = []
+        for row in encoder:
+            name, module = row if isinstance(row, tuple) else (None, row)
+            if name:
+                self.encoder.add_module(name, module)
+            self.rows.append(module)
+        self.encoder.mean, self.encoder.log_variance = (nn.Linear(maps, latent) for _ in range(2))
+        nn.init.zeros_(self.encoder.log_variance.weight)
+
+    def forward(self, x, noise):
+        x = x / self.unit
+        for row in self.rows:
+            x = row(x)
+        mean, log_variance = self.encoder.mean(x.flatten(1)), self.encoder.log_variance(x.flatten(1))
+        code = mean + noise * (log_variance / 2).exp()
+        return self.decoder(code) * self.unit, mean, log_variance
+
+
+def small_variational(latent=128):
+    decoder = stack(("fc", nn.Linear(latent, 64 * 8 * 8)), LEAKY, nn.Unflatten(1, (64, 8, 8)),
+                    *expanding(64))
+    return Variational(contracting(), 64 * 8 * 8, latent, decoder, 64.0)
+
+
+def variational(latent=4096):
+    return Variational(caffenet(), 256 * 6 * 6, latent, from_vector(latent), 1.0)
 
 
 def upconvolutions(inputs):

@@ -31,6 +31,11 @@ def absolute(a, b):
     return F.l1_loss(a, b, reduction="sum") / len(a)
 
 
+def diverged(mean, log_variance):
+    """Of N(mean, variance) from N(0, 1)."""
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum() / (2 * len(mean))
+
+
 @dataclass
 class Way:
     """How PyTorch computes."""
@@ -89,6 +94,9 @@ class Generating:
     stride: int | None = None
     features: int = 0
     decay: float = 0.0
+    # Of a variational autoencoder: numbers of a code, and the weight of its divergence.
+    latent: int = 0
+    divergence: float = 0.0
 
     def training(self, *arguments):
         return GeneratorTraining(self, *arguments)
@@ -110,6 +118,10 @@ class Learning:
 
 def autoencoder(**others):
     return Generating(nets.autoencoder, "images", **others)
+
+
+def vae(generator, latent, divergence, **others):
+    return Generating(generator, "images", latent=latent, divergence=divergence, **others)
 
 
 def inversion(generator, features, deeper, adversary=True, decay=0.0):
@@ -154,6 +166,10 @@ RECIPES = {
     "autoencoder-l1": autoencoder(weight=1e-3, distance=absolute),
     "autoencoder-exemplar-cnn-conv3": autoencoder(
         weight=2.5e-5, trunk=nets.exemplar_comparator, feature=5e-4, stride=2),
+    "vae-small-alexnet-conv3": vae(nets.small_variational, 128, 2.0, weight=2.5e-5,
+                                   trunk=nets.alexnet_conv3, feature=5e-4, stride=2),
+    "vae-alexnet-conv5": vae(nets.variational, 4096, 20.0, weight=2e-6, feature=0.01, stride=4,
+                             trunk=lambda: nets.stack(*nets.caffenet())),
     "inversion-conv5": inversion(nets.from_pool5, 256 * 6 * 6, 0, decay=4e-4),
     "inversion-fc6": inversion(FC6, 4096, 1),
     "inversion-fc6-image": inversion(FC6, 4096, 1, adversary=False),
@@ -188,9 +204,12 @@ class GeneratorTraining:
                 network.load_state_dict(load(folder, name))
             way.network(network)
         self.real = way.images(load(folder, "images")["images"])
+        self.noise = iter(load(folder, "noise")["noise"].to(way.device)
+                          if check and recipe.latent else ())
         self.labels = [torch.full((len(self.real),), label, device=way.device)
                        for label in (REAL, GENERATED)]
-        self.distance, self.half_squared = map(way.function, (recipe.distance, half_squared))
+        functions = recipe.distance, half_squared, diverged
+        self.distance, self.half_squared, self.diverged = map(way.function, functions)
         decays = dict(generator=recipe.decay, discriminator=4e-4)
         # A tenth of the recipes' rate, as on the other side.
         rate = 2e-5 if check else 2e-4
@@ -207,6 +226,18 @@ class GeneratorTraining:
             wanted = self.fixed[0](self.real) if self.fixed else None
             return wanted, self.fixed[1](wanted) if self.recipe.source == "features" else self.real
 
+    def generate(self, given):
+        """Images, and the divergence of their codes from N(0, 1) if there is one."""
+        if not self.recipe.latent:
+            with self.way.casts():
+                return self.generator(given), None
+        noise = next(self.noise, None)
+        if noise is None:
+            noise = torch.randn(len(given), self.recipe.latent, device=self.way.device)
+        with self.way.casts():
+            output, *code = self.generator(given, noise)
+        return output, self.diverged(*(numbers.float() for numbers in code))
+
     def judge(self, images, given, label):
         with self.way.casts():
             scores = self.discriminator(images, given)
@@ -214,8 +245,7 @@ class GeneratorTraining:
 
     def step(self):
         wanted, given = self.see()
-        with self.way.casts():
-            output = self.generator(given)
+        output, divergence = self.generate(given)
         losses = {}
         if self.discriminator:
             # The discriminator on real and on generated images; one update for both.
@@ -230,6 +260,8 @@ class GeneratorTraining:
             with self.way.casts():
                 seen = self.fixed[0](output)
             terms["feature"] = (self.recipe.feature, self.half_squared(seen.float(), wanted.float()))
+        if divergence is not None:
+            terms["divergence"] = (self.recipe.divergence, divergence)
         if self.discriminator:
             terms["adversarial"] = (100.0, self.judge(output, given, REAL))
         self.update("generator", sum(weight * term for weight, term in terms.values()))

@@ -135,6 +135,25 @@ pub(crate) const FC6_GENERATOR: [Layer; 12] = [
     Layer::up("deconv0", 128, 32, 3),
 ];
 
+/// Table of the variational autoencoder for 64 pixels.
+pub(crate) fn small_vae() -> Vec<Layer> {
+    let (maps, latent) = (64 * 8 * 8, 128);
+    let codes = [
+        Layer::linear("encoder.mean", maps, latent),
+        Layer::linear("encoder.log_variance", maps, latent),
+        Layer::linear("decoder.fc", latent, maps),
+        Layer::same("decoder.c1", 8, 64, 64).no_bias(),
+    ];
+    [&AUTOENCODER[..6], &codes, &AUTOENCODER[8..]].concat()
+}
+
+/// Table of the variational autoencoder for 227 pixels.
+pub(crate) fn large_vae() -> Vec<Layer> {
+    let heads = ["encoder.mean", "encoder.log_variance"];
+    let heads = heads.map(|name| Layer::linear(name, 256 * 6 * 6, 4096));
+    [&alexnet(227)[..], &heads, &FC6_GENERATOR].concat()
+}
+
 /// Table of the generator that inverts CONV5 (pool5).
 pub(crate) fn conv5_generator() -> Vec<Layer> {
     let reducing = [

@@ -23,7 +23,7 @@ use super::rounds;
 use super::server::Server;
 use super::trainings::{NETS, Net};
 use super::{Common, report, torch};
-use crate::process::say;
+use crate::process::{Failure, say};
 use crate::workspace;
 
 /// The whole training step, ours and PyTorch's.
@@ -49,7 +49,8 @@ pub(super) struct Arguments {
     /// What convolutions multiply
     #[arg(long, value_enum, default_value = "f32")]
     precision: Precision,
-    /// Our side, built on another machine by `cargo xtask cuda build --tests` [default: it is built]
+    /// With --device cuda: our side, built on another machine by `cargo xtask cuda build --tests`
+    /// [default: it is built]
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
     #[command(flatten)]
@@ -81,16 +82,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let wants = if gpu { torch::Wants::Gpu } else { torch::Wants::Cpu };
     let python = torch::interpreter(common.python.as_deref(), wants, &target)?;
     let server = match &arguments.server {
-        Some(server) => std::path::absolute(server).context("--server")?,
+        Some(server) if gpu => std::path::absolute(server).context("--server")?,
+        Some(_) => return Err(Failure::usage("--server: wanted with --device cuda".to_owned())),
         None if gpu => torch::build_cuda(&target, torch::STEP)?,
         None => {
             torch::build(&target, &[torch::OPS, torch::STEP])?;
             torch::path(&target, torch::STEP.1)
         }
     };
-    if arguments.server.is_some() && !gpu {
-        torch::build(&target, &[torch::OPS])?;
-    }
     let job = Job {
         net,
         platform,

@@ -22,34 +22,48 @@ pub(super) struct Net {
 }
 
 /// All of them; the first is the one that is meant if none is named.
-pub(super) const NETS: [Net; 10] = [
+pub(super) const NETS: [Net; 12] = [
     Net {
         name: "autoencoder",
         about: "Autoencoder for 64 pixels, AlexNet's CONV3, discriminator",
         recipe: "autoencoder-alexnet-conv3",
         batches: &[64, 16],
-        training: || autoencoder(nets::alexnet(64)[..3].into(), true),
+        training: || adversarial(nets::AUTOENCODER.into(), nets::alexnet(64)[..3].into(), (64, 2)),
     },
     Net {
         name: "autoencoder-se",
         about: "Autoencoder alone, squared error",
         recipe: "autoencoder-se",
         batches: &[64],
-        training: || autoencoder(vec![], false),
+        training: || Training(vec![generator(nets::AUTOENCODER.into())]),
     },
     Net {
         name: "autoencoder-l1",
         about: "Autoencoder alone, absolute error",
         recipe: "autoencoder-l1",
         batches: &[64],
-        training: || autoencoder(vec![], false),
+        training: || Training(vec![generator(nets::AUTOENCODER.into())]),
     },
     Net {
         name: "autoencoder-exemplar-cnn-conv3",
         about: "Autoencoder, Exemplar-CNN's CONV3, discriminator",
         recipe: "autoencoder-exemplar-cnn-conv3",
         batches: &[64],
-        training: || autoencoder(nets::exemplar_cnn(64).into(), true),
+        training: || adversarial(nets::AUTOENCODER.into(), nets::exemplar_cnn(64).into(), (64, 2)),
+    },
+    Net {
+        name: "vae-small-alexnet-conv3",
+        about: "Variational autoencoder for 64 pixels, AlexNet's CONV3, discriminator",
+        recipe: "vae-small-alexnet-conv3",
+        batches: &[64],
+        training: || adversarial(nets::small_vae(), nets::alexnet(64)[..3].into(), (64, 2)),
+    },
+    Net {
+        name: "vae-alexnet-conv5",
+        about: "Variational autoencoder for 227 pixels, CaffeNet's pool5, discriminator",
+        recipe: "vae-alexnet-conv5",
+        batches: &[8],
+        training: || adversarial(nets::large_vae(), nets::alexnet(227).into(), (227, 4)),
     },
     Net {
         name: "inversion-conv5",
@@ -168,12 +182,13 @@ fn discriminator(side: usize, stride: usize, pooled: usize) -> Part {
     part("discriminator", nets::discriminator(side, stride, pooled), [8, 2])
 }
 
-fn autoencoder(compared: Vec<Layer>, adversary: bool) -> Training {
-    let mut parts = vec![generator(nets::AUTOENCODER.into())];
-    if adversary {
-        parts.extend([comparator(compared), discriminator(64, 2, 256)]);
-    }
-    Training(parts)
+/// A generator with a comparator, and a discriminator of images of a side with a stride.
+fn adversarial(
+    layers: Vec<Layer>,
+    compared: Vec<Layer>,
+    (side, stride): (usize, usize),
+) -> Training {
+    Training(vec![generator(layers), comparator(compared), discriminator(side, stride, 256)])
 }
 
 /// With `deeper` layers of the encoder after those of the comparator.
@@ -261,6 +276,9 @@ mod tests {
         assert_eq!(weights("inversion-fc8", "generator"), Some(43_415_040));
         assert_eq!(weights("inversion-fc6", "discriminator"), Some(1_015_104 + 5_114_882));
         assert_eq!(weights("inversion-fc6-image", "discriminator"), None);
+        // Of AlexNet's convolutions, two heads, and the generator that inverts FC6.
+        let heads = 2 * (9216 + 1) * 4096;
+        assert_eq!(weights("vae-alexnet-conv5", "generator"), Some(2_334_080 + heads + 56_096_256));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The training step of a generator: the trainer itself with a recipe.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use deepsim_loss::BalanceRule;
+use deepsim_nets::random::{normal, streams};
 use deepsim_nets::{ComparatorKind, Images};
 use deepsim_train::fixed::Fixed;
 use deepsim_train::recipe::Recipe;
@@ -57,6 +58,9 @@ impl Generating {
             comparator::draw(*kind, tap, folder)?;
         }
         recipe.precision.set(device)?;
+        if *check {
+            save_noise(&recipe, folder)?;
+        }
         let fixed = Fixed::open(&recipe, None, device)?;
         let trainer = Trainer::new(&recipe, fixed, device)?;
         let images = comparator::images(*batch, recipe.crop, folder, *check)?;
@@ -67,6 +71,19 @@ impl Generating {
             folder: folder.clone(),
         })
     }
+}
+
+/// The noise of both steps of a variational autoencoder.
+fn save_noise(recipe: &Recipe, folder: &Path) -> Result<()> {
+    let Some(vae) = &recipe.vae else { return Ok(()) };
+    let (n, latent) = (recipe.batch, vae.latent);
+    let noise = |step| {
+        let rngs = streams(recipe.seed, "noise", step, 0..n);
+        let values = rngs.into_iter().flat_map(|mut rng| normal(&mut rng, latent, 1.0)).collect();
+        Tensor::from_vec::<_, f32>(values, (n, latent), &Device::Cpu)
+    };
+    let both = Tensor::stack(&[noise(1)?, noise(2)?], 0)?;
+    comparator::save(&folder.join("noise.safetensors"), "noise", &both)
 }
 
 impl Training for Generating {
