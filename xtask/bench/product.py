@@ -15,7 +15,7 @@ def run():
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--side", type=int, required=True)
     parser.add_argument("--precision", choices=["f32", "tf32", "bf16"], required=True)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda")
+    parser.add_argument("--device", choices=["cpu", "cuda"], required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)

@@ -6,6 +6,7 @@ says what the losses were. A request is a number of steps.
 """
 
 import argparse
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ import nets
 from serve import main, peak_memory, serve, timed
 
 REAL, GENERATED = 0, 1
+
+
+def finite(value):
+    """JSON has no other numbers."""
+    return value if math.isfinite(value) else None
 
 
 def half_squared(a, b):
@@ -57,11 +63,12 @@ class Way:
             network.to(memory_format=torch.channels_last)
         network.to(self.device)
         if self.compiled:
-            network.compile()
+            # Else the first network's shapes would make those of the next one symbols, which is slower.
+            network.compile(dynamic=False)
         return network
 
     def function(self, function):
-        return torch.compile(function) if self.compiled else function
+        return torch.compile(function, dynamic=False) if self.compiled else function
 
     def images(self, images):
         layout = torch.channels_last if self.best else torch.contiguous_format
@@ -267,7 +274,8 @@ class GeneratorTraining:
         self.update("generator", sum(weight * term for weight, term in terms.values()))
         losses |= {name: term for name, (_, term) in terms.items()}
         # One copy from the device for all of them.
-        return dict(zip(losses, torch.stack([loss.detach() for loss in losses.values()]).tolist()))
+        values = torch.stack([loss.detach() for loss in losses.values()]).tolist()
+        return dict(zip(losses, map(finite, values)))
 
     def update(self, name, loss):
         self.adams[name].zero_grad(set_to_none=True)
@@ -324,7 +332,7 @@ class LearnerTraining:
         self.sgd.zero_grad(set_to_none=True)
         loss.backward()
         self.sgd.step()
-        return {"ranking" if self.labels is None else "classification": loss.item()}
+        return {"ranking" if self.labels is None else "classification": finite(loss.item())}
 
 
 def libraries():
@@ -359,6 +367,8 @@ def run():
     counts = {name: sum(p.numel() for p in network.parameters())
               for name, network in training.networks().items()}
     facts = dict(parameters=counts, losses=losses, libraries=held, torch=torch.__version__)
+    if way.device == "cuda":
+        facts |= dict(cuda=torch.version.cuda, cudnn=torch.backends.cudnn.version())
 
     def steps(count):
         for _ in range(count):

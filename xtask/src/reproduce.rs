@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let job = Job { arguments, out, target: workspace::target_dir()?, lane: Lane::default() };
     let (plan, optimised) = job.plan()?;
     let inputs = inputs::of(&job, &job.chosen(&plan))?;
-    inputs::table(&job, &inputs, job.machine())?;
+    inputs::table(&job, &inputs)?;
     if arguments.dry_run {
         return Ok(());
     }

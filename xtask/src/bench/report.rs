@@ -28,13 +28,13 @@ pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Prints what it ran on, the GPU too if it was that, and writes the numbers if they are to be saved.
+/// Prints what it ran on, name and driver of a GPU if it was that, and writes the numbers if they are to be saved.
 pub(super) fn finish(
     kind: &str,
     save: bool,
     load: Option<f64>,
     torch: &Value,
-    gpu: Option<&str>,
+    gpu: Option<(String, String)>,
     numbers: Value,
 ) -> Result<()> {
     let cpu = cpu();
@@ -44,8 +44,9 @@ pub(super) fn finish(
     let unknown = || "unknown".to_owned();
     let gib = memory.map_or_else(unknown, |bytes| format!("{:.0} GiB", bytes / 2f64.powi(30)));
     let before = load.map_or_else(unknown, |load| format!("{load:.2}"));
-    if let Some(gpu) = gpu {
-        say(&format!("GPU: {gpu}"));
+    let gpu = gpu.as_ref();
+    if let Some((name, driver)) = gpu {
+        say(&format!("GPU: {name}, driver {driver}"));
     }
     say(&format!("{cpu}, {} cores, memory {gib}, load before {before}, {date}", cores()));
     say(&format!("versions: {}", shown(&versions)));
@@ -58,7 +59,8 @@ pub(super) fn finish(
         "date": date,
         "git_commit": workspace::git_commit(),
         "machine": {
-            "gpu": gpu,
+            "gpu": gpu.map(|(name, _)| name),
+            "driver": gpu.map(|(_, driver)| driver),
             "cpu": cpu,
             "cores": cores(),
             "memory_bytes": memory,
@@ -70,7 +72,8 @@ pub(super) fn finish(
     let folder = workspace::root().join("docs/benchmarks");
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("creating folder {}", folder.display()))?;
-    let path = folder.join(format!("{kind}-{}.json", file_name(gpu.unwrap_or(&cpu))));
+    let path =
+        folder.join(format!("{kind}-{}.json", file_name(gpu.map_or(&cpu, |(name, _)| name))));
     let text = serde_json::to_string_pretty(&report)? + "\n";
     reproduce::write_atomic(&path, text.as_bytes())?;
     say(&format!("saved: {}", path.display()));

@@ -10,9 +10,11 @@ mod agree;
 mod measured;
 mod platform;
 
+use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde_json::{Value, json};
 
@@ -23,7 +25,7 @@ use super::rounds;
 use super::server::Server;
 use super::trainings::{NETS, Net};
 use super::{Common, report, torch};
-use crate::process::{Failure, say};
+use crate::process::{Failure, complain, say};
 use crate::workspace;
 
 /// The whole training step, ours and PyTorch's.
@@ -70,20 +72,29 @@ struct Job {
     target: PathBuf,
     server: PathBuf,
     python: PathBuf,
+    /// Folders of CUDA's libraries, where nobody named others.
+    libraries: Option<OsString>,
 }
+
+/// Where programs look for CUDA's libraries first.
+const LIBRARIES: &str = "DEEPSIM_CUDA_LIBRARIES";
+/// Bytes of a GPU's memory that are in use where somebody else works.
+const BUSY: u64 = 2 << 30;
 
 /// Compares, and prints a table.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let common = &arguments.common;
     let platform = Platform::new(arguments.device, arguments.precision)?;
     let gpu = platform.device == Device::Cuda;
+    if arguments.server.is_some() && !gpu {
+        return Err(Failure::usage("--server: wanted with --device cuda"));
+    }
     let target = workspace::target_dir()?;
     let net = Net::named(&arguments.net).context("a net that there is not")?;
     let wants = if gpu { torch::Wants::Gpu } else { torch::Wants::Cpu };
     let python = torch::interpreter(common.python.as_deref(), wants, &target)?;
     let server = match &arguments.server {
-        Some(server) if gpu => std::path::absolute(server).context("--server")?,
-        Some(_) => return Err(Failure::usage("--server: wanted with --device cuda".to_owned())),
+        Some(server) => std::path::absolute(server).context("--server")?,
         None if gpu => torch::build_cuda(&target, torch::STEP)?,
         None => {
             torch::build(&target, &[torch::OPS, torch::STEP])?;
@@ -97,6 +108,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         rounds: usize::from(common.rounds.unwrap_or_else(|| platform.rounds())),
         target,
         server,
+        libraries: (gpu && env::var_os(LIBRARIES).is_none())
+            .then(|| torch::libraries(&python))
+            .flatten(),
         python,
     };
     let load = report::load();
@@ -139,7 +153,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if gpu {
         kind += &format!("-{}", platform.precision.name());
     }
-    report::finish(&kind, common.save, load, &version, platform.gpu().as_deref(), numbers)
+    let gpu = platform.gpu().map(|gpu| (gpu.name, gpu.driver));
+    report::finish(&kind, common.save, load, &version, gpu, numbers)
 }
 
 impl Job {
@@ -147,20 +162,43 @@ impl Job {
         let (name, platform) = (self.net.name, self.platform);
         let folder = Folder::new(self.target.join(format!("bench-{name}-{batch}")))?;
         say(&format!("== {name}, batch {batch}: check"));
-        let mut worst = 0f64;
+        let (mut worst, mut exact) = (0f64, None);
         for precision in platform.checked() {
-            worst = self.check(&folder.0, batch, precision)?;
+            let (difference, losses) = self.check(&folder.0, batch, precision)?;
+            worst = difference;
+            let name = precision.name();
             say(&format!(
-                "{}: weights as many, losses of two steps differ by {worst:.1e} at most",
-                precision.name()
+                "{name}: weights as many, losses of two steps differ by {worst:.1e} at most"
             ));
+            // Whoever has the very losses of f32 has computed in f32.
+            let exact = exact.get_or_insert_with(|| losses.clone());
+            if precision != Precision::F32 && losses.iter().zip(exact).any(|(a, b)| a == b) {
+                bail!(
+                    "{name}: losses of f32 to the last digit: one of the sides ignores the precision"
+                );
+            }
         }
 
         say(&format!("== {name}, batch {batch}: {} rounds", self.rounds));
         let steps = platform.steps().to_string();
+        let used = || platform.gpu().map(|gpu| gpu.used);
+        if let Some(used) = used().filter(|used| *used > BUSY) {
+            complain(&format!(
+                "warning: {} MiB of the GPU's memory are in use already; numbers from a busy GPU are \
+                 worthless",
+                used >> 20
+            ));
+        }
+        let product = || platform.product(&self.target, &self.python, self.threads);
+        let mut rate = Vec::new();
+        if platform.device == Device::Cuda {
+            // By itself: whoever came next would find a GPU that is hot.
+            let (server, request) = product()?;
+            rate = rounds::play(&mut [server], &[&request], self.rounds, true)?.remove(0).wall;
+        }
         let (mut servers, mut names, mut on_gpu) = (vec![], vec!["ours"], vec![]);
         for at in 0..=platform.contestants().len() {
-            let before = platform.used();
+            let before = used();
             let mut server = match at.checked_sub(1) {
                 None => self.ours(&folder.0, batch, platform.precision, false)?,
                 Some(at) => {
@@ -170,18 +208,21 @@ impl Job {
             };
             // Kernels that are looked for and memory that is kept.
             server.ask(&steps)?;
-            on_gpu.push(platform.used().zip(before).and_then(|(now, then)| now.checked_sub(then)));
+            on_gpu.push(used().zip(before).and_then(|(now, then)| now.checked_sub(then)));
             servers.push(server);
         }
-        let (product, request) = platform.product(&self.target, &self.python, self.threads)?;
-        servers.push(product);
-        let mut requests = vec![&*steps; names.len()];
-        requests.push(&request);
+        let mut requests = vec![steps; names.len()];
+        if platform.device == Device::Cpu {
+            let (server, request) = product()?;
+            servers.push(server);
+            requests.push(request);
+        }
+        let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
         let mut times = rounds::play(&mut servers, &requests, self.rounds, true)?;
-        let products = times.pop().context("no product was timed")?.wall;
-        let fastest = products.into_iter().fold(f64::INFINITY, f64::min);
+        rate.extend(times.drain(names.len()..).flat_map(|times| times.wall));
+        let fastest = rate.into_iter().fold(f64::INFINITY, f64::min);
         let flops: f64 = self.net.training().flops().iter().map(|(_, flops)| flops).sum();
-        servers.pop();
+        servers.truncate(names.len());
         let memory = |(server, on_gpu): (&Server, Option<u64>)| match platform.device {
             Device::Cpu => server.peak_memory(),
             Device::Cuda => on_gpu,
@@ -198,21 +239,29 @@ impl Job {
             product: 2.0 * (platform.side() as f64).powi(3) / (fastest * 1e6),
             worst,
             torch: servers[1].facts["torch"].clone(),
+            cuda: ["cuda", "cudnn"].map(|name| servers[1].facts[name].clone()),
+            on_gpu: platform.device == Device::Cuda,
         })
     }
 
-    /// The largest difference between the losses of ours and of any other.
-    fn check(&self, folder: &Path, batch: usize, precision: Precision) -> Result<f64> {
+    /// The largest difference between the losses of ours and of any other, and the losses of all.
+    fn check(
+        &self,
+        folder: &Path,
+        batch: usize,
+        precision: Precision,
+    ) -> Result<(f64, Vec<Value>)> {
         let ours = self.ours(folder, batch, precision, true)?;
-        let mut worst = 0f64;
+        let (mut worst, mut losses) = (0f64, vec![ours.facts["losses"].clone()]);
         for at in 0..self.platform.contestants().len() {
             let theirs = self.theirs(folder, at, precision, true)?;
             let tolerance = precision.tolerance();
             let difference = agree(&self.net.training(), &ours.facts, &theirs.facts, tolerance)
                 .context("the two do not train alike, so there is nothing to report")?;
             worst = worst.max(difference);
+            losses.push(theirs.facts["losses"].clone());
         }
-        Ok(worst)
+        Ok((worst, losses))
     }
 
     fn ours(
@@ -223,6 +272,9 @@ impl Job {
         check: bool,
     ) -> Result<Server> {
         let mut command = torch::ours(&self.server, self.threads);
+        if let Some(folders) = &self.libraries {
+            command.env(LIBRARIES, folders);
+        }
         command.arg("--recipe").arg(self.net.recipe());
         command.args(["--batch", &batch.to_string()]).arg("--folder").arg(folder);
         command.args(self.platform.flags(precision)).args(check.then_some("--check"));

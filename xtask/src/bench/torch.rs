@@ -41,18 +41,32 @@ pub(super) enum Wants {
 impl Wants {
     /// Further packages.
     fn packages(self) -> &'static [&'static str] {
-        if self == Self::Vision { &["torchvision==0.29.2", "pillow"] } else { &[] }
+        match self {
+            Self::Cpu => &[],
+            // candle opens it; PyTorch's own packages do not bring it.
+            Self::Gpu => &["nvidia-curand"],
+            Self::Vision => &["torchvision==0.29.2", "pillow"],
+        }
     }
 
     /// What a script that must run says after its imports.
     fn test(self) -> &'static str {
         match self {
             Self::Cpu => "",
-            Self::Gpu => "import torch; assert torch.cuda.is_available(), 'PyTorch finds no GPU'",
+            Self::Gpu => GPU_TEST,
             Self::Vision => "import torchvision, PIL",
         }
     }
 }
+
+/// What `torch.compile` needs on a GPU is looked for before anything is built or timed.
+const GPU_TEST: &str = "\
+import os, shutil, sysconfig, torch
+assert torch.cuda.is_available(), 'PyTorch finds no GPU'
+import triton
+header = os.path.join(sysconfig.get_paths()['include'], 'Python.h')
+assert os.path.exists(header), f'torch.compile needs Python\\'s headers (python3-dev), there is no {header}'
+assert any(map(shutil.which, [os.environ.get('CC', 'cc'), 'gcc', 'clang'])), 'torch.compile needs a C compiler'";
 
 /// The interpreter that has PyTorch and what is wanted besides: the one that was given, else that of an
 /// environment below the target folder, which is made if it is not there.
@@ -89,7 +103,7 @@ pub(super) fn interpreter(given: Option<&Path>, wants: Wants, target: &Path) -> 
     let mut command = Command::new(&python);
     process::run(command.args(["-m", "pip", "install", TORCH]), "installing PyTorch's libraries")?;
     resolve(&python, wants).context(
-        "PyTorch was installed but does not start; name an interpreter that has it by --python",
+        "PyTorch was installed but cannot be used; name an interpreter whose PyTorch can by --python",
     )
 }
 
@@ -112,12 +126,27 @@ fn resolve(python: &Path, wants: Wants) -> Result<PathBuf> {
     Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
+/// CUDA numbers GPUs as `nvidia-smi` does, instead of the fastest first.
+const DEVICE_ORDER: (&str, &str) = ("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+
+/// Folders of CUDA's libraries in the packages of an interpreter, so that both sides use the same; `None` if
+/// there are none.
+pub(super) fn libraries(python: &Path) -> Option<std::ffi::OsString> {
+    const FOLDERS: &str = "\
+import glob, nvidia, os
+print(os.pathsep.join(sorted(f for p in nvidia.__path__ for f in glob.glob(p + '/*/lib'))))";
+    let output = Command::new(python).args(["-c", FOLDERS]).stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    (output.status.success() && !text.is_empty()).then(|| text.into())
+}
+
 /// A script of `xtask/bench`, ready to be given its arguments.
 pub(super) fn script(python: &Path, name: &str, threads: usize) -> Command {
     let mut command = Command::new(python);
     command.arg(workspace::root().join("xtask/bench").join(name));
     command.args(["--threads", &threads.to_string()]);
     command.env("OMP_NUM_THREADS", threads.to_string()).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env(DEVICE_ORDER.0, DEVICE_ORDER.1);
     command
 }
 
@@ -140,6 +169,7 @@ pub(super) fn example(target: &Path, name: &str, threads: usize) -> Command {
 pub(super) fn ours(program: &Path, threads: usize) -> Command {
     let mut command = Command::new(program);
     command.env("RAYON_NUM_THREADS", threads.to_string()).env("CANDLE_NUM_THREADS", "1");
+    command.env(DEVICE_ORDER.0, DEVICE_ORDER.1);
     command
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::Job;
-use crate::plan::{Machine, duration};
+use crate::plan::duration;
 use crate::process::{self, say};
 use crate::runs::Run;
 use crate::scale::Scale;
@@ -54,7 +54,7 @@ impl Comparator {
 
     /// Whether a run compares with it.
     pub(super) fn serves(self, run: &Run) -> bool {
-        run.networks().iter().any(|net| net == self.name())
+        run.comparator().as_deref() == Some(self.name())
     }
 
     /// As the recipe has it at the paper's scale; small, or cut short, at the others.
@@ -81,9 +81,9 @@ impl Comparator {
     }
 
     /// What is to be done, and how long it takes.
-    pub(super) fn plan(self, job: &Job<'_>, machine: Machine) -> String {
+    pub(super) fn plan(self, job: &Job<'_>) -> String {
         let Training { steps, batch, gflop, .. } = self.training(job.arguments.scale);
-        let time = duration(machine.minutes(gflop * batch as f64, steps));
+        let time = duration(job.machine().minutes(gflop * batch as f64, steps));
         format!("to train first, as a comparator: {steps} steps of {batch}, {time}")
     }
 
@@ -109,6 +109,10 @@ impl Comparator {
             format!("batch={batch}"),
         ] {
             command.args(["--set", &set]);
+        }
+        // The one key that runs and comparators share.
+        for set in job.arguments.sets().iter().filter(|set| set.starts_with("precision=")) {
+            command.args(["--set", set]);
         }
         process::run(&mut command, &format!("training the comparator {name}"))
     }

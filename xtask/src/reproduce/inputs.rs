@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::comparators::Comparator;
 use super::{Failures, Job};
-use crate::plan::{Machine, Planned};
+use crate::plan::Planned;
 use crate::process::{self, say};
 use crate::runs::Run;
 use crate::workspace;
@@ -100,14 +100,19 @@ pub(super) fn of(job: &Job<'_>, runs: &[&Planned]) -> Result<BTreeSet<Input>> {
 }
 
 /// Lines of the plan.
-pub(super) fn table(job: &Job<'_>, inputs: &BTreeSet<Input>, machine: Machine) -> Result<()> {
+pub(super) fn table(job: &Job<'_>, inputs: &BTreeSet<Input>) -> Result<()> {
     for input in inputs {
         let (name, title) = (input.name(), job.arguments.source.title(input.name())?);
         say(&match input {
             _ if input.there(job) => format!("{name}: there"),
-            Input::Trained(net) => format!("{name}: {}", net.plan(job, machine)),
+            Input::Trained(net) => format!("{name}: {}", net.plan(job)),
             _ => format!("{name}: to download: {}", title.unwrap_or_default()),
         });
+    }
+    for net in Comparator::ALL.into_iter().filter(|net| net.wanted(job)) {
+        if !inputs.contains(&Input::Trained(net)) {
+            say(&format!("{}: not trained, as none of these runs compares with it", net.name()));
+        }
     }
     Ok(())
 }

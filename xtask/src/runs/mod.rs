@@ -89,23 +89,30 @@ impl Run {
         }
     }
 
-    /// The networks that it compares with, inverts or begins with, as its recipe and overrides name them.
+    /// The network that it compares with, as its recipe and overrides name it.
+    pub(crate) fn comparator(&self) -> Option<String> {
+        self.named("feature", "comparator")
+    }
+
+    /// The networks that it compares with, inverts or begins with.
     pub(crate) fn networks(&self) -> Vec<String> {
-        let path = workspace::root().join("crates/deepsim-train/recipes").join(&self.recipe);
-        let text = std::fs::read_to_string(path.with_extension("toml")).unwrap_or_default();
-        let recipe: toml::Table = text.parse().unwrap_or_default();
-        let keys = [("feature", "comparator"), ("inversion", "encoder"), ("vae", "encoder")];
-        let named = |(table, key): (&str, &str)| {
-            let own = format!("{table}.{key}=");
-            let set = self.sets.iter().rev().find_map(|set| set.strip_prefix(&own));
-            let written = recipe.get(table).and_then(|table| table.get(key)?.as_str());
-            let removed = self.sets.contains(&format!("{table}="));
-            set.or(written).filter(|_| !removed).map(str::to_owned)
-        };
-        let mut networks: Vec<String> = keys.into_iter().filter_map(named).collect();
+        let encoders = ["inversion", "vae"].map(|table| self.named(table, "encoder"));
+        let mut networks: Vec<_> =
+            encoders.into_iter().flatten().chain(self.comparator()).collect();
         networks.sort();
         networks.dedup();
         networks
+    }
+
+    fn named(&self, table: &str, key: &str) -> Option<String> {
+        let path = workspace::root().join("crates/deepsim-train/recipes").join(&self.recipe);
+        let text = std::fs::read_to_string(path.with_extension("toml")).unwrap_or_default();
+        let recipe: toml::Table = text.parse().unwrap_or_default();
+        let own = format!("{table}.{key}=");
+        let set = self.sets.iter().rev().find_map(|set| set.strip_prefix(&own));
+        let written = recipe.get(table).and_then(|table| table.get(key)?.as_str());
+        let removed = self.sets.contains(&format!("{table}="));
+        set.or(written).filter(|_| !removed).map(str::to_owned)
     }
 
     /// Whether an override `key=value` is meant for this run's recipe: those of terms and generators that

@@ -20,6 +20,9 @@ pub(super) const HEADER: [&str; 10] = [
     "start s",
 ];
 
+/// What memory is called in files: on a GPU it is what the first steps took, not the most.
+const MEMORY: [&str; 2] = ["peak_memory_bytes", "gpu_memory_bytes_after_first_steps"];
+
 /// What came out for one batch size.
 pub(super) struct Measured {
     pub(super) batch: usize,
@@ -37,7 +40,11 @@ pub(super) struct Measured {
     pub(super) product: f64,
     /// Largest relative difference between losses in the check.
     pub(super) worst: f64,
+    /// PyTorch's version.
     pub(super) torch: Value,
+    /// On a GPU: versions of its CUDA and cuDNN.
+    pub(super) cuda: [Value; 2],
+    pub(super) on_gpu: bool,
 }
 
 impl Measured {
@@ -80,7 +87,7 @@ impl Measured {
                 "cpu_ms": rounds::median(&times.cpu)?,
                 "gflop_per_s": self.gflop / wall * 1e3,
                 "ours_to_it": report::ratio_json(rounds::ratio(&self.times[0].wall, &times.wall)?),
-                "peak_memory_bytes": self.memory[at],
+                MEMORY[usize::from(self.on_gpu)]: self.memory[at],
                 "start_to_first_step_s": self.start[at],
                 "wall_ms_of_rounds": times.wall,
             }))
@@ -93,6 +100,8 @@ impl Measured {
             "product_gflop_per_s": self.product,
             "largest_difference_of_losses": self.worst,
             "bytes_of_pytorchs_libraries": self.libraries,
+            "pytorchs_cuda": self.cuda[0],
+            "pytorchs_cudnn": self.cuda[1],
             "contestants": contestants,
         }))
     }

@@ -44,7 +44,11 @@ impl Precision {
 
     /// How far losses of both sides may differ, relative to the larger.
     pub(super) fn tolerance(self) -> f64 {
-        if self == Self::F32 { 1e-3 } else { 0.1 }
+        match self {
+            Self::F32 => 1e-3,
+            Self::Tf32 => 1e-2,
+            Self::Bf16 => 0.1,
+        }
     }
 }
 
@@ -142,26 +146,34 @@ impl Platform {
         if self.device == Device::Cpu { 1536 } else { 8192 }
     }
 
-    /// Bytes of the GPU's memory in use by all programs; `None` on the CPU, where each program knows its own.
-    pub(super) fn used(self) -> Option<u64> {
+    /// The GPU and its memory; `None` on the CPU, and where nobody tells.
+    pub(super) fn gpu(self) -> Option<Gpu> {
         if self.device == Device::Cpu {
             return None;
         }
+        let visible = env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
+        let first = visible.split(',').next().map(str::trim).filter(|first| !first.is_empty());
         let mut command = Command::new("nvidia-smi");
-        command.args(["--query-gpu=memory.used", "--format=csv,noheader,nounits"]);
-        if let Some(visible) = env::var("CUDA_VISIBLE_DEVICES").ok().filter(|v| !v.is_empty()) {
-            command.args(["-i", visible.split(',').next().unwrap_or_default()]);
-        }
-        let output = command.output().ok().filter(|output| output.status.success())?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        // Of several GPUs the first is used.
-        Some(text.lines().next()?.trim().parse::<u64>().ok()? << 20)
+        command.args(["--query-gpu=name,driver_version,memory.used", "-i", first.unwrap_or("0")]);
+        let output = command.arg("--format=csv,noheader,nounits").output().ok()?;
+        Gpu::parse(&String::from_utf8_lossy(&output.stdout)).filter(|_| output.status.success())
     }
+}
 
-    /// The GPU's name; `None` on the CPU.
-    pub(super) fn gpu(self) -> Option<String> {
-        let gpu = (self.device == Device::Cuda).then(cuda::gpus)?.into_iter().next()?;
-        Some(gpu.split(',').next().unwrap_or_default().to_owned())
+/// What `nvidia-smi` says of a GPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Gpu {
+    pub(super) name: String,
+    pub(super) driver: String,
+    /// Bytes of its memory that all programs together hold.
+    pub(super) used: u64,
+}
+
+impl Gpu {
+    fn parse(text: &str) -> Option<Self> {
+        let mut cells = text.lines().next()?.split(',').map(str::trim);
+        let [name, driver] = [cells.next()?.to_owned(), cells.next()?.to_owned()];
+        Some(Self { name, driver, used: cells.next()?.parse::<u64>().ok()? << 20 })
     }
 }
 
@@ -174,12 +186,23 @@ mod tests {
     fn the_cpu_has_one_precision() -> Result<()> {
         let cpu = Platform::new(Device::Cpu, Precision::F32)?;
         assert_eq!(cpu.checked(), [Precision::F32]);
-        assert_eq!(cpu.used(), None);
+        assert_eq!(cpu.gpu(), None);
         let error = Platform::new(Device::Cpu, Precision::Bf16).expect_err("no bf16 on the CPU");
         assert_eq!(process::exit_code(&error), process::USAGE);
         let gpu = Platform { device: Device::Cuda, precision: Precision::Bf16 };
         assert_eq!(gpu.checked(), [Precision::F32, Precision::Bf16]);
         assert_eq!(gpu.flags(Precision::F32), ["--device", "cuda", "--precision", "f32"]);
         Ok(())
+    }
+
+    #[test]
+    fn what_nvidia_smi_says_is_understood() {
+        let gpu = Gpu::parse("NVIDIA H100 80GB HBM3, 580.10, 1024\nanother, 580.10, 3\n");
+        let (name, driver) = ("NVIDIA H100 80GB HBM3".to_owned(), "580.10".to_owned());
+        assert_eq!(gpu, Some(Gpu { name, driver, used: 1 << 30 }));
+        assert_eq!(
+            ["", "No devices were found", "A, 1, [N/A]"].map(Gpu::parse),
+            [None, None, None]
+        );
     }
 }
