@@ -3,7 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`platform`] | CPU or GPU, precision, and who is timed there |
-//! | [`agree`] | whether both sides train alike |
+//! | [`mod@agree`] | whether both sides train alike |
 //! | [`measured`] | the table and the file |
 
 mod agree;
