@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod gpu;
 mod stand_ins;
 mod toolkit;
 
@@ -9,7 +10,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 pub(crate) use build::prepare;
-pub(crate) use check::gpus;
+pub(crate) use gpu::{Gpu, first, gpus};
 
 /// Build for NVIDIA GPUs, and say what a machine lacks for it.
 #[derive(clap::Args)]

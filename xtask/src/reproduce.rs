@@ -236,16 +236,22 @@ impl Job<'_> {
         }
     }
 
+    /// `deepsim-train` with a recipe, that goes on with what is in the folder.
+    fn trainer(&self, recipe: &str, out: &Path) -> Command {
+        let recipes = workspace::root().join("crates/deepsim-train/recipes");
+        let mut command = self.program("deepsim-train");
+        command.arg(recipes.join(recipe).with_extension("toml"));
+        command.arg("--out").arg(out).arg("--resume");
+        self.threads(&mut command);
+        command
+    }
+
     fn train(&self, planned: &Planned) -> Result<()> {
         let (run, size, arguments) = (&planned.run, planned.size, self.arguments);
         let done = if planned.state == State::Finished { ": finished earlier" } else { "" };
         say(&format!("== train {}{done}", run.label));
-        let recipes = workspace::root().join("crates/deepsim-train/recipes");
-        let mut command = self.program("deepsim-train");
-        command.arg(recipes.join(&run.recipe).with_extension("toml"));
-        command.arg("--out").arg(&planned.folder).arg("--resume");
+        let mut command = self.trainer(&run.recipe, &planned.folder);
         self.inputs(run.experiment, &mut command);
-        self.threads(&mut command);
         let sets = [
             format!("steps={}", size.steps),
             format!("batch={}", size.batch),
@@ -342,7 +348,10 @@ fn machine(device: DeviceKind) -> Option<String> {
             let name = text.lines().find_map(|line| line.strip_prefix("model name"))?;
             Some(name.trim_start_matches([' ', '\t', ':']).trim().to_owned())
         }
-        DeviceKind::Cuda => Some(cuda::gpus().join("; ")).filter(|gpus| !gpus.is_empty()),
+        DeviceKind::Cuda => {
+            let gpus: Vec<_> = cuda::gpus().iter().map(ToString::to_string).collect();
+            Some(gpus.join("; ")).filter(|gpus| !gpus.is_empty())
+        }
     }
 }
 

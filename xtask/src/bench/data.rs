@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         scratch: target.join("bench-data"),
         target,
     };
-    torch::build(&job.target, &[("deepsim-data", "data_server")])?;
+    torch::build(&job.target, &[("deepsim-data", "data_server")], false)?;
     let own = job.scratch.join("ilsvrc");
     std::fs::create_dir_all(&own).with_context(|| format!("creating folder {}", own.display()))?;
     let ilsvrc = match &arguments.ilsvrc {

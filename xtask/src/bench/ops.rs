@@ -92,7 +92,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let common = &arguments.common;
     let target = workspace::target_dir()?;
     let python = torch::interpreter(common.python.as_deref(), torch::Wants::Cpu, &target)?;
-    torch::build(&target, &[torch::OPS])?;
+    torch::build(&target, &[torch::OPS], false)?;
     let load = report::load();
     let channels_last = |last: bool| {
         let mut command = torch::script(&python, "ops.py", 1);

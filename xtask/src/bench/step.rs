@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde_json::{Value, json};
 
-use self::agree::agree;
+use self::agree::{agree, one_is_the_same};
 use self::measured::Measured;
 use self::platform::{Device, Platform, Precision};
 use super::rounds;
@@ -95,9 +95,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let python = torch::interpreter(common.python.as_deref(), wants, &target)?;
     let server = match &arguments.server {
         Some(server) => std::path::absolute(server).context("--server")?,
-        None if gpu => torch::build_cuda(&target, torch::STEP)?,
+        None if gpu => {
+            let target = target.join("cuda");
+            torch::build(&target, &[torch::STEP], true)?;
+            torch::path(&target, torch::STEP.1)
+        }
         None => {
-            torch::build(&target, &[torch::OPS, torch::STEP])?;
+            torch::build(&target, &[torch::OPS, torch::STEP], false)?;
             torch::path(&target, torch::STEP.1)
         }
     };
@@ -170,9 +174,8 @@ impl Job {
             say(&format!(
                 "{name}: weights as many, losses of two steps differ by {worst:.1e} at most"
             ));
-            // Whoever has the very losses of f32 has computed in f32.
             let exact = exact.get_or_insert_with(|| losses.clone());
-            if precision != Precision::F32 && losses.iter().zip(exact).any(|(a, b)| a == b) {
+            if precision != Precision::F32 && one_is_the_same(&losses, exact) {
                 bail!(
                     "{name}: losses of f32 to the last digit: one of the sides ignores the precision"
                 );
@@ -181,7 +184,7 @@ impl Job {
 
         say(&format!("== {name}, batch {batch}: {} rounds", self.rounds));
         let steps = platform.steps().to_string();
-        let used = || platform.gpu().map(|gpu| gpu.used);
+        let used = || platform.gpu()?.used;
         if let Some(used) = used().filter(|used| *used > BUSY) {
             complain(&format!(
                 "warning: {} MiB of the GPU's memory are in use already; numbers from a busy GPU are \

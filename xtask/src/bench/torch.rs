@@ -65,7 +65,7 @@ import os, shutil, sysconfig, torch
 assert torch.cuda.is_available(), 'PyTorch finds no GPU'
 import triton
 header = os.path.join(sysconfig.get_paths()['include'], 'Python.h')
-assert os.path.exists(header), f'torch.compile needs Python\\'s headers (python3-dev), there is no {header}'
+assert os.path.exists(header), f'torch.compile needs the headers of Python (python3-dev), there is no {header}'
 assert any(map(shutil.which, [os.environ.get('CC', 'cc'), 'gcc', 'clang'])), 'torch.compile needs a C compiler'";
 
 /// The interpreter that has PyTorch and what is wanted besides: the one that was given, else that of an
@@ -173,26 +173,20 @@ pub(super) fn ours(program: &Path, threads: usize) -> Command {
     command
 }
 
-/// Builds our servers: packages and their examples.
-pub(super) fn build(target: &Path, servers: &[(&str, &str)]) -> Result<()> {
+/// Builds our servers, packages and their examples, for a GPU too if it is one.
+pub(super) fn build(target: &Path, servers: &[(&str, &str)], gpu: bool) -> Result<()> {
     say("== build");
     let mut command = workspace::cargo(&["build", "--release"]);
     for (package, example) in servers {
         command.args(["-p", package, "--example", example]);
+        if gpu {
+            command.args(["--features", &format!("{package}/cuda")]);
+        }
+    }
+    if gpu {
+        cuda::prepare(&mut command, None)?;
     }
     process::run(command.arg("--target-dir").arg(target), "build")
-}
-
-/// Builds one for a GPU; returns where it is.
-pub(super) fn build_cuda(target: &Path, (package, example): (&str, &str)) -> Result<PathBuf> {
-    say("== build with CUDA");
-    let target = target.join("cuda");
-    let mut command =
-        workspace::cargo(&["build", "--release", "-p", package, "--example", example]);
-    command.args(["--features", &format!("{package}/cuda"), "--target-dir"]).arg(&target);
-    cuda::prepare(&mut command, None)?;
-    process::run(&mut command, "build with CUDA")?;
-    Ok(path(&target, example))
 }
 
 #[cfg(test)]

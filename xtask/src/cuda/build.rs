@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::check::gpus;
+use super::gpu::{Gpu, gpus};
 use super::stand_ins;
 use super::toolkit::{self, Toolkit};
 use crate::process::{self, say};
@@ -122,7 +122,7 @@ pub(crate) fn prepare(cargo: &mut Command, capability: Option<&str>) -> Result<(
     }
     if capability.is_none() && std::env::var_os("CUDA_COMPUTE_CAP").is_none() {
         // Where there is a GPU it knows.
-        let capability = gpus().first().and_then(|gpu| architecture(gpu));
+        let capability = gpus().first().and_then(Gpu::architecture);
         cargo.env("CUDA_COMPUTE_CAP", capability.unwrap_or_else(|| "90".to_owned()));
     }
     cargo.env("CUDA_HOME", &home);
@@ -131,13 +131,6 @@ pub(crate) fn prepare(cargo: &mut Command, capability: Option<&str>) -> Result<(
     cargo.env("NVCC", workspace::root().join("xtask/cuda/nvcc.sh"));
     cargo.env("NVCC_REAL", home.join("bin/nvcc"));
     Ok(())
-}
-
-/// The architecture in a line of [`gpus`], as cargo wants it.
-fn architecture(gpu: &str) -> Option<String> {
-    let (major, minor) = gpu.split(',').nth(2)?.trim().split_once('.')?;
-    let number = |text: &str| text.parse::<u16>().ok();
-    Some(format!("{}{}", number(major)?, number(minor)?))
 }
 
 /// The sources of the cudarc that is built.
@@ -155,17 +148,4 @@ fn cudarc() -> Result<PathBuf> {
     let manifest = cudarc.and_then(|package| package["manifest_path"].as_str());
     let folder = manifest.and_then(|path| Path::new(path).parent());
     folder.map(Path::to_path_buf).context("cudarc is not among the packages of a build with CUDA")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_architecture_is_the_gpus() {
-        let known = |gpu| architecture(gpu).unwrap_or_default();
-        assert_eq!(known("NVIDIA A100-SXM4-40GB, 580.10, 8.0, 40960 MiB"), "80");
-        assert_eq!(known("NVIDIA GB10, 580.10, 12.1, [N/A]"), "121");
-        assert_eq!([known("NVIDIA X, 580.10, [N/A], 1 MiB"), known("")], ["", ""]);
-    }
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use super::gpu::{Gpu, gpus};
 use super::stand_ins;
 use super::toolkit::Toolkit;
 use crate::process::say;
@@ -50,18 +51,9 @@ pub(super) fn run() -> Result<()> {
     )
 }
 
-/// One line for each GPU: name, driver, compute capability, memory.
-pub(crate) fn gpus() -> Vec<String> {
-    let query = "--query-gpu=name,driver_version,compute_cap,memory.total";
-    let output = Command::new("nvidia-smi").args([query, "--format=csv,noheader"]).output();
-    let output = output.ok().filter(|output| output.status.success());
-    let text = output.map_or(String::new(), |o| String::from_utf8_lossy(&o.stdout).into_owned());
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
-}
-
-/// A sentence if the driver of a line of [`gpus`] cannot run CUDA 13.
-fn too_old(gpu: &str) -> Option<String> {
-    let driver = gpu.split(',').nth(1)?.trim();
+/// A sentence if the driver of a GPU cannot run CUDA 13.
+fn too_old(gpu: &Gpu) -> Option<String> {
+    let driver = &gpu.driver;
     let major: u32 = driver.split('.').next()?.parse().ok()?;
     (major < DRIVER)
         .then(|| format!("a driver of version {DRIVER} or later for CUDA 13 (here: {driver})"))
@@ -104,10 +96,13 @@ mod tests {
 
     #[test]
     fn drivers_before_cuda_13_are_named() {
-        assert_eq!(too_old("NVIDIA H200, 580.65.06, 9.0, 143771 MiB"), None);
-        let told = too_old("NVIDIA A100, 535.129.03, 8.0, 40960 MiB").expect("too old");
+        let told = |driver: &str| {
+            let line = format!("NVIDIA H200, {driver}, 9.0, 143771 MiB, 0 MiB, GPU-1");
+            too_old(&Gpu::parse(&line).expect("a line of nvidia-smi"))
+        };
+        assert_eq!(told("580.65.06"), None);
+        let told = told("535.129.03").expect("too old");
         assert!(told.contains("580 or later") && told.contains("535.129.03"), "{told}");
-        assert_eq!(too_old("no such line"), None);
     }
 
     #[test]

@@ -10,7 +10,6 @@ use crate::process::{self, say};
 use crate::runs::Run;
 use crate::scale::Scale;
 use crate::targets::Experiment;
-use crate::workspace;
 
 /// One that can be trained here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,14 +69,14 @@ impl Comparator {
         Training { recipe, steps, batch, gflop }
     }
 
-    /// Its weights once it is trained.
-    fn weights(self, out: &Path) -> PathBuf {
-        out.join("comparators").join(self.name()).join("comparator.safetensors")
+    /// The folder in which it is trained.
+    fn folder(self, out: &Path) -> PathBuf {
+        out.join("comparators").join(self.name())
     }
 
     /// Whether it has been trained.
     pub(super) fn trained(self, job: &Job<'_>) -> bool {
-        self.weights(&job.out).with_file_name("done.json").is_file()
+        self.folder(&job.out).join("done.json").is_file()
     }
 
     /// What is to be done, and how long it takes.
@@ -92,17 +91,13 @@ impl Comparator {
         let name = self.name();
         say(&format!("== train the comparator {name}"));
         let Training { recipe, steps, batch, .. } = self.training(job.arguments.scale);
-        let recipes = workspace::root().join("crates/deepsim-train/recipes");
-        let mut command = job.program("deepsim-train");
-        command.arg(recipes.join(recipe).with_extension("toml")).arg("--resume");
-        command.arg("--out").args(self.weights(&job.out).parent());
+        let mut command = job.trainer(recipe, &self.folder(&job.out));
         match (self, &job.arguments.train_videonet) {
             (Self::VideoNet, Some(tracks)) => {
                 command.args(["--device", job.arguments.device.name()]).arg("--data").arg(tracks);
             }
             _ => job.inputs(Experiment::Autoencoder, &mut command),
         }
-        job.threads(&mut command);
         for set in [
             format!("seed={}", job.arguments.seed),
             format!("steps={steps}"),
@@ -120,7 +115,7 @@ impl Comparator {
     /// Overrides of a run that compares with one that is trained here.
     pub(super) fn overrides(job: &Job<'_>, run: &Run) -> Option<String> {
         let comparator = Self::ALL.into_iter().find(|net| net.wanted(job) && net.serves(run))?;
-        let weights = comparator.weights(&job.out);
+        let weights = comparator.folder(&job.out).join("comparator.safetensors");
         let weights = std::path::absolute(&weights).unwrap_or(weights);
         Some(format!("feature.weights={}", weights.display()))
     }
@@ -129,7 +124,7 @@ impl Comparator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench;
+    use crate::{bench, workspace};
 
     #[test]
     fn the_papers_scale_is_the_recipes_and_costs_what_the_table_of_layers_says() -> Result<()> {

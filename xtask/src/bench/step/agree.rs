@@ -52,6 +52,11 @@ pub(super) fn agree(
     Ok(worst)
 }
 
+/// Whether anybody has the same losses in two precisions: whoever has them has computed in one.
+pub(super) fn one_is_the_same(losses: &[Value], others: &[Value]) -> bool {
+    losses.iter().zip(others).any(|(one, other)| one == other)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -94,5 +99,12 @@ mod tests {
         // Two that agree with one another, but not with the table that FLOPs are counted from.
         assert!(refused(smaller.clone(), smaller).contains("weights of the generator"));
         Ok(())
+    }
+
+    #[test]
+    fn one_side_that_ignores_the_precision_is_seen() {
+        let losses = |ours: f64, theirs: f64| [ours, theirs].map(|loss| json!([{ "image": loss }]));
+        assert!(!one_is_the_same(&losses(1.0, 1.0), &losses(1.1, 1.2)));
+        assert!(one_is_the_same(&losses(1.0, 2.0), &losses(1.1, 2.0)));
     }
 }

@@ -2,14 +2,13 @@
 
 use std::env;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use super::super::server::Server;
 use super::super::torch;
-use crate::cuda;
+use crate::cuda::{self, Gpu};
 use crate::process::Failure;
 
 /// Where to compute.
@@ -146,34 +145,10 @@ impl Platform {
         if self.device == Device::Cpu { 1536 } else { 8192 }
     }
 
-    /// The GPU and its memory; `None` on the CPU, and where nobody tells.
+    /// The GPU that is used; `None` on the CPU.
     pub(super) fn gpu(self) -> Option<Gpu> {
-        if self.device == Device::Cpu {
-            return None;
-        }
-        let visible = env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
-        let first = visible.split(',').next().map(str::trim).filter(|first| !first.is_empty());
-        let mut command = Command::new("nvidia-smi");
-        command.args(["--query-gpu=name,driver_version,memory.used", "-i", first.unwrap_or("0")]);
-        let output = command.arg("--format=csv,noheader,nounits").output().ok()?;
-        Gpu::parse(&String::from_utf8_lossy(&output.stdout)).filter(|_| output.status.success())
-    }
-}
-
-/// What `nvidia-smi` says of a GPU.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Gpu {
-    pub(super) name: String,
-    pub(super) driver: String,
-    /// Bytes of its memory that all programs together hold.
-    pub(super) used: u64,
-}
-
-impl Gpu {
-    fn parse(text: &str) -> Option<Self> {
-        let mut cells = text.lines().next()?.split(',').map(str::trim);
-        let [name, driver] = [cells.next()?.to_owned(), cells.next()?.to_owned()];
-        Some(Self { name, driver, used: cells.next()?.parse::<u64>().ok()? << 20 })
+        let visible = env::var("CUDA_VISIBLE_DEVICES").ok();
+        (self.device == Device::Cuda).then(|| cuda::first(cuda::gpus(), visible.as_deref()))?
     }
 }
 
@@ -193,16 +168,5 @@ mod tests {
         assert_eq!(gpu.checked(), [Precision::F32, Precision::Bf16]);
         assert_eq!(gpu.flags(Precision::F32), ["--device", "cuda", "--precision", "f32"]);
         Ok(())
-    }
-
-    #[test]
-    fn what_nvidia_smi_says_is_understood() {
-        let gpu = Gpu::parse("NVIDIA H100 80GB HBM3, 580.10, 1024\nanother, 580.10, 3\n");
-        let (name, driver) = ("NVIDIA H100 80GB HBM3".to_owned(), "580.10".to_owned());
-        assert_eq!(gpu, Some(Gpu { name, driver, used: 1 << 30 }));
-        assert_eq!(
-            ["", "No devices were found", "A, 1, [N/A]"].map(Gpu::parse),
-            [None, None, None]
-        );
     }
 }
