@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod gpu;
 mod stand_ins;
+mod test;
 mod toolkit;
 
 use anyhow::Result;
@@ -26,6 +27,8 @@ enum Command {
     Setup(toolkit::Arguments),
     /// Build the programs with CUDA; they start on machines without it too
     Build(build::Arguments),
+    /// Run the tests of the GPU code: on the GPU, or where there is none on an emulator
+    Test(test::Arguments),
     /// Look at this machine's GPU, driver and libraries
     Check,
 }
@@ -35,6 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Setup(arguments) => toolkit::setup(arguments),
         Command::Build(arguments) => build::run(arguments),
+        Command::Test(arguments) => test::run(arguments),
         Command::Check => check::run(),
     }
 }

@@ -46,14 +46,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     copy(built(programs, &target, &capability)?, &out)?;
     if arguments.tests {
-        let mut tests = workspace::cargo(&["test", "--release", "--no-run", "--test", "cuda"]);
-        tests.args(["-p", "deepsim-ops", "-p", "deepsim-train", "--features", FEATURES[1]]);
-        copy(built(tests, &target, &capability)?, &out)?;
+        copy(tests(&target, &capability)?, &out)?;
         let mut server = workspace::cargo(&["build", "--release", "-p", "deepsim-train"]);
         server.args(["--example", "step_server", "--features", "deepsim-train/cuda"]);
         copy(built(server, &target, &capability)?, &out)?;
     }
     Ok(())
+}
+
+/// The tests that need a GPU, by name.
+pub(super) fn tests(target: &Path, capability: &str) -> Result<Vec<(String, PathBuf)>> {
+    let mut tests = workspace::cargo(&["test", "--release", "--no-run", "--test", "cuda"]);
+    tests.args(["-p", "deepsim-ops", "-p", "deepsim-train", "--features", FEATURES[1]]);
+    built(tests, target, capability)
 }
 
 /// Copies what was built, by name.

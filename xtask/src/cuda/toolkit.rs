@@ -63,41 +63,61 @@ fn home() -> PathBuf {
     folder().join("toolkit/nvidia/cu13")
 }
 
-/// Fetches the wheels, whose hashes are known, and unpacks them: whole or not at all.
+/// Fetches the compiler.
 fn fetch() -> Result<PathBuf> {
-    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        bail!(
-            "the compiler is fetched for Linux on x86-64 only: install CUDA's toolkit (docs/cuda.md)"
-        );
+    let toolkit = folder().join("toolkit");
+    wheels("xtask/cuda/requirements.txt", "NVIDIA's compiler", &toolkit, |unpacked| {
+        ["bin", "nvvm/bin"].iter().try_for_each(|bin| executable(&unpacked.join(bin)))
+    })?;
+    Ok(home())
+}
+
+/// Folder of NVRTC, which compiles our kernels when a program runs; fetched when first asked for.
+pub(super) fn nvrtc() -> Result<PathBuf> {
+    let nvrtc = folder().join("nvrtc");
+    let libraries = nvrtc.join("nvidia/cu13/lib");
+    if !libraries.is_dir() {
+        let list = "xtask/cuda/emulator/requirements.txt";
+        wheels(list, "NVIDIA's compiler for kernels at run time", &nvrtc, |_| Ok(()))?;
     }
-    let (folder, home) = (folder(), home());
+    Ok(libraries)
+}
+
+/// Fetches wheels, whose hashes are known, and unpacks them into a folder: whole or not at all.
+fn wheels(
+    list: &str,
+    what: &str,
+    to: &Path,
+    finish: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        bail!("{what} is fetched for Linux on x86-64 only: install CUDA's toolkit (docs/cuda.md)");
+    }
+    let folder = folder();
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("creating folder {}", folder.display()))?;
     let work = folder.join("part");
     let _ = std::fs::remove_dir_all(&work);
-    let (wheels, unpacked) = (work.join("wheels"), work.join("toolkit"));
+    let (wheels, unpacked) = (work.join("wheels"), work.join("unpacked"));
     std::fs::create_dir_all(&unpacked)
         .with_context(|| format!("creating folder {}", unpacked.display()))?;
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]);
     pip.args(["--only-binary=:all:", "--require-hashes", "-r"]);
-    pip.arg(workspace::root().join("xtask/cuda/requirements.txt")).arg("-d").arg(&wheels);
-    process::run(&mut pip, "fetching NVIDIA's compiler")?;
+    pip.arg(workspace::root().join(list)).arg("-d").arg(&wheels);
+    process::run(&mut pip, &format!("fetching {what}"))?;
     let entries = wheels.read_dir().with_context(|| format!("reading {}", wheels.display()))?;
     for wheel in entries {
         let mut unzip = Command::new("python3");
         unzip.args(["-m", "zipfile", "-e"]).arg(wheel?.path()).arg(&unpacked);
-        process::run(&mut unzip, "unpacking NVIDIA's compiler")?;
+        process::run(&mut unzip, &format!("unpacking {what}"))?;
     }
-    for bin in ["bin", "nvvm/bin"] {
-        executable(&unpacked.join("nvidia/cu13").join(bin))?;
-    }
-    let toolkit = folder.join("toolkit");
-    let _ = std::fs::remove_dir_all(&toolkit);
-    std::fs::rename(&unpacked, &toolkit)
-        .with_context(|| format!("moving the compiler to {}", toolkit.display()))?;
+    finish(&unpacked.join("nvidia/cu13"))?;
+    let _ = std::fs::remove_dir_all(to);
+    std::fs::rename(&unpacked, to)
+        .with_context(|| format!("moving what was fetched to {}", to.display()))?;
     let _ = std::fs::remove_dir_all(&work);
-    Ok(home)
+    Ok(())
 }
 
 /// Unpacking loses the mode of files.
