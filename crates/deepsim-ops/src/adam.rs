@@ -4,14 +4,14 @@ use std::sync::Mutex;
 #[cfg(feature = "cuda")]
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
 #[cfg(feature = "cuda")]
-use candle_core::{CudaStorage, Device};
+use candle_core::Device;
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
 use crate::cpu::simd::{Isa, vectorised};
 #[cfg(feature = "cuda")]
-use crate::cuda::adam::{DeviceMoments, update};
+use crate::cuda::adam::DeviceMoments;
 use crate::glue::{input, slice};
 
 /// Running means of the gradient and of its square, for one parameter, on the parameter's device.
@@ -132,6 +132,32 @@ impl Moments {
     }
 }
 
+/// Takes the values of other moments of the same lengths. On a GPU everything stays where it is.
+///
+/// # Errors
+/// If the lengths differ, or the device fails.
+pub fn set_moments(pairs: Vec<(&mut Moments, &Moments)>) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    let mut on_gpu = Vec::with_capacity(pairs.len());
+    for (to, from) in pairs {
+        if to.lens() != from.lens() {
+            bail!("{OP}: wanted moments of {:?} values, got {:?}", to.lens(), from.lens());
+        }
+        #[cfg(feature = "cuda")]
+        if matches!((&to.state, &from.state), (State::Device(_), State::Device(_))) {
+            to.copy = OnceLock::new();
+            if let (State::Device(to), State::Device(from)) = (&mut to.state, &from.state) {
+                on_gpu.push((to, from));
+            }
+            continue;
+        }
+        *to = from.clone();
+    }
+    #[cfg(feature = "cuda")]
+    DeviceMoments::set_all(&mut on_gpu)?;
+    Ok(())
+}
+
 impl PartialEq for Moments {
     fn eq(&self, other: &Self) -> bool {
         self.host() == other.host()
@@ -185,23 +211,40 @@ pub fn adam_update(
     moments: &mut Moments,
     step: AdamStep,
 ) -> Result<()> {
-    adam_update_all([(parameter, gradient, moments)], step)
+    adam_update_all([AdamUpdate { parameter, gradient, moments, decays: true }], step, None)
 }
 
-/// [`adam_update`] of many parameters. If one of them does not fit, none is changed.
+/// One of the parameters of [`adam_update_all`].
+#[derive(Debug)]
+pub struct AdamUpdate<'a> {
+    /// The parameter, which is changed in place.
+    pub parameter: &'a Var,
+    /// Its gradient, of the same shape.
+    pub gradient: &'a Tensor,
+    /// Its moments.
+    pub moments: &'a mut Moments,
+    /// Whether the L2 penalty is for it.
+    pub decays: bool,
+}
+
+/// [`adam_update`] of many parameters, in one launch on a GPU. If one of them does not fit, none is changed,
+/// and neither if a number of `only_if` is not finite ([`Reading::gate`](crate::Reading::gate)).
 ///
 /// # Errors
-/// As for [`adam_update`].
+/// As for [`adam_update`], and if the parameters are on different devices.
 pub fn adam_update_all<'a>(
-    updates: impl IntoIterator<Item = (&'a Var, &'a Tensor, &'a mut Moments)>,
+    updates: impl IntoIterator<Item = AdamUpdate<'a>>,
     step: AdamStep,
+    only_if: Option<&Tensor>,
 ) -> Result<()> {
     // The bias correction would divide by zero, and fill the parameters with NaN.
     let decays = [step.beta1, step.beta2];
     if step.t == 0 || decays.iter().any(|decay| !(0.0..1.0).contains(decay)) {
         bail!("{OP}: wanted t >= 1 and decays 0 <= beta < 1, got t {} and {decays:?}", step.t);
     }
-    let checked = |(parameter, gradient, moments): (&'a Var, &'a Tensor, &'a mut Moments)| {
+    let updates: Vec<AdamUpdate<'a>> = updates.into_iter().collect();
+    let mut gradients = Vec::with_capacity(updates.len());
+    for AdamUpdate { parameter, gradient, moments, .. } in &updates {
         let n = parameter.elem_count();
         let (first, second) = moments.lens();
         if gradient.dims() != parameter.dims() || first != n || second != n {
@@ -211,20 +254,60 @@ pub fn adam_update_all<'a>(
                 gradient.dims(),
             );
         }
-        Ok((parameter, input(OP, gradient)?, moments))
-    };
-    let updates = updates.into_iter().map(checked).collect::<Result<Vec<_>>>()?;
-    let on_cpu = updates.iter().all(|(parameter, ..)| parameter.device().is_cpu());
-    let apply = || {
-        updates.into_iter().try_for_each(|(parameter, gradient, moments)| {
+        gradients.push(input(OP, gradient)?);
+    }
+    #[cfg(feature = "cuda")]
+    if updates.iter().any(|update| update.parameter.device().is_cuda()) {
+        return update_on_gpu(updates, &gradients, step, only_if);
+    }
+    if !finite(only_if)? {
+        return Ok(());
+    }
+    // One parallel region for all, since most parameters are small.
+    rayon::scope(|_| {
+        updates.into_iter().zip(&gradients).try_for_each(|(update, gradient)| {
+            let AdamUpdate { parameter, moments, decays, .. } = update;
             #[cfg(feature = "cuda")]
             moments.follow(parameter.device())?;
-            parameter.inplace_op2(&gradient, &Update { moments: Mutex::new(moments), step })
+            let weight_decay = if decays { step.weight_decay } else { 0.0 };
+            let step = AdamStep { weight_decay, ..step };
+            parameter.inplace_op2(gradient, &InPlace { moments: Mutex::new(moments), step })
         })
-    };
-    // On the CPU one parallel region for all, since most parameters are small; a GPU's launches must
-    // come from the caller's thread, which has a stream of its own.
-    if on_cpu { rayon::scope(|_| apply()) } else { apply() }
+    })
+}
+
+/// Whether an update may be made.
+pub(crate) fn finite(numbers: Option<&Tensor>) -> Result<bool> {
+    let Some(numbers) = numbers else { return Ok(true) };
+    Ok(numbers.flatten_all()?.to_vec1::<f32>()?.into_iter().all(f32::is_finite))
+}
+
+/// A GPU's launches must come from the caller's thread, which has a stream of its own.
+#[cfg(feature = "cuda")]
+fn update_on_gpu(
+    updates: Vec<AdamUpdate<'_>>,
+    gradients: &[Tensor],
+    step: AdamStep,
+    only_if: Option<&Tensor>,
+) -> Result<()> {
+    let mut rows = Vec::with_capacity(updates.len());
+    for (AdamUpdate { parameter, moments, decays, .. }, gradient) in
+        updates.into_iter().zip(gradients)
+    {
+        moments.follow(parameter.device())?;
+        let State::Device(moments) = &mut moments.state else {
+            bail!("{OP}: wanted all parameters on one GPU")
+        };
+        rows.push((parameter.as_tensor(), gradient, moments, decays));
+    }
+    crate::cuda::adam(rows, Numbers::new(step), only_if)
+}
+
+/// The rate that [`adam_update_all`] multiplies the quotient of the moments with: the learning rate with the
+/// corrections for the moments' beginning. What [`StepGraph::launch`](crate::StepGraph::launch) wants.
+#[cfg(feature = "cuda")]
+pub fn adam_rate(step: AdamStep) -> f32 {
+    Numbers::new(step).rate
 }
 
 const OP: &str = "adam_update";
@@ -257,12 +340,12 @@ impl Numbers {
     }
 }
 
-struct Update<'a> {
+struct InPlace<'a> {
     moments: Mutex<&'a mut Moments>,
     step: AdamStep,
 }
 
-impl InplaceOp2 for Update<'_> {
+impl InplaceOp2 for InPlace<'_> {
     fn name(&self) -> &'static str {
         OP
     }
@@ -288,21 +371,6 @@ impl InplaceOp2 for Update<'_> {
             update_chunk(isa, numbers, p, g, m, v);
         });
         Ok(())
-    }
-
-    #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        p: &mut CudaStorage,
-        p_layout: &Layout,
-        g: &CudaStorage,
-        g_layout: &Layout,
-    ) -> Result<()> {
-        let Ok(mut moments) = self.moments.lock() else { bail!("{OP}: poisoned state") };
-        let State::Device(moments) = &mut moments.state else {
-            bail!("{OP}: wanted moments on a GPU")
-        };
-        update(p, p_layout, g, g_layout, moments, Numbers::new(self.step))
     }
 }
 

@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use crate::cpu::elementwise;
 use crate::cpu::simd::Isa;
 use crate::glue::{input, like, slice, with};
+use crate::reading::side_by_side;
 
 /// `Σ (a - b)²`.
 ///
@@ -100,7 +101,7 @@ pub fn scalars(all: &[&Tensor]) -> Result<Vec<f64>> {
     if all.is_empty() {
         return Ok(Vec::new());
     }
-    let values = Tensor::stack(all, 0)?.to_vec1::<f32>()?;
+    let values = side_by_side(all)?.to_vec1::<f32>()?;
     Ok(values.into_iter().map(f64::from).collect())
 }
 

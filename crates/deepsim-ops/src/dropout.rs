@@ -8,14 +8,15 @@ use crate::glue::{input, like, slice, with};
 
 /// Sets each element to 0 with probability `p` and multiplies the others by `1 / (1 - p)`.
 ///
-/// One 32-bit draw of `rng` is taken per element, in order; none if `p` is 0.
+/// One 32-bit draw of `rng` is taken per element, in order; none if `p` is 0. On a GPU a `ChaCha12Rng` is drawn
+/// from there, with the same numbers; others on the CPU.
 ///
 /// # Shapes
 /// any -> the same
 ///
 /// # Errors
 /// If `p` is not in `0..1`, or the tensor is not `f32` on the CPU (with `cuda`: or a GPU).
-pub fn dropout(x: &Tensor, p: f64, rng: &mut impl Rng) -> Result<Tensor> {
+pub fn dropout(x: &Tensor, p: f64, rng: &mut (impl Rng + 'static)) -> Result<Tensor> {
     dropout_each(x, p, std::slice::from_mut(rng))
 }
 
@@ -27,7 +28,7 @@ pub fn dropout(x: &Tensor, p: f64, rng: &mut impl Rng) -> Result<Tensor> {
 ///
 /// # Errors
 /// As [`dropout`], and if the first axis has no such parts.
-pub fn dropout_each(x: &Tensor, p: f64, rngs: &mut [impl Rng]) -> Result<Tensor> {
+pub fn dropout_each(x: &Tensor, p: f64, rngs: &mut [impl Rng + 'static]) -> Result<Tensor> {
     if !(0.0..1.0).contains(&p) {
         bail!("{OP}: wanted a probability 0 <= p < 1, got {p}");
     }
@@ -41,16 +42,29 @@ pub fn dropout_each(x: &Tensor, p: f64, rngs: &mut [impl Rng]) -> Result<Tensor>
         bail!("{OP}: wanted equal parts for {} random streams, got {samples} samples", rngs.len());
     }
     let each = x.elem_count() / rngs.len();
+    #[cfg(feature = "cuda")]
+    if let candle_core::Device::Cuda(device) = x.device()
+        && let Some(streams) = rngs.iter_mut().map(chacha12).collect::<Option<Vec<_>>>()
+        && let Some(mask) = crate::cuda::dropout_mask(device, streams, each, threshold, scale)?
+    {
+        return crate::cuda::dropout(x, mask);
+    }
     let draws = rngs.iter_mut().flat_map(|rng| (0..each).map(move |_| rng.next_u32()));
     let mask: Vec<f32> = draws.map(keep).collect();
     #[cfg(feature = "cuda")]
     if x.device().is_cuda() {
-        return crate::cuda::dropout(x, mask);
+        return crate::cuda::dropout(x, Tensor::from_vec(mask, x.elem_count(), x.device())?);
     }
     input(OP, x)?.apply_op1(Dropout { mask })
 }
 
 const OP: &str = "dropout";
+
+/// The generator, if it is the one that a GPU has too.
+#[cfg(feature = "cuda")]
+fn chacha12(rng: &mut (impl Rng + 'static)) -> Option<&mut rand_chacha::ChaCha12Rng> {
+    (rng as &mut dyn std::any::Any).downcast_mut()
+}
 
 struct Dropout {
     mask: Vec<f32>,

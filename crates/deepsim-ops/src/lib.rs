@@ -2,6 +2,7 @@
 
 mod activation;
 mod adam;
+mod blend;
 mod conv;
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -13,22 +14,27 @@ mod linear;
 mod memory;
 mod norm;
 mod pool;
+mod reading;
 mod sequence;
 mod sgd;
 mod softmax;
 mod work;
 
 pub use activation::{leaky_relu, relu};
-pub use adam::{AdamStep, Moments, adam_update, adam_update_all};
+#[cfg(feature = "cuda")]
+pub use adam::adam_rate;
+pub use adam::{AdamStep, AdamUpdate, Moments, adam_update, adam_update_all, set_moments};
+pub use blend::{blend_all, copy_all};
 pub use conv::{Conv2dConfig, conv_transpose2d, conv2d};
 #[cfg(feature = "cuda")]
-pub use cuda::{Precision, keep_freed_device_memory, precision, set_precision};
+pub use cuda::{Precision, StepGraph, keep_freed_device_memory, precision, set_precision};
 pub use distance::{absolute_error, scalars, squared_error, sum_of_squares, sums_of_squares};
 pub use dropout::{dropout, dropout_each};
 pub use linear::linear;
 pub use memory::keep_freed_memory;
 pub use norm::{LrnConfig, local_response_norm};
 pub use pool::{Pool2dConfig, global_avg_pool2d, max_pool2d};
+pub use reading::Reading;
 pub use sequence::{Step, sequence};
 pub use sgd::{SgdStep, sgd_update};
 pub use softmax::softmax_cross_entropy;

@@ -18,6 +18,11 @@ use rand_chacha::rand_core::SeedableRng;
 #[path = "ops/support.rs"]
 mod support;
 
+#[path = "cuda/graph.rs"]
+mod graph;
+#[path = "cuda/many.rs"]
+mod many;
+
 use support::{assert_near, bits, flat, tensor, values};
 
 /// An operation on some inputs.

@@ -1,32 +1,15 @@
-//! Adam: one kernel per parameter, with the moments on the device.
+//! Adam's moments on a device. The update itself is one launch for all parameters, in [`super::many`].
 
 use std::sync::Arc;
 
 use candle_core::backend::BackendDevice;
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DeviceRepr, PushKernelArg};
-use candle_core::{CudaDevice, CudaStorage, Layout, Result, bail};
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr};
+use candle_core::{CudaDevice, Result, bail};
 
-use super::glue::{count, done, view};
-use super::kernels::{Kernel, threads};
-use crate::adam::Numbers;
+use super::glue::{count, done};
+use super::{graph, many};
 
 const OP: &str = "adam_update";
-
-/// `struct Adam` of `kernels.cu`.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct AdamNumbers {
-    rate: f32,
-    beta1: f32,
-    beta2: f32,
-    rest1: f32,
-    rest2: f32,
-    epsilon: f32,
-    decay: f32,
-}
-
-// SAFETY: seven `f32`, laid out as in `kernels.cu`.
-unsafe impl DeviceRepr for AdamNumbers {}
 
 /// Moments on a device. Clones share memory until one is updated.
 #[derive(Clone, Debug)]
@@ -55,46 +38,42 @@ impl DeviceMoments {
         self.values.0.len()
     }
 
-    /// The moments alone, copied if a clone shares them.
-    fn values_mut(&mut self) -> Result<&mut (CudaSlice<f32>, CudaSlice<f32>)> {
+    /// Where both moments are, for an update in place: copied first if a clone shares them.
+    pub(super) fn addresses(&mut self, device: &CudaDevice) -> Result<[u64; 2]> {
+        if !device.same_device(&self.device) {
+            bail!("{OP}: wanted moments on the parameter's device");
+        }
         if Arc::get_mut(&mut self.values).is_none() {
+            if graph::is_recording() {
+                bail!("{OP}: moments that a clone shares cannot be part of a graph");
+            }
             let copy =
                 |values: &CudaSlice<f32>| done(OP, "copy of the moments", values.try_clone());
             self.values = Arc::new((copy(&self.values.0)?, copy(&self.values.1)?));
         }
-        match Arc::get_mut(&mut self.values) {
-            Some(values) => Ok(values),
-            None => bail!("{OP}: moments in use elsewhere"),
-        }
+        Ok(self.shared_addresses())
     }
-}
 
-/// Updates a parameter and its moments in place.
-pub(crate) fn update(
-    p: &mut CudaStorage,
-    p_layout: &Layout,
-    g: &CudaStorage,
-    g_layout: &Layout,
-    moments: &mut DeviceMoments,
-    numbers: Numbers,
-) -> Result<()> {
-    let device = p.device.clone();
-    let g = view(OP, g, g_layout)?;
-    let Some((start, end)) = p_layout.contiguous_offsets() else {
-        bail!("{OP}: wanted a contiguous parameter")
-    };
-    if !device.same_device(&moments.device) || moments.len() != end - start {
-        bail!("{OP}: wanted {} moments on the parameter's device", end - start);
+    fn shared_addresses(&self) -> [u64; 2] {
+        let stream = self.device.cuda_stream();
+        let (m, _m) = self.values.0.device_ptr(&stream);
+        let (v, _v) = self.values.1.device_ptr(&stream);
+        [m, v]
     }
-    let n = count(OP, end - start)?;
-    let mut p = p.as_cuda_slice_mut::<f32>()?.slice_mut(start..end);
-    let Numbers { rate, beta1, beta2, rest1, rest2, epsilon, decay } = numbers;
-    let numbers = AdamNumbers { rate, beta1, beta2, rest1, rest2, epsilon, decay };
-    let (m, v) = moments.values_mut()?;
-    let kernel = Kernel::get(OP, &device, "adam")?;
-    let mut arguments = kernel.arguments();
-    arguments.arg(&mut p).arg(&g).arg(m).arg(v).arg(&numbers).arg(&n);
-    // SAFETY: these are the parameters of `adam`; parameter, gradient and moments have `n` values.
-    done(OP, "adam", unsafe { arguments.launch(threads(n)) })?;
-    Ok(())
+
+    /// Takes the values of other moments of the same length, in place.
+    pub(crate) fn set_all(pairs: &mut [(&mut Self, &Self)]) -> Result<()> {
+        let Some((_, first)) = pairs.first() else { return Ok(()) };
+        let device = first.device.clone();
+        let mut rows = Vec::with_capacity(2 * pairs.len());
+        for (to, from) in pairs {
+            if to.len() != from.len() {
+                bail!("{OP}: wanted moments of {} values, got {}", to.len(), from.len());
+            }
+            let n = count(OP, to.len())?;
+            let (to, from) = (to.addresses(&device)?, from.shared_addresses());
+            rows.extend(to.into_iter().zip(from).map(|(to, from)| (to, from, n)));
+        }
+        many::copy(OP, &device, &rows)
+    }
 }

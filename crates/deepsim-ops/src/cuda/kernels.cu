@@ -3,6 +3,7 @@
 // depends on shapes alone, without atomics, so that results can be repeated to the bit.
 
 typedef unsigned int u32;
+typedef unsigned long long u64;
 typedef unsigned short bf16;
 
 #define BLOCK 256
@@ -222,18 +223,127 @@ KERNEL softmax_gradient(const float *logits, const u32 *labels, const double *lo
     out[i] = (float)(p * (*gradient / rows));
 }
 
-// ---- Adam ----
+// ---- many tensors in one launch: row `blockIdx.y` of a table for each ----
 
-struct Adam {
-    float rate, beta1, beta2, rest1, rest2, epsilon, decay;
+// As many as fit into a kernel's 4 KB of parameters, with room for others.
+#define ROWS 64
+
+struct Many {
+    u64 a[ROWS], b[ROWS], c[ROWS], d[ROWS];
+    u32 n[ROWS];
+    float x[ROWS];
 };
 
-KERNEL adam(float *p, const float *gradient, float *m, float *v, Adam s, u32 n) {
+#define ROW_ELEMENTS(i, n) u32 i = blockIdx.x * BLOCK + threadIdx.x; i < (n); i += gridDim.x * BLOCK
+
+// Whether an update may be made: every number is finite.
+__device__ bool finite(const float *numbers, u32 count) {
+    for (u32 i = 0; i < count; ++i) {
+        if ((__float_as_uint(numbers[i]) & 0x7f800000u) == 0x7f800000u) return false;
+    }
+    return true;
+}
+
+struct Adam {
+    float rate, beta1, beta2, rest1, rest2, epsilon;
+};
+
+// Parameters, gradients and both moments; x is the weight of the penalty. `rate`, if not null, stands for
+// the one in `s`.
+KERNEL adam(Many all, Adam s, const float *rate, const float *gate, u32 gates) {
+    if (!finite(gate, gates)) return;
+    float step = rate ? *rate : s.rate;
+    float *p = (float *)all.a[blockIdx.y], *m = (float *)all.c[blockIdx.y];
+    float *v = (float *)all.d[blockIdx.y];
+    const float *gradient = (const float *)all.b[blockIdx.y];
+    float decay = all.x[blockIdx.y];
+    for (ROW_ELEMENTS(i, all.n[blockIdx.y])) {
+        float g = gradient[i] + decay * p[i];
+        float first = s.beta1 * m[i] + s.rest1 * g;
+        float second = s.beta2 * v[i] + s.rest2 * g * g;
+        m[i] = first;
+        v[i] = second;
+        p[i] -= step * first / (sqrtf(second) + s.epsilon);
+    }
+}
+
+// a = keep * a + rest * b
+KERNEL blend(Many all, float keep, float rest, const float *gate, u32 gates) {
+    if (!finite(gate, gates)) return;
+    float *a = (float *)all.a[blockIdx.y];
+    const float *b = (const float *)all.b[blockIdx.y];
+    for (ROW_ELEMENTS(i, all.n[blockIdx.y])) a[i] = a[i] * keep + b[i] * rest;
+}
+
+// a = b
+KERNEL copy(Many all) {
+    float *a = (float *)all.a[blockIdx.y];
+    const float *b = (const float *)all.b[blockIdx.y];
+    for (ROW_ELEMENTS(i, all.n[blockIdx.y])) a[i] = b[i];
+}
+
+// One number of each, side by side.
+KERNEL gather(Many all, float *numbers, u32 n) {
     ELEMENT(i, n);
-    float g = gradient[i] + s.decay * p[i];
-    float first = s.beta1 * m[i] + s.rest1 * g;
-    float second = s.beta2 * v[i] + s.rest2 * g * g;
-    m[i] = first;
-    v[i] = second;
-    p[i] -= s.rate * first / (sqrtf(second) + s.epsilon);
+    numbers[i] = *(const float *)all.a[i];
+}
+
+// Σ a² in parts; `first` is the part of the first block.
+KERNEL squares(Many all, double *part, u32 first) {
+    const float *a = (const float *)all.a[blockIdx.y];
+    double sum = 0.0;
+    for (ROW_ELEMENTS(i, all.n[blockIdx.y])) sum += (double)a[i] * (double)a[i];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) part[first + blockIdx.y * gridDim.x + blockIdx.x] = sum;
+}
+
+// ---- dropout ----
+
+// A random stream: key of ChaCha with 12 rounds, its number, and where in it the first sample begins.
+struct Stream {
+    u32 key[8];
+    u64 number, word;
+};
+
+__device__ void quarter(u32 &a, u32 &b, u32 &c, u32 &d) {
+    a += b; d ^= a; d = d << 16 | d >> 16;
+    c += d; b ^= c; b = b << 12 | b >> 20;
+    a += b; d ^= a; d = d << 8 | d >> 24;
+    c += d; b ^= c; b = b << 7 | b >> 25;
+}
+
+// A mask of `each` values for every sample, `stride` words of the stream apart: 0 where the draw is below
+// the threshold. `counter`, if not null, is added to the number of the stream. One thread for each 16 words.
+KERNEL dropout_mask(float *mask, Stream s, const u64 *counter, u64 stride, u32 threshold, float scale,
+                    u32 each, u32 n) {
+    ELEMENT(i, n);
+    // The first and the last block of the stream may be used in part.
+    u32 blocks = (each + 30) / 16;
+    u32 sample = i / blocks;
+    u64 begin = s.word + sample * stride;
+    u64 block = begin / 16 + i % blocks, number = s.number + (counter ? *counter : 0);
+    u32 x[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574,
+                 s.key[0], s.key[1], s.key[2], s.key[3], s.key[4], s.key[5], s.key[6], s.key[7],
+                 (u32)block, (u32)(block >> 32), (u32)number, (u32)(number >> 32)};
+    u32 y[16];
+    #pragma unroll
+    for (u32 w = 0; w < 16; ++w) y[w] = x[w];
+    #pragma unroll
+    for (u32 round = 0; round < 6; ++round) {
+        quarter(y[0], y[4], y[8], y[12]);
+        quarter(y[1], y[5], y[9], y[13]);
+        quarter(y[2], y[6], y[10], y[14]);
+        quarter(y[3], y[7], y[11], y[15]);
+        quarter(y[0], y[5], y[10], y[15]);
+        quarter(y[1], y[6], y[11], y[12]);
+        quarter(y[2], y[7], y[8], y[13]);
+        quarter(y[3], y[4], y[9], y[14]);
+    }
+    float *out = mask + (u64)sample * each;
+    #pragma unroll
+    for (u32 w = 0; w < 16; ++w) {
+        // Before the sample's own words this is a very large number.
+        u64 at = block * 16 + w - begin;
+        if (at < each) out[at] = x[w] + y[w] < threshold ? 0.0f : scale;
+    }
 }

@@ -9,8 +9,10 @@
 //! | [`kernels`] | our own kernels, compiled when first used |
 //! | [`memory`] | keeping freed device memory |
 //! | [`glue`] | between candle's tensors and device memory |
-//! | [`mod@conv`], [`mod@pool`], [`mod@lrn`], [`mod@elementwise`] | the operations |
+//! | [`mod@conv`], [`mod@pool`], [`mod@lrn`], [`mod@elementwise`], [`mod@dropout`] | the operations |
 //! | [`mod@softmax`], [`mod@distance`], [`mod@adam`] | losses and the optimiser |
+//! | [`many`] | what is done with many tensors in one launch |
+//! | [`graph`] | a training step as a CUDA graph |
 //!
 //! Everything is computed in the stream of the tensors' device, without waiting for it. Sums are
 //! taken in an order that depends on shapes alone, and cuDNN's algorithms are chosen by its
@@ -20,11 +22,14 @@ pub(crate) mod adam;
 mod conv;
 mod descriptors;
 mod distance;
+mod dropout;
 mod elementwise;
 mod glue;
+mod graph;
 mod handle;
 mod kernels;
 mod lrn;
+mod many;
 mod memory;
 mod plan;
 mod pool;
@@ -33,8 +38,11 @@ mod softmax;
 
 pub(crate) use conv::conv;
 pub(crate) use distance::{absolute_error, squared_error};
-pub(crate) use elementwise::{dropout, leaky_relu};
+pub(crate) use dropout::{dropout, dropout_mask};
+pub(crate) use elementwise::leaky_relu;
+pub use graph::StepGraph;
 pub(crate) use lrn::lrn;
+pub(crate) use many::{adam, blend, copy_all, gather, squares};
 pub use memory::keep_freed_device_memory;
 pub(crate) use pool::{global_avg_pool, max_pool};
 pub use precision::{Precision, precision, set_precision};

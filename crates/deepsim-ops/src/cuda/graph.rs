@@ -1,0 +1,174 @@
+//! A training step as a CUDA graph: recorded once, and from then on a single launch.
+//!
+//! A graph does the same with the same memory each time. What is to differ from one launch to the next is
+//! read from memory that the host fills before each: the number of the step, which names the random
+//! streams, and the rates of the updates, in their order.
+
+use std::cell::RefCell;
+
+use candle_core::cuda_backend::cudarc::driver::sys::{
+    CUgraphInstantiate_flags, CUstreamCaptureMode,
+};
+use candle_core::cuda_backend::cudarc::driver::{CudaGraph, CudaSlice, DevicePtr, PinnedHostSlice};
+use candle_core::{CudaDevice, Device, Result, Tensor, bail};
+
+use super::glue::done;
+use super::many::gather_into;
+use crate::reading::Reading;
+
+const OP: &str = "step graph";
+
+/// Most updates of a step.
+const RATES: usize = 6;
+/// The step's number, in two words, and the rates.
+const WORDS: usize = 2 + RATES;
+/// Most numbers that a step hands back.
+const READINGS: usize = 64;
+
+/// What is being recorded in this thread.
+#[derive(Clone, Copy)]
+struct Recording {
+    /// Where the words are that the host fills.
+    words: u64,
+    /// The step that is recorded.
+    step: u64,
+    /// Updates so far.
+    rates: usize,
+}
+
+thread_local! {
+    static RECORDING: RefCell<Option<Recording>> = const { RefCell::new(None) };
+}
+
+/// Whether a step is being recorded.
+pub(super) fn is_recording() -> bool {
+    RECORDING.with_borrow(Option::is_some)
+}
+
+/// Where the next update finds its rate; null if nothing is recorded.
+pub(super) fn rate(op: &'static str) -> Result<u64> {
+    RECORDING.with_borrow_mut(|recording| match recording {
+        None => Ok(0),
+        Some(recording) if recording.rates < RATES => {
+            recording.rates += 1;
+            Ok(recording.words + 4 * (1 + recording.rates as u64))
+        }
+        Some(_) => bail!("{op}: wanted at most {RATES} updates in a step"),
+    })
+}
+
+/// Where a random stream finds the number of the step, and its own number less that; null, and its own
+/// number, if nothing is recorded.
+pub(super) fn stream_number(number: u64) -> (u64, u64) {
+    RECORDING.with_borrow(|recording| match recording {
+        None => (0, number),
+        Some(recording) => (recording.words, number.wrapping_sub(recording.step)),
+    })
+}
+
+/// A recorded step.
+///
+/// Its memory is its own: networks, moments and inputs must stay where they were when it was recorded.
+pub struct StepGraph {
+    graph: CudaGraph,
+    device: CudaDevice,
+    rates: usize,
+    on_host: PinnedHostSlice<u32>,
+    words: CudaSlice<u32>,
+    readings: CudaSlice<f32>,
+    count: usize,
+}
+
+impl StepGraph {
+    /// Does something so that it can be recorded later: what the operations upload by themselves, such
+    /// as strides, stays on the device for all later times.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub fn rehearse<T, E>(
+        device: &Device,
+        f: impl FnOnce() -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let _kept = match device {
+            Device::Cuda(device) => Some(device.enable_cuda_graph_htod_cache()),
+            _ => None,
+        };
+        f()
+    }
+
+    /// Records what `f` asks of the device, which does none of it yet. `step` is the number of the random
+    /// streams that `f` draws from. `f` must have been rehearsed, and must read nothing from the
+    /// device; the numbers it returns are given by each [`StepGraph::launch`], in this order.
+    ///
+    /// # Errors
+    /// Those of `f`, and if it does something that cannot be part of a graph. Then nothing was done.
+    pub fn record<T, E: From<candle_core::Error>>(
+        device: &Device,
+        step: u64,
+        f: impl FnOnce() -> std::result::Result<(T, Vec<Reading>), E>,
+    ) -> std::result::Result<(Self, T), E> {
+        let Device::Cuda(device) = device else {
+            return Err(candle_core::Error::Msg(format!("{OP}: wanted a GPU")).into());
+        };
+        let stream = device.cuda_stream();
+        let context = stream.context();
+        let words = done(OP, "allocation", device.alloc_zeros::<u32>(WORDS))?;
+        let mut readings = done(OP, "allocation", device.alloc_zeros::<f32>(READINGS))?;
+        // SAFETY: all of it is written before it is read, in `launch`.
+        let on_host = unsafe { context.alloc_pinned::<u32>(WORDS) };
+        let on_host = done(OP, "page-locked memory", on_host)?;
+        let address = words.device_ptr(&stream).0;
+        // Threads that load data may go on.
+        let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        done(OP, "waiting for the device", stream.synchronize())?;
+        done(OP, "beginning of the capture", stream.begin_capture(mode))?;
+        let recording = Recording { words: address, step, rates: 0 };
+        RECORDING.set(Some(recording));
+        let _kept = device.enable_cuda_graph_htod_cache();
+        let made = f().and_then(|(made, numbers)| {
+            let numbers: Vec<Tensor> = numbers.iter().filter_map(Reading::pending).collect();
+            gather_into(OP, device, &numbers.iter().collect::<Vec<_>>(), &mut readings)?;
+            Ok((made, numbers.len()))
+        });
+        let recorded = RECORDING.take();
+        // Also after an error: the stream has to leave the capture.
+        let graph = stream.end_capture(CUgraphInstantiate_flags(0));
+        let (made, count) = made?;
+        let Some(graph) = done(OP, "end of the capture", graph)? else {
+            return Err(candle_core::Error::Msg(format!("{OP}: nothing was recorded")).into());
+        };
+        let rates = recorded.map_or(0, |recording| recording.rates);
+        let device = device.clone();
+        Ok((Self { graph, device, rates, on_host, words, readings, count }, made))
+    }
+
+    /// Updates of the step.
+    pub fn rates(&self) -> usize {
+        self.rates
+    }
+
+    /// Does the step, with this number and these rates of its updates, and waits for the numbers that it
+    /// hands back.
+    ///
+    /// # Errors
+    /// If there are not as many rates as updates, or the device fails.
+    pub fn launch(&mut self, step: u64, rates: &[f32]) -> Result<Vec<f64>> {
+        if rates.len() != self.rates {
+            bail!("{OP}: wanted {} rates, got {}", self.rates, rates.len());
+        }
+        let stream = self.device.cuda_stream();
+        {
+            let words = done(OP, "page-locked memory", self.on_host.as_mut_slice())?;
+            words.fill(0);
+            (words[0], words[1]) = (step as u32, (step >> 32) as u32);
+            for (word, rate) in words[2..].iter_mut().zip(rates) {
+                *word = rate.to_bits();
+            }
+        }
+        done(OP, "copy of the rates", stream.memcpy_htod(&self.on_host, &mut self.words))?;
+        done(OP, "launch", self.graph.launch())?;
+        let mut values = done(OP, "copy of the numbers", stream.clone_dtoh(&self.readings))?;
+        values.truncate(self.count);
+        Ok(values.into_iter().map(f64::from).collect())
+    }
+}

@@ -1,0 +1,107 @@
+//! Steps that are recorded once and launched again.
+
+use candle_core::{DType, Result, Tensor, Var};
+use deepsim_ops::{
+    AdamStep, AdamUpdate, Moments, Reading, StepGraph, adam_rate, adam_update_all, dropout_each,
+    linear, squared_error,
+};
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::support::{bits, tensor};
+use super::{STEP, gpu};
+
+/// A weight in training.
+struct Weight {
+    var: Var,
+    moments: Moments,
+}
+
+impl Weight {
+    fn new(device: &candle_core::Device) -> Result<Self> {
+        let var = Var::from_tensor(&tensor(&[7, 20], 1).to_device(device)?)?;
+        let moments = Moments::zeros_like(&var)?;
+        Ok(Self { var, moments })
+    }
+
+    /// Operations of candle and ours, with a transposed factor, a random mask and an update.
+    fn step(&mut self, x: &Tensor, number: u64) -> Result<((), Vec<Reading>)> {
+        let mut rng = ChaCha12Rng::seed_from_u64(3);
+        rng.set_stream(number);
+        let x = dropout_each(x, 0.5, &mut [rng])?;
+        let y = linear(&x, &self.var, None)?.t()?.matmul(&x.t()?.contiguous()?.t()?)?;
+        let loss = squared_error(&y, &Tensor::zeros(y.shape(), DType::F32, y.device())?)?;
+        let mut gradients = loss.backward()?;
+        let gradient = gradients.remove(&self.var).expect("it is a variable");
+        let numbers = vec![Reading::of(&loss)?, Reading::squares(&[&gradient])?];
+        let gate = Reading::gate(&numbers)?;
+        let update = AdamUpdate {
+            parameter: &self.var,
+            gradient: &gradient,
+            moments: &mut self.moments,
+            decays: true,
+        };
+        adam_update_all([update], at(number), gate.as_ref())?;
+        Ok(((), numbers))
+    }
+}
+
+fn at(step: u64) -> AdamStep {
+    AdamStep { t: step, ..STEP }
+}
+
+#[test]
+fn a_recorded_step_does_what_the_step_does() -> Result<()> {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    let inputs: Vec<Tensor> =
+        (0..5).map(|i| tensor(&[4, 20], 10 + i).to_device(&gpu)).collect::<Result<_>>()?;
+    let mut plain = Weight::new(&gpu)?;
+    let mut wanted = Vec::new();
+    for (number, x) in (1..).zip(&inputs) {
+        let ((), numbers) = plain.step(x, number)?;
+        wanted.push((Reading::read(&numbers)?, bits(plain.var.as_tensor())));
+    }
+
+    let mut recorded = Weight::new(&gpu)?;
+    let input = Var::from_tensor(&inputs[0])?;
+    let got = StepGraph::rehearse(&gpu, || recorded.step(input.as_tensor(), 1))?;
+    assert_eq!(Reading::read(&got.1)?, wanted[0].0);
+    let (mut graph, ()) = StepGraph::record(&gpu, 2, || recorded.step(input.as_tensor(), 2))?;
+    // Nothing is done yet.
+    assert_eq!(bits(recorded.var.as_tensor()), wanted[0].1);
+    for (number, x) in (1..).zip(&inputs).skip(1) {
+        input.set(x)?;
+        let got = graph.launch(number, &[adam_rate(at(number))])?;
+        let (numbers, weight) = &wanted[number as usize - 1];
+        assert_eq!(&got, numbers, "step {number}");
+        assert_eq!(&bits(recorded.var.as_tensor()), weight, "step {number}");
+    }
+    assert!(graph.launch(6, &[]).is_err());
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_recorded_is_an_error_and_leaves_the_device_usable() -> Result<()> {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    let x = tensor(&[4, 20], 1).to_device(&gpu)?;
+    let mut weight = Weight::new(&gpu)?;
+    StepGraph::rehearse(&gpu, || weight.step(&x, 1))?;
+    let before = bits(weight.var.as_tensor());
+    // A number that is read.
+    let read = StepGraph::record(&gpu, 2, || {
+        let (_, numbers) = weight.step(&x, 2)?;
+        Reading::read(&numbers)?;
+        Ok::<_, candle_core::Error>(((), numbers))
+    });
+    assert!(read.is_err());
+    assert_eq!(bits(weight.var.as_tensor()), before);
+    // Moments that would have to be copied to a place of their own.
+    let clone = weight.moments.clone();
+    assert!(StepGraph::record(&gpu, 2, || weight.step(&x, 2)).is_err());
+    drop(clone);
+    let (mut graph, ()) = StepGraph::record(&gpu, 2, || weight.step(&x, 2))?;
+    graph.launch(2, &[adam_rate(at(2))])?;
+    assert_ne!(bits(weight.var.as_tensor()), before);
+    assert!(StepGraph::record(&candle_core::Device::Cpu, 2, || weight.step(&x, 2)).is_err());
+    Ok(())
+}
