@@ -32,7 +32,7 @@
 //!     &[Term::new("feature", 0.01, &feature), Term::new("image", 2e-6, &image)],
 //! )?;
 //! assert_eq!(evaluated.gradient.dims(), [1, 3, 64, 64]);
-//! assert_eq!(evaluated.terms[1].value, 0.5 * 3.0 * 64.0 * 64.0 * 100.0);
+//! assert_eq!(evaluated.read()?[1].value, 0.5 * 3.0 * 64.0 * 64.0 * 100.0);
 //! # Ok(())
 //! # }
 //! ```
@@ -47,7 +47,7 @@ mod tap;
 pub mod terms;
 
 pub use balance::{Balance, BalanceRule};
-pub use objective::{Evaluated, Term, TermReport};
+pub use objective::{Evaluated, MeasuredTerm, Term, TermReport};
 pub use perceptual::{Distances, PerceptualDistance, Reduction, TapDistance, Targets};
 pub use resample::Upsampling;
 pub use terms::Distance;

@@ -9,6 +9,7 @@
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 use deepsim_nets::{Images, Posterior};
+use deepsim_ops::Reading;
 
 use crate::{LossError, terms};
 
@@ -54,19 +55,58 @@ impl TermReport {
     }
 }
 
+/// A term that was computed, and whose numbers a GPU may still hold.
+#[derive(Clone, Debug)]
+pub struct MeasuredTerm {
+    /// Name of the term.
+    pub name: &'static str,
+    /// Its weight.
+    pub weight: f64,
+    /// Its value.
+    pub value: Reading,
+    /// The L2 norm of its weighted gradient.
+    pub grad_norm: Reading,
+}
+
+impl MeasuredTerm {
+    /// The numbers of terms; a GPU is waited for once.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn read(terms: &[Self]) -> Result<Vec<TermReport>, LossError> {
+        let numbers: Vec<Reading> = terms.iter().flat_map(Self::numbers).collect();
+        let values = Reading::read(&numbers)?;
+        let report = |(term, values): (&Self, &[f64])| TermReport {
+            name: term.name,
+            value: values[0],
+            weight: term.weight,
+            grad_norm: values[1],
+        };
+        Ok(terms.iter().zip(values.chunks_exact(2)).map(report).collect())
+    }
+
+    /// Its value, and the norm of its gradient.
+    pub fn numbers(&self) -> [Reading; 2] {
+        [self.value.clone(), self.grad_norm.clone()]
+    }
+}
+
 /// The objective at some images.
 #[derive(Clone, Debug)]
 pub struct Evaluated {
     /// Every term, in the order given.
-    pub terms: Vec<TermReport>,
+    pub terms: Vec<MeasuredTerm>,
     /// Gradient of the weighted sum at the images, `(N, 3, H, W)`.
     pub gradient: Tensor,
 }
 
 impl Evaluated {
-    /// The weighted sum.
-    pub fn total(&self) -> f64 {
-        self.terms.iter().map(TermReport::weighted).sum()
+    /// The numbers of every term ([`MeasuredTerm::read`]).
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn read(&self) -> Result<Vec<TermReport>, LossError> {
+        MeasuredTerm::read(&self.terms)
     }
 }
 
@@ -80,25 +120,24 @@ impl Evaluated {
 pub fn evaluate(output: &Images, terms: &[Term<'_>]) -> Result<Evaluated, LossError> {
     let leaf = Var::from_tensor(&output.tensor().detach())?;
     let images = output.with_tensor(leaf.as_tensor().clone())?;
-    let (mut losses, mut gradients) = (Vec::new(), Vec::new());
+    let (mut measured, mut gradients) = (Vec::new(), Vec::new());
     for term in terms {
         let loss = (term.loss)(&images)?;
-        gradients.push(match loss.backward()?.remove(&leaf) {
+        let gradient = match loss.backward()?.remove(&leaf) {
             Some(gradient) => (gradient * term.weight)?,
             None => leaf.zeros_like()?,
+        };
+        measured.push(MeasuredTerm {
+            name: term.name,
+            weight: term.weight,
+            value: Reading::of(&loss)?,
+            grad_norm: Reading::norm(&[&gradient])?,
         });
-        // Not what it was computed from, which may be large.
-        losses.push(loss.detach());
+        gradients.push(gradient);
     }
-    // Read only now: until then a GPU need not be waited for.
-    let values = deepsim_ops::scalars(&losses.iter().collect::<Vec<_>>())?;
-    let squares = deepsim_ops::sums_of_squares(&gradients.iter().collect::<Vec<_>>())?;
-    let reports = terms.iter().zip(values).zip(squares).map(|((term, value), squares)| {
-        TermReport { name: term.name, value, weight: term.weight, grad_norm: squares.sqrt() }
-    });
     let sum = gradients.into_iter().map(Ok).reduce(|sum, gradient| sum? + gradient?);
     let gradient = sum.unwrap_or_else(|| leaf.zeros_like())?;
-    Ok(Evaluated { terms: reports.collect(), gradient })
+    Ok(Evaluated { terms: measured, gradient })
 }
 
 /// The divergence of codes as a term, with its gradients at the mean and at the logarithm of the
@@ -112,7 +151,7 @@ pub fn evaluate(output: &Images, terms: &[Term<'_>]) -> Result<Evaluated, LossEr
 pub fn evaluate_divergence(
     posterior: &Posterior,
     weight: f64,
-) -> Result<(TermReport, [Tensor; 2]), LossError> {
+) -> Result<(MeasuredTerm, [Tensor; 2]), LossError> {
     let leaf = |tensor: &Tensor| Var::from_tensor(&tensor.detach());
     let (mean, log_variance) = (leaf(&posterior.mean)?, leaf(&posterior.log_variance)?);
     let leaves = [&mean, &log_variance].map(|leaf| leaf.as_tensor().clone());
@@ -124,9 +163,12 @@ pub fn evaluate_divergence(
         None => leaf.zeros_like(),
     };
     let both = [gradient(&mean)?, gradient(&log_variance)?];
-    let squares: f64 = deepsim_ops::sums_of_squares(&[&both[0], &both[1]])?.into_iter().sum();
-    let value = f64::from(loss.to_scalar::<f32>()?);
-    let report = TermReport { name: DIVERGENCE, value, weight, grad_norm: squares.sqrt() };
+    let report = MeasuredTerm {
+        name: DIVERGENCE,
+        weight,
+        value: Reading::of(&loss)?,
+        grad_norm: Reading::norm(&[&both[0], &both[1]])?,
+    };
     Ok((report, both))
 }
 
@@ -180,7 +222,9 @@ mod tests {
         let split = backward_from(output.tensor(), &evaluated.gradient)?;
 
         let whole = ((squared(&output)? * 0.5)? + (absolute(&output)? * 3.0)?)?;
-        assert!((evaluated.total() - f64::from(whole.to_scalar::<f32>()?)).abs() < 1e-3);
+        let reports = evaluated.read()?;
+        let total: f64 = reports.iter().map(TermReport::weighted).sum();
+        assert!((total - f64::from(whole.to_scalar::<f32>()?)).abs() < 1e-3);
         let whole = whole.backward()?;
         let values = |grads: &GradStore| -> Result<Vec<f32>, LossError> {
             Ok(grads.get(&scale).expect("a gradient for the scale").to_vec1()?)
@@ -189,8 +233,8 @@ mod tests {
 
         // d = 2i - 3: squared gradient 0.5 d, absolute gradient 3 sign(d).
         let squares: f64 = (0..12).map(|i| (0.5 * (2.0 * f64::from(i) - 3.0)).powi(2)).sum();
-        assert!((evaluated.terms[0].grad_norm - squares.sqrt()).abs() < 1e-4);
-        assert!((evaluated.terms[1].grad_norm - (12.0f64 * 9.0).sqrt()).abs() < 1e-4);
+        assert!((reports[0].grad_norm - squares.sqrt()).abs() < 1e-4);
+        assert!((reports[1].grad_norm - (12.0f64 * 9.0).sqrt()).abs() < 1e-4);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 //! convert exactly and nothing is ever fed in the wrong order or range unnoticed.
 
 use candle_core::{Device, Tensor};
-use deepsim_ops::{Conv2dConfig, conv2d};
+use deepsim_ops::{Conv2dConfig, Planes, conv2d, pixels};
 use serde::{Deserialize, Serialize};
 
 use crate::NetError;
@@ -44,6 +44,17 @@ impl PixelFormat {
         mean: [123.675, 116.28, 103.53],
         scale: [1.0 / (255.0 * 0.229), 1.0 / (255.0 * 0.224), 1.0 / (255.0 * 0.225)],
     };
+
+    /// What this format makes of bytes in RGB planes.
+    ///
+    /// ```
+    /// use deepsim_nets::PixelFormat;
+    /// assert_eq!(PixelFormat::CAFFE_BGR.planes().from, [2, 1, 0]);
+    /// ```
+    pub fn planes(self) -> Planes {
+        let from = [0, 1, 2].map(|channel| self.channel(channel));
+        Planes { from, mean: self.mean, scale: self.scale }
+    }
 
     /// Position in this format's channels of the colour that is `rgb`-th in RGB order.
     fn channel(self, rgb: usize) -> usize {
@@ -102,6 +113,11 @@ impl Images {
                 wanted: format!("{n} x 3 x {height} x {width} = {} bytes", n * 3 * plane),
                 got: format!("{} bytes", rgb.len()),
             });
+        }
+        if !device.is_cpu() {
+            // A quarter of the bytes of values, which the device makes of them.
+            let bytes = Tensor::from_slice(rgb, (n, 3, height, width), device)?;
+            return Self::new(pixels(&bytes, format.planes())?, format);
         }
         let mut values = vec![0f32; rgb.len()];
         for (index, plane_in) in rgb.chunks_exact(plane.max(1)).enumerate() {

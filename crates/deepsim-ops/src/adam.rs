@@ -122,6 +122,12 @@ impl Moments {
         Ok(())
     }
 
+    /// Says that a recorded step changed the state on its device ([`StepGraph`](crate::StepGraph)).
+    #[cfg(feature = "cuda")]
+    pub fn changed_on_device(&mut self) {
+        self.copy = OnceLock::new();
+    }
+
     /// The values of a state on the CPU.
     fn host_mut(&mut self) -> Option<(&mut [f32], &mut [f32])> {
         match &mut self.state {
@@ -144,14 +150,23 @@ pub fn set_moments(pairs: Vec<(&mut Moments, &Moments)>) -> Result<()> {
             bail!("{OP}: wanted moments of {:?} values, got {:?}", to.lens(), from.lens());
         }
         #[cfg(feature = "cuda")]
-        if matches!((&to.state, &from.state), (State::Device(_), State::Device(_))) {
+        if let State::Device(from) = &from.state {
             to.copy = OnceLock::new();
-            if let (State::Device(to), State::Device(from)) = (&mut to.state, &from.state) {
+            if !matches!(to.state, State::Device(_)) {
+                to.state = State::Device(from.zeros_like()?);
+            }
+            if let State::Device(to) = &mut to.state {
                 on_gpu.push((to, from));
             }
             continue;
         }
-        *to = from.clone();
+        match (to.host_mut(), &from.state) {
+            (Some((m, v)), State::Host(from_m, from_v)) => {
+                m.copy_from_slice(from_m);
+                v.copy_from_slice(from_v);
+            }
+            _ => *to = from.clone(),
+        }
     }
     #[cfg(feature = "cuda")]
     DeviceMoments::set_all(&mut on_gpu)?;

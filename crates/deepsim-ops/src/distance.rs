@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use crate::cpu::elementwise;
 use crate::cpu::simd::Isa;
 use crate::glue::{input, like, slice, with};
-use crate::reading::side_by_side;
+use crate::reading::Reading;
 
 /// `Σ (a - b)²`.
 ///
@@ -59,50 +59,11 @@ pub fn absolute_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
-    Ok(sums_of_squares(&[x])?.into_iter().sum())
-}
-
-/// [`sum_of_squares`] of each tensor; a GPU is waited for once and not for each, and sums in `f32`.
-///
-/// # Errors
-/// If a tensor is not `f32`.
-pub fn sums_of_squares(all: &[&Tensor]) -> Result<Vec<f64>> {
-    if all.iter().all(|x| x.device().is_cpu()) {
-        let sum = |x: &&Tensor| {
-            let x = input("sum_of_squares", x)?;
-            with("sum_of_squares", &x, |x| Ok(elementwise::sum_of_squares(Isa::best(), x)))
-        };
-        return all.iter().map(sum).collect();
+    if !x.device().is_cpu() {
+        return Ok(Reading::read(&[Reading::squares(&[x])?])?.into_iter().sum());
     }
-    summed_on_device(all)
-}
-
-fn summed_on_device(all: &[&Tensor]) -> Result<Vec<f64>> {
-    let sums = all.iter().map(|x| x.sqr()?.sum_all()).collect::<Result<Vec<_>>>()?;
-    scalars(&sums.iter().collect::<Vec<_>>())
-}
-
-/// The numbers in several scalars of one device, which is waited for once.
-///
-/// # Shapes
-/// each `()`
-///
-/// # Errors
-/// If one is not an `f32` scalar, or they are on different devices.
-///
-/// ```
-/// use candle_core::{Device, Tensor};
-/// use deepsim_ops::scalars;
-/// let [a, b] = [2f32, 3.0].map(|x| Tensor::new(x, &Device::Cpu));
-/// assert_eq!(scalars(&[&a?, &b?])?, [2.0, 3.0]);
-/// # Ok::<(), candle_core::Error>(())
-/// ```
-pub fn scalars(all: &[&Tensor]) -> Result<Vec<f64>> {
-    if all.is_empty() {
-        return Ok(Vec::new());
-    }
-    let values = side_by_side(all)?.to_vec1::<f32>()?;
-    Ok(values.into_iter().map(f64::from).collect())
+    let x = input("sum_of_squares", x)?;
+    with("sum_of_squares", &x, |x| Ok(elementwise::sum_of_squares(Isa::best(), x)))
 }
 
 fn apply(a: &Tensor, b: &Tensor, distance: Distance) -> Result<Tensor> {
@@ -158,27 +119,5 @@ impl CustomOp2 for Distance {
         let da = if a.track_op() { Some(like(toward(gradient)?, a)?) } else { None };
         let db = if b.track_op() { Some(like(toward(-gradient)?, b)?) } else { None };
         Ok((da, db))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use candle_core::Device;
-
-    #[test]
-    fn sums_on_a_device_are_those_of_the_processor() -> Result<()> {
-        let ramp = |n: usize| Tensor::arange(0f32, n as f32, &Device::Cpu);
-        let (a, b) = ((ramp(1000)? * 1e-3)?, (ramp(7)? - 3.0)?);
-        let wanted = sums_of_squares(&[&a, &b])?;
-        assert!((wanted[0] - 332.8335).abs() < 1e-3 && wanted[1] == 28.0, "{wanted:?}");
-        let got = summed_on_device(&[&a, &b])?;
-        assert!(got.iter().zip(&wanted).all(|(g, w)| (g - w).abs() < 1e-6 * w), "{got:?}");
-        assert!(sums_of_squares(&[])?.is_empty());
-        // Matrices are no scalars.
-        assert!(
-            scalars(&[&Tensor::zeros((2, 2), candle_core::DType::F32, &Device::Cpu)?]).is_err()
-        );
-        Ok(())
     }
 }

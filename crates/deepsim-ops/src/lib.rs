@@ -13,6 +13,7 @@ mod glue;
 mod linear;
 mod memory;
 mod norm;
+mod pixels;
 mod pool;
 mod reading;
 mod sequence;
@@ -27,12 +28,15 @@ pub use adam::{AdamStep, AdamUpdate, Moments, adam_update, adam_update_all, set_
 pub use blend::{blend_all, copy_all};
 pub use conv::{Conv2dConfig, conv_transpose2d, conv2d};
 #[cfg(feature = "cuda")]
-pub use cuda::{Precision, StepGraph, keep_freed_device_memory, precision, set_precision};
-pub use distance::{absolute_error, scalars, squared_error, sum_of_squares, sums_of_squares};
+pub use cuda::{
+    Precision, StepGraph, Uploader, keep_freed_device_memory, precision, set_precision,
+};
+pub use distance::{absolute_error, squared_error, sum_of_squares};
 pub use dropout::{dropout, dropout_each};
 pub use linear::linear;
 pub use memory::keep_freed_memory;
 pub use norm::{LrnConfig, local_response_norm};
+pub use pixels::{Planes, pixels};
 pub use pool::{Pool2dConfig, global_avg_pool2d, max_pool2d};
 pub use reading::Reading;
 pub use sequence::{Step, sequence};

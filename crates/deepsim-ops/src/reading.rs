@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::distance::{scalars, sum_of_squares};
+use crate::distance::sum_of_squares;
 
 /// A number that an operation computed. On the CPU it is known at once; on a GPU it is read when asked for,
 /// together with others.
@@ -21,7 +21,20 @@ pub struct Reading(State);
 #[derive(Clone, Debug)]
 enum State {
     Known(f64),
-    Pending(Tensor),
+    Pending(Tensor, Finish),
+}
+
+/// What is done with a number once it is read: its root taken, and then divided.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Finish {
+    root: bool,
+    divisor: f64,
+}
+
+impl Finish {
+    pub(crate) fn apply(self, value: f64) -> f64 {
+        (if self.root { value.sqrt() } else { value }) / self.divisor
+    }
 }
 
 impl Reading {
@@ -38,7 +51,7 @@ impl Reading {
         if scalar.device().is_cpu() {
             return Ok(Self::known(f64::from(scalar.to_scalar::<f32>()?)));
         }
-        Ok(Self(State::Pending(scalar.detach())))
+        Ok(Self(State::Pending(scalar.detach(), Finish { root: false, divisor: 1.0 })))
     }
 
     /// `Σ x²` over all values of all tensors.
@@ -50,23 +63,52 @@ impl Reading {
         if all.first().is_some_and(|x| x.device().is_cuda()) {
             return Self::of(&crate::cuda::squares("sum_of_squares", all)?);
         }
-        let sums = all.iter().map(|x| sum_of_squares(x)).collect::<Result<Vec<f64>>>()?;
+        let squares = |x: &&Tensor| match x.device().is_cpu() {
+            true => sum_of_squares(x),
+            // A device without kernels of ours.
+            false => Ok(f64::from(x.sqr()?.sum_all()?.to_scalar::<f32>()?)),
+        };
+        let sums = all.iter().map(squares).collect::<Result<Vec<f64>>>()?;
         Ok(Self::known(sums.into_iter().sum()))
+    }
+
+    /// The L2 norm over all values of all tensors.
+    ///
+    /// # Errors
+    /// As [`Reading::squares`].
+    pub fn norm(all: &[&Tensor]) -> Result<Self> {
+        Ok(match Self::squares(all)?.0 {
+            State::Known(squares) => Self::known(squares.sqrt()),
+            State::Pending(squares, _) => {
+                Self(State::Pending(squares, Finish { root: true, divisor: 1.0 }))
+            }
+        })
+    }
+
+    /// The number divided by another, in double precision.
+    #[must_use]
+    pub fn over(self, divisor: f64) -> Self {
+        Self(match self.0 {
+            State::Known(value) => State::Known(value / divisor),
+            State::Pending(scalar, before) => {
+                State::Pending(scalar, Finish { divisor: divisor * before.divisor, ..before })
+            }
+        })
     }
 
     /// The number, if it is known.
     pub fn value(&self) -> Option<f64> {
         match self.0 {
             State::Known(value) => Some(value),
-            State::Pending(_) => None,
+            State::Pending(..) => None,
         }
     }
 
-    /// The scalar of a number that is not known.
-    pub(crate) fn pending(&self) -> Option<Tensor> {
+    /// The scalar of a number that is not known, and what is done with it.
+    pub(crate) fn pending(&self) -> Option<(Tensor, Finish)> {
         match &self.0 {
             State::Known(_) => None,
-            State::Pending(scalar) => Some(scalar.clone()),
+            State::Pending(scalar, finish) => Some((scalar.clone(), *finish)),
         }
     }
 
@@ -75,8 +117,14 @@ impl Reading {
     /// # Errors
     /// If the device fails.
     pub fn read(all: &[Self]) -> Result<Vec<f64>> {
-        let pending: Vec<Tensor> = all.iter().filter_map(Self::pending).collect();
-        let mut values = scalars(&pending.iter().collect::<Vec<_>>())?.into_iter();
+        let (pending, finish): (Vec<Tensor>, Vec<Finish>) =
+            all.iter().filter_map(Self::pending).unzip();
+        let values = match pending.is_empty() {
+            true => Vec::new(),
+            false => side_by_side(&pending.iter().collect::<Vec<_>>())?.to_vec1::<f32>()?,
+        };
+        let values = values.into_iter().zip(finish);
+        let mut values = values.map(|(value, finish)| finish.apply(f64::from(value)));
         Ok(all.iter().filter_map(|one| one.value().or_else(|| values.next())).collect())
     }
 
@@ -86,7 +134,8 @@ impl Reading {
     /// # Errors
     /// If the device fails.
     pub fn gate(all: &[Self]) -> Result<Option<Tensor>> {
-        let pending: Vec<Tensor> = all.iter().filter_map(Self::pending).collect();
+        let pending: Vec<Tensor> =
+            all.iter().filter_map(Self::pending).map(|(scalar, _)| scalar).collect();
         if pending.is_empty() {
             return Ok(None);
         }

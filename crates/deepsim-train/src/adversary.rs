@@ -2,15 +2,16 @@
 
 use std::ops::Range;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor, Var};
 use deepsim_loss::{Balance, terms};
 use deepsim_nets::random::streams;
 use deepsim_nets::{Discriminator, Images};
+use deepsim_ops::{Moments, Reading, copy_all, set_moments};
 use rand_chacha::ChaCha12Rng;
 
 use crate::TrainError;
 use crate::error::Quantity;
-use crate::gradients::{See, add, check, checked_norm, sum};
+use crate::gradients::{See, add, check_known, checked_norm, sum};
 use crate::optim::Adam;
 use crate::part::Part;
 use crate::recipe::AdversarialTerm;
@@ -25,45 +26,64 @@ pub struct Adversary {
     /// Who is updated next.
     pub balance: Balance,
     pub(crate) term: AdversarialTerm,
+    before: Option<Before>,
+    /// Whether that is of the step that is being made.
+    pub(crate) kept: bool,
 }
 
 /// What the discriminator said of a batch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Judged {
-    /// Cross-entropy on real images.
-    pub(crate) real: f64,
-    /// Cross-entropy on generated images.
-    pub(crate) generated: f64,
-    /// Shares of real and of generated images that it told right.
-    pub(crate) accuracy: [f64; 2],
+    /// Cross-entropy on real and on generated images, and shares of real and of generated images that
+    /// it took for real.
+    pub(crate) numbers: [Reading; 4],
     /// Norm of the gradient of its weights, if it was updated.
-    pub(crate) gradient: Option<f64>,
+    pub(crate) gradient: Option<Reading>,
 }
 
-/// The discriminator as it was before a step.
-pub(crate) struct Before {
-    weights: Vec<Tensor>,
-    adam: Adam,
+/// The discriminator as it was before a step, in memory that is used again.
+struct Before {
+    weights: Vec<Var>,
+    moments: Vec<Moments>,
 }
 
 impl Adversary {
-    /// What [`Adversary::undo`] needs if the coming step cannot be finished: nothing if it does not
-    /// change the discriminator.
-    pub(crate) fn before(&self) -> Result<Option<Before>, TrainError> {
-        if !self.balance.train_discriminator {
-            return Ok(None);
-        }
-        let weights = self.net.params().iter().map(|(_, var)| var.as_tensor().copy());
-        let weights = weights.collect::<Result<_, _>>()?;
-        Ok(Some(Before { weights, adam: self.adam.clone() }))
+    /// A discriminator before its training.
+    pub(crate) fn new(net: Discriminator, adam: Adam, term: AdversarialTerm) -> Self {
+        Self { net, adam, balance: Balance::default(), term, before: None, kept: false }
     }
 
-    /// Puts back the discriminator of before a step.
-    pub(crate) fn undo(&mut self, before: Before) -> Result<(), TrainError> {
-        for ((_, var), weight) in self.net.params().iter().zip(&before.weights) {
-            var.set(weight)?;
+    /// Keeps what [`Adversary::undo`] needs if the coming step cannot be finished: nothing if it does not
+    /// change the discriminator.
+    pub(crate) fn keep(&mut self) -> Result<(), TrainError> {
+        if !self.balance.train_discriminator {
+            return Ok(());
         }
-        self.adam = before.adam;
+        let params = self.net.params();
+        if self.before.is_none() {
+            let weights = params.iter().map(|(_, var)| Var::from_tensor(&var.as_tensor().copy()?));
+            let weights = weights.collect::<Result<_, _>>()?;
+            let moments = params.iter().map(|(_, var)| Moments::zeros_like(var));
+            let moments = moments.collect::<Result<_, _>>()?;
+            self.before = Some(Before { weights, moments });
+        }
+        if let Some(Before { weights, moments }) = &mut self.before {
+            let pairs = weights.iter().zip(params.iter());
+            copy_all(&pairs.map(|(kept, (_, var))| (kept, var.as_tensor())).collect::<Vec<_>>())?;
+            set_moments(moments.iter_mut().zip(self.adam.moments()).collect())?;
+        }
+        self.kept = true;
+        Ok(())
+    }
+
+    /// Puts back the discriminator of before a step that trained it, when `updates` had been made.
+    pub(crate) fn undo(&mut self, updates: u64) -> Result<(), TrainError> {
+        if let Some(Before { weights, moments }) = self.before.as_ref().filter(|_| self.kept) {
+            let pairs = self.net.params().iter().zip(weights);
+            copy_all(&pairs.map(|((_, var), kept)| (var, kept.as_tensor())).collect::<Vec<_>>())?;
+            self.adam.copy_moments(moments)?;
+        }
+        self.adam.set_updates(updates);
         Ok(())
     }
 
@@ -80,7 +100,7 @@ impl Adversary {
         let train = self.balance.train_discriminator;
         let net = if train { self.net.clone() } else { self.net.frozen() };
         let share = 1.0 / (parts.len() * world.size()) as f64;
-        let (mut sums, mut gradients) = ([0.0; 4], None);
+        let (mut said, mut gradients) = (Vec::with_capacity(parts.len()), None);
         for (Part { real, numbers, seen, .. }, generated) in parts.iter().zip(generated) {
             // One pass over both: the update comes after both, so the weights are the same.
             let twice = |features: &Tensor| Tensor::cat(&[features, features], 0);
@@ -93,32 +113,56 @@ impl Adversary {
             let generated_logits = logits.narrow(0, real.len(), generated.len())?;
             let real_loss = terms::discriminator_real(&real_logits)?;
             let generated_loss = terms::discriminator_generated(&generated_logits)?;
-            let losses = deepsim_ops::scalars(&[&real_loss, &generated_loss])?;
-            let logits = logits.to_vec2::<f32>()?;
-            let (of_real, of_generated) = logits.split_at(real.len());
-            sums[0] += share * losses[0];
-            sums[1] += share * losses[1];
-            sums[2] += share * share_of_real(of_real);
-            sums[3] += share * (1.0 - share_of_real(of_generated));
+            said.push([
+                Reading::of(&real_loss)?,
+                Reading::of(&generated_loss)?,
+                share_of_real(&real_logits)?,
+                share_of_real(&generated_logits)?,
+            ]);
             if train {
                 let loss = (real_loss + generated_loss)?;
                 let loss = if share == 1.0 { loss } else { (loss * share)? };
                 gradients = Some(add(gradients, loss.backward()?, self.net.params())?);
             }
         }
-        world.sum(&mut sums)?;
-        let [real, generated, accuracy @ ..] = sums;
-        let mut judged = Judged { real, generated, accuracy, gradient: None };
-        check(step, "discriminator's real", Quantity::Loss, real)?;
-        check(step, "discriminator's generated", Quantity::Loss, generated)?;
+        let numbers = match <[_; 1]>::try_from(said) {
+            Ok([numbers]) if world.size() == 1 => numbers,
+            Ok([numbers]) => summed(&[numbers], share, world)?,
+            Err(parts) => summed(&parts, share, world)?,
+        };
+        for (number, term) in numbers.iter().zip(LOSSES) {
+            check_known(step, term, Quantity::Loss, number)?;
+        }
+        let mut judged = Judged { numbers, gradient: None };
         if let Some(mut gradients) = gradients {
             sum(world, &mut gradients, self.net.params())?;
             let norm = checked_norm(step, "discriminator", self.net.params(), &gradients, see)?;
+            let [real, generated, ..] = judged.numbers.clone();
+            let only_if = Reading::gate(&[real, generated, norm.clone()])?;
             judged.gradient = Some(norm);
-            self.adam.step(self.net.params(), &gradients)?;
+            self.adam.step(self.net.params(), &gradients, only_if.as_ref())?;
         }
         Ok(judged)
     }
+}
+
+/// Names of the discriminator's losses in errors.
+pub(crate) const LOSSES: [&str; 2] = ["discriminator's real", "discriminator's generated"];
+
+/// What all parts of all processes said, each part `share` of the whole.
+fn summed(
+    parts: &[[Reading; 4]],
+    share: f64,
+    world: &dyn World,
+) -> Result<[Reading; 4], TrainError> {
+    let mut sums = [0.0; 4];
+    for part in parts {
+        for (sum, value) in sums.iter_mut().zip(Reading::read(part)?) {
+            *sum += share * value;
+        }
+    }
+    world.sum(&mut sums)?;
+    Ok(sums.map(Reading::known))
 }
 
 /// The passes through the discriminator; each draws its own dropout masks.
@@ -147,6 +191,11 @@ pub(crate) fn dropout_streams(
 }
 
 /// Share of samples whose logit for "real" is the larger one.
-fn share_of_real(rows: &[Vec<f32>]) -> f64 {
-    rows.iter().filter(|row| row[0] > row[1]).count() as f64 / rows.len() as f64
+///
+/// # Shapes
+/// `(N, 2)`
+fn share_of_real(logits: &Tensor) -> Result<Reading, TrainError> {
+    let (real, generated) = (logits.narrow(1, 0, 1)?, logits.narrow(1, 1, 1)?);
+    let told = real.gt(&generated)?.to_dtype(DType::F32)?.sum_all()?;
+    Ok(Reading::of(&told)?.over(logits.dim(0)? as f64))
 }

@@ -1,6 +1,8 @@
 //! A running mean of a generator's weights, which changes more smoothly than they do. The paper has none.
 
+use candle_core::Tensor;
 use deepsim_nets::{Generator, Params};
+use deepsim_ops::blend_all;
 
 use crate::TrainError;
 
@@ -20,13 +22,10 @@ impl Average {
     ///
     /// # Errors
     /// If an operation fails.
-    pub fn update(&self, params: &Params) -> Result<(), TrainError> {
-        for ((_, mean), (_, var)) in self.net.params().iter().zip(params.iter()) {
-            let moved =
-                ((mean.as_tensor() * self.decay)? + (var.as_tensor() * (1.0 - self.decay))?)?;
-            mean.set(&moved)?;
-        }
-        Ok(())
+    pub fn update(&self, params: &Params, only_if: Option<&Tensor>) -> Result<(), TrainError> {
+        let pairs = self.net.params().iter().zip(params.iter());
+        let pairs: Vec<_> = pairs.map(|((_, mean), (_, var))| (mean, var.as_tensor())).collect();
+        Ok(blend_all(&pairs, self.decay, only_if)?)
     }
 
     /// The network with the mean as weights.

@@ -28,8 +28,28 @@ pub(crate) trait Session {
     /// Steps made.
     fn steps(&self) -> u64;
 
-    /// One step; every gradient is shown to `see`.
-    fn step(&mut self, batch: &Batch, see: &mut See<'_>) -> Result<StepReport, TrainError>;
+    /// One step; every gradient is shown to `see`, if there is one.
+    fn step(&mut self, batch: &Batch, see: Option<&mut See<'_>>) -> Result<StepReport, TrainError>;
+
+    /// Steps at the beginning that take longer than later ones.
+    fn first_steps(&self) -> usize {
+        0
+    }
+
+    /// Whether [`Session::prefetch`] wants each batch one step early.
+    fn prefetches(&self) -> bool {
+        false
+    }
+
+    /// Begins to bring the batch of the step after the coming one to where it is computed with.
+    fn prefetch(&mut self, _batch: &Batch) -> Result<(), TrainError> {
+        Ok(())
+    }
+
+    /// Something about the step that people should know, once.
+    fn notice(&mut self) -> Option<String> {
+        None
+    }
 
     /// A picture that shows how far it is.
     fn draw(&self) -> Result<Picture, TrainError>;
@@ -138,6 +158,7 @@ pub(crate) fn drive(
         recorder.begin(session.steps(), tell)?;
     }
     let mut batches: Option<Loader> = None;
+    let mut ahead = None;
     let [mut stop, mut save] = asked(world, requests)?;
     while session.steps() < steps && !stop {
         let empty = || TrainError::recipe("the data set is empty");
@@ -147,23 +168,36 @@ pub(crate) fn drive(
             Some(loader) => loader,
             none => none.insert(Loader::new(phase.source.clone(), course.loader, cursor)?),
         };
-        let batch = loader.next().ok_or_else(empty)??;
+        let batch = match ahead.take() {
+            Some(batch) => batch,
+            None => loader.next().ok_or_else(empty)?,
+        }?;
+        if session.prefetches() && session.steps() + 1 < phase.until.min(steps) {
+            let next = loader.next().ok_or_else(empty)?;
+            // What is wrong with it is said when its turn comes.
+            if let Ok(next) = &next {
+                session.prefetch(next)?;
+            }
+            ahead = Some(next);
+        }
         let looked_at = recorder.is_some() && course.pictured(session.steps() + 1);
         let mut histograms = Vec::new();
         let mut see = |net: &str, name: &str, gradient: &Tensor| {
-            if looked_at {
-                let values = gradient.flatten_all()?.to_vec1::<f32>()?;
-                histograms.push(Value::histogram(&format!("gradients/{net}/{name}"), &values));
-            }
+            let values = gradient.flatten_all()?.to_vec1::<f32>()?;
+            histograms.push(Value::histogram(&format!("gradients/{net}/{name}"), &values));
             Ok(())
         };
-        let report = match session.step(&batch, &mut see) {
+        let see: Option<&mut See<'_>> = if looked_at { Some(&mut see) } else { None };
+        let report = match session.step(&batch, see) {
             Err(TrainError::NonFinite(found)) => {
                 let found = explained(found, course, phase, session, cursor, batch)?;
                 return Err(TrainError::NonFinite(found));
             }
             other => other?,
         };
+        if let Some(notice) = session.notice() {
+            tell(Event::Warning(&notice));
+        }
         cursor = batch.next;
         let step = report.step;
         if step == phase.until {

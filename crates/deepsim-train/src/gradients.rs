@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use deepsim_nets::Params;
+use deepsim_ops::Reading;
 
 use crate::TrainError;
 use crate::error::{NonFinite, Quantity};
@@ -52,14 +53,14 @@ pub(crate) fn sum(
 /// The L2 norm of all gradients of a network, after each was shown to `see`.
 ///
 /// # Errors
-/// If it is not finite: an update with them would destroy the network.
+/// If it is known and not finite: an update with them would destroy the network.
 pub(crate) fn checked_norm(
     step: u64,
     net: &'static str,
     params: &Params,
     gradients: &GradStore,
     see: &mut See<'_>,
-) -> Result<f64, TrainError> {
+) -> Result<Reading, TrainError> {
     let mut all = Vec::with_capacity(params.len());
     for (name, var) in params.iter() {
         if let Some(gradient) = gradients.get(var) {
@@ -67,9 +68,33 @@ pub(crate) fn checked_norm(
             see(net, name, gradient)?;
         }
     }
-    let norm = deepsim_ops::sums_of_squares(&all)?.into_iter().sum::<f64>().sqrt();
-    check(step, net, Quantity::ParameterGradient, norm)?;
+    let norm = Reading::norm(&all)?;
+    check_known(step, net, Quantity::ParameterGradient, &norm)?;
     Ok(norm)
+}
+
+/// Refuses what is known and not finite.
+pub(crate) fn check_known(
+    step: u64,
+    term: &'static str,
+    quantity: Quantity,
+    number: &Reading,
+) -> Result<(), TrainError> {
+    number.value().map_or(Ok(()), |value| check(step, term, quantity, value))
+}
+
+/// A number that may be on a GPU.
+///
+/// # Errors
+/// If it is not finite, or the device fails.
+pub(crate) fn read(
+    step: u64,
+    term: &'static str,
+    quantity: Quantity,
+    number: &Reading,
+) -> Result<f64, TrainError> {
+    let value: f64 = Reading::read(std::slice::from_ref(number))?.into_iter().sum();
+    check(step, term, quantity, value).map(|()| value)
 }
 
 /// Refuses what is not finite.

@@ -38,6 +38,7 @@ pub mod average;
 pub mod checkpoint;
 pub mod comparator;
 pub mod compare;
+mod compute;
 mod drive;
 pub mod error;
 pub mod estimate;
@@ -51,6 +52,8 @@ pub mod plan;
 mod precision;
 pub mod recipe;
 mod recorder;
+#[cfg(feature = "cuda")]
+mod replay;
 pub mod run;
 pub mod solver;
 mod step_report;

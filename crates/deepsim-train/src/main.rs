@@ -75,6 +75,9 @@ struct What {
     /// Override a key of the recipe, e.g. --set steps=1000 --set adam.learning_rate=1e-4
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// On a GPU, make each step of a generator one operation after the other, and not as a CUDA graph
+    #[arg(long)]
+    without_graphs: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -201,6 +204,7 @@ impl What {
             weights: self.place.weights.clone(),
             resume,
             device,
+            graphs: !self.without_graphs,
             ..RunOptions::new(out)
         };
         Ok((recipe, options))

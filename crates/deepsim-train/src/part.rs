@@ -9,10 +9,60 @@ use deepsim_nets::random::streams;
 use deepsim_nets::{Generator, Images};
 
 use crate::TrainError;
-use crate::error::Quantity;
 use crate::fixed::{Fixed, Seen};
-use crate::gradients::check;
 use crate::world::World;
+
+/// Some images of a batch, with what is drawn for them: all that a step is given.
+#[derive(Clone)]
+pub(crate) struct Given {
+    /// The images.
+    pub(crate) real: Images,
+    /// Their numbers in the whole batch, of all processes.
+    pub(crate) numbers: Range<usize>,
+    /// Noise for the generator, if it takes any.
+    pub(crate) noise: Option<Tensor>,
+}
+
+impl Given {
+    /// The images of this process, which begin at `first` of the whole batch, in parts of `size`.
+    pub(crate) fn cut(
+        real: &Images,
+        size: usize,
+        first: usize,
+        generator: &Generator,
+        (seed, step): (u64, u64),
+    ) -> Result<Vec<Self>, TrainError> {
+        let n = real.len();
+        let given = |real: Images, numbers: Range<usize>| {
+            let mut rngs = streams(seed, NOISE, step, numbers.clone());
+            let noise = rngs.iter_mut().map(|rng| generator.noise(1, rng));
+            let noise = noise.collect::<Result<Option<Vec<_>>, _>>()?;
+            let device = real.tensor().device();
+            let noise = noise.map(|noise| Tensor::cat(&noise, 0)?.to_device(device)).transpose()?;
+            Ok::<_, TrainError>(Self { real, numbers, noise })
+        };
+        if n <= size {
+            return Ok(vec![given(real.clone(), first..first + n)?]);
+        }
+        if !n.is_multiple_of(size) {
+            return Err(TrainError::recipe(format!(
+                "micro_batch: wanted a divisor of the batch of {n}, got {size}"
+            )));
+        }
+        let cut = |at: usize| {
+            let images = real.with_tensor(real.tensor().narrow(0, at, size)?.contiguous()?)?;
+            given(images, first + at..first + at + size)
+        };
+        (0..n).step_by(size).map(cut).collect()
+    }
+
+    /// Lets the fixed networks see the images, once for all that needs it.
+    pub(crate) fn seen(self, fixed: &Fixed) -> Result<Part, TrainError> {
+        let seen = fixed.see(&self.real)?;
+        let Self { real, numbers, noise } = self;
+        Ok(Part { real, numbers, seen, noise })
+    }
+}
 
 /// Some images of a batch, with all that is drawn and seen for them.
 pub(crate) struct Part {
@@ -24,45 +74,6 @@ pub(crate) struct Part {
     pub(crate) seen: Seen,
     /// Noise for the generator, if it takes any.
     pub(crate) noise: Option<Tensor>,
-}
-
-impl Part {
-    /// The images of this process, which begin at `first` of the whole batch, in parts of `size`.
-    pub(crate) fn cut(
-        real: &Images,
-        size: usize,
-        first: usize,
-    ) -> Result<Vec<(Images, Range<usize>)>, TrainError> {
-        let n = real.len();
-        if n <= size {
-            return Ok(vec![(real.clone(), first..first + n)]);
-        }
-        if !n.is_multiple_of(size) {
-            return Err(TrainError::recipe(format!(
-                "micro_batch: wanted a divisor of the batch of {n}, got {size}"
-            )));
-        }
-        let cut = |at: usize| {
-            let images = real.with_tensor(real.tensor().narrow(0, at, size)?.contiguous()?)?;
-            Ok((images, first + at..first + at + size))
-        };
-        (0..n).step_by(size).map(cut).collect()
-    }
-
-    /// Lets the fixed networks see some images of a step, once for all that needs it, and draws their noise.
-    pub(crate) fn new(
-        (real, numbers): (Images, Range<usize>),
-        generator: &Generator,
-        fixed: &Fixed,
-        (seed, step): (u64, u64),
-    ) -> Result<Self, TrainError> {
-        let seen = fixed.see(&real)?;
-        let mut rngs = streams(seed, NOISE, step, numbers.clone());
-        let noise = rngs.iter_mut().map(|rng| generator.noise(1, rng));
-        let noise = noise.collect::<Result<Option<Vec<_>>, _>>();
-        let noise = noise?.map(|noise| Tensor::cat(&noise, 0)).transpose()?;
-        Ok(Self { real, numbers, seen, noise })
-    }
 }
 
 /// Purpose of the streams of noise.
@@ -90,12 +101,8 @@ pub(crate) fn add_terms(sum: &mut Vec<TermReport>, part: Vec<TermReport>, share:
 /// Sums the terms over all processes.
 ///
 /// # Errors
-/// If a value or a norm is not finite, or another process is lost.
-pub(crate) fn sum_terms(
-    world: &dyn World,
-    step: u64,
-    terms: &mut [TermReport],
-) -> Result<(), TrainError> {
+/// If another process is lost.
+pub(crate) fn sum_terms(world: &dyn World, terms: &mut [TermReport]) -> Result<(), TrainError> {
     if world.size() > 1 {
         let numbers = |term: &TermReport| [term.value, term.grad_norm.powi(2)];
         let mut sums: Vec<f64> = terms.iter().flat_map(numbers).collect();
@@ -103,10 +110,6 @@ pub(crate) fn sum_terms(
         for (term, sums) in terms.iter_mut().zip(sums.chunks(2)) {
             (term.value, term.grad_norm) = (sums[0], sums[1].sqrt());
         }
-    }
-    for term in terms {
-        check(step, term.name, Quantity::Loss, term.value)?;
-        check(step, term.name, Quantity::Gradient, term.grad_norm)?;
     }
     Ok(())
 }

@@ -226,9 +226,11 @@ fn calibration_batch(
     images(&batch, device)
 }
 
+/// What networks in training take.
+pub(crate) const FORMAT: PixelFormat = PixelFormat::CAFFE_BGR;
+
 /// A batch as the images that networks take.
 pub(crate) fn images(batch: &deepsim_data::Batch, device: &Device) -> Result<Images, TrainError> {
     let (n, height, width) = (batch.n, batch.height, batch.width);
-    let format = PixelFormat::CAFFE_BGR;
-    Ok(Images::from_u8(&batch.pixels, n, height, width, format, device)?)
+    Ok(Images::from_u8(&batch.pixels, n, height, width, FORMAT, device)?)
 }

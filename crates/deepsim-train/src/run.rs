@@ -1,5 +1,7 @@
 //! A training run: batches in, checkpoints, log and pictures out.
 
+#[cfg(feature = "cuda")]
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,13 +11,17 @@ use candle_core::Device;
 use deepsim_data::atomic::write_atomic;
 use deepsim_data::picture::{Picture, grid};
 use deepsim_data::{Batch, Crop, Cursor, Dataset, read_range};
-use deepsim_nets::Params;
+use deepsim_nets::{Images, Params};
+#[cfg(feature = "cuda")]
+use deepsim_ops::Uploader;
 
 use crate::TrainError;
 use crate::checkpoint;
 use crate::drive::{Course, Phase, Session, drive, earlier};
 use crate::gradients::See;
 use crate::log::Record;
+#[cfg(feature = "cuda")]
+use crate::plan::FORMAT;
 use crate::plan::{Plan, dataset, images, loader};
 use crate::recipe::Recipe;
 use crate::store::Put;
@@ -48,6 +54,8 @@ pub struct RunOptions {
     pub resume: bool,
     /// Where networks are.
     pub device: Device,
+    /// On a GPU, record steps as CUDA graphs ([`Trainer::set_graphs`]); without one it changes nothing.
+    pub graphs: bool,
     /// Threads that prepare batches.
     pub workers: usize,
     /// The processes that train together.
@@ -64,6 +72,7 @@ impl RunOptions {
             weights: None,
             resume: false,
             device: Device::Cpu,
+            graphs: true,
             workers: 1,
             world: Rc::new(Alone),
         }
@@ -131,6 +140,7 @@ pub fn run(
     let (plan, fixed) = Plan::settle(recipe, &dataset, weights, earlier.as_ref(), device)?;
     let trainer = Trainer::new(&plan.recipe, fixed, device)?;
     let mut trainer = trainer.in_world(world.clone());
+    trainer.set_graphs(options.graphs);
     let mut cursor = Cursor::default();
     if let (Some(earlier), Some(checkpoint)) = (earlier, checkpoint) {
         if !plan.continues(&earlier) {
@@ -161,16 +171,59 @@ pub fn run(
         output: &plan.recipe.output,
         world,
     };
-    let mut session = GeneratorSession { trainer, samples, plan: &plan, device };
+    let mut session = GeneratorSession::new(trainer, samples, &plan, device);
     drive(&mut session, &course, cursor, requests, &mut tell)
 }
 
 /// A generator in training.
 pub(crate) struct GeneratorSession<'a> {
     pub(crate) trainer: Trainer,
-    pub(crate) samples: Samples,
-    pub(crate) plan: &'a Plan,
-    pub(crate) device: &'a Device,
+    samples: Samples,
+    plan: &'a Plan,
+    device: &'a Device,
+    #[cfg(feature = "cuda")]
+    uploads: Option<Uploader>,
+    /// Which batches are on their way to the device, by where the ones after them begin.
+    #[cfg(feature = "cuda")]
+    uploading: VecDeque<Cursor>,
+    /// Why none are any more; empty once that was told.
+    #[cfg(feature = "cuda")]
+    upload_error: Option<String>,
+}
+
+impl<'a> GeneratorSession<'a> {
+    pub(crate) fn new(
+        trainer: Trainer,
+        samples: Samples,
+        plan: &'a Plan,
+        device: &'a Device,
+    ) -> Self {
+        Self {
+            trainer,
+            samples,
+            plan,
+            device,
+            #[cfg(feature = "cuda")]
+            uploads: None,
+            #[cfg(feature = "cuda")]
+            uploading: VecDeque::new(),
+            #[cfg(feature = "cuda")]
+            upload_error: None,
+        }
+    }
+
+    /// A batch as images, which may be on the device already.
+    fn take(&mut self, batch: &Batch) -> Result<Images, TrainError> {
+        #[cfg(feature = "cuda")]
+        if let Some(uploads) = self.uploads.as_mut()
+            && self.uploading.pop_front_if(|next| *next == batch.next).is_some()
+        {
+            let size = (batch.n, batch.height, batch.width);
+            let values = uploads.finish(size, FORMAT.planes())?;
+            return Ok(Images::new(values, FORMAT)?);
+        }
+        images(batch, self.device)
+    }
 }
 
 impl Session for GeneratorSession<'_> {
@@ -178,8 +231,49 @@ impl Session for GeneratorSession<'_> {
         self.trainer.steps()
     }
 
-    fn step(&mut self, batch: &Batch, see: &mut See<'_>) -> Result<StepReport, TrainError> {
-        self.trainer.step_seen(&images(batch, self.device)?, see)
+    fn step(&mut self, batch: &Batch, see: Option<&mut See<'_>>) -> Result<StepReport, TrainError> {
+        let images = self.take(batch)?;
+        match see {
+            None => self.trainer.step(&images),
+            Some(see) => self.trainer.step_seen(&images, see),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn first_steps(&self) -> usize {
+        if self.device.is_cuda() { 4 } else { 0 }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn prefetches(&self) -> bool {
+        self.device.is_cuda() && self.upload_error.is_none()
+    }
+
+    #[cfg(feature = "cuda")]
+    fn prefetch(&mut self, batch: &Batch) -> Result<(), TrainError> {
+        let begun = match &mut self.uploads {
+            Some(uploads) => uploads.begin(&batch.pixels),
+            none => Uploader::new(self.device, batch.pixels.len())
+                .and_then(|uploads| none.insert(uploads).begin(&batch.pixels)),
+        };
+        match begun {
+            Ok(()) => self.uploading.push_back(batch.next),
+            // It is a matter of speed alone.
+            Err(error) => self.upload_error = Some(error.to_string()),
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn notice(&mut self) -> Option<String> {
+        if let Some(error) = self.upload_error.as_mut().filter(|error| !error.is_empty()) {
+            let error = std::mem::take(error);
+            let reason = error.lines().next().unwrap_or_default();
+            return Some(format!("batches are not uploaded ahead: {reason}"));
+        }
+        let reason = self.trainer.graphs_refused()?.to_owned();
+        self.trainer.set_graphs(false);
+        Some(format!("steps are not recorded as CUDA graphs: {reason}"))
     }
 
     fn draw(&self) -> Result<Picture, TrainError> {
@@ -207,7 +301,7 @@ impl Session for GeneratorSession<'_> {
 /// Fixed test images, drawn with their reconstructions as training goes on.
 pub(crate) struct Samples {
     originals: Vec<Picture>,
-    images: deepsim_nets::Images,
+    images: Images,
 }
 
 impl Samples {
@@ -225,7 +319,7 @@ impl Samples {
     /// Originals above, reconstructions below, and under these samples from the prior if there is one.
     fn draw(&self, trainer: &Trainer) -> Result<Picture, TrainError> {
         let side = self.images.height();
-        let pictures = |images: &deepsim_nets::Images| -> Result<_, TrainError> {
+        let pictures = |images: &Images| -> Result<_, TrainError> {
             Ok(Picture::several(&images.to_u8()?, side, side))
         };
         let mut rows = vec![self.originals.clone(), pictures(&trainer.reconstruct(&self.images)?)?];

@@ -1,37 +1,42 @@
-//! One iteration of training, in the order of the authors' script.
+//! Networks in training, and their steps.
 
 use std::rc::Rc;
 
-use candle_core::{Device, Tensor};
-use deepsim_loss::{Balance, Distance, Evaluated, Term, balance, objective, terms};
+use candle_core::Device;
+use deepsim_loss::{Balance, Distance};
 use deepsim_nets::random::stream;
-use deepsim_nets::{Autoencoder, Discriminator, Generated, Generator, Images, Inverter, Vae};
+use deepsim_nets::{Autoencoder, Discriminator, Generator, Images, Inverter, Vae};
+use deepsim_ops::Reading;
 
 use crate::TrainError;
 pub use crate::adversary::Adversary;
-use crate::adversary::{Pass, dropout_streams};
 use crate::average::Average;
+use crate::compute::Outline;
 use crate::fixed::Fixed;
-use crate::gradients::{See, add, checked_norm, sum};
+use crate::gradients::See;
 use crate::optim::Adam;
-use crate::part::{NOISE, Part, add_terms, sum_terms};
+use crate::part::{Given, NOISE};
 use crate::recipe::{Divergence, Recipe};
+#[cfg(feature = "cuda")]
+use crate::replay::Replays;
 pub use crate::step_report::{AdversaryReport, StepReport};
 use crate::world::{Alone, World};
 
 /// Networks, optimisers and balance of a run.
 pub struct Trainer {
-    seed: u64,
-    step: u64,
-    generator: Generator,
-    generator_adam: Adam,
-    image: (Distance, f64),
-    divergence: Option<Divergence>,
-    fixed: Fixed,
-    adversary: Option<Adversary>,
-    average: Option<Average>,
+    pub(crate) seed: u64,
+    pub(crate) step: u64,
+    pub(crate) generator: Generator,
+    pub(crate) generator_adam: Adam,
+    pub(crate) image: (Distance, f64),
+    pub(crate) divergence: Option<Divergence>,
+    pub(crate) fixed: Fixed,
+    pub(crate) adversary: Option<Adversary>,
+    pub(crate) average: Option<Average>,
     micro_batch: Option<usize>,
-    world: Rc<dyn World>,
+    pub(crate) world: Rc<dyn World>,
+    #[cfg(feature = "cuda")]
+    pub(crate) replays: Option<Replays>,
 }
 
 impl Trainer {
@@ -53,7 +58,7 @@ impl Trainer {
                 };
                 let net = Discriminator::new(term.discriminator, features, recipe.seed, device)?;
                 let adam = Adam::new(adam, adam.discriminator_decay, |_| true, net.params())?;
-                Some(Adversary { net, adam, balance: Balance::default(), term })
+                Some(Adversary::new(net, adam, term))
             }
         };
         let average = recipe.average.map(|decay| {
@@ -73,7 +78,36 @@ impl Trainer {
             average,
             micro_batch: recipe.micro_batch,
             world: Rc::new(Alone),
+            #[cfg(feature = "cuda")]
+            replays: None,
         })
+    }
+
+    /// On a GPU, whether steps are recorded as CUDA graphs, one for each kind of step; off at first. The numbers
+    /// are the same. Where the driver refuses a graph, steps are made as without, and
+    /// `Trainer::graphs_refused` says why.
+    ///
+    /// Steps of several processes, and those whose batch is cut into parts, are never recorded.
+    pub fn set_graphs(&mut self, graphs: bool) {
+        #[cfg(feature = "cuda")]
+        {
+            self.replays = graphs.then(Replays::default);
+        }
+        #[cfg(not(feature = "cuda"))]
+        let _ = graphs;
+    }
+
+    /// Says who is updated in the coming step, whatever the rule decided.
+    pub fn set_balance(&mut self, balance: Balance) {
+        if let Some(adversary) = &mut self.adversary {
+            adversary.balance = balance;
+        }
+    }
+
+    /// Why no step is recorded any more, if one was to be.
+    #[cfg(feature = "cuda")]
+    pub fn graphs_refused(&self) -> Option<&str> {
+        self.replays.as_ref().and_then(Replays::refused)
     }
 
     /// Trains together with other processes, each of which is given an equal part of every batch, by rank.
@@ -92,10 +126,17 @@ impl Trainer {
     /// [`TrainError::NonFinite`] if a loss or a gradient is not finite, or if an operation fails; then
     /// everything is as it was before the step.
     pub fn step(&mut self, real: &Images) -> Result<StepReport, TrainError> {
-        self.step_seen(real, &mut |_, _, _| Ok(()))
+        let given = self.given(real)?;
+        self.undone_on_error(|trainer| {
+            #[cfg(feature = "cuda")]
+            if let Some(made) = trainer.replay(&given)? {
+                return Ok(made);
+            }
+            trainer.eager(given, &mut |_, _, _| Ok(()))
+        })
     }
 
-    /// [`Trainer::step`] that shows every gradient to `see`.
+    /// [`Trainer::step`] that shows every gradient to `see`. Such a step is never a recorded one.
     ///
     /// # Errors
     /// As [`Trainer::step`].
@@ -104,143 +145,48 @@ impl Trainer {
         real: &Images,
         see: &mut See<'_>,
     ) -> Result<StepReport, TrainError> {
-        // The discriminator is updated before the generator's terms are known.
-        let before = self.adversary.as_ref().map(Adversary::before).transpose()?.flatten();
-        let made = self.attempt(real, see);
-        if let (Err(_), Some(before), Some(adversary)) = (&made, before, &mut self.adversary) {
-            adversary.undo(before)?;
+        let given = self.given(real)?;
+        self.undone_on_error(|trainer| trainer.eager(given, see))
+    }
+
+    /// A step that is made one operation after the other.
+    pub(crate) fn eager(
+        &mut self,
+        given: Vec<Given>,
+        see: &mut See<'_>,
+    ) -> Result<(Outline, Vec<f64>), TrainError> {
+        let (outline, numbers) = self.compute(given, see)?;
+        Ok((outline, Reading::read(&numbers)?))
+    }
+
+    /// What the coming step is given.
+    fn given(&self, real: &Images) -> Result<Vec<Given>, TrainError> {
+        let (n, step) = (real.len(), self.step + 1);
+        let size = self.micro_batch.unwrap_or(n).max(1);
+        Given::cut(real, size, self.world.rank() * n, &self.generator, (self.seed, step))
+    }
+
+    /// Ends a step that was computed, and undoes one that cannot be ended.
+    fn undone_on_error(
+        &mut self,
+        computed: impl FnOnce(&mut Self) -> Result<(Outline, Vec<f64>), TrainError>,
+    ) -> Result<StepReport, TrainError> {
+        let generator_updates = self.generator_adam.updates();
+        if let Some(adversary) = &mut self.adversary {
+            adversary.kept = false;
+        }
+        let judge = self.adversary.as_ref().filter(|a| a.balance.train_discriminator);
+        let judge_updates = judge.map(|adversary| adversary.adam.updates());
+        let made = computed(self).and_then(|(outline, values)| self.end(&outline, &values));
+        if made.is_err() {
+            // Its update was not made, if a number was not finite; the discriminator's was, perhaps.
+            self.generator_adam.set_updates(generator_updates);
+            if let (Some(adversary), Some(updates)) = (&mut self.adversary, judge_updates) {
+                // What went wrong first is what must be told.
+                let _ = adversary.undo(updates);
+            }
         }
         made
-    }
-
-    fn attempt(&mut self, real: &Images, see: &mut See<'_>) -> Result<StepReport, TrainError> {
-        let step = self.step + 1;
-        let (world, n) = (self.world.clone(), real.len());
-        let size = self.micro_batch.unwrap_or(n).max(1);
-        let part = |images| Part::new(images, &self.generator, &self.fixed, (self.seed, step));
-        let parts = Part::cut(real, size, world.rank() * n)?.into_iter().map(part);
-        let parts = parts.collect::<Result<Vec<_>, _>>()?;
-        let whole = parts.len() == 1;
-        let share = 1.0 / (parts.len() * world.size()) as f64;
-
-        // 1-6. Encode and generate; the discriminator on real images and on generated ones, and one
-        // update for both. Of several parts only the images are kept, and generated again below.
-        let (mut outputs, mut judged) = (Vec::new(), None);
-        if let Some(adversary) = &mut self.adversary {
-            let generator = if whole { self.generator.clone() } else { self.generator.frozen() };
-            let mut generated = Vec::with_capacity(parts.len());
-            for part in &parts {
-                let output = generate(&generator, part)?;
-                generated.push(detached(&output.images)?);
-                outputs.push(output);
-            }
-            judged = Some(adversary.judge((self.seed, step), &parts, &generated, &*world, see)?);
-        }
-
-        // 7. Generator: gradients of all terms at the generated images, summed, then through the
-        // generator. The adversarial term sees the discriminator as just updated.
-        let balance = self.adversary.as_ref().map_or_else(Balance::default, |a| a.balance);
-        let learning_rate = self.generator_adam.learning_rate();
-        let (mut terms, mut gradients) = (Vec::new(), None);
-        for (i, part) in parts.iter().enumerate() {
-            let Generated { images, posterior } = match outputs.get(i).filter(|_| whole) {
-                Some(output) => output.clone(),
-                None => generate(&self.generator, part)?,
-            };
-            let mut evaluated = self.evaluate(part, &detached(&images)?)?;
-            let mut codes = None;
-            if let (Some(divergence), Some(posterior)) = (&self.divergence, &posterior) {
-                let weight = divergence.at(step);
-                let (term, gradients) = objective::evaluate_divergence(posterior, weight)?;
-                evaluated.terms.push(term);
-                codes = Some((posterior, gradients));
-            }
-            add_terms(&mut terms, evaluated.terms, share);
-            if balance.train_generator {
-                let shared = |gradient: &Tensor| match share {
-                    1.0 => Ok(gradient.clone()),
-                    share => gradient * share,
-                };
-                let gradient = shared(&evaluated.gradient)?;
-                let part = match codes {
-                    None => objective::backward_from(images.tensor(), &gradient)?,
-                    Some((codes, [mean, log_variance])) => objective::backward_from_all(&[
-                        (images.tensor(), &gradient),
-                        (&codes.mean, &shared(&mean)?),
-                        (&codes.log_variance, &shared(&log_variance)?),
-                    ])?,
-                };
-                gradients = Some(add(gradients, part, self.generator.params())?);
-            }
-        }
-        sum_terms(&*world, step, &mut terms)?;
-        let mut norms = Vec::new();
-        if let Some(mut gradients) = gradients {
-            let params = self.generator.params();
-            sum(&*world, &mut gradients, params)?;
-            norms.push(("generator", checked_norm(step, "generator", params, &gradients, see)?));
-            self.generator_adam.step(params, &gradients)?;
-            if let Some(average) = &self.average {
-                average.update(params)?;
-            }
-        }
-        norms.extend(judged.and_then(|j| j.gradient).map(|norm| ("discriminator", norm)));
-
-        // 8. Decide who is updated next.
-        let adversary = match (&mut self.adversary, judged) {
-            (Some(adversary), Some(judged)) => {
-                let fooled = terms[0].value;
-                let ratio = balance::ratio(judged.real, judged.generated, fooled);
-                adversary.balance.update(adversary.term.balance, ratio);
-                let [accuracy_real, accuracy_generated] = judged.accuracy;
-                Some(AdversaryReport {
-                    real: judged.real,
-                    generated: judged.generated,
-                    accuracy: 0.5 * (accuracy_real + accuracy_generated),
-                    accuracy_real,
-                    accuracy_generated,
-                    ratio,
-                    trained_discriminator: balance.train_discriminator,
-                    trained_generator: balance.train_generator,
-                    discriminator_updates: adversary.adam.updates(),
-                    generator_updates: self.generator_adam.updates(),
-                })
-            }
-            _ => None,
-        };
-        self.step = step;
-        let measures = Vec::new();
-        Ok(StepReport { step, learning_rate, terms, adversary, gradients: norms, measures })
-    }
-
-    /// All terms of the generator's loss at `generated`; the adversarial one, if any, comes first.
-    fn evaluate(&self, part: &Part, generated: &Images) -> Result<Evaluated, TrainError> {
-        let Part { real, numbers, seen, .. } = part;
-        let wanted = seen.target.as_ref().zip(self.fixed.feature.as_ref());
-        // The discriminator's weights need no gradient here, only its input does.
-        let judge = self.adversary.as_ref().map(|a| (a.net.frozen(), a.term.weight));
-        let adversarial = judge.as_ref().map(|(net, _)| {
-            move |images: &Images| {
-                let (seed, step) = (self.seed, self.step + 1);
-                let mut rngs = dropout_streams(seed, step, Pass::Fool, numbers.clone());
-                let logits = net.forward(images, seen.features.as_ref(), Some(&mut rngs))?;
-                terms::adversarial(&logits)
-            }
-        });
-        let feature = wanted.as_ref().map(|(wanted, f)| {
-            move |images: &Images| terms::feature(&f.comparator.features(images, &f.tap)?, wanted)
-        });
-        let (distance, weight) = self.image;
-        let image = |images: &Images| distance.between(images, real);
-        let mut all = Vec::with_capacity(3);
-        if let (Some(loss), Some((_, weight))) = (&adversarial, &judge) {
-            all.push(Term::new("adversarial", *weight, loss));
-        }
-        if let (Some(loss), Some((_, f))) = (&feature, &wanted) {
-            all.push(Term::new("feature", f.weight, loss));
-        }
-        all.push(Term::new("image", weight, &image));
-        Ok(objective::evaluate(generated, &all)?)
     }
 
     /// Steps made.
@@ -308,6 +254,8 @@ impl Trainer {
     /// Puts back the step count and hands out what a checkpoint has to fill.
     pub(crate) fn restore(&mut self, step: u64) -> (&mut Adam, Option<&mut Adversary>) {
         self.step = step;
+        #[cfg(feature = "cuda")]
+        self.set_graphs(self.replays.is_some());
         (&mut self.generator_adam, self.adversary.as_mut())
     }
 }
@@ -329,15 +277,4 @@ fn fresh(recipe: &Recipe, fixed: &Fixed, device: &Device) -> Result<Generator, T
         }
         (None, None) => Generator::Autoencoder(Autoencoder::new(recipe.generator, seed, device)?),
     })
-}
-
-/// What the generator makes of a part.
-fn generate(generator: &Generator, part: &Part) -> Result<Generated, TrainError> {
-    let Part { real, seen, noise, .. } = part;
-    Ok(generator.forward(real, seen.features.as_ref(), noise.as_ref())?)
-}
-
-/// The images without what they were computed from.
-fn detached(images: &Images) -> Result<Images, TrainError> {
-    Ok(images.with_tensor(images.tensor().detach())?)
 }

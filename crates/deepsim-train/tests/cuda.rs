@@ -5,6 +5,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use deepsim_data::Dataset;
+use deepsim_loss::Balance;
 use deepsim_nets::{Images, Params, PixelFormat};
 use deepsim_train::plan::Plan;
 use deepsim_train::recipe::Recipe;
@@ -146,6 +147,67 @@ fn follows_the_cpu(sets: &[&str]) -> Result<(), TrainError> {
     let largest = wanted.iter().fold(0f32, |largest, value| largest.max(value.abs()));
     assert_eq!(got.len(), wanted.len());
     assert!(got.iter().zip(&wanted).all(|(got, wanted)| (got - wanted).abs() <= 1e-3 * largest));
+    Ok(())
+}
+
+#[test]
+fn steps_by_graphs_are_those_without() -> Result<(), TrainError> {
+    by_graphs(&["average=0.9", "adversarial.balance=off"])
+}
+
+#[test]
+fn so_they_are_with_noise_and_a_divergence() -> Result<(), TrainError> {
+    by_graphs(&[&VARIATIONAL[..], &["adversarial.balance=off"]].concat())
+}
+
+fn by_graphs(sets: &[&str]) -> Result<(), TrainError> {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    let ((_, mut plain), (_, mut graphs)) = (trainer(sets, &gpu)?, trainer(sets, &gpu)?);
+    graphs.set_graphs(true);
+    // Of each kind of step the third is recorded and the fourth launched again; they take turns, and pictures
+    // of another number of images are drawn in between.
+    let (both, one) = (Balance::default(), |train_discriminator| Balance {
+        train_discriminator,
+        train_generator: !train_discriminator,
+    });
+    let kinds = [both, both, both, one(false), one(false), one(false), both, one(false)];
+    for (step, balance) in (1..).zip(kinds) {
+        for trainer in [&mut plain, &mut graphs] {
+            trainer.set_balance(balance);
+        }
+        let images = batch(step, &gpu)?;
+        assert_eq!(graphs.step(&images)?, plain.step(&images)?, "step {step}");
+        if step == 6 {
+            let image = images.with_tensor(images.tensor().narrow(0, 0, 1)?)?;
+            graphs.reconstruct(&image)?;
+        }
+    }
+    assert_eq!(graphs.graphs_refused(), None);
+    let all = |trainer: &Trainer| -> Result<_, TrainError> {
+        let adversary = trainer.adversary().expect("the recipe has a discriminator");
+        let moments = adversary.adam.moments().iter().chain(trainer.generator_adam().moments());
+        let moments: Vec<_> = moments.map(|moments| moments.first().to_vec()).collect();
+        Ok((
+            weights(trainer.generator().params())?,
+            weights(trainer.product().params())?,
+            weights(adversary.net.params())?,
+            moments,
+        ))
+    };
+    assert!(all(&graphs)? == all(&plain)?, "weights");
+
+    // A step that cannot be ended is undone, and the next one is made as if it had not been.
+    let bad = batch(9, &gpu)?;
+    let bad = bad.with_tensor((bad.tensor() * f64::NAN)?)?;
+    let before = all(&graphs)?;
+    for trainer in [&mut graphs, &mut plain] {
+        trainer.set_balance(both);
+        assert!(matches!(trainer.step(&bad), Err(TrainError::NonFinite(_))));
+        assert!(all(trainer)? == before, "after a step that was undone");
+    }
+    let images = batch(10, &gpu)?;
+    assert_eq!(graphs.step(&images)?, plain.step(&images)?);
+    assert!(all(&graphs)? == all(&plain)?, "weights after that");
     Ok(())
 }
 

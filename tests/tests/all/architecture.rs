@@ -11,7 +11,7 @@ use cargo_metadata::{MetadataCommand, Package};
 use crate::programs::workspace;
 
 /// A crate, and the crates of this workspace that it may depend on, tests and examples included.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("deepsim-ops", &[]),
     ("deepsim-data", &[]),
     ("deepsim-nets", &["deepsim-ops"]),
@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("deepsim-train", &["deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"]),
     ("deepsim-eval", &["deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"]),
     ("xtask", &["deepsim-data"]),
+    ("cuda-emulator", &[]),
 ];
 
 /// The member that tests all others, and may therefore depend on all of them.

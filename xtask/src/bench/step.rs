@@ -55,6 +55,9 @@ pub(super) struct Arguments {
     /// [default: it is built]
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
+    /// With --device cuda: our steps one operation after the other, and not as CUDA graphs
+    #[arg(long)]
+    without_graphs: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -72,6 +75,7 @@ struct Job {
     target: PathBuf,
     server: PathBuf,
     python: PathBuf,
+    without_graphs: bool,
     /// Folders of CUDA's libraries, where nobody named others.
     libraries: Option<OsString>,
 }
@@ -112,6 +116,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         rounds: usize::from(common.rounds.unwrap_or_else(|| platform.rounds())),
         target,
         server,
+        without_graphs: arguments.without_graphs,
         libraries: (gpu && env::var_os(LIBRARIES).is_none())
             .then(|| torch::libraries(&python))
             .flatten(),
@@ -281,6 +286,7 @@ impl Job {
         command.arg("--recipe").arg(self.net.recipe());
         command.args(["--batch", &batch.to_string()]).arg("--folder").arg(folder);
         command.args(self.platform.flags(precision)).args(check.then_some("--check"));
+        command.args(self.without_graphs.then_some("--without-graphs"));
         Server::start("ours", &mut command)
     }
 

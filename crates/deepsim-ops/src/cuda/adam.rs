@@ -24,6 +24,11 @@ impl DeviceMoments {
         Ok(Self { values: Arc::new((zeros()?, zeros()?)), device: device.clone() })
     }
 
+    /// The state before the first update, beside another.
+    pub(crate) fn zeros_like(&self) -> Result<Self> {
+        Self::zeros(&self.device, self.len())
+    }
+
     pub(crate) fn from_host(device: &CudaDevice, m: &[f32], v: &[f32]) -> Result<Self> {
         let copy = |values| done(OP, "copy of the moments", device.clone_htod(values));
         Ok(Self { values: Arc::new((copy(m)?, copy(v)?)), device: device.clone() })

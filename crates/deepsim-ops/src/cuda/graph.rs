@@ -5,6 +5,7 @@
 //! streams, and the rates of the updates, in their order.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use candle_core::cuda_backend::cudarc::driver::sys::{
     CUgraphInstantiate_flags, CUstreamCaptureMode,
@@ -14,7 +15,8 @@ use candle_core::{CudaDevice, Device, Result, Tensor, bail};
 
 use super::glue::done;
 use super::many::gather_into;
-use crate::reading::Reading;
+use super::memory::give_back;
+use crate::reading::{Finish, Reading};
 
 const OP: &str = "step graph";
 
@@ -26,7 +28,6 @@ const WORDS: usize = 2 + RATES;
 const READINGS: usize = 64;
 
 /// What is being recorded in this thread.
-#[derive(Clone, Copy)]
 struct Recording {
     /// Where the words are that the host fills.
     words: u64,
@@ -34,6 +35,8 @@ struct Recording {
     step: u64,
     /// Updates so far.
     rates: usize,
+    /// Memory that the graph uses and others may give up.
+    kept: Vec<Rc<CudaSlice<u8>>>,
 }
 
 thread_local! {
@@ -43,6 +46,17 @@ thread_local! {
 /// Whether a step is being recorded.
 pub(super) fn is_recording() -> bool {
     RECORDING.with_borrow(Option::is_some)
+}
+
+/// Keeps memory for as long as the graph that is recorded.
+pub(super) fn keep(memory: &Rc<CudaSlice<u8>>) {
+    RECORDING.with_borrow_mut(|recording| {
+        if let Some(Recording { kept, .. }) = recording
+            && !kept.iter().any(|known| Rc::ptr_eq(known, memory))
+        {
+            kept.push(memory.clone());
+        }
+    });
 }
 
 /// Where the next update finds its rate; null if nothing is recorded.
@@ -76,7 +90,9 @@ pub struct StepGraph {
     on_host: PinnedHostSlice<u32>,
     words: CudaSlice<u32>,
     readings: CudaSlice<f32>,
-    count: usize,
+    finish: Vec<Finish>,
+    /// Held until the graph is gone.
+    _kept: Vec<Rc<CudaSlice<u8>>>,
 }
 
 impl StepGraph {
@@ -101,8 +117,13 @@ impl StepGraph {
     /// device; the numbers it returns are given by each [`StepGraph::launch`], in this order.
     ///
     /// # Errors
-    /// Those of `f`, and if it does something that cannot be part of a graph. Then nothing was done.
-    pub fn record<T, E: From<candle_core::Error>>(
+    /// Those of `f`, and if it does something that cannot be part of a graph. Then nothing was done, and the
+    /// device can be used as before.
+    ///
+    /// # Safety
+    /// All memory that `f` uses and does not allocate itself must stay where it is for as long as the graph is
+    /// launched: parameters, what is computed from, and moments, of which no clone may be made and kept.
+    pub unsafe fn record<T, E: From<candle_core::Error>>(
         device: &Device,
         step: u64,
         f: impl FnOnce() -> std::result::Result<(T, Vec<Reading>), E>,
@@ -118,28 +139,48 @@ impl StepGraph {
         let on_host = unsafe { context.alloc_pinned::<u32>(WORDS) };
         let on_host = done(OP, "page-locked memory", on_host)?;
         let address = words.device_ptr(&stream).0;
+        done(OP, "waiting for the device", stream.synchronize())?;
+        // A graph has memory of its own: what earlier steps left would stay idle beside it.
+        give_back(device)?;
         // Threads that load data may go on.
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        done(OP, "waiting for the device", stream.synchronize())?;
         done(OP, "beginning of the capture", stream.begin_capture(mode))?;
-        let recording = Recording { words: address, step, rates: 0 };
-        RECORDING.set(Some(recording));
-        let _kept = device.enable_cuda_graph_htod_cache();
-        let made = f().and_then(|(made, numbers)| {
-            let numbers: Vec<Tensor> = numbers.iter().filter_map(Reading::pending).collect();
-            gather_into(OP, device, &numbers.iter().collect::<Vec<_>>(), &mut readings)?;
-            Ok((made, numbers.len()))
-        });
+        RECORDING.set(Some(Recording { words: address, step, rates: 0, kept: Vec::new() }));
+        let made = {
+            let _kept = device.enable_cuda_graph_htod_cache();
+            f().and_then(|(made, numbers)| {
+                let pending = numbers.iter().filter_map(Reading::pending);
+                let (pending, finish): (Vec<Tensor>, Vec<Finish>) = pending.unzip();
+                if pending.len() < numbers.len() {
+                    // It would be the same after every launch.
+                    let text = format!("{OP}: wanted numbers of the device, got one that is known");
+                    return Err(candle_core::Error::Msg(text).into());
+                }
+                gather_into(OP, device, &pending.iter().collect::<Vec<_>>(), &mut readings)?;
+                Ok((made, finish))
+            })
+        };
         let recorded = RECORDING.take();
-        // Also after an error: the stream has to leave the capture.
+        // cudarc keeps errors of memory that is freed for the next call, which must not be the one that ends
+        // the capture: the stream has to leave it, after an error as well.
+        let freed = context.check_err();
         let graph = stream.end_capture(CUgraphInstantiate_flags(0));
-        let (made, count) = made?;
+        let (made, finish) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                // Memory of an invalid capture cannot be freed, and that was said.
+                let _ = context.check_err();
+                return Err(error);
+            }
+        };
+        done(OP, "freeing memory", freed)?;
         let Some(graph) = done(OP, "end of the capture", graph)? else {
             return Err(candle_core::Error::Msg(format!("{OP}: nothing was recorded")).into());
         };
-        let rates = recorded.map_or(0, |recording| recording.rates);
+        let (rates, kept) = recorded.map_or_else(Default::default, |r| (r.rates, r.kept));
         let device = device.clone();
-        Ok((Self { graph, device, rates, on_host, words, readings, count }, made))
+        let new = Self { graph, device, rates, on_host, words, readings, finish, _kept: kept };
+        Ok((new, made))
     }
 
     /// Updates of the step.
@@ -151,8 +192,17 @@ impl StepGraph {
     /// hands back.
     ///
     /// # Errors
-    /// If there are not as many rates as updates, or the device fails.
+    /// As [`StepGraph::start`] and [`StepGraph::numbers`].
     pub fn launch(&mut self, step: u64, rates: &[f32]) -> Result<Vec<f64>> {
+        self.start(step, rates)?;
+        self.numbers()
+    }
+
+    /// Has the device do the step, with this number and these rates of its updates.
+    ///
+    /// # Errors
+    /// If there are not as many rates as updates, or the device refuses. Then nothing of it is done.
+    pub fn start(&mut self, step: u64, rates: &[f32]) -> Result<()> {
         if rates.len() != self.rates {
             bail!("{OP}: wanted {} rates, got {}", self.rates, rates.len());
         }
@@ -166,9 +216,17 @@ impl StepGraph {
             }
         }
         done(OP, "copy of the rates", stream.memcpy_htod(&self.on_host, &mut self.words))?;
-        done(OP, "launch", self.graph.launch())?;
-        let mut values = done(OP, "copy of the numbers", stream.clone_dtoh(&self.readings))?;
-        values.truncate(self.count);
-        Ok(values.into_iter().map(f64::from).collect())
+        done(OP, "launch", self.graph.launch())
+    }
+
+    /// Waits for the numbers that the step hands back.
+    ///
+    /// # Errors
+    /// If the device failed.
+    pub fn numbers(&self) -> Result<Vec<f64>> {
+        let stream = self.device.cuda_stream();
+        let values = done(OP, "copy of the numbers", stream.clone_dtoh(&self.readings))?;
+        let values = values.into_iter().zip(&self.finish);
+        Ok(values.map(|(value, finish)| finish.apply(f64::from(value))).collect())
     }
 }

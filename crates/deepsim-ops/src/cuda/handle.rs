@@ -12,10 +12,11 @@ use std::sync::Arc;
 
 use candle_core::cuda_backend::DeviceId;
 use candle_core::cuda_backend::cudarc::cudnn::sys;
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaStream, DevicePtrMut};
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
 use candle_core::{CudaDevice, Result, bail};
 
 use super::glue::{alloc, done};
+use super::graph;
 use super::plan::{Key, Plan};
 
 /// What one thread keeps for one device.
@@ -23,7 +24,8 @@ pub(super) struct Context {
     handle: sys::cudnnHandle_t,
     stream: Arc<CudaStream>,
     /// Grown to what the hungriest convolution wants, and used by all in turn.
-    workspace: RefCell<Option<CudaSlice<u8>>>,
+    /// Graphs that were recorded with it hold it too.
+    workspace: RefCell<Option<Rc<CudaSlice<u8>>>>,
     plans: RefCell<HashMap<Key, Rc<Plan>>>,
 }
 
@@ -86,12 +88,17 @@ impl Context {
         }
         let mut workspace = self.workspace.borrow_mut();
         if workspace.as_ref().is_none_or(|known| known.len() < bytes) {
+            if graph::is_recording() {
+                // It would be the graph's memory, and used by others too.
+                bail!("{op}: wanted a workspace of {bytes} bytes before a step is recorded");
+            }
             // Freed first, in the order of the stream: both need not fit at once.
             *workspace = None;
-            *workspace = Some(alloc(op, device, bytes)?);
+            *workspace = Some(Rc::new(alloc(op, device, bytes)?));
         }
-        let Some(workspace) = workspace.as_mut() else { bail!("{op}: no workspace") };
-        let (pointer, _recorded_when_dropped) = workspace.device_ptr_mut(&self.stream);
+        let Some(workspace) = workspace.as_ref() else { bail!("{op}: no workspace") };
+        graph::keep(workspace);
+        let (pointer, _recorded_when_dropped) = workspace.device_ptr(&self.stream);
         Ok(f(pointer as *mut c_void))
     }
 }

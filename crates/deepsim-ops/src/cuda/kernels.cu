@@ -347,3 +347,18 @@ KERNEL dropout_mask(float *mask, Stream s, const u64 *counter, u64 stride, u32 t
         if (at < each) out[at] = x[w] + y[w] < threshold ? 0.0f : scale;
     }
 }
+
+// ---- pictures ----
+
+struct Planes {
+    u32 from[3];
+    float mean[3], scale[3];
+};
+
+// Bytes to values: planes in another order, less a mean, times a scale.
+KERNEL pixels(const unsigned char *bytes, float *values, Planes s, u32 plane, u32 n) {
+    ELEMENT(i, n);
+    u32 channel = i / plane % 3;
+    u32 from = i / (3 * plane) * (3 * plane) + s.from[channel] * plane + i % plane;
+    values[i] = ((float)bytes[from] - s.mean[channel]) * s.scale[channel];
+}

@@ -1,9 +1,20 @@
 //! Keeping freed device memory for the next step.
 
 use candle_core::cuda_backend::cudarc::driver::{result, sys};
-use candle_core::{Device, Result, bail};
+use candle_core::{CudaDevice, Device, Result, bail};
 
 use super::glue::done;
+
+/// Gives freed device memory that was kept back to the driver.
+pub(super) fn give_back(device: &CudaDevice) -> Result<()> {
+    const OP: &str = "giving back freed device memory";
+    let stream = device.cuda_stream();
+    // SAFETY: the device exists, as it has a stream; its own pool may be trimmed at any time.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(stream.context().cu_device());
+        done(OP, "trimming", result::mem_pool::trim_to(done(OP, "memory pool", pool)?, 0))
+    }
+}
 
 /// Tells the driver to keep freed device memory instead of giving it back at every synchronisation,
 /// such as reading a loss. Call it once for each device at the start of a program.

@@ -12,6 +12,7 @@
 //! | [`mod@conv`], [`mod@pool`], [`mod@lrn`], [`mod@elementwise`], [`mod@dropout`] | the operations |
 //! | [`mod@softmax`], [`mod@distance`], [`mod@adam`] | losses and the optimiser |
 //! | [`many`] | what is done with many tensors in one launch |
+//! | [`mod@pixels`], [`upload`] | bytes of pictures to values, and to the device while it computes |
 //! | [`graph`] | a training step as a CUDA graph |
 //!
 //! Everything is computed in the stream of the tensors' device, without waiting for it. Sums are
@@ -31,10 +32,12 @@ mod kernels;
 mod lrn;
 mod many;
 mod memory;
+mod pixels;
 mod plan;
 mod pool;
 mod precision;
 mod softmax;
+mod upload;
 
 pub(crate) use conv::conv;
 pub(crate) use distance::{absolute_error, squared_error};
@@ -44,6 +47,8 @@ pub use graph::StepGraph;
 pub(crate) use lrn::lrn;
 pub(crate) use many::{adam, blend, copy_all, gather, squares};
 pub use memory::keep_freed_device_memory;
+pub(crate) use pixels::pixels;
 pub(crate) use pool::{global_avg_pool, max_pool};
 pub use precision::{Precision, precision, set_precision};
 pub(crate) use softmax::softmax_cross_entropy;
+pub use upload::Uploader;

@@ -46,6 +46,13 @@ impl Weight {
     }
 }
 
+/// A recording of the step.
+fn record(weight: &mut Weight, x: &Tensor, number: u64) -> Result<StepGraph> {
+    // SAFETY: the weight and its input outlive the graph in each test, where they are.
+    let (graph, ()) = unsafe { StepGraph::record(x.device(), number, || weight.step(x, number))? };
+    Ok(graph)
+}
+
 fn at(step: u64) -> AdamStep {
     AdamStep { t: step, ..STEP }
 }
@@ -66,7 +73,7 @@ fn a_recorded_step_does_what_the_step_does() -> Result<()> {
     let input = Var::from_tensor(&inputs[0])?;
     let got = StepGraph::rehearse(&gpu, || recorded.step(input.as_tensor(), 1))?;
     assert_eq!(Reading::read(&got.1)?, wanted[0].0);
-    let (mut graph, ()) = StepGraph::record(&gpu, 2, || recorded.step(input.as_tensor(), 2))?;
+    let mut graph = record(&mut recorded, input.as_tensor(), 2)?;
     // Nothing is done yet.
     assert_eq!(bits(recorded.var.as_tensor()), wanted[0].1);
     for (number, x) in (1..).zip(&inputs).skip(1) {
@@ -87,21 +94,37 @@ fn what_cannot_be_recorded_is_an_error_and_leaves_the_device_usable() -> Result<
     let mut weight = Weight::new(&gpu)?;
     StepGraph::rehearse(&gpu, || weight.step(&x, 1))?;
     let before = bits(weight.var.as_tensor());
-    // A number that is read.
-    let read = StepGraph::record(&gpu, 2, || {
-        let (_, numbers) = weight.step(&x, 2)?;
-        Reading::read(&numbers)?;
-        Ok::<_, candle_core::Error>(((), numbers))
-    });
-    assert!(read.is_err());
-    assert_eq!(bits(weight.var.as_tensor()), before);
+    // A number that is read, which candle refuses; and memory from before, which the driver does not free.
+    for refused_by_driver in [false, true] {
+        let mut memory = Some(tensor(&[3], 1).to_device(&gpu)?);
+        let f = || {
+            let (_, numbers) = weight.step(&x, 2)?;
+            if refused_by_driver {
+                memory = None;
+                weight.step(&x, 3)?;
+            } else {
+                Reading::read(&numbers)?;
+            }
+            Ok::<_, candle_core::Error>(((), numbers))
+        };
+        // SAFETY: there will be no graph.
+        assert!(unsafe { StepGraph::record(&gpu, 2, f) }.is_err());
+        // As before, and a step can be made.
+        assert_eq!(bits(weight.var.as_tensor()), before);
+        Weight::new(&gpu)?.step(&x, 2)?;
+    }
+    // A workspace that is too small.
+    let wide = tensor(&[64, 20], 1).to_device(&gpu)?;
+    assert!(record(&mut weight, &wide, 2).is_err());
     // Moments that would have to be copied to a place of their own.
     let clone = weight.moments.clone();
-    assert!(StepGraph::record(&gpu, 2, || weight.step(&x, 2)).is_err());
+    assert!(record(&mut weight, &x, 2).is_err());
     drop(clone);
-    let (mut graph, ()) = StepGraph::record(&gpu, 2, || weight.step(&x, 2))?;
+    let mut graph = record(&mut weight, &x, 2)?;
+    // A larger workspace later on is another one: the graph keeps its own.
+    linear(&wide, &weight.var, None)?;
     graph.launch(2, &[adam_rate(at(2))])?;
     assert_ne!(bits(weight.var.as_tensor()), before);
-    assert!(StepGraph::record(&candle_core::Device::Cpu, 2, || weight.step(&x, 2)).is_err());
+    assert!(record(&mut weight, &x.to_device(&candle_core::Device::Cpu)?, 2).is_err());
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 use deepsim_ops::{
-    AdamStep, AdamUpdate, Moments, Reading, adam_update, adam_update_all, blend_all, copy_all,
-    dropout_each, set_moments,
+    AdamStep, AdamUpdate, Moments, Planes, Reading, Uploader, adam_update, adam_update_all,
+    blend_all, copy_all, dropout_each, pixels, set_moments,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -122,6 +122,32 @@ fn numbers_are_read_together() -> Result<()> {
     let got = Reading::read(&numbers)?;
     assert!((got[0] - wanted).abs() < 1e-6 * wanted, "{got:?}, {wanted}");
     assert_eq!(got[1..], [7.0, 3.0]);
+    Ok(())
+}
+
+#[test]
+fn bytes_become_values_on_their_way_and_there() -> Result<()> {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    let planes = Planes { from: [2, 0, 1], mean: [104.0, 117.5, 3.0], scale: [1.0, 0.25, 1.7] };
+    let batch = |seed: usize| -> Vec<u8> { (0..90).map(|i| (i * seed % 251) as u8).collect() };
+    let tensor = |seed, device: &Device| Tensor::from_vec(batch(seed), (2, 3, 5, 3), device);
+    let mut uploads = Uploader::new(&gpu, 90)?;
+    // Always one ahead; the bytes are overwritten once they are on their way.
+    let mut bytes = batch(1);
+    uploads.begin(&bytes)?;
+    for seed in 1..6 {
+        bytes.copy_from_slice(&batch(seed + 1));
+        uploads.begin(&bytes)?;
+        assert!(uploads.begin(&bytes).is_err(), "a third one");
+        bytes.fill(0);
+        let wanted = bits(&pixels(&tensor(seed, &Device::Cpu)?, planes)?);
+        assert_eq!(bits(&uploads.finish((2, 5, 3), planes)?), wanted, "batch {seed}");
+        assert_eq!(bits(&pixels(&tensor(seed, &gpu)?, planes)?), wanted, "batch {seed}");
+    }
+    assert!(uploads.finish((2, 3, 3), planes).is_err());
+    uploads.finish((2, 5, 3), planes)?;
+    assert!(uploads.finish((2, 5, 3), planes).is_err());
+    assert!(uploads.begin(&bytes[1..]).is_err());
     Ok(())
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Generating {
 
 impl Generating {
     pub(crate) fn new(recipe: &str, arguments: &Arguments, device: &Device) -> Result<Self> {
-        let Arguments { batch, folder, check, .. } = arguments;
+        let Arguments { batch, folder, check, without_graphs, .. } = arguments;
         let mut recipe = Recipe::parse(recipe, &arguments.sets())?;
         recipe.batch = *batch;
         recipe.adam.learning_rate = comparator::learning_rate(*check);
@@ -62,7 +62,8 @@ impl Generating {
             save_noise(&recipe, folder)?;
         }
         let fixed = Fixed::open(&recipe, None, device)?;
-        let trainer = Trainer::new(&recipe, fixed, device)?;
+        let mut trainer = Trainer::new(&recipe, fixed, device)?;
+        trainer.set_graphs(!without_graphs);
         let images = comparator::images(*batch, recipe.crop, folder, *check)?;
         Ok(Self {
             trainer,
@@ -109,6 +110,11 @@ impl Training for Generating {
 
     fn step(&mut self) -> Result<Vec<(&'static str, f64)>> {
         let report = self.trainer.step(&self.images)?;
+        #[cfg(feature = "cuda")]
+        if let Some(reason) = self.trainer.graphs_refused() {
+            // What is timed must be what is said.
+            return Err(format!("no CUDA graphs ({reason}): use --without-graphs").into());
+        }
         let judged = report.adversary.map(|a| [("real", a.real), ("generated", a.generated)]);
         let terms = report.terms.into_iter().map(|term| (term.name, term.value));
         Ok(judged.into_iter().flatten().chain(terms).collect())

@@ -38,6 +38,9 @@ struct Arguments {
     /// f32, tf32 or bf16
     #[arg(long, default_value = "f32")]
     precision: String,
+    /// On a GPU, no CUDA graphs
+    #[arg(long)]
+    without_graphs: bool,
 }
 
 impl Arguments {
@@ -91,7 +94,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     if arguments.check {
         training.save()?;
     }
-    let steps = if arguments.check { 2 } else { 1 };
+    // On a GPU the first steps of each kind are made otherwise than the later ones.
+    let steps = match (arguments.check, device.is_cpu()) {
+        (true, _) => 2,
+        (false, true) => 1,
+        (false, false) => 8,
+    };
     let losses = (0..steps).map(|_| Ok(named(training.step()?))).collect::<Result<Vec<_>>>()?;
     let facts = serde_json::json!({ "parameters": named(training.counts()), "losses": losses });
     serve::serve(&facts.to_string(), |request| {

@@ -165,8 +165,8 @@ impl Session for LearnerSession {
         self.learner.steps()
     }
 
-    fn step(&mut self, batch: &Batch, see: &mut See<'_>) -> Result<StepReport, TrainError> {
-        self.learner.step(batch, see)
+    fn step(&mut self, batch: &Batch, see: Option<&mut See<'_>>) -> Result<StepReport, TrainError> {
+        self.learner.step(batch, see.unwrap_or(&mut |_, _, _| Ok(())))
     }
 
     /// The filters of the first layer, each stretched to the whole range.

@@ -14,7 +14,7 @@ use super::Learner;
 use super::mining::Mining;
 use crate::TrainError;
 use crate::error::Quantity;
-use crate::gradients::{See, check, checked_norm};
+use crate::gradients::{See, check, checked_norm, read};
 use crate::solver::{Multiplier, Sgd, SgdConfig};
 use crate::trainer::StepReport;
 
@@ -80,6 +80,8 @@ impl Learner for VideoLearner {
         let gradients = backward_from(&features, &gradient)?;
         check(step, "ranking", Quantity::Gradient, grad_norm)?;
         let norm = checked_norm(step, "comparator", self.net.params(), &gradients, see)?;
+        // One more wait for a GPU, before an update that could not be undone.
+        let norm = read(step, "comparator", Quantity::ParameterGradient, &norm)?;
         let learning_rate = self.sgd.learning_rate(self.steps);
         self.sgd.step(self.steps, self.net.params(), &gradients)?;
         self.steps = step;

@@ -36,10 +36,17 @@ struct Queue {
     capture: Option<Capture>,
 }
 
-#[derive(Default)]
 struct Capture {
     graph: Graph,
     spoilt: bool,
+    /// The thread that must not do what cannot be part of a graph; all of them, if none is named.
+    by: Option<ThreadId>,
+}
+
+impl Capture {
+    fn binds(&self) -> bool {
+        self.by.is_none_or(|by| by == thread::current().id())
+    }
 }
 
 /// Work to be done again.
@@ -94,9 +101,13 @@ impl Device {
         0x1000 + self.last
     }
 
-    /// Memory full of NaN.
-    pub(crate) fn allocate(&mut self, bytes: usize, on: Option<Stream>) -> usize {
+    /// Memory full of NaN. In a capture that is spoilt there is none.
+    pub(crate) fn allocate(&mut self, bytes: usize, on: Option<Stream>) -> Result<usize, i32> {
         counts::count(&counts::ALLOCATIONS);
+        if bytes == 0 {
+            return Err(INVALID_VALUE);
+        }
+        on.map_or(Ok(()), |stream| self.unspoilt(stream))?;
         let memory = vec![u64::MAX; bytes.div_ceil(8).max(1)];
         let address = memory.as_ptr() as usize;
         let capture = on.and_then(|stream| self.queue(stream).capture.as_mut());
@@ -107,7 +118,15 @@ impl Device {
         }
         let allocation = Allocation { memory, bytes, live: !of_graph, of_graph };
         self.allocations.insert(address, allocation);
-        address
+        Ok(address)
+    }
+
+    /// Refuses whatever is asked of a stream whose capture is spoilt.
+    pub(crate) fn unspoilt(&mut self, stream: Stream) -> Result<(), i32> {
+        match &self.queue(stream).capture {
+            Some(capture) if capture.spoilt => Err(CAPTURE_INVALIDATED),
+            _ => Ok(()),
+        }
     }
 
     /// An allocation as part of a graph.
@@ -133,6 +152,7 @@ impl Device {
 
     /// Frees memory once the stream has come so far.
     pub(crate) fn free_later(&mut self, address: usize, stream: Stream) -> Result<(), i32> {
+        self.unspoilt(stream)?;
         let of_graph = self.allocations.get(&address).is_some_and(|found| found.of_graph);
         if self.captures(stream) && !of_graph {
             // A graph can free its own memory alone.
@@ -180,10 +200,6 @@ impl Device {
         self.queue(stream).capture.is_some()
     }
 
-    fn any_captures(&self) -> bool {
-        self.streams.values().any(|queue| queue.capture.is_some())
-    }
-
     /// Has a stream do something later.
     pub(crate) fn enqueue(
         &mut self,
@@ -205,15 +221,14 @@ impl Device {
 
     /// What must not be done while a graph is captured.
     pub(crate) fn refuse_in_capture(&mut self) -> Result<(), i32> {
-        if !self.any_captures() {
-            return Ok(());
-        }
+        let mut result = Ok(());
         for queue in self.streams.values_mut() {
-            if let Some(capture) = &mut queue.capture {
+            if let Some(capture) = queue.capture.as_mut().filter(|capture| capture.binds()) {
                 capture.spoilt = true;
+                result = Err(CAPTURE_UNSUPPORTED);
             }
         }
-        Err(CAPTURE_UNSUPPORTED)
+        result
     }
 
     /// Runs a stream until it has done so many things.
@@ -283,11 +298,14 @@ impl Device {
         self.events.remove(&event);
     }
 
-    pub(crate) fn begin_capture(&mut self, stream: Stream) -> Result<(), i32> {
+    /// Captures what is asked of a stream; binds this thread alone, or all.
+    pub(crate) fn begin_capture(&mut self, stream: Stream, all: bool) -> Result<(), i32> {
         if stream.0 < 2 || self.captures(stream) {
             return Err(CAPTURE_UNSUPPORTED);
         }
-        self.queue(stream).capture = Some(Capture::default());
+        let by = (!all).then(|| thread::current().id());
+        let graph = Graph::default();
+        self.queue(stream).capture = Some(Capture { graph, spoilt: false, by });
         Ok(())
     }
 

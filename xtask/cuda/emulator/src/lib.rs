@@ -13,11 +13,11 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`driver`] | the driver's functions |
-//! | [`device`] | the one device: memory, streams, events, graphs |
-//! | [`ptx`] | kernels |
-//! | [`dnn`], [`blas`], [`rand`] | the libraries |
-//! | [`counts`] | how often what was asked for |
+//! | `driver` | the driver's functions |
+//! | `device` | the one device: memory, streams, events, graphs |
+//! | `ptx` | kernels |
+//! | `dnn`, `blas`, `rand` | the libraries |
+//! | `counts` | how often what was asked for |
 
 mod blas;
 mod counts;

@@ -106,9 +106,9 @@ fn work_is_done_no_earlier_than_it_must() -> Result<(), i32> {
 fn a_graph_does_its_work_and_owns_its_memory_each_time_it_is_launched() -> Result<(), i32> {
     let mut device = Device::default();
     let stream = (10, None);
-    device.begin_capture(stream)?;
+    device.begin_capture(stream, true)?;
     let (done, work) = counted();
-    let memory = device.allocate(8, Some(stream));
+    let memory = device.allocate(8, Some(stream))?;
     device.enqueue(stream, work);
     device.free_later(memory, stream)?;
     let graph = device.end_capture(stream)?;
@@ -126,15 +126,18 @@ fn a_graph_does_its_work_and_owns_its_memory_each_time_it_is_launched() -> Resul
 fn what_must_not_be_in_a_graph_spoils_it() -> Result<(), i32> {
     let mut device = Device::default();
     let stream = (10, None);
-    let memory = device.allocate(8, Some(stream));
-    device.begin_capture(stream)?;
+    let memory = device.allocate(8, Some(stream))?;
+    device.begin_capture(stream, true)?;
     assert_eq!(device.free_later(memory, stream), Err(CAPTURE_UNSUPPORTED));
+    // From then on nothing is taken.
+    assert!(device.allocate(8, Some(stream)).is_err());
     assert!(device.end_capture(stream).is_err());
-    device.begin_capture(stream)?;
+    assert!(device.allocate(0, Some(stream)).is_err());
+    device.begin_capture(stream, true)?;
     assert_eq!(device.refuse_in_capture(), Err(CAPTURE_UNSUPPORTED));
     assert!(device.end_capture(stream).is_err());
     // The stream goes on after that.
-    device.begin_capture(stream)?;
+    device.begin_capture(stream, true)?;
     assert!(device.end_capture(stream).is_ok());
     Ok(())
 }

@@ -2,31 +2,36 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`parse`] | a kernel's text to instructions |
+//! | [`globals`], [`parse`] | a text to arrays, and to the instructions of a kernel |
+//! | [`text`] | the words of it |
+//! | [`kernel`] | a kernel as instructions |
 //! | [`value`] | what instructions compute |
 //! | [`run`] | a launch: blocks, threads, barriers, shuffles |
 
+mod globals;
+mod kernel;
 mod parse;
 mod run;
+mod text;
 mod value;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(crate) use parse::Kernel;
+pub(crate) use kernel::Kernel;
 pub(crate) use run::{Launch, run};
 
 /// A text with kernels; each is parsed when first asked for.
 pub(crate) struct Module {
     text: Arc<str>,
-    globals: parse::Globals,
+    globals: globals::Globals,
     kernels: HashMap<String, Arc<Kernel>>,
 }
 
 impl Module {
     pub(crate) fn new(text: &str) -> Self {
         let text: Arc<str> = uncommented(text).into();
-        let globals = parse::globals(&text);
+        let globals = globals::globals(&text);
         Self { text, globals, kernels: HashMap::new() }
     }
 

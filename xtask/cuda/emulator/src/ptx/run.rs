@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
-use super::parse::{Access, Bit, DYNAMIC, Kernel, Op, Register, Space, Special};
+use super::kernel::{Access, Bit, DYNAMIC, Kernel, Op, Register, Space, Special};
 use super::value::{Type, extend, f32_bits, f32_of, f64_of, masked};
 
 const WARP: usize = 32;

@@ -1,10 +1,11 @@
 //! The driver's functions, as `cuda.h` has them.
 
+mod memory;
+
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::slice;
 
 use crate::counts::{self, count};
-use crate::device::{Device, INVALID_PTX, INVALID_VALUE, NOT_FOUND, OK, device, stream};
+use crate::device::{INVALID_PTX, INVALID_VALUE, NOT_FOUND, OK, device, stream};
 use crate::ptx::{self, Launch, Module};
 
 fn answer(result: Result<(), i32>) -> c_int {
@@ -196,141 +197,6 @@ extern "C" fn cuEventQuery(event: usize) -> c_int {
     }
 }
 
-// ---- memory ----
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuMemAllocAsync(out: *mut usize, bytes: usize, handle: usize) -> c_int {
-    unsafe { *out = device().allocate(bytes, Some(stream(handle))) };
-    OK
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuMemAlloc_v2(out: *mut usize, bytes: usize) -> c_int {
-    let mut device = device();
-    if let Err(code) = device.refuse_in_capture() {
-        return code;
-    }
-    unsafe { *out = device.allocate(bytes, None) };
-    OK
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemFreeAsync(address: usize, handle: usize) -> c_int {
-    answer(device().free_later(address, stream(handle)))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemFree_v2(address: usize) -> c_int {
-    let mut device = device();
-    if let Err(code) = device.refuse_in_capture() {
-        return code;
-    }
-    device.run_all();
-    device.free(address);
-    OK
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuMemHostAlloc(out: *mut usize, bytes: usize, _: c_uint) -> c_int {
-    let memory = vec![0u64; bytes.div_ceil(8).max(1)];
-    let address = memory.as_ptr() as usize;
-    device().pinned.insert(address, memory);
-    unsafe { *out = address };
-    OK
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemFreeHost(address: usize) -> c_int {
-    let mut device = device();
-    device.run_all();
-    if device.pinned.remove(&address).is_some() { OK } else { INVALID_VALUE }
-}
-
-/// Whether memory of the host is page-locked.
-fn is_pinned(device: &Device, address: usize) -> bool {
-    let found = device.pinned.range(..=address).next_back();
-    found.is_some_and(|(start, memory)| address < start + memory.len() * 8)
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
-    to: usize,
-    from: usize,
-    bytes: usize,
-    handle: usize,
-) -> c_int {
-    const WHAT: &str = "copy to the device";
-    let mut device = device();
-    let stream = stream(handle);
-    if is_pinned(&device, from) {
-        count(&counts::PINNED);
-        device.enqueue(stream, move |device| {
-            // As late as it may be: what is there now counts.
-            // SAFETY: page-locked memory is freed after all work is done.
-            let bytes = unsafe { slice::from_raw_parts(from as *const u8, bytes) };
-            device.set_values(WHAT, to, bytes);
-        });
-        return OK;
-    }
-    count(&counts::PAGEABLE);
-    if device.captures(stream) {
-        // A graph would read the caller's memory each time it is launched.
-        return answer(device.refuse_in_capture());
-    }
-    // SAFETY: the caller's memory, which is read before this returns.
-    let bytes = unsafe { slice::from_raw_parts(from as *const u8, bytes) }.to_vec();
-    device.enqueue(stream, move |device| device.set_values(WHAT, to, &bytes));
-    OK
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
-    to: usize,
-    from: usize,
-    bytes: usize,
-    handle: usize,
-) -> c_int {
-    let mut device = device();
-    let stream = stream(handle);
-    count(&counts::BACK);
-    let copy = move |device: &mut Device| {
-        let values: Vec<u8> = device.values("copy from the device", from, bytes);
-        // SAFETY: the caller's memory; page-locked memory is freed after all work is done.
-        unsafe { std::ptr::copy(values.as_ptr(), to as *mut u8, bytes) };
-    };
-    if is_pinned(&device, to) {
-        device.enqueue(stream, copy);
-        return OK;
-    }
-    // To ordinary memory it waits.
-    count(&counts::WAITS);
-    if let Err(code) = device.refuse_in_capture() {
-        return code;
-    }
-    device.synchronise(stream);
-    copy(&mut device);
-    OK
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemcpyDtoDAsync_v2(to: usize, from: usize, bytes: usize, handle: usize) -> c_int {
-    count(&counts::BETWEEN);
-    device().enqueue(stream(handle), move |device| {
-        let values: Vec<u8> = device.values("copy on the device", from, bytes);
-        device.set_values("copy on the device", to, &values);
-    });
-    OK
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn cuMemsetD8Async(to: usize, value: u8, bytes: usize, handle: usize) -> c_int {
-    count(&counts::FILLS);
-    device().enqueue(stream(handle), move |device| {
-        device.set_values("fill", to, &vec![value; bytes]);
-    });
-    OK
-}
-
 // ---- kernels ----
 
 #[unsafe(no_mangle)]
@@ -406,6 +272,9 @@ unsafe extern "C" fn cuLaunchKernel(
         }
     }
     let stream = stream(handle);
+    if let Err(code) = device.unspoilt(stream) {
+        return code;
+    }
     if !device.captures(stream) {
         count(&counts::LAUNCHES);
     }
@@ -421,8 +290,9 @@ unsafe extern "C" fn cuLaunchKernel(
 // ---- graphs ----
 
 #[unsafe(no_mangle)]
-extern "C" fn cuStreamBeginCapture_v2(handle: usize, _: c_int) -> c_int {
-    answer(device().begin_capture(stream(handle)))
+extern "C" fn cuStreamBeginCapture_v2(handle: usize, mode: c_int) -> c_int {
+    // Modes: 0 binds all threads, 1 this one, 2 none, which nobody here asks for.
+    answer(device().begin_capture(stream(handle), mode == 0))
 }
 
 #[unsafe(no_mangle)]
@@ -441,7 +311,10 @@ unsafe extern "C" fn cuStreamEndCapture(handle: usize, out: *mut usize) -> c_int
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuStreamIsCapturing(handle: usize, out: *mut c_int) -> c_int {
-    unsafe { *out = c_int::from(device().captures(stream(handle))) };
+    let (mut device, stream) = (device(), stream(handle));
+    let spoilt = device.unspoilt(stream).is_err();
+    // 2 is a capture that is not valid any more.
+    unsafe { *out = c_int::from(device.captures(stream)) + c_int::from(spoilt) };
     OK
 }
 

@@ -1,0 +1,52 @@
+//! Bytes of pictures to values.
+
+use candle_core::cuda_backend::cudarc::driver::{CudaView, DeviceRepr, PushKernelArg};
+use candle_core::{CudaDevice, Result, Storage, Tensor, bail};
+
+use super::glue::{alloc, count, done, tensor};
+use super::kernels::{Kernel, threads};
+use crate::pixels::Planes;
+
+/// `struct Planes` of `kernels.cu`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct DevicePlanes {
+    from: [u32; 3],
+    mean: [f32; 3],
+    scale: [f32; 3],
+}
+
+// SAFETY: numbers alone, laid out as in `kernels.cu`.
+unsafe impl DeviceRepr for DevicePlanes {}
+
+/// Bytes `(N, 3, H, W)` of a GPU as values.
+pub(crate) fn pixels(bytes: &Tensor, planes: Planes) -> Result<Tensor> {
+    const OP: &str = "pixels";
+    let (storage, layout) = bytes.storage_and_layout();
+    let Storage::Cuda(storage) = &*storage else { bail!("{OP}: wanted a CUDA tensor") };
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!("{OP}: wanted a contiguous tensor")
+    };
+    let values = storage.as_cuda_slice::<u8>()?.slice(start..end);
+    convert(OP, &storage.device, &values, bytes.dims4()?, planes)
+}
+
+/// Bytes in device memory as values of these sizes.
+pub(super) fn convert(
+    op: &'static str,
+    device: &CudaDevice,
+    bytes: &CudaView<'_, u8>,
+    dims: (usize, usize, usize, usize),
+    planes: Planes,
+) -> Result<Tensor> {
+    let (n, plane) = (count(op, bytes.len())?, count(op, dims.2 * dims.3)?);
+    let mut values = alloc::<f32>(op, device, bytes.len())?;
+    let Planes { from, mean, scale } = planes;
+    let planes = DevicePlanes { from: from.map(|plane| plane as u32), mean, scale };
+    let kernel = Kernel::get(op, device, "pixels")?;
+    let mut arguments = kernel.arguments();
+    arguments.arg(bytes).arg(&mut values).arg(&planes).arg(&plane).arg(&n);
+    // SAFETY: these are the parameters of `pixels`; both have `n` values in whole images.
+    done(op, "pixels", unsafe { arguments.launch(threads(n)) })?;
+    Ok(tensor(values, device, &dims.into()))
+}

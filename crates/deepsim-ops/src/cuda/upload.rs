@@ -1,0 +1,164 @@
+//! Bytes that travel to the device while it computes something else.
+
+use std::ffi::c_void;
+use std::ptr;
+
+use candle_core::cuda_backend::cudarc::driver::result::{self, event, stream};
+use candle_core::cuda_backend::cudarc::driver::sys::{
+    CUevent, CUevent_flags, CUevent_wait_flags, CUstream,
+};
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr};
+use candle_core::{CudaDevice, Device, Result, Tensor, bail};
+
+use super::glue::done;
+use super::pixels::convert;
+use crate::pixels::Planes;
+
+const OP: &str = "upload";
+
+/// A place for bytes on both sides.
+struct Slot {
+    on_host: *mut c_void,
+    on_device: CudaSlice<u8>,
+    /// The copy to the device is done.
+    copied: CUevent,
+    /// What is on the device was used.
+    used: CUevent,
+}
+
+/// Copies bytes of pictures to a GPU from page-locked memory, in a stream of its own: at most two batches are
+/// on their way.
+///
+/// [`Uploader::begin`] returns at once; [`Uploader::finish`] makes the device, and not the host, wait for the
+/// copy.
+pub struct Uploader {
+    device: CudaDevice,
+    stream: CUstream,
+    slots: Vec<Slot>,
+    bytes: usize,
+    begun: usize,
+    finished: usize,
+}
+
+/// Batches that can be on their way.
+const SLOTS: usize = 2;
+
+impl Uploader {
+    /// For batches of this many bytes.
+    ///
+    /// # Errors
+    /// If the device is not a GPU, or memory is lacking.
+    pub fn new(device: &Device, bytes: usize) -> Result<Self> {
+        let Device::Cuda(device) = device else { bail!("{OP}: wanted a GPU, got {device:?}") };
+        let main = device.cuda_stream();
+        done(OP, "binding the device", main.context().bind_to_thread())?;
+        // Not by cudarc's own stream: with a second one it would track all memory by events.
+        let stream = done(OP, "stream", stream::create(stream::StreamKind::NonBlocking))?;
+        let mut new = Self {
+            device: device.clone(),
+            stream,
+            slots: Vec::new(),
+            bytes,
+            begun: 0,
+            finished: 0,
+        };
+        for _ in 0..SLOTS {
+            let on_device = done(OP, "allocation", device.alloc_zeros::<u8>(bytes.max(1)))?;
+            let flags = CUevent_flags::CU_EVENT_DISABLE_TIMING;
+            let event = || done(OP, "event", event::create(flags));
+            let (copied, used) = (event()?, event()?);
+            // SAFETY: freed when this is dropped.
+            let on_host = unsafe { result::malloc_host(bytes.max(1), 0) };
+            let on_host = done(OP, "page-locked memory", on_host)?;
+            new.slots.push(Slot { on_host, on_device, copied, used });
+        }
+        // What was allocated in the main stream must be there for the other one.
+        done(OP, "waiting for the device", main.synchronize())?;
+        Ok(new)
+    }
+
+    /// Begins to copy a batch. It is on its way when this returns, and the bytes can be used again.
+    ///
+    /// # Errors
+    /// If it has another number of bytes, two batches are on their way already, or the device fails.
+    pub fn begin(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.len() != self.bytes || self.begun - self.finished == SLOTS {
+            let ahead = self.begun - self.finished;
+            bail!(
+                "{OP}: wanted {} bytes and a free place, got {} with {ahead} on their way",
+                self.bytes,
+                bytes.len()
+            );
+        }
+        let context = self.device.cuda_stream().context().clone();
+        done(OP, "binding the device", context.bind_to_thread())?;
+        let slot = &mut self.slots[self.begun % SLOTS];
+        let main = self.device.cuda_stream();
+        let to = slot.on_device.device_ptr(&main).0;
+        // SAFETY: the slot's memory and events live as long as this; the host writes only after the copy
+        // from this memory is done, and the device only after what was there was used.
+        unsafe {
+            done(OP, "waiting for an earlier copy", event::synchronize(slot.copied))?;
+            ptr::copy_nonoverlapping(bytes.as_ptr(), slot.on_host.cast::<u8>(), bytes.len());
+            let wait = CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+            let used = stream::wait_event(self.stream, slot.used, wait);
+            done(OP, "waiting for an earlier use", used)?;
+            let from = std::slice::from_raw_parts(slot.on_host.cast::<u8>(), bytes.len());
+            done(OP, "copy", result::memcpy_htod_async(to, from, self.stream))?;
+            done(OP, "event", event::record(slot.copied, self.stream))?;
+        }
+        self.begun += 1;
+        Ok(())
+    }
+
+    /// The batch that was begun first, of those that are not finished, as values.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W)`
+    ///
+    /// # Errors
+    /// If none is on its way, it has another size, or the device fails.
+    pub fn finish(
+        &mut self,
+        (n, height, width): (usize, usize, usize),
+        planes: Planes,
+    ) -> Result<Tensor> {
+        if self.begun == self.finished || n * 3 * height * width != self.bytes {
+            bail!(
+                "{OP}: wanted a batch of {} bytes that was begun, got {n} x 3 x {height} x {width}",
+                self.bytes
+            );
+        }
+        let slot = &self.slots[self.finished % SLOTS];
+        let main = self.device.cuda_stream();
+        // SAFETY: the events live as long as this.
+        unsafe {
+            let wait = CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+            let copied = stream::wait_event(main.cu_stream(), slot.copied, wait);
+            done(OP, "waiting for the copy", copied)?;
+        }
+        let bytes = slot.on_device.slice(0..self.bytes);
+        let values = convert(OP, &self.device, &bytes, (n, 3, height, width), planes)?;
+        // SAFETY: as above.
+        unsafe { done(OP, "event", event::record(slot.used, main.cu_stream()))? };
+        self.finished += 1;
+        Ok(values)
+    }
+}
+
+impl Drop for Uploader {
+    fn drop(&mut self) {
+        // SAFETY: nothing is used after this, and all that is on its way is waited for. There is nobody to tell
+        // of a failure: at the end of a process the driver may be gone already.
+        unsafe {
+            let _ = self.device.cuda_stream().context().bind_to_thread();
+            let _ = stream::synchronize(self.stream);
+            for slot in &self.slots {
+                let _ = event::destroy(slot.copied);
+                let _ = event::destroy(slot.used);
+                let _ = result::free_host(slot.on_host);
+            }
+            let _ = stream::destroy(self.stream);
+        }
+    }
+}
