@@ -114,20 +114,8 @@ impl Images {
                 got: format!("{} bytes", rgb.len()),
             });
         }
-        if !device.is_cpu() {
-            // A quarter of the bytes of values, which the device makes of them.
-            let bytes = Tensor::from_slice(rgb, (n, 3, height, width), device)?;
-            return Self::new(pixels(&bytes, format.planes())?, format);
-        }
-        let mut values = vec![0f32; rgb.len()];
-        for (index, plane_in) in rgb.chunks_exact(plane.max(1)).enumerate() {
-            let channel = format.channel(index % 3);
-            let start = (index / 3 * 3 + channel) * plane;
-            for (value, &pixel) in values[start..start + plane].iter_mut().zip(plane_in) {
-                *value = (f32::from(pixel) - format.mean[channel]) * format.scale[channel];
-            }
-        }
-        Self::new(Tensor::from_vec(values, (n, 3, height, width), device)?, format)
+        let bytes = Tensor::from_slice(rgb, (n, 3, height, width), device)?;
+        Self::new(pixels(&bytes, format.planes())?, format)
     }
 
     /// Bytes in RGB planes: the mean is added back, values are rounded and clamped to 0..=255.

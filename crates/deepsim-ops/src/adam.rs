@@ -142,6 +142,15 @@ impl Moments {
 ///
 /// # Errors
 /// If the lengths differ, or the device fails.
+///
+/// ```
+/// use deepsim_ops::{Moments, set_moments};
+/// let from = Moments::from_parts(vec![1.0], vec![2.0]);
+/// let mut to = Moments::from_parts(vec![0.0], vec![0.0]);
+/// set_moments(vec![(&mut to, &from)])?;
+/// assert_eq!(to, from);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn set_moments(pairs: Vec<(&mut Moments, &Moments)>) -> Result<()> {
     #[cfg(feature = "cuda")]
     let mut on_gpu = Vec::with_capacity(pairs.len());

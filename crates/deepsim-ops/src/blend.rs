@@ -39,6 +39,15 @@ pub fn blend_all(pairs: &[(&Var, &Tensor)], keep: f64, only_if: Option<&Tensor>)
 ///
 /// # Errors
 /// As for [`blend_all`].
+///
+/// ```
+/// use candle_core::{Device, Tensor, Var};
+/// use deepsim_ops::copy_all;
+/// let (a, b) = (Var::new(&[2f32], &Device::Cpu)?, Tensor::new(&[4f32], &Device::Cpu)?);
+/// copy_all(&[(&a, &b)])?;
+/// assert_eq!(a.to_vec1::<f32>()?, [4.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn copy_all(pairs: &[(&Var, &Tensor)]) -> Result<()> {
     const OP: &str = "copy_all";
     check(OP, pairs)?;
@@ -84,6 +93,43 @@ impl InplaceOp2 for Blend {
         let &Self { keep, rest, .. } = self;
         let moved = elementwise::zip(&a[start..end], b, |a, b| a * keep + b * rest);
         a[start..end].copy_from_slice(&moved);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::{AdamStep, AdamUpdate, Moments, adam_update_all};
+
+    #[test]
+    fn a_number_that_is_not_finite_keeps_all_as_it_is() -> Result<()> {
+        let device = &Device::Cpu;
+        let (a, b) = (Var::new(&[2f32, 3.0], device)?, Tensor::new(&[4f32, 5.0], device)?);
+        let mut moments = Moments::zeros_like(&a)?;
+        let step = AdamStep {
+            learning_rate: 0.1,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            t: 1,
+        };
+        for (bad, changed) in [(f32::NAN, false), (f32::INFINITY, false), (-3e38, true)] {
+            let numbers = Tensor::new(&[1f32, bad], device)?;
+            blend_all(&[(&a, &b)], 0.5, Some(&numbers))?;
+            assert_eq!(a.to_vec1::<f32>()? != [2.0, 3.0], changed, "{bad}");
+            let (parameter, gradient, decays) = (&a, &b, true);
+            let update = AdamUpdate { parameter, gradient, moments: &mut moments, decays };
+            adam_update_all([update], step, Some(&numbers))?;
+            assert_eq!(moments.first() != [0.0, 0.0], changed, "{bad}");
+        }
+        // None is changed if one does not fit.
+        let short = Var::new(&[1f32], device)?;
+        assert!(blend_all(&[(&a, &b), (&short, &b)], 0.5, None).is_err());
+        assert!(copy_all(&[(&short, &b)]).is_err());
         Ok(())
     }
 }

@@ -63,12 +63,7 @@ impl Reading {
         if all.first().is_some_and(|x| x.device().is_cuda()) {
             return Self::of(&crate::cuda::squares("sum_of_squares", all)?);
         }
-        let squares = |x: &&Tensor| match x.device().is_cpu() {
-            true => sum_of_squares(x),
-            // A device without kernels of ours.
-            false => Ok(f64::from(x.sqr()?.sum_all()?.to_scalar::<f32>()?)),
-        };
-        let sums = all.iter().map(squares).collect::<Result<Vec<f64>>>()?;
+        let sums = all.iter().map(|x| sum_of_squares(x)).collect::<Result<Vec<f64>>>()?;
         Ok(Self::known(sums.into_iter().sum()))
     }
 
@@ -146,7 +141,7 @@ impl Reading {
 /// Scalars of one device as a vector.
 pub(crate) fn side_by_side(all: &[&Tensor]) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
-    if all.len() <= 64 && all.first().is_some_and(|x| x.device().is_cuda()) {
+    if all.first().is_some_and(|x| x.device().is_cuda()) {
         return crate::cuda::gather("scalars", all);
     }
     Tensor::stack(all, 0)

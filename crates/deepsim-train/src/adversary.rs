@@ -61,7 +61,7 @@ impl Adversary {
         }
         let params = self.net.params();
         if self.before.is_none() {
-            let weights = params.iter().map(|(_, var)| Var::from_tensor(&var.as_tensor().copy()?));
+            let weights = params.iter().map(|(_, var)| Var::from_tensor(&var.zeros_like()?));
             let weights = weights.collect::<Result<_, _>>()?;
             let moments = params.iter().map(|(_, var)| Moments::zeros_like(var));
             let moments = moments.collect::<Result<_, _>>()?;
@@ -125,10 +125,13 @@ impl Adversary {
                 gradients = Some(add(gradients, loss.backward()?, self.net.params())?);
             }
         }
-        let numbers = match <[_; 1]>::try_from(said) {
-            Ok([numbers]) if world.size() == 1 => numbers,
-            Ok([numbers]) => summed(&[numbers], share, world)?,
-            Err(parts) => summed(&parts, share, world)?,
+        let numbers = match said.pop() {
+            // Not read yet.
+            Some(all) if share == 1.0 => all,
+            last => {
+                said.extend(last);
+                summed(&said, share, world)?
+            }
         };
         for (number, term) in numbers.iter().zip(LOSSES) {
             check_known(step, term, Quantity::Loss, number)?;
@@ -156,8 +159,8 @@ fn summed(
     world: &dyn World,
 ) -> Result<[Reading; 4], TrainError> {
     let mut sums = [0.0; 4];
-    for part in parts {
-        for (sum, value) in sums.iter_mut().zip(Reading::read(part)?) {
+    for part in Reading::read(&parts.concat())?.chunks_exact(sums.len()) {
+        for (sum, value) in sums.iter_mut().zip(part) {
             *sum += share * value;
         }
     }

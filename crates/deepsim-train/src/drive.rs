@@ -42,9 +42,7 @@ pub(crate) trait Session {
     }
 
     /// Begins to bring the batch of the step after the coming one to where it is computed with.
-    fn prefetch(&mut self, _batch: &Batch) -> Result<(), TrainError> {
-        Ok(())
-    }
+    fn prefetch(&mut self, _batch: &Batch) {}
 
     /// Something about the step that people should know, once.
     fn notice(&mut self) -> Option<String> {
@@ -176,7 +174,7 @@ pub(crate) fn drive(
             let next = loader.next().ok_or_else(empty)?;
             // What is wrong with it is said when its turn comes.
             if let Ok(next) = &next {
-                session.prefetch(next)?;
+                session.prefetch(next);
             }
             ahead = Some(next);
         }

@@ -91,8 +91,8 @@ fn estimate(
     let networks = networks.iter().map(|(name, params)| (*name, params.count())).collect();
     let (mut seconds, mut operations) = (Vec::new(), 0);
     // On a GPU the first steps are made otherwise than all others.
-    for _ in 0..if measured > 0 { session.first_steps() } else { 0 } {
-        let Some(batch) = batches.next() else { break };
+    let first = if measured > 0 { session.first_steps() } else { 0 };
+    for batch in batches.by_ref().take(first) {
         session.step(&batch?, None)?;
     }
     for _ in 0..measured {

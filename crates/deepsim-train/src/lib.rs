@@ -50,6 +50,8 @@ pub mod optim;
 mod part;
 pub mod plan;
 mod precision;
+#[cfg(feature = "cuda")]
+mod prefetch;
 pub mod recipe;
 mod recorder;
 #[cfg(feature = "cuda")]

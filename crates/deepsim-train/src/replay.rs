@@ -113,16 +113,14 @@ impl Trainer {
         }
         if let Some(Recorded { graph, outline }) = replays.recorded.get_mut(&kind) {
             let mut rates = Vec::with_capacity(graph.rates());
-            if let Some(adversary) = self.adversary.as_mut().filter(|_| judges) {
-                adversary.adam.count();
-                rates.push(adversary.adam.rate());
-            }
-            if balance.train_generator {
-                self.generator_adam.count();
-                rates.push(self.generator_adam.rate());
+            let mut judge = self.adversary.as_mut().filter(|_| judges);
+            let adams = judge.iter_mut().map(|adversary| &mut adversary.adam);
+            for adam in adams.chain(balance.train_generator.then_some(&mut self.generator_adam)) {
+                adam.count();
+                rates.push(adam.rate());
             }
             graph.start(step, &rates)?;
-            if let Some(adversary) = self.adversary.as_mut().filter(|_| judges) {
+            if let Some(adversary) = judge {
                 adversary.kept = true;
             }
             return Ok(Some((outline.clone(), graph.numbers()?)));

@@ -1,7 +1,5 @@
 //! A training run: batches in, checkpoints, log and pictures out.
 
-#[cfg(feature = "cuda")]
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,17 +10,15 @@ use deepsim_data::atomic::write_atomic;
 use deepsim_data::picture::{Picture, grid};
 use deepsim_data::{Batch, Crop, Cursor, Dataset, read_range};
 use deepsim_nets::{Images, Params};
-#[cfg(feature = "cuda")]
-use deepsim_ops::Uploader;
 
 use crate::TrainError;
 use crate::checkpoint;
 use crate::drive::{Course, Phase, Session, drive, earlier};
 use crate::gradients::See;
 use crate::log::Record;
-#[cfg(feature = "cuda")]
-use crate::plan::FORMAT;
 use crate::plan::{Plan, dataset, images, loader};
+#[cfg(feature = "cuda")]
+use crate::prefetch::Prefetched;
 use crate::recipe::Recipe;
 use crate::store::Put;
 use crate::trainer::{StepReport, Trainer};
@@ -182,13 +178,7 @@ pub(crate) struct GeneratorSession<'a> {
     plan: &'a Plan,
     device: &'a Device,
     #[cfg(feature = "cuda")]
-    uploads: Option<Uploader>,
-    /// Which batches are on their way to the device, by where the ones after them begin.
-    #[cfg(feature = "cuda")]
-    uploading: VecDeque<Cursor>,
-    /// Why none are any more; empty once that was told.
-    #[cfg(feature = "cuda")]
-    upload_error: Option<String>,
+    prefetched: Prefetched,
 }
 
 impl<'a> GeneratorSession<'a> {
@@ -204,23 +194,15 @@ impl<'a> GeneratorSession<'a> {
             plan,
             device,
             #[cfg(feature = "cuda")]
-            uploads: None,
-            #[cfg(feature = "cuda")]
-            uploading: VecDeque::new(),
-            #[cfg(feature = "cuda")]
-            upload_error: None,
+            prefetched: Prefetched::default(),
         }
     }
 
     /// A batch as images, which may be on the device already.
     fn take(&mut self, batch: &Batch) -> Result<Images, TrainError> {
         #[cfg(feature = "cuda")]
-        if let Some(uploads) = self.uploads.as_mut()
-            && self.uploading.pop_front_if(|next| *next == batch.next).is_some()
-        {
-            let size = (batch.n, batch.height, batch.width);
-            let values = uploads.finish(size, FORMAT.planes())?;
-            return Ok(Images::new(values, FORMAT)?);
+        if let Some(images) = self.prefetched.take(batch)? {
+            return Ok(images);
         }
         images(batch, self.device)
     }
@@ -246,30 +228,18 @@ impl Session for GeneratorSession<'_> {
 
     #[cfg(feature = "cuda")]
     fn prefetches(&self) -> bool {
-        self.device.is_cuda() && self.upload_error.is_none()
+        self.device.is_cuda() && self.prefetched.goes_on()
     }
 
     #[cfg(feature = "cuda")]
-    fn prefetch(&mut self, batch: &Batch) -> Result<(), TrainError> {
-        let begun = match &mut self.uploads {
-            Some(uploads) => uploads.begin(&batch.pixels),
-            none => Uploader::new(self.device, batch.pixels.len())
-                .and_then(|uploads| none.insert(uploads).begin(&batch.pixels)),
-        };
-        match begun {
-            Ok(()) => self.uploading.push_back(batch.next),
-            // It is a matter of speed alone.
-            Err(error) => self.upload_error = Some(error.to_string()),
-        }
-        Ok(())
+    fn prefetch(&mut self, batch: &Batch) {
+        self.prefetched.begin(batch, self.device);
     }
 
     #[cfg(feature = "cuda")]
     fn notice(&mut self) -> Option<String> {
-        if let Some(error) = self.upload_error.as_mut().filter(|error| !error.is_empty()) {
-            let error = std::mem::take(error);
-            let reason = error.lines().next().unwrap_or_default();
-            return Some(format!("batches are not uploaded ahead: {reason}"));
+        if let Some(notice) = self.prefetched.notice() {
+            return Some(notice);
         }
         let reason = self.trainer.graphs_refused()?.to_owned();
         self.trainer.set_graphs(false);

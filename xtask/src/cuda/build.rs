@@ -32,6 +32,8 @@ pub(super) struct Arguments {
 /// Features of the programs, and of the tests.
 const FEATURES: [&str; 2] =
     ["deepsim-train/cuda,deepsim-eval/cuda", "deepsim-train/cuda,deepsim-ops/cuda"];
+/// What names of tests end with.
+const TESTS: &str = "-tests";
 const CUDA_VERSION: &str = "13000";
 
 /// Builds and copies; everything that is there already is kept.
@@ -58,7 +60,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 pub(super) fn tests(target: &Path, capability: &str) -> Result<Vec<(String, PathBuf)>> {
     let mut tests = workspace::cargo(&["test", "--release", "--no-run", "--test", "cuda"]);
     tests.args(["-p", "deepsim-ops", "-p", "deepsim-train", "--features", FEATURES[1]]);
-    built(tests, target, capability)
+    let mut files = built(tests, target, capability)?;
+    // Cargo builds the programs of a package beside its tests.
+    files.retain(|(name, _)| name.ends_with(TESTS));
+    Ok(files)
 }
 
 /// Copies what was built, by name.
@@ -94,7 +99,7 @@ fn built(mut cargo: Command, target: &Path, capability: &str) -> Result<Vec<(Str
         let package = message["package_id"].as_str().unwrap_or_default();
         let package = package.rsplit('/').next().unwrap_or_default();
         let package = package.split('#').next().unwrap_or_default();
-        let name = if test { format!("{package}-{name}-tests") } else { name.to_owned() };
+        let name = if test { format!("{package}-{name}{TESTS}") } else { name.to_owned() };
         files.push((name, PathBuf::from(file)));
     }
     Ok(files)

@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             Some(emulator(&target)?)
         }
     };
-    for (name, file) in tests.into_iter().filter(|(name, _)| name.ends_with("-tests")) {
+    for (name, file) in tests {
         let mut test = Command::new(file);
         test.args(&arguments.filter).arg("--nocapture");
         test.current_dir(workspace::root());

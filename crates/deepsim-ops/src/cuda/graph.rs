@@ -83,6 +83,20 @@ pub(super) fn stream_number(number: u64) -> (u64, u64) {
 /// A recorded step.
 ///
 /// Its memory is its own: networks, moments and inputs must stay where they were when it was recorded.
+///
+/// ```no_run
+/// use candle_core::{Device, Result, Var};
+/// use deepsim_ops::{Reading, StepGraph};
+/// let device = Device::new_cuda(0)?;
+/// let x = Var::new(&[1f32, 2.0], &device)?;
+/// let step = || Ok(((), vec![Reading::squares(&[x.as_tensor()])?]));
+/// let f: &dyn Fn() -> Result<((), Vec<Reading>)> = &step;
+/// StepGraph::rehearse(&device, f)?;
+/// // SAFETY: `x` outlives the graph, and keeps its place.
+/// let (mut graph, ()) = unsafe { StepGraph::record(&device, 1, f)? };
+/// assert_eq!(graph.launch(1, &[])?, [5.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub struct StepGraph {
     graph: CudaGraph,
     device: CudaDevice,

@@ -219,8 +219,8 @@ pub(super) fn gather_into(
     all: &[&Tensor],
     numbers: &mut CudaSlice<f32>,
 ) -> Result<()> {
-    if all.len() > ROWS.min(numbers.len()) {
-        bail!("{op}: wanted at most {} scalars, got {}", ROWS.min(numbers.len()), all.len());
+    if all.len() > numbers.len() {
+        bail!("{op}: wanted at most {} scalars, got {}", numbers.len(), all.len());
     }
     let row = |x: &&Tensor| match place(op, device, x)? {
         (a, 1) => Ok(([a, 0, 0, 0], 1, 0.0)),
@@ -228,9 +228,10 @@ pub(super) fn gather_into(
     };
     let rows = all.iter().map(row).collect::<Result<Vec<Row>>>()?;
     let kernel = Kernel::get(op, device, "gather")?;
-    for (many, count, _) in tables(&rows) {
+    for (i, (many, count, _)) in tables(&rows).enumerate() {
+        let mut places = numbers.slice_mut(i * ROWS..);
         let mut arguments = kernel.arguments();
-        arguments.arg(&many).arg(&mut *numbers).arg(&count);
+        arguments.arg(&many).arg(&mut places).arg(&count);
         // SAFETY: these are the parameters of `gather`; there is a place for each number.
         done(op, "gather", unsafe { arguments.launch(threads(count)) })?;
     }

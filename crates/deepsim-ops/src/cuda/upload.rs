@@ -31,6 +31,17 @@ struct Slot {
 ///
 /// [`Uploader::begin`] returns at once; [`Uploader::finish`] makes the device, and not the host, wait for the
 /// copy.
+///
+/// ```no_run
+/// use candle_core::Device;
+/// use deepsim_ops::{Planes, Uploader};
+/// let mut uploads = Uploader::new(&Device::new_cuda(0)?, 2 * 3 * 8 * 8)?;
+/// uploads.begin(&[7; 2 * 3 * 8 * 8])?;
+/// // Here something else is computed.
+/// let planes = Planes { from: [0, 1, 2], mean: [0.0; 3], scale: [1.0; 3] };
+/// assert_eq!(uploads.finish((2, 8, 8), planes)?.dims(), [2, 3, 8, 8]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub struct Uploader {
     device: CudaDevice,
     stream: CUstream,
