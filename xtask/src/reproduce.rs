@@ -331,6 +331,7 @@ fn write_plan(job: &Job<'_>, plan: &[Planned], file: &Path, start: Instant) -> R
         "seed": job.arguments.seed,
         "threads": job.cores(),
         "machine": machine(job.arguments.device),
+        "comparators_seconds": Comparator::seconds(job),
         "price_per_hour": job.arguments.price_per_hour,
         "git_commit": workspace::git_commit(),
         "seconds": start.elapsed().as_secs_f64(),

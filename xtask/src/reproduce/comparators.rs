@@ -79,6 +79,15 @@ impl Comparator {
         self.folder(&job.out).join("done.json").is_file()
     }
 
+    /// Seconds of the training of all that were trained here.
+    pub(super) fn seconds(job: &Job<'_>) -> f64 {
+        let seconds = |net: Self| {
+            let done = std::fs::read(net.folder(&job.out).join("done.json")).ok()?;
+            serde_json::from_slice::<serde_json::Value>(&done).ok()?["seconds"].as_f64()
+        };
+        Self::ALL.into_iter().filter(|net| net.wanted(job)).filter_map(seconds).sum()
+    }
+
     /// What is to be done, and how long it takes.
     pub(super) fn plan(self, job: &Job<'_>) -> String {
         let Training { steps, batch, gflop, .. } = self.training(job.arguments.scale);

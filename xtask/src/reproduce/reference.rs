@@ -12,15 +12,30 @@ use crate::runs::Run;
 use crate::runs::inversion::Layer;
 use crate::targets::Experiment;
 
-/// The release's name of a layer: that of a folder in it.
-fn released(layer: Layer) -> &'static str {
-    match layer {
-        Layer::Conv5 => "pool5",
-        Layer::Fc6 => "fc6",
-        Layer::Fc7 => "fc7",
-        Layer::Fc8 => "fc8",
-    }
+/// A generator of the release.
+#[derive(Clone, Copy)]
+struct Released {
+    layer: Layer,
+    /// Its folder in the release.
+    folder: &'static str,
+    /// Its form, for `deepsim-import`.
+    net: &'static str,
+    /// What its label has to say of the loss.
+    loss: &'static str,
 }
+
+const RELEASED: [Released; 5] = [
+    Released { layer: Layer::Conv5, folder: "pool5", net: "generator-pool5", loss: "" },
+    Released { layer: Layer::Fc6, folder: "fc6", net: "generator-fc6", loss: "" },
+    Released {
+        layer: Layer::Fc6,
+        folder: "fc6_eucl",
+        net: "generator-fc6",
+        loss: ", image loss only",
+    },
+    Released { layer: Layer::Fc7, folder: "fc7", net: "generator-fc7", loss: "" },
+    Released { layer: Layer::Fc8, folder: "fc8", net: "generator-fc8", loss: "" },
+];
 
 /// In the folder of a layer.
 const FILE: &str = "generator.caffemodel";
@@ -43,9 +58,9 @@ pub(super) fn measure(
         return Ok(Vec::new());
     }
     let mut measured = Vec::new();
-    for &layer in layers {
-        let planned = planned(job, layer)?;
-        let done = import(job, release, layer, &planned).and_then(|()| evaluate(job, &planned));
+    for generator in RELEASED.into_iter().filter(|generator| layers.contains(&generator.layer)) {
+        let planned = planned(job, generator)?;
+        let done = import(job, release, generator, &planned).and_then(|()| evaluate(job, &planned));
         let name = planned.run.name.clone();
         failures.note(&name, done)?;
         if !failures.has(&name) {
@@ -55,9 +70,8 @@ pub(super) fn measure(
     Ok(measured)
 }
 
-fn planned(job: &Job<'_>, layer: Layer) -> Result<Planned> {
-    let folder = released(layer);
-    let run = Run::reference(layer, folder);
+fn planned(job: &Job<'_>, Released { layer, folder, loss, .. }: Released) -> Result<Planned> {
+    let run = Run::reference(layer, folder, loss);
     Ok(Planned {
         folder: job.out.join("reference").join(folder),
         run,
@@ -67,8 +81,8 @@ fn planned(job: &Job<'_>, layer: Layer) -> Result<Planned> {
     })
 }
 
-fn import(job: &Job<'_>, release: &Path, layer: Layer, planned: &Planned) -> Result<()> {
-    let folder = released(layer);
+fn import(job: &Job<'_>, release: &Path, generator: Released, planned: &Planned) -> Result<()> {
+    let Released { folder, net, .. } = generator;
     let (from, to) =
         (release.join(folder).join(FILE), planned.folder.join("generator.safetensors"));
     if to.is_file() {
@@ -79,6 +93,6 @@ fn import(job: &Job<'_>, release: &Path, layer: Layer, planned: &Planned) -> Res
     }
     say(&format!("== import {}", planned.run.label));
     let mut command = job.program("deepsim-import");
-    command.arg(from).args(["--net", &format!("generator-{folder}")]).arg("--out").arg(to);
+    command.arg(from).args(["--net", net]).arg("--out").arg(to);
     process::run(&mut command, &format!("importing {}", planned.run.label))
 }

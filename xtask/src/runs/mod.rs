@@ -77,10 +77,12 @@ impl Run {
     }
 
     /// One of the authors' generators, which is measured and not trained.
-    pub(crate) fn reference(layer: inversion::Layer, name: &str) -> Self {
+    ///
+    /// Reports tell its loss by the end of the label.
+    pub(crate) fn reference(layer: inversion::Layer, folder: &str, loss: &str) -> Self {
         Self {
-            label: format!("{} the authors' generator", layer.name()),
-            name: format!("reference-{name}"),
+            label: format!("{} the authors' generator{loss}", layer.name()),
+            name: format!("reference-{folder}"),
             recipe: String::new(),
             sets: Vec::new(),
             cost: Cost { gflop: 0.0, weights: 0.0, image: 0.0 },

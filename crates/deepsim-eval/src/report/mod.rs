@@ -37,9 +37,11 @@ struct Report {
 }
 
 impl Report {
-    /// Seconds of training of all finished runs, of all their sessions.
+    /// Seconds of training of all finished runs, of all their sessions, and of comparators that were trained
+    /// for them.
     fn training_seconds(&self) -> f64 {
-        self.runs.iter().filter_map(|run| run.seconds).sum()
+        let comparators = self.plan["comparators_seconds"].as_f64();
+        self.runs.iter().filter_map(|run| run.seconds).chain(comparators).sum()
     }
 
     /// What that cost, in the currency of `--price-per-hour`.

@@ -50,7 +50,12 @@ pub(super) enum Method {
     Optimised,
     /// By a generator that the authors released.
     Released,
+    /// By the one of them that was trained with the squared error alone.
+    ReleasedImageOnly,
 }
+
+/// What labels of runs with the squared error alone end with. Of an imported generator nothing else tells it.
+const IMAGE_ONLY: &str = "image loss only";
 
 impl Method {
     /// Of a recipe with a table `[inversion]`.
@@ -129,7 +134,7 @@ impl Run {
             Some((tap.to_owned(), Method::of(recipe)))
         });
         let inversion = match (&plan, inversion) {
-            (None, None) => released(&folder)?,
+            (None, None) => released(&folder, label)?,
             (_, inversion) => inversion,
         };
         let (label, row_of_pictures) = (label.into(), None);
@@ -151,13 +156,17 @@ impl Run {
 
     /// Of the authors' generator, the label of the run that does the same.
     pub(super) fn counterpart(&self) -> Option<String> {
-        let (tap, _) = self.inversion.as_ref().filter(|(_, m)| *m == Method::Released)?;
-        Some(format!("{tap} DeePSiM"))
+        match self.inversion.as_ref()? {
+            (tap, Method::Released) => Some(format!("{tap} DeePSiM")),
+            (tap, Method::ReleasedImageOnly) => Some(format!("{tap} {IMAGE_ONLY}")),
+            _ => None,
+        }
     }
 
     /// Whether it was trained here, and is not something else that was measured.
     pub(super) fn trained(&self) -> bool {
-        !matches!(self.inversion, Some((_, Method::Optimised | Method::Released)))
+        use Method::{Optimised, Released, ReleasedImageOnly};
+        !matches!(self.inversion, Some((_, Optimised | Released | ReleasedImageOnly)))
     }
 
     /// A value of the plan, e.g. `recipe.steps`.
@@ -237,7 +246,7 @@ impl Run {
 }
 
 /// The layer of a generator that was imported, and that it was.
-fn released(folder: &Path) -> Result<Option<(String, Method)>, EvalError> {
+fn released(folder: &Path, label: &str) -> Result<Option<(String, Method)>, EvalError> {
     let path = folder.join("generator.safetensors");
     if !path.is_file() {
         return Ok(None);
@@ -246,7 +255,11 @@ fn released(folder: &Path) -> Result<Option<(String, Method)>, EvalError> {
     let spec: Value = serde_json::from_str(&spec).unwrap_or_default();
     let imported = spec["kind"] == "inverter" && spec["from"].is_object();
     let tap = spec["tap"].as_str().filter(|_| imported);
-    Ok(tap.map(|tap| (tap.to_owned(), Method::Released)))
+    let method = match label.ends_with(IMAGE_ONLY) {
+        true => Method::ReleasedImageOnly,
+        false => Method::Released,
+    };
+    Ok(tap.map(|tap| (tap.to_owned(), method)))
 }
 
 fn read(path: &Path) -> Result<Option<String>, EvalError> {

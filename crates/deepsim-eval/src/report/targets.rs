@@ -231,11 +231,12 @@ fn methods(runs: &[Run]) -> Vec<&Run> {
 
 /// The paper's loss and parts of it, for the layer that has such runs.
 fn components(runs: &[Run]) -> Vec<&Run> {
-    use Method::{Ablation, ImageOnly, Ours};
+    use Method::{Ablation, ImageOnly, Ours, ReleasedImageOnly};
     let parts = of(runs, |method| matches!(method, Ablation | ImageOnly));
     let tap = parts.first().and_then(|run| Some(run.inversion.as_ref()?.0.clone()));
     let same = |run: &&Run| run.inversion.as_ref().map(|(tap, _)| tap) == tap.as_ref();
-    let mut runs = of(runs, |method| matches!(method, Ours | Ablation | ImageOnly));
+    let mut runs =
+        of(runs, |method| matches!(method, Ours | Ablation | ImageOnly | ReleasedImageOnly));
     runs.retain(same);
     runs
 }

@@ -193,7 +193,7 @@ fn facts(report: &Report) -> String {
         ("machine", plan("machine")),
         ("device, threads", format!("{}, {}", plan("device"), plan("threads"))),
         ("seed", plan("seed")),
-        ("training, all runs", duration(report.training_seconds())),
+        ("training, all runs and comparators", duration(report.training_seconds())),
         ("cost", cost(report)),
         ("time of this command", plan("seconds")),
         ("git commit", plan("git_commit")),
