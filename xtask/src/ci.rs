@@ -21,20 +21,22 @@ pub(crate) fn run(_: &Arguments) -> Result<()> {
     check("lints", &clippy, &[])?;
     process::say("== tests");
     test::run(&test::Arguments {})?;
-    // Unit tests take every instruction set of the machine; here all operations do. With
-    // `--workspace`, dependencies have the features that they were just built with.
+    // Unit tests take every instruction set of the machine; here all operations do.
     for isa in ["avx2", "portable"] {
-        let ops = ["test", "--release", "--workspace", "--test", "ops"];
+        let ops = [&test::OPTIMISED[..], &["--test", "ops"]].concat();
         check(&format!("tests with {isa} only"), &ops, &[("DEEPSIM_ISA", isa)])?;
     }
-    // Of the features that are off by default, the tests above had all but the hub's, whose 400 crates
-    // take ten minutes if they are optimised, on two cores.
+    // Of the features that are off by default, the tests above had all but the hub's, whose 400 crates take ten
+    // minutes if they are optimised, on two cores. What builds its tests looks for lints too, as checking all
+    // of these crates first takes another four.
     let every = ["-p", "deepsim-data", "--all-features"];
-    let clippy = [&["clippy"][..], &every, &["--all-targets", "--", "-D", "warnings"]].concat();
-    check("lints of deepsim-data with every feature", &clippy, &[])?;
-    for (what, of) in [("tests", &["--lib", "--test", "hub"][..]), ("examples", &["--doc"])] {
+    // As `cargo clippy` does it.
+    let lints = [("RUSTC_WORKSPACE_WRAPPER", "clippy-driver"), ("CLIPPY_ARGS", "-Dwarnings")];
+    for (what, of) in
+        [("lints and tests", &["--lib", "--test", "hub"][..]), ("examples", &["--doc"])]
+    {
         let test = [&["test"][..], &every, of].concat();
-        check(&format!("{what} of deepsim-data with every feature"), &test, &[])?;
+        check(&format!("{what} of deepsim-data with every feature"), &test, &lints)?;
     }
     let doc = ["doc", "--release", "--no-deps", "--workspace"];
     check("documentation", &doc, &[("RUSTDOCFLAGS", "-D warnings")])?;

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use cargo_metadata::{MetadataCommand, Package};
+use serde_json::Value;
 
 use crate::programs::workspace;
 
@@ -34,11 +34,25 @@ const WITHOUT_CANDLE: [&[&str]; 3] =
 /// Only features that are off by default may bring them: `hub` of deepsim-data and `mpi` of deepsim-train do.
 const NATIVE: [&str; 5] = ["cc", "cmake", "bindgen", "pkg-config", "pyo3"];
 
-fn members() -> Vec<Package> {
-    let mut command = MetadataCommand::new();
-    command.manifest_path(workspace().join("Cargo.toml")).no_deps();
-    command.other_options(vec!["--offline".to_owned()]);
-    command.exec().expect("cargo metadata answers").packages
+/// Every crate of the workspace with the names of all that it depends on.
+fn members() -> Vec<(String, Vec<String>)> {
+    let arguments = ["metadata", "--offline", "--locked", "--no-deps", "--format-version", "1"];
+    let told: Value = serde_json::from_str(&cargo(&arguments)).expect("cargo metadata is JSON");
+    let name = |value: &Value| value["name"].as_str().expect("a name").to_owned();
+    let list = |value: &Value| value.as_array().expect("a list").clone();
+    let member = |package: &Value| {
+        (name(package), list(&package["dependencies"]).iter().map(name).collect())
+    };
+    list(&told["packages"]).iter().map(member).collect()
+}
+
+/// What cargo answers.
+fn cargo(arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO"));
+    let output = command.current_dir(workspace()).args(arguments).output().expect("cargo starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {arguments:?}: {errors}");
+    String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 /// Arrows of `members` that `allowed` does not have, as `from -> to`.
@@ -57,23 +71,23 @@ fn unwanted(members: &[(String, Vec<String>)], allowed: &[(&str, &[&str])]) -> V
     found
 }
 
-/// Names of all packages that `cargo` builds for what is chosen.
+/// All packages that `cargo` builds for what is chosen, each as `format` says.
+fn packages(chosen: &[&str], kinds: &str, format: &str) -> BTreeSet<String> {
+    let always = ["tree", "--offline", "--locked", "--prefix", "none", "-e", kinds, "-f", format];
+    // A package whose own packages were listed before is marked.
+    let unmarked = |line: &str| line.trim_end_matches(" (*)").to_owned();
+    cargo(&[&always, chosen].concat()).lines().map(unmarked).collect()
+}
+
+/// Their names.
 fn tree(chosen: &[&str], kinds: &str) -> BTreeSet<String> {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(workspace()).args(["tree", "--offline", "--locked", "--prefix", "none"]);
-    let output = command.args(["-e", kinds]).args(chosen).output().expect("cargo tree starts");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cargo tree {chosen:?}: {errors}");
-    let text = String::from_utf8(output.stdout).expect("names");
-    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+    let packages = packages(chosen, kinds, "{p}");
+    packages.iter().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
 #[test]
 fn crates_depend_only_along_the_arrows() {
-    let members: Vec<(String, Vec<String>)> = members()
-        .iter()
-        .map(|m| (m.name.to_string(), m.dependencies.iter().map(|d| d.name.clone()).collect()))
-        .collect();
+    let members = members();
     for (name, _) in &members {
         let known = name == TESTS || ARROWS.iter().any(|(known, _)| known == name);
         assert!(known, "{name} is new: give it a row in ARROWS and in docs/architecture.md");
@@ -104,6 +118,24 @@ fn nothing_but_rust_is_needed_to_build() {
     assert!(found.is_empty(), "{found:?} is built: a fresh machine has nothing but Rust");
     // The tree was understood: it has the crates that everything rests on.
     assert!(["candle-core", "gemm", "serde"].iter().all(|name| tree.contains(*name)));
+}
+
+/// Otherwise each of them is built from the ground up, which takes minutes.
+#[test]
+fn tests_and_programs_rest_on_the_same_crates_with_the_same_features() {
+    const FORMAT: &str = "{p} | {f}";
+    let name = |line: &String| line.split('|').next().expect("a name").to_owned();
+    let tests = ["--workspace", "--exclude", "xtask", "--exclude", "cuda-emulator"];
+    let of_tests = packages(&tests, "normal,build,dev", FORMAT);
+    let known: BTreeSet<String> = of_tests.iter().map(name).collect();
+    let programs = ["-p", "deepsim-train", "-p", "deepsim-eval"];
+    let with_mpi = [&programs[..], &["--features", "deepsim-train/mpi"]].concat();
+    for chosen in [&programs[..], &with_mpi] {
+        let of_programs = packages(chosen, "normal", FORMAT);
+        let others = of_programs.difference(&of_tests).filter(|line| known.contains(&name(line)));
+        let others: Vec<_> = others.filter(|line| !line.starts_with("deepsim-train ")).collect();
+        assert!(others.is_empty(), "{chosen:?}: tests have these with other features: {others:?}");
+    }
 }
 
 #[test]

@@ -75,7 +75,9 @@ fn files(run: &Path) -> BTreeSet<PathBuf> {
 #[test]
 #[cfg(unix)]
 fn fifty_kills_at_any_moment_change_nothing() {
-    const KILLS: usize = 50;
+    // Two at a time: each is a single thread for most of its life.
+    const LANES: u64 = 2;
+    const KILLS: usize = 25;
     // The recipe of the autoencoder, on a few small crops, with a checkpoint after every step.
     let recipe = workspace().join("crates/deepsim-train/recipes/autoencoder-alexnet-conv3.toml");
     let recipe = std::fs::read_to_string(recipe).expect("the recipe");
@@ -88,45 +90,68 @@ fn fifty_kills_at_any_moment_change_nothing() {
     let whole_run = start.elapsed();
     arguments.push("--resume");
 
-    let (mut kills, mut runs) = (0, 0);
-    let mut rng = stream(1, "kills", 0);
-    while kills < KILLS {
-        let out = format!("killed-{runs}");
-        let mut command = Command::new(program("deepsim-train"));
-        command.current_dir(folder.path()).args(["recipe.toml", "--out", &out]).args(&arguments);
-        let command = command.stderr(Stdio::null());
-        // Until the run is finished: from before its first file to some steps later.
-        loop {
-            let mut child = command.spawn().expect("deepsim-train runs");
-            std::thread::sleep(whole_run.mul_f64(f64::from(rng.next_u32()) / 2f64.powi(32) * 0.3));
-            let finished = child.try_wait().expect("the run is seen").is_some();
-            child.kill().expect("the run can be killed");
-            let status = child.wait().expect("the run ends");
-            if finished {
-                assert!(status.success(), "after {kills} kills: {status}");
-                break;
-            }
-            kills += 1;
+    let (folder, arguments) = (folder.path(), &arguments);
+    let lane = &|lane: u64| {
+        let (mut kills, mut runs) = (0, 0);
+        let mut rng = stream(1, "kills", lane);
+        while kills < KILLS {
+            let out = format!("killed-{lane}-{runs}");
+            kills += killed_and_resumed(folder, &out, arguments, || {
+                whole_run.mul_f64(f64::from(rng.next_u32()) / 2f64.powi(32) * 0.3)
+            });
+            runs += 1;
         }
-        runs += 1;
-        let [whole, killed] = ["whole", &out].map(|out| folder.path().join(out));
-        assert!(results(folder.path(), "whole") == results(folder.path(), &out), "{out}");
-        let manifest =
-            |run: &Path| std::fs::read(newest(run, "MANIFEST.json")).expect("a manifest");
-        assert!(manifest(&whole) == manifest(&killed), "the manifest of {out} differs");
-        assert_eq!(files(&whole), files(&killed), "{out} has the same files, and no others");
-        let log = |run: &Path| {
-            let log = String::from_utf8(bytes(run, "log.jsonl")).expect("the log is text");
-            let line = |line: &str| {
-                let mut value: serde_json::Value = serde_json::from_str(line).expect("an object");
-                let record = value.as_object_mut().expect("an object");
-                record.retain(|key, _| !["seconds", "items_per_s"].contains(&key.as_str()));
-                value
-            };
-            log.lines().map(line).collect::<Vec<_>>()
-        };
-        assert_eq!(log(&whole), log(&killed), "{out}: no step is logged twice, or lost");
+    };
+    std::thread::scope(|scope| {
+        for number in 0..LANES {
+            scope.spawn(move || lane(number));
+        }
+    });
+}
+
+/// Starts a run again and again, each time until it is killed after a while, up to its end; how often it was
+/// killed. It must end as the run `whole` did.
+#[cfg(unix)]
+fn killed_and_resumed(
+    folder: &Path,
+    out: &str,
+    arguments: &[&str],
+    mut after: impl FnMut() -> Duration,
+) -> usize {
+    let mut kills = 0;
+    let mut command = Command::new(program("deepsim-train"));
+    command.current_dir(folder).args(["recipe.toml", "--out", out]).args(arguments);
+    let command = command.stderr(Stdio::null());
+    // Until the run is finished: from before its first file to some steps later.
+    loop {
+        let mut child = command.spawn().expect("deepsim-train runs");
+        std::thread::sleep(after());
+        let finished = child.try_wait().expect("the run is seen").is_some();
+        child.kill().expect("the run can be killed");
+        let status = child.wait().expect("the run ends");
+        if finished {
+            assert!(status.success(), "after {kills} kills: {status}");
+            break;
+        }
+        kills += 1;
     }
+    let [whole, killed] = ["whole", out].map(|out| folder.join(out));
+    assert!(results(folder, "whole") == results(folder, out), "{out}");
+    let manifest = |run: &Path| std::fs::read(newest(run, "MANIFEST.json")).expect("a manifest");
+    assert!(manifest(&whole) == manifest(&killed), "the manifest of {out} differs");
+    assert_eq!(files(&whole), files(&killed), "{out} has the same files, and no others");
+    let log = |run: &Path| {
+        let log = String::from_utf8(bytes(run, "log.jsonl")).expect("the log is text");
+        let line = |line: &str| {
+            let mut value: serde_json::Value = serde_json::from_str(line).expect("an object");
+            let record = value.as_object_mut().expect("an object");
+            record.retain(|key, _| !["seconds", "items_per_s"].contains(&key.as_str()));
+            value
+        };
+        log.lines().map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(log(&whole), log(&killed), "{out}: no step is logged twice, or lost");
+    kills
 }
 
 /// A long run, once it has made a step.
