@@ -123,6 +123,31 @@ impl Reading {
         Ok(all.iter().filter_map(|one| one.value().or_else(|| values.next())).collect())
     }
 
+    /// The numbers of a whole, from those of one of its parts, each `share` of it: `sum` replaces a vector by
+    /// its sum over all parts. Nothing is read.
+    ///
+    /// # Errors
+    /// If a number is known already, and those of `sum`.
+    pub fn of_the_whole<E: From<candle_core::Error>>(
+        all: &[Self],
+        share: f64,
+        sum: impl FnOnce(Tensor) -> std::result::Result<Tensor, E>,
+    ) -> std::result::Result<Vec<Self>, E> {
+        let pending = all.iter().filter_map(Self::pending);
+        let (pending, finish): (Vec<Tensor>, Vec<Finish>) = pending.unzip();
+        if pending.len() < all.len() {
+            let text = "numbers of a whole: wanted numbers of a GPU, got one that is known";
+            return Err(candle_core::Error::Msg(text.into()).into());
+        }
+        let sums = sum(side_by_side(&pending.iter().collect::<Vec<_>>())?)?;
+        let one = |(i, finish): (usize, Finish)| {
+            // Squares of gradients are of their share, too, whose root this is.
+            let divisor = finish.divisor / share;
+            Ok(Self(State::Pending(sums.get(i)?, Finish { divisor, ..finish })))
+        };
+        finish.into_iter().enumerate().map(one).collect()
+    }
+
     /// What an update can be made to depend on: all numbers that are not known, on their device. None if
     /// all are known.
     ///

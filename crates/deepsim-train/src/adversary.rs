@@ -13,7 +13,7 @@ use crate::TrainError;
 use crate::error::Quantity;
 use crate::gradients::{See, add, check_known, checked_norm, sum};
 use crate::optim::Adam;
-use crate::part::Part;
+use crate::part::{Part, of_all};
 use crate::recipe::AdversarialTerm;
 use crate::world::World;
 
@@ -36,7 +36,7 @@ pub struct Adversary {
 pub(crate) struct Judged {
     /// Cross-entropy on real and on generated images, and shares of real and of generated images that
     /// it took for real.
-    pub(crate) numbers: [Reading; 4],
+    pub(crate) numbers: Vec<Reading>,
     /// Norm of the gradient of its weights, if it was updated.
     pub(crate) gradient: Option<Reading>,
 }
@@ -113,7 +113,7 @@ impl Adversary {
             let generated_logits = logits.narrow(0, real.len(), generated.len())?;
             let real_loss = terms::discriminator_real(&real_logits)?;
             let generated_loss = terms::discriminator_generated(&generated_logits)?;
-            said.push([
+            said.push(vec![
                 Reading::of(&real_loss)?,
                 Reading::of(&generated_loss)?,
                 share_of_real(&real_logits)?,
@@ -128,6 +128,7 @@ impl Adversary {
         let numbers = match said.pop() {
             // Not read yet.
             Some(all) if share == 1.0 => all,
+            Some(all) if said.is_empty() && world.sums_on_gpus() => of_all(world, &all)?,
             last => {
                 said.extend(last);
                 summed(&said, share, world)?
@@ -140,8 +141,8 @@ impl Adversary {
         if let Some(mut gradients) = gradients {
             sum(world, &mut gradients, self.net.params())?;
             let norm = checked_norm(step, "discriminator", self.net.params(), &gradients, see)?;
-            let [real, generated, ..] = judged.numbers.clone();
-            let only_if = Reading::gate(&[real, generated, norm.clone()])?;
+            let losses = judged.numbers.iter().take(LOSSES.len()).chain([&norm]);
+            let only_if = Reading::gate(&losses.cloned().collect::<Vec<_>>())?;
             judged.gradient = Some(norm);
             self.adam.step(self.net.params(), &gradients, only_if.as_ref())?;
         }
@@ -154,10 +155,10 @@ pub(crate) const LOSSES: [&str; 2] = ["discriminator's real", "discriminator's g
 
 /// What all parts of all processes said, each part `share` of the whole.
 fn summed(
-    parts: &[[Reading; 4]],
+    parts: &[Vec<Reading>],
     share: f64,
     world: &dyn World,
-) -> Result<[Reading; 4], TrainError> {
+) -> Result<Vec<Reading>, TrainError> {
     let mut sums = [0.0; 4];
     for part in Reading::read(&parts.concat())?.chunks_exact(sums.len()) {
         for (sum, value) in sums.iter_mut().zip(part) {
@@ -165,7 +166,7 @@ fn summed(
         }
     }
     world.sum(&mut sums)?;
-    Ok(sums.map(Reading::known))
+    Ok(sums.map(Reading::known).to_vec())
 }
 
 /// The passes through the discriminator; each draws its own dropout masks.

@@ -10,7 +10,7 @@ use crate::TrainError;
 use crate::adversary::{LOSSES, Pass, dropout_streams};
 use crate::error::Quantity;
 use crate::gradients::{See, add, check, check_known, checked_norm, sum};
-use crate::part::{Given, Part, add_terms, sum_terms};
+use crate::part::{Given, Part, add_terms, of_all, sum_terms};
 use crate::step_report::{AdversaryReport, StepReport};
 use crate::trainer::Trainer;
 
@@ -25,7 +25,8 @@ pub(crate) struct Outline {
 
 impl Trainer {
     /// One iteration, but for what depends on its numbers. On a GPU nothing is waited for, unless there are
-    /// several parts or processes, and what must not be updated with numbers that are not finite is not.
+    /// several parts, or several processes without NCCL, and what must not be updated with numbers that are not
+    /// finite is not.
     pub(crate) fn compute(
         &mut self,
         given: Vec<Given>,
@@ -119,8 +120,18 @@ impl Trainer {
         share: f64,
     ) -> Result<Vec<MeasuredTerm>, TrainError> {
         let world = &*self.world;
-        if world.size() == 1 && parts.len() == 1 {
-            return Ok(parts.pop().unwrap_or_default());
+        if parts.len() == 1 && (world.size() == 1 || world.sums_on_gpus()) {
+            let mut terms = parts.pop().unwrap_or_default();
+            if world.size() > 1 {
+                let own: Vec<Reading> = terms.iter().flat_map(MeasuredTerm::numbers).collect();
+                let mut all = of_all(world, &own)?.into_iter();
+                for MeasuredTerm { value, grad_norm, .. } in &mut terms {
+                    for (number, of_all) in [value, grad_norm].into_iter().zip(&mut all) {
+                        *number = of_all;
+                    }
+                }
+            }
+            return Ok(terms);
         }
         let mut terms: Vec<TermReport> = Vec::new();
         for part in parts {

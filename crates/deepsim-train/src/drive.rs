@@ -178,9 +178,13 @@ pub(crate) fn drive(
             }
             ahead = Some(next);
         }
-        let looked_at = recorder.is_some() && course.pictured(session.steps() + 1);
+        // In all processes, so that they make the step in the same way, but drawn by one.
+        let looked_at = course.pictured(session.steps() + 1);
         let mut histograms = Vec::new();
         let mut see = |net: &str, name: &str, gradient: &Tensor| {
+            if recorder.is_none() {
+                return Ok(());
+            }
             let values = gradient.flatten_all()?.to_vec1::<f32>()?;
             histograms.push(Value::histogram(&format!("gradients/{net}/{name}"), &values));
             Ok(())

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
+use candle_core::Device;
 use clap::{Args, Parser, Subcommand};
 use deepsim_train::TrainError;
 use deepsim_train::comparator::{self, ComparatorRecipe};
@@ -124,11 +125,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // candle spins a thread pool of its own beside rayon's; it costs more than it brings here.
-    // SAFETY: no other thread has been started yet.
-    #[expect(clippy::disallowed_methods, reason = "the only way to configure candle's pool")]
-    unsafe {
-        std::env::set_var("CANDLE_NUM_THREADS", "1");
+    // candle spins a thread pool of its own beside rayon's; it costs more than it brings here. And NCCL cannot
+    // lend memory of a CUDA graph to another process.
+    #[expect(clippy::disallowed_methods, reason = "the only way to configure them")]
+    for (name, value) in [("CANDLE_NUM_THREADS", "1"), ("NCCL_GRAPH_REGISTER", "0")] {
+        // SAFETY: no other thread has been started yet.
+        unsafe { std::env::set_var(name, value) };
     }
     deepsim_ops::keep_freed_memory();
     match run_command(&arguments) {
@@ -144,8 +146,10 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<DeviceError>() {
         return error.code;
     }
+    if let Some(LaunchError::Refused(_)) = error.downcast_ref() {
+        return 2;
+    }
     match error.downcast_ref::<TrainError>() {
-        _ if error.is::<LaunchError>() => 2,
         Some(TrainError::Recipe { .. }) => 2,
         Some(TrainError::Write(_)) => 3,
         Some(TrainError::NonFinite(_)) => 4,
@@ -160,8 +164,9 @@ fn run_command(arguments: &Arguments) -> anyhow::Result<u8> {
         Some(Command::Replay { folder, place }) => replay_step(folder, place),
         Some(Command::Compare { a, b }) => Ok(print_comparison(&compare(a, b)?)),
         None => {
-            let world = world::join()?;
-            match train(&arguments.train, &world) {
+            let device = arguments.train.what.place.open()?;
+            let world = world::join(&device)?;
+            match train(&arguments.train, device, &world) {
                 Err(error) if world.size() > 1 => failed_together(&*world, error),
                 other => other,
             }
@@ -181,7 +186,7 @@ fn failed_together(world: &dyn World, error: anyhow::Error) -> anyhow::Result<u8
 
 impl Place {
     /// Opens the device and sets the number of threads.
-    fn open(&self) -> anyhow::Result<candle_core::Device> {
+    fn open(&self) -> anyhow::Result<Device> {
         let device = self.device.open(world::local_gpu())?;
         if let Some(folder) = &self.weights
             && !folder.is_dir()
@@ -195,8 +200,12 @@ impl Place {
 }
 
 impl What {
-    fn open(&self, out: &Path, resume: bool) -> anyhow::Result<(AnyRecipe, RunOptions)> {
-        let device = self.place.open()?;
+    fn on(
+        &self,
+        device: Device,
+        out: &Path,
+        resume: bool,
+    ) -> anyhow::Result<(AnyRecipe, RunOptions)> {
         let recipe = AnyRecipe::read(&self.recipe.clone().unwrap_or_default(), &self.set)?;
         let options = RunOptions {
             data: self.data.clone(),
@@ -211,9 +220,9 @@ impl What {
     }
 }
 
-fn train(arguments: &Train, world: &Rc<dyn World>) -> anyhow::Result<u8> {
-    let (recipe, options) =
-        arguments.what.open(&arguments.out.clone().unwrap_or_default(), arguments.resume)?;
+fn train(arguments: &Train, device: Device, world: &Rc<dyn World>) -> anyhow::Result<u8> {
+    let out = arguments.out.clone().unwrap_or_default();
+    let (recipe, options) = arguments.what.on(device, &out, arguments.resume)?;
     let options = RunOptions { world: world.clone(), ..options };
     let requests = Requests::default();
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -246,7 +255,7 @@ fn train(arguments: &Train, world: &Rc<dyn World>) -> anyhow::Result<u8> {
 }
 
 fn print_plan(what: &What, steps: usize) -> anyhow::Result<u8> {
-    let (recipe, options) = what.open(Path::new(""), false)?;
+    let (recipe, options) = what.on(what.place.open()?, Path::new(""), false)?;
     let estimate = match &recipe {
         AnyRecipe::Generator(recipe) => estimate::generator(recipe, &options, steps)?,
         AnyRecipe::Comparator(recipe) => estimate::comparator(recipe, &options, steps)?,

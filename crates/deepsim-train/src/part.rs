@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use deepsim_loss::TermReport;
 use deepsim_nets::random::streams;
 use deepsim_nets::{Generator, Images};
+use deepsim_ops::Reading;
 
 use crate::TrainError;
 use crate::fixed::{Fixed, Seen};
@@ -96,6 +97,19 @@ pub(crate) fn add_terms(sum: &mut Vec<TermReport>, part: Vec<TermReport>, share:
         // Of gradients at different images.
         sum.grad_norm = sum.grad_norm.hypot(part.grad_norm);
     }
+}
+
+/// Numbers of the whole batch, from those of one process, which has one part of it; they stay on the GPUs.
+///
+/// # Errors
+/// If NCCL fails.
+pub(crate) fn of_all(world: &dyn World, numbers: &[Reading]) -> Result<Vec<Reading>, TrainError> {
+    Reading::of_the_whole(numbers, 1.0 / world.size() as f64, |own| {
+        let mut sums = [own];
+        world.sum_tensors(&mut sums)?;
+        let [sums] = sums;
+        Ok(sums)
+    })
 }
 
 /// Sums the terms over all processes.

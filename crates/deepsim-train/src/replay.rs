@@ -90,7 +90,9 @@ impl Trainer {
     ) -> Result<Option<(Outline, Vec<f64>)>, TrainError> {
         let ([one], Some(replays)) = (given, &mut self.replays) else { return Ok(None) };
         let device = one.real.tensor().device().clone();
-        if !device.is_cuda() || self.world.size() > 1 || replays.refused.is_some() {
+        // Each process has its own graphs, of the same kinds at the same steps.
+        let alone = self.world.size() == 1 || self.world.sums_on_gpus();
+        if !device.is_cuda() || !alone || replays.refused.is_some() {
             return Ok(None);
         }
         let step = self.step + 1;
@@ -151,8 +153,14 @@ impl Trainer {
         let recorded = unsafe {
             StepGraph::record(device, step, || self.compute(given.clone(), &mut |_, _, _| Ok(())))
         };
+        // NCCL wants a step in a graph in all processes, or in none.
+        let mut refused = [f64::from(u8::from(recorded.is_err()))];
+        self.world.sum(&mut refused)?;
         // The host has counted the updates; now the device makes them.
         let started = recorded.and_then(|(mut graph, outline)| {
+            if refused != [0.0] {
+                return Err(TrainError::World("another process could not record it".into()));
+            }
             let mut rates = Vec::with_capacity(graph.rates());
             rates.extend(self.adversary.as_ref().filter(|_| kind.0).map(|a| a.adam.rate()));
             rates.extend(kind.1.then(|| self.generator_adam.rate()));

@@ -34,9 +34,10 @@ pub struct Trainer {
     pub(crate) adversary: Option<Adversary>,
     pub(crate) average: Option<Average>,
     micro_batch: Option<usize>,
-    pub(crate) world: Rc<dyn World>,
+    // Before the world: NCCL's group cannot end while there are graphs that sum.
     #[cfg(feature = "cuda")]
     pub(crate) replays: Option<Replays>,
+    pub(crate) world: Rc<dyn World>,
 }
 
 impl Trainer {
@@ -87,7 +88,8 @@ impl Trainer {
     /// are the same. Where the driver refuses a graph, steps are made as without, and
     /// `Trainer::graphs_refused` says why.
     ///
-    /// Steps of several processes, and those whose batch is cut into parts, are never recorded.
+    /// Steps of several processes that do not sum by NCCL, and those whose batch is cut into parts, are never
+    /// recorded.
     pub fn set_graphs(&mut self, graphs: bool) {
         #[cfg(feature = "cuda")]
         {

@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     /// Architecture of candle's kernels, e.g. 80 for an A100, 90 for an H100 or H200
     #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u16).range(70..))]
     compute_capability: u16,
-    /// Build deepsim-train for several GPUs; needs MPI too, see docs/parallel.md
+    /// Build deepsim-train for several GPUs (docs/parallel.md); done anyway with a toolkit that was fetched
     #[arg(long)]
     nccl: bool,
     /// Build the tests that need a GPU too, and step_server, our side of `cargo xtask bench step`
@@ -32,6 +32,8 @@ pub(super) struct Arguments {
 /// Features of the programs, and of the tests.
 const FEATURES: [&str; 2] =
     ["deepsim-train/cuda,deepsim-eval/cuda", "deepsim-train/cuda,deepsim-ops/cuda"];
+/// That of programs, and their tests, for several GPUs.
+const NCCL: &str = "deepsim-train/nccl";
 /// What names of tests end with.
 const TESTS: &str = "-tests";
 const CUDA_VERSION: &str = "13000";
@@ -43,12 +45,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let capability = arguments.compute_capability.to_string();
     let mut programs = workspace::cargo(&["build", "--release", "--bins"]);
     programs.args(["-p", "deepsim-train", "-p", "deepsim-eval", "--features", FEATURES[0]]);
-    if arguments.nccl {
-        programs.args(["--features", "deepsim-train/nccl"]);
+    let nccl = arguments.nccl || needs_no_nccl();
+    if nccl {
+        programs.args(["--features", NCCL]);
     }
     copy(built(programs, &target, &capability)?, &out)?;
     if arguments.tests {
-        copy(tests(&target, &capability)?, &out)?;
+        copy(tests(&target, &capability, nccl)?, &out)?;
         let mut server = workspace::cargo(&["build", "--release", "-p", "deepsim-train"]);
         server.args(["--example", "step_server", "--features", "deepsim-train/cuda"]);
         copy(built(server, &target, &capability)?, &out)?;
@@ -57,13 +60,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// The tests that need a GPU, by name.
-pub(super) fn tests(target: &Path, capability: &str) -> Result<Vec<(String, PathBuf)>> {
+pub(super) fn tests(target: &Path, capability: &str, nccl: bool) -> Result<Vec<(String, PathBuf)>> {
     let mut tests = workspace::cargo(&["test", "--release", "--no-run", "--test", "cuda"]);
     tests.args(["-p", "deepsim-ops", "-p", "deepsim-train", "--features", FEATURES[1]]);
+    if nccl {
+        tests.args(["--features", NCCL]);
+    }
     let mut files = built(tests, target, capability)?;
     // Cargo builds the programs of a package beside its tests.
     files.retain(|(name, _)| name.ends_with(TESTS));
     Ok(files)
+}
+
+/// Whether a program can be linked for several GPUs where NCCL is not installed.
+pub(super) fn needs_no_nccl() -> bool {
+    matches!(Toolkit::find(), Some(Toolkit::Fetched(_)))
 }
 
 /// Copies what was built, by name.

@@ -33,10 +33,17 @@ pub(super) fn run() -> Result<()> {
     }
     let mut lacking: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let (folders, cache) = (folders(|name| env::var_os(name)), loader_cache());
-    for file in stand_ins::files() {
+    for (file, needed) in stand_ins::files() {
         match found(file, &folders, &cache) {
             Some(path) => say(&format!("library: {}", path.display())),
-            None => lacking.entry(source(file)).or_default().push(file),
+            None if needed => lacking.entry(source(file)).or_default().push(file),
+            None if gpus.len() > 1 => {
+                say(&format!(
+                    "not found: {file}, {}; one run on several GPUs needs it",
+                    source(file)
+                ));
+            }
+            None => {}
         }
     }
     missing.extend(lacking.iter().map(|(source, files)| format!("{}, {source}", files.join(", "))));
@@ -85,6 +92,7 @@ fn found(file: &str, folders: &[PathBuf], cache: &str) -> Option<PathBuf> {
 fn source(file: &str) -> &'static str {
     match file {
         "libcuda.so.1" => "of NVIDIA's driver",
+        "libnccl.so.2" => "of NCCL (e.g. pip install nvidia-nccl-cu13)",
         "libcudnn.so.9" => "of cuDNN 9 (e.g. pip install nvidia-cudnn-cu13)",
         _ => "of CUDA 13 (e.g. pip install nvidia-cublas nvidia-curand nvidia-cuda-nvrtc)",
     }

@@ -45,12 +45,12 @@ const LIBRARIES: [Library; 7] = [
     library(NCCL, NCCL, "libnccl.so.2", 2),
 ];
 
-/// Only programs for several GPUs are linked with it.
+/// Only for several GPUs.
 const NCCL: &str = "nccl";
 
-/// File names of the libraries that every program needs on a GPU, for those who look for them.
-pub(super) fn files() -> impl Iterator<Item = &'static str> {
-    LIBRARIES.iter().filter(|library| library.name != NCCL).map(|library| library.file)
+/// File names of all libraries, and whether a program needs them for a single GPU.
+pub(super) fn files() -> impl Iterator<Item = (&'static str, bool)> {
+    LIBRARIES.iter().map(|library| (library.file, library.name != NCCL))
 }
 
 /// Whether all archives are in `out`.

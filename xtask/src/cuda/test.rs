@@ -17,6 +17,9 @@ pub(super) struct Arguments {
     /// Use the emulator even where there is a GPU
     #[arg(long)]
     emulate: bool,
+    /// Test several GPUs too, with an installed toolkit that has NCCL; done anyway with one that was fetched
+    #[arg(long)]
+    nccl: bool,
     /// Only tests whose names contain this
     filter: Option<String>,
 }
@@ -27,7 +30,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let gpus = gpus();
     let gpu = gpus.first().filter(|_| !arguments.emulate);
     let capability = gpu.and_then(Gpu::architecture);
-    let tests = build::tests(&target, capability.as_deref().unwrap_or("90"))?;
+    let nccl = arguments.nccl || build::needs_no_nccl();
+    let tests = build::tests(&target, capability.as_deref().unwrap_or("90"), nccl)?;
     let libraries = match gpu {
         Some(gpu) => {
             say(&format!("on {gpu}"));
@@ -60,7 +64,7 @@ fn emulator(target: &Path) -> Result<OsString> {
     let folder = target.join("emulator");
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("creating folder {}", folder.display()))?;
-    for name in stand_ins::files().filter(|name| !name.starts_with("libnvrtc")) {
+    for (name, _) in stand_ins::files().filter(|(name, _)| !name.starts_with("libnvrtc")) {
         // Links and not copies: the loader must see one library, with one device.
         let link = folder.join(name);
         let _ = std::fs::remove_file(&link);

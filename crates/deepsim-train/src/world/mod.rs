@@ -11,6 +11,12 @@ mod launcher;
 mod mpi;
 #[cfg(feature = "nccl")]
 mod nccl;
+#[cfg(any(feature = "mpi", feature = "nccl"))]
+mod patience;
+#[cfg(any(feature = "nccl", test))]
+mod rendezvous;
+#[cfg(any(feature = "nccl", test))]
+mod watchdog;
 
 use std::fmt::Debug;
 
@@ -41,6 +47,11 @@ pub trait World: Debug {
     /// # Errors
     /// If another process is lost, or a tensor cannot be read or made.
     fn sum_tensors(&self, tensors: &mut [Tensor]) -> Result<(), TrainError>;
+
+    /// Whether [`World::sum_tensors`] leaves the sums on the GPUs and waits for nothing.
+    fn sums_on_gpus(&self) -> bool {
+        false
+    }
 
     /// Ends all processes at once, where that is possible; for errors that the others do not know of.
     fn abort(&self, _exit_code: u8) {}

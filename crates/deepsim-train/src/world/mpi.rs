@@ -1,7 +1,5 @@
 //! Processes that talk by MPI: sums on the processor, over whatever network the MPI library knows.
 
-#[cfg(feature = "nccl")]
-use std::cell::OnceCell;
 use std::time::{Duration, Instant};
 
 use ::mpi::Threading;
@@ -10,28 +8,18 @@ use ::mpi::datatype::Equivalence;
 use ::mpi::environment::Universe;
 use ::mpi::request::StaticScope;
 use ::mpi::traits::{Communicator, CommunicatorCollectives};
-#[cfg(feature = "nccl")]
-use candle_core::Device;
 use candle_core::Tensor;
 
 use super::World;
-#[cfg(feature = "nccl")]
-use super::nccl::Nccl;
+use super::patience::{no_answer, patience};
 use crate::TrainError;
 
 /// All processes that MPI started.
 pub(super) struct Mpi {
     universe: Universe,
     patience: Duration,
-    /// The GPUs, once there is something to sum on them.
-    #[cfg(feature = "nccl")]
-    gpus: OnceCell<Nccl>,
 }
 
-/// Variable with the seconds that are waited for the other processes.
-const PATIENCE: &str = "DEEPSIM_PATIENCE";
-/// One of them may be writing a checkpoint, or reading from a slow disk.
-const PATIENCE_SECONDS: u64 = 30 * 60;
 /// Values that are summed at once, because they are in memory three times meanwhile.
 const CHUNK: usize = 1 << 22;
 
@@ -40,27 +28,7 @@ impl Mpi {
     pub(super) fn join() -> Option<Self> {
         // All calls come from the thread that trains.
         let (universe, _) = ::mpi::initialize_with_threading(Threading::Funneled)?;
-        let seconds = std::env::var(PATIENCE).ok().and_then(|text| text.parse().ok());
-        let patience = Duration::from_secs(seconds.unwrap_or(PATIENCE_SECONDS));
-        Some(Self {
-            universe,
-            patience,
-            #[cfg(feature = "nccl")]
-            gpus: OnceCell::new(),
-        })
-    }
-
-    /// The GPUs of all processes, if the tensors are on them.
-    #[cfg(feature = "nccl")]
-    fn gpus(&self, tensors: &[Tensor]) -> Result<Option<&Nccl>, TrainError> {
-        let Some(Device::Cuda(device)) = tensors.first().map(Tensor::device) else {
-            return Ok(None);
-        };
-        if self.gpus.get().is_none() {
-            let joined = Nccl::join(self, device)?;
-            self.gpus.get_or_init(|| joined);
-        }
-        Ok(self.gpus.get())
+        Some(Self { universe, patience: patience() })
     }
 
     fn sum_all<T: Equivalence + Copy + 'static>(&self, values: &mut [T]) -> Result<(), TrainError> {
@@ -91,11 +59,7 @@ impl Mpi {
             last = Instant::now();
             if waited > self.patience {
                 std::mem::forget(request);
-                return Err(TrainError::World(format!(
-                    "no answer from another process for {} s: it is lost, or stopped. Go on from the last \
-                     checkpoint with --resume ({PATIENCE} sets the longest wait in seconds)",
-                    waited.as_secs()
-                )));
+                return Err(TrainError::World(no_answer(waited)));
             }
             // The other process may need this core.
             match waited < Duration::from_millis(1) {
@@ -132,10 +96,6 @@ impl World for Mpi {
     }
 
     fn sum_tensors(&self, tensors: &mut [Tensor]) -> Result<(), TrainError> {
-        #[cfg(feature = "nccl")]
-        if let Some(gpus) = self.gpus(tensors)? {
-            return gpus.sum(tensors);
-        }
         // One message for all of them: most are small.
         let mut values: Vec<f32> = Vec::new();
         for tensor in tensors.iter() {

@@ -1,7 +1,7 @@
 //! CUDA's libraries on the CPU: slow, strict, and for tests.
 //!
 //! Programs that were built for a GPU find this library where they look for `libcuda.so.1`,
-//! `libcublas.so.13`, `libcudnn.so.9` and `libcurand.so.10`, and run unchanged: candle's kernels and
+//! `libcublas.so.13`, `libcudnn.so.9`, `libcurand.so.10` and `libnccl.so.2`, and run unchanged: candle's kernels and
 //! ours from the PTX that NVIDIA's compilers made of them, cuDNN's and cuBLAS's functions as plain
 //! loops. Only the functions that this project calls are there.
 //!
@@ -16,7 +16,7 @@
 //! | `driver` | the driver's functions |
 //! | `device` | the one device: memory, streams, events, graphs |
 //! | `ptx` | kernels |
-//! | `dnn`, `blas`, `rand` | the libraries |
+//! | `dnn`, `blas`, `rand`, `nccl` | the libraries |
 //! | `counts` | how often what was asked for |
 
 mod blas;
@@ -24,6 +24,7 @@ mod counts;
 mod device;
 mod dnn;
 mod driver;
+mod nccl;
 mod ptx;
 mod rand;
 #[cfg(test)]

@@ -3,14 +3,18 @@
 mod memory;
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::sync::OnceLock;
 
 use crate::counts::{self, count};
-use crate::device::{INVALID_PTX, INVALID_VALUE, NOT_FOUND, OK, device, stream};
+use crate::device::{INVALID_PTX, INVALID_VALUE, NOT_FOUND, OK, device, fail, stream};
 use crate::ptx::{self, Launch, Module};
 
 fn answer(result: Result<(), i32>) -> c_int {
     result.err().unwrap_or(OK)
 }
+
+/// So that two processes can each have one; to a process all of them are the one device.
+const DEVICES: c_int = 2;
 
 /// Functions that do nothing here.
 macro_rules! nothing {
@@ -46,17 +50,17 @@ unsafe extern "C" fn cuGetExportTable(out: *mut usize, _: *const c_void) -> c_in
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuDeviceGet(out: *mut c_int, ordinal: c_int) -> c_int {
-    if ordinal != 0 {
+    if !(0..DEVICES).contains(&ordinal) {
         return 101;
     }
     // SAFETY: the caller's pointer, as in all functions here.
-    unsafe { *out = 0 };
+    unsafe { *out = ordinal };
     OK
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuDeviceGetCount(out: *mut c_int) -> c_int {
-    unsafe { *out = 1 };
+    unsafe { *out = DEVICES };
     OK
 }
 
@@ -97,7 +101,11 @@ unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) -> c_i
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuDevicePrimaryCtxRetain(out: *mut usize, _: c_int) -> c_int {
+unsafe extern "C" fn cuDevicePrimaryCtxRetain(out: *mut usize, number: c_int) -> c_int {
+    static USED: OnceLock<c_int> = OnceLock::new();
+    if *USED.get_or_init(|| number) != number {
+        fail("wanted one device in a process, got two");
+    }
     unsafe { *out = 1 };
     OK
 }
