@@ -128,6 +128,18 @@ impl Reading {
     ///
     /// # Errors
     /// If a number is known already, and those of `sum`.
+    ///
+    /// ```no_run
+    /// use candle_core::{Device, Result, Tensor};
+    /// use deepsim_ops::Reading;
+    /// let device = Device::new_cuda(0)?;
+    /// let mean = Reading::of(&Tensor::new(3f32, &device)?)?;
+    /// // Here the other half of a batch has the same mean.
+    /// let twice = |own: Tensor| -> Result<Tensor> { &own + &own };
+    /// let numbers = Reading::of_the_whole(&[mean], 0.5, twice)?;
+    /// assert_eq!(Reading::read(&numbers)?, [3.0]);
+    /// # Ok::<(), candle_core::Error>(())
+    /// ```
     pub fn of_the_whole<E: From<candle_core::Error>>(
         all: &[Self],
         share: f64,

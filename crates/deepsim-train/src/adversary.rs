@@ -127,8 +127,7 @@ impl Adversary {
         }
         let numbers = match said.pop() {
             // Not read yet.
-            Some(all) if share == 1.0 => all,
-            Some(all) if said.is_empty() && world.sums_on_gpus() => of_all(world, &all)?,
+            Some(all) if said.is_empty() && !world.sums_on_host() => of_all(world, all)?,
             last => {
                 said.extend(last);
                 summed(&said, share, world)?

@@ -120,16 +120,12 @@ impl Trainer {
         share: f64,
     ) -> Result<Vec<MeasuredTerm>, TrainError> {
         let world = &*self.world;
-        if parts.len() == 1 && (world.size() == 1 || world.sums_on_gpus()) {
+        if parts.len() == 1 && !world.sums_on_host() {
             let mut terms = parts.pop().unwrap_or_default();
-            if world.size() > 1 {
-                let own: Vec<Reading> = terms.iter().flat_map(MeasuredTerm::numbers).collect();
-                let mut all = of_all(world, &own)?.into_iter();
-                for MeasuredTerm { value, grad_norm, .. } in &mut terms {
-                    for (number, of_all) in [value, grad_norm].into_iter().zip(&mut all) {
-                        *number = of_all;
-                    }
-                }
+            let own = terms.iter().flat_map(MeasuredTerm::numbers).collect();
+            let places = terms.iter_mut().flat_map(|term| [&mut term.value, &mut term.grad_norm]);
+            for (number, of_all) in places.zip(of_all(world, own)?) {
+                *number = of_all;
             }
             return Ok(terms);
         }

@@ -99,12 +99,16 @@ pub(crate) fn add_terms(sum: &mut Vec<TermReport>, part: Vec<TermReport>, share:
     }
 }
 
-/// Numbers of the whole batch, from those of one process, which has one part of it; they stay on the GPUs.
+/// Numbers of the whole batch, from those of this process, of whose images there is one part. They stay where
+/// they are: not for processes that sum on the host.
 ///
 /// # Errors
 /// If NCCL fails.
-pub(crate) fn of_all(world: &dyn World, numbers: &[Reading]) -> Result<Vec<Reading>, TrainError> {
-    Reading::of_the_whole(numbers, 1.0 / world.size() as f64, |own| {
+pub(crate) fn of_all(world: &dyn World, numbers: Vec<Reading>) -> Result<Vec<Reading>, TrainError> {
+    if world.size() == 1 {
+        return Ok(numbers);
+    }
+    Reading::of_the_whole(&numbers, 1.0 / world.size() as f64, |own| {
         let mut sums = [own];
         world.sum_tensors(&mut sums)?;
         let [sums] = sums;

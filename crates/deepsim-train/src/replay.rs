@@ -91,8 +91,7 @@ impl Trainer {
         let ([one], Some(replays)) = (given, &mut self.replays) else { return Ok(None) };
         let device = one.real.tensor().device().clone();
         // Each process has its own graphs, of the same kinds at the same steps.
-        let alone = self.world.size() == 1 || self.world.sums_on_gpus();
-        if !device.is_cuda() || !alone || replays.refused.is_some() {
+        if !device.is_cuda() || self.world.sums_on_host() || replays.refused.is_some() {
             return Ok(None);
         }
         let step = self.step + 1;

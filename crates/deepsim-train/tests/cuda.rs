@@ -245,7 +245,6 @@ mod several {
     use std::time::Duration;
 
     use candle_core::cuda_backend::cudarc::driver::CudaContext;
-
     use serde_json::Value;
 
     use super::{CHECKPOINT, GENERATOR, LOG, RECIPE};

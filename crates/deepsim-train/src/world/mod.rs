@@ -63,6 +63,11 @@ impl dyn World + '_ {
         self.rank() == 0
     }
 
+    /// Whether the host has to wait for the others to know a sum: not if there are none, nor if GPUs sum.
+    pub(crate) fn sums_on_host(&self) -> bool {
+        self.size() > 1 && !self.sums_on_gpus()
+    }
+
     /// Waits until every process is here.
     ///
     /// # Errors
