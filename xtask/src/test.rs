@@ -14,12 +14,33 @@ pub(crate) const OPTIMISED: [&str; 7] =
 /// run and the programs share one build. The tests of xtask, of its emulator of CUDA and of downloads are
 /// quick as they are, and share that of this program. No test uses the network.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {}
+#[command(after_help = "Examples:
+  cargo xtask test                  all tests
+  cargo xtask test shared           only those that need real data (CONTRIBUTING.md), with what they print")]
+pub(crate) struct Arguments {
+    /// Run only tests whose names contain one of these, and show what they print
+    #[arg(value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+}
 
-/// Runs `cargo test` for these, and for all others.
-pub(crate) fn run(_: &Arguments) -> Result<()> {
-    let mut here = workspace::cargo(&["test", "-p", "xtask", "-p", "cuda-emulator"]);
+/// Runs `cargo test` for these, and for all others, to the end even where a test fails.
+///
+/// # Errors
+/// If a test failed.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let words = &arguments.words[..];
+    let mut here =
+        workspace::cargo(&["test", "--no-fail-fast", "-p", "xtask", "-p", "cuda-emulator"]);
     here.args(["-p", "deepsim-data", "--features", "deepsim-data/fetch"]);
-    process::run(here.args(["--lib", "--bins", "--test", "fetch", "--test", "seeds"]), "tests")?;
-    process::run(&mut workspace::cargo(&OPTIMISED), "tests")
+    here.args(["--lib", "--bins", "--test", "fetch", "--test", "seeds"]);
+    let mut others = workspace::cargo(&OPTIMISED);
+    others.arg("--no-fail-fast");
+    for command in [&mut here, &mut others] {
+        if !words.is_empty() {
+            command.args(["--", "--nocapture"]).args(words);
+        }
+    }
+    let first = process::run(&mut here, "tests");
+    process::check_interrupted()?;
+    process::run(&mut others, "tests").and(first)
 }

@@ -84,7 +84,7 @@ fn broken_mean_images_say_what_is_wrong() {
 }
 
 #[test]
-fn the_mean_of_ilsvrc_has_the_known_channels() {
+fn the_shared_mean_of_ilsvrc_has_the_known_channels() {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let shared = std::env::var_os("DEEPSIM_SHARED").map_or(beside, PathBuf::from);
     let path = shared.join("data/weights/ilsvrc12_imagenet_mean.binaryproto");

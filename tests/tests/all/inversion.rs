@@ -217,7 +217,7 @@ fn the_recipes_of_the_paper_are_valid() -> Result<()> {
 }
 
 #[test]
-fn the_stand_in_opens_beside_alexnets_convolutions() -> Result<()> {
+fn the_shared_stand_in_opens_beside_alexnets_convolutions() -> Result<()> {
     let Some(folder) = shared("weights/alexnet_head_imagenette10_f16.safetensors") else {
         return Ok(());
     };

@@ -9,8 +9,8 @@
 //! | `parity_losses` | are loss terms, calibration and update balance as published? |
 //! | `parity_perceptual` | is LPIPS that of its authors' package, and the feature distance the paper's? |
 //! | `parity_training` | do twenty iterations of both networks follow PyTorch's? |
-//! | `golden` | do real weights give the activations that OpenCV gets from them? |
-//! | `imagenet` | does a real network recognise as many photographs as it should? |
+//! | `shared/golden` | do real weights give the activations that OpenCV gets from them? |
+//! | `shared/imagenet` | does a real network recognise as many photographs as it should? |
 //! | `comparators` | do runs that train comparators keep the same promises? |
 //! | `parallel` | do several processes make the run that one makes alone? |
 //! | `resume` | does an interrupted run end with the bytes of an uninterrupted one? |
@@ -22,10 +22,8 @@
 mod accepted;
 mod architecture;
 mod comparators;
-mod golden;
 mod guards;
 mod hostile;
-mod imagenet;
 mod inversion;
 mod inversion_measures;
 mod parallel;
@@ -37,5 +35,6 @@ mod parity_perceptual;
 mod parity_training;
 mod programs;
 mod resume;
+mod shared;
 mod support;
 mod vae;

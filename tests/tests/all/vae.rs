@@ -222,8 +222,8 @@ fn an_encoder_begins_with_a_trained_network_and_its_fc6() -> Result<()> {
 }
 
 #[test]
-fn the_real_alexnet_is_found_in_the_folder_of_weights() -> Result<()> {
-    let Some(weights) = shared("data/weights") else { return Ok(()) };
+fn the_real_alexnet_is_found_in_the_shared_folder_of_weights() -> Result<()> {
+    let Some(weights) = shared("weights") else { return Ok(()) };
     let recipe = TINY
         .replace("crop = 64", "crop = 227")
         .replace("encoder = \"autoencoder\"", "encoder = \"alexnet\"")

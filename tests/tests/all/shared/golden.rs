@@ -1,7 +1,4 @@
 //! Real weights against activations that OpenCV and an integer implementation computed from them.
-//!
-//! The data may not be copied into the repository; where it is not at hand the tests say so and do
-//! nothing. See `shared` in `support.rs`.
 
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
