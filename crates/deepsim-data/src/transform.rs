@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
 use crate::picture::Picture;
@@ -149,14 +150,15 @@ impl Transform {
                 Filter::FourNearest => ResizeAlg::Interpolation(bilinear),
             });
         let from = (picture.width as u32, picture.height as u32);
-        let from =
-            ImageRef::new(from.0, from.1, &picture.rgb, PixelType::U8x3).map_err(|e| failed(&e))?;
+        // Typed: the other way has code for each type of pixel, which takes minutes to compile.
+        let from = TypedImageRef::<U8x3>::from_buffer(from.0, from.1, &picture.rgb)
+            .map_err(|e| failed(&e))?;
         result.rgb.resize(3 * part.height * part.width, 0);
         (result.height, result.width) = (part.height, part.width);
         let to = (part.width as u32, part.height as u32);
-        let mut to = Image::from_slice_u8(to.0, to.1, &mut result.rgb, PixelType::U8x3)
+        let mut to = TypedImage::<U8x3>::from_buffer(to.0, to.1, &mut result.rgb)
             .map_err(|e| failed(&e))?;
-        resizer.resize(&from, &mut to, &options).map_err(|e| failed(&e))
+        resizer.resize_typed(&from, &mut to, &options).map_err(|e| failed(&e))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Where seed patches are cut: at random, in proportion to the local energy of high frequencies.
 
-use fast_image_resize::images::Image;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::TypedImage;
+use fast_image_resize::pixels::F32;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use rand_chacha::ChaCha12Rng;
 
 use super::PATCH;
@@ -164,21 +165,17 @@ fn resize(values: Vec<f32>, from: (usize, usize), to: (usize, usize)) -> Vec<f32
     if from == to {
         return values;
     }
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
-    let image = |(rows, columns): (usize, usize), bytes| {
-        Image::from_vec_u8(columns as u32, rows as u32, bytes, PixelType::F32)
-    };
+    let pixels = values.into_iter().map(F32::new).collect();
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
-    let mut resized = Image::new(to.1 as u32, to.0 as u32, PixelType::F32);
-    // Sizes and types fit by construction; a map of zeros has no place for a seed.
-    let done = image(from, bytes)
+    let mut resized = TypedImage::<F32>::new(to.1 as u32, to.0 as u32);
+    // Sizes fit by construction; a map of zeros has no place for a seed.
+    let done = TypedImage::from_pixels(from.1 as u32, from.0 as u32, pixels)
         .ok()
-        .and_then(|image| Resizer::new().resize(&image, &mut resized, &options).ok());
+        .and_then(|image| Resizer::new().resize_typed(&image, &mut resized, &options).ok());
     if done.is_none() {
         return vec![0.0; to.0 * to.1];
     }
-    let (quads, _) = resized.buffer().as_chunks::<4>();
-    quads.iter().map(|value| f32::from_ne_bytes(*value)).collect()
+    resized.pixels().iter().map(|pixel| pixel.0).collect()
 }
 
 /// Gaussian filter; the map goes on beyond its border with the values there.
