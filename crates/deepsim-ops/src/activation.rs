@@ -11,7 +11,15 @@ use crate::glue::{input, like, slice, with};
 /// any -> the same
 ///
 /// # Errors
-/// If the tensor is not `f32` on the CPU.
+/// If the tensor is not `f32` on the CPU (with `cuda`: or a GPU).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_ops::relu;
+/// let x = Tensor::new(&[-2f32, 3.0], &Device::Cpu)?;
+/// assert_eq!(relu(&x)?.to_vec1::<f32>()?, [0.0, 3.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn relu(x: &Tensor) -> Result<Tensor> {
     apply("relu", x, 0.0)
 }
@@ -22,7 +30,7 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
 /// any -> the same
 ///
 /// # Errors
-/// If the tensor is not `f32` on the CPU.
+/// If the tensor is not `f32` on the CPU (with `cuda`: or a GPU).
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -40,7 +48,7 @@ fn apply(op: &'static str, x: &Tensor, slope: f32) -> Result<Tensor> {
     if x.device().is_cuda() {
         return crate::cuda::leaky_relu(op, x, slope);
     }
-    input(op, x)?.apply_op1(LeakyRelu { op, slope })
+    input(op, "x", x)?.apply_op1(LeakyRelu { op, slope })
 }
 
 struct LeakyRelu {

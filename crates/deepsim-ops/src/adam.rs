@@ -256,6 +256,25 @@ pub struct AdamUpdate<'a> {
 ///
 /// # Errors
 /// As for [`adam_update`], and if the parameters are on different devices.
+///
+/// ```
+/// use candle_core::{Device, Var};
+/// use deepsim_ops::{AdamStep, AdamUpdate, Moments, adam_update_all};
+/// let parameters = [Var::new(&[1f32], &Device::Cpu)?, Var::new(&[2f32, 3.0], &Device::Cpu)?];
+/// let mut moments = parameters.iter().map(|p| Moments::zeros_like(p)).collect::<Result<Vec<_>, _>>()?;
+/// let loss = (parameters[0].sqr()?.sum_all()? + parameters[1].sum_all()?)?;
+/// let gradients = loss.backward()?;
+/// let step = AdamStep {
+///     learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, t: 1,
+/// };
+/// let updates = parameters.iter().zip(&mut moments).map(|(parameter, moments)| {
+///     let gradient = gradients.get(parameter).expect("every parameter is part of the loss");
+///     AdamUpdate { parameter, gradient, moments, decays: true }
+/// });
+/// adam_update_all(updates, step, None)?;
+/// assert!((parameters[1].to_vec1::<f32>()?[0] - 1.9).abs() < 1e-6);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn adam_update_all<'a>(
     updates: impl IntoIterator<Item = AdamUpdate<'a>>,
     step: AdamStep,
@@ -278,7 +297,7 @@ pub fn adam_update_all<'a>(
                 gradient.dims(),
             );
         }
-        gradients.push(input(OP, gradient)?);
+        gradients.push(input(OP, "gradient", gradient)?);
     }
     #[cfg(feature = "cuda")]
     if updates.iter().any(|update| update.parameter.device().is_cuda()) {

@@ -3,9 +3,13 @@
 use candle_core::{Result, Tensor, bail};
 
 use crate::cpu::conv::ConvShape;
+use crate::glue::Place;
 use crate::sequence::{Step, run};
 
 /// Numbers of a 2-d convolution. Pairs are (vertical, horizontal).
+///
+/// There is no dilation, no output padding of a transposed convolution, and no padding that differs between two
+/// opposite sides.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conv2dConfig {
     /// Step of the kernel; the up-sampling factor of a transposed convolution.
@@ -39,6 +43,48 @@ impl Conv2dConfig {
     pub const fn with_leaky(self, slope: f32) -> Self {
         Self { leaky: Some(slope), ..self }
     }
+
+    /// Height and width of the result of a convolution, given those of the image and of the kernel; `None` if
+    /// the kernel is larger than the padded image, or a stride is 0.
+    ///
+    /// ```
+    /// use deepsim_ops::Conv2dConfig;
+    /// assert_eq!(Conv2dConfig::new(2, 1).output_size((5, 8), (3, 3)), Some((3, 4)));
+    /// assert_eq!(Conv2dConfig::new(1, 1).output_size((2, 2), (7, 7)), None);
+    /// ```
+    pub fn output_size(
+        &self,
+        image: (usize, usize),
+        kernel: (usize, usize),
+    ) -> Option<(usize, usize)> {
+        let axis = |size: usize, kernel, stride, padding: usize| {
+            let padded = size.checked_add(padding.checked_mul(2)?)?;
+            padded.checked_sub(kernel)?.checked_div(stride)?.checked_add(1)
+        };
+        let Self { stride, padding, .. } = self;
+        let height = axis(image.0, kernel.0, stride.0, padding.0)?;
+        Some((height, axis(image.1, kernel.1, stride.1, padding.1)?))
+    }
+
+    /// The same for a transposed convolution; `None` if the padding leaves nothing of the result.
+    ///
+    /// ```
+    /// use deepsim_ops::Conv2dConfig;
+    /// assert_eq!(Conv2dConfig::new(2, 1).transposed_output_size((8, 4), (4, 4)), Some((16, 8)));
+    /// ```
+    pub fn transposed_output_size(
+        &self,
+        image: (usize, usize),
+        kernel: (usize, usize),
+    ) -> Option<(usize, usize)> {
+        let axis = |size: usize, kernel, stride, padding: usize| {
+            let whole = size.checked_sub(1)?.checked_mul(stride)?.checked_add(kernel)?;
+            whole.checked_sub(padding.checked_mul(2)?).filter(|rest| *rest > 0)
+        };
+        let Self { stride, padding, .. } = self;
+        let height = axis(image.0, kernel.0, stride.0, padding.0)?;
+        Some((height, axis(image.1, kernel.1, stride.1, padding.1)?))
+    }
 }
 
 /// Convolution (cross-correlation) with an optional bias and leaky ReLU.
@@ -50,7 +96,7 @@ impl Conv2dConfig {
 /// `(N, O, (H + 2 ph - kh) / sh + 1, (W + 2 pw - kw) / sw + 1)`, rounded down
 ///
 /// # Errors
-/// If shapes do not fit or a tensor is not `f32` on the CPU.
+/// If shapes do not fit or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -80,7 +126,7 @@ pub fn conv2d(
 /// `(N, O, (H - 1) sh - 2 ph + kh, (W - 1) sw - 2 pw + kw)`
 ///
 /// # Errors
-/// If shapes do not fit or a tensor is not `f32` on the CPU.
+/// If shapes do not fit or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -106,7 +152,7 @@ pub fn conv_transpose2d(
 /// # Errors
 /// As for [`conv2d`].
 pub(crate) fn shape(
-    op: &str,
+    op: Place,
     x: [usize; 4],
     weight: &Tensor,
     bias: Option<&Tensor>,
@@ -128,10 +174,9 @@ pub(crate) fn shape(
         );
     }
     let ((sh, sw), (ph, pw)) = (config.stride, config.padding);
-    if h + 2 * ph < kh || w + 2 * pw < kw {
-        bail!("{op}: kernel {kh}x{kw} is larger than the padded input {:?}", x);
-    }
-    let (oh, ow) = ((h + 2 * ph - kh) / sh + 1, (w + 2 * pw - kw) / sw + 1);
+    let Some((oh, ow)) = config.output_size((h, w), (kh, kw)) else {
+        bail!("{op}: kernel {kh}x{kw} is larger than the input {x:?} with padding {:?}", (ph, pw));
+    };
     limit(op, config, [c_in, h + 2 * ph, w + 2 * pw])?;
     limit(op, config, [c_out, oh, ow])?;
     Ok(ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, groups, oh, ow })
@@ -142,7 +187,7 @@ pub(crate) fn shape(
 /// # Errors
 /// As for [`conv_transpose2d`].
 pub(crate) fn transposed_shape(
-    op: &str,
+    op: Place,
     x: [usize; 4],
     weight: &Tensor,
     bias: Option<&Tensor>,
@@ -174,7 +219,7 @@ pub(crate) fn transposed_shape(
     Ok(ConvShape { n, c_in: out, h, w, c_out: channels, kh, kw, sh, sw, ph, pw, groups, oh, ow })
 }
 
-fn check_bias(op: &str, bias: Option<&Tensor>, out: usize) -> Result<()> {
+fn check_bias(op: Place, bias: Option<&Tensor>, out: usize) -> Result<()> {
     match bias {
         Some(bias) if bias.dims() != [out] => {
             bail!("{op}: wanted a bias [{out}], got {:?}", bias.dims())
@@ -184,7 +229,7 @@ fn check_bias(op: &str, bias: Option<&Tensor>, out: usize) -> Result<()> {
 }
 
 fn sizes(
-    op: &str,
+    op: Place,
     x: [usize; 4],
     weight: &Tensor,
     config: Conv2dConfig,
@@ -212,7 +257,7 @@ fn sizes(
 const LARGEST: usize = u16::MAX as usize;
 
 /// Refuses images, padded or computed, whose positions do not fit the engines' 32-bit offsets.
-fn limit(op: &str, config: Conv2dConfig, image: [usize; 3]) -> Result<()> {
+fn limit(op: Place, config: Conv2dConfig, image: [usize; 3]) -> Result<()> {
     let values = image.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     if values.is_none_or(|values| values > i32::MAX as usize) {
         bail!("{op}: {config:?} makes an image {image:?} of more than {} values", i32::MAX);

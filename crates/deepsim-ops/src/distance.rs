@@ -8,7 +8,8 @@ use crate::glue::{input, like, slice, with};
 #[cfg(feature = "cuda")]
 use crate::reading::Reading;
 
-/// `Σ (a - b)²`.
+/// `Σ (a - b)²`: the sum over all elements. The mean that other libraries call squared error is
+/// this over `a.elem_count()`; so is its gradient.
 ///
 /// # Shapes
 /// two of equal shape -> scalar
@@ -38,6 +39,14 @@ pub fn squared_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// If the shapes differ or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_ops::absolute_error;
+/// let (a, b) = (Tensor::new(&[1f32, 2.0], &Device::Cpu)?, Tensor::new(&[0f32, 5.0], &Device::Cpu)?);
+/// assert_eq!(absolute_error(&a, &b)?.to_scalar::<f32>()?, 4.0);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn absolute_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
     if a.device().is_cuda() {
@@ -64,7 +73,7 @@ pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
     if x.device().is_cuda() {
         return Ok(Reading::read(&[Reading::squares(&[x])?])?.into_iter().sum());
     }
-    let x = input("sum_of_squares", x)?;
+    let x = input("sum_of_squares", "x", x)?;
     with("sum_of_squares", &x, |x| Ok(elementwise::sum_of_squares(Isa::best(), x)))
 }
 
@@ -73,7 +82,7 @@ fn apply(a: &Tensor, b: &Tensor, distance: Distance) -> Result<Tensor> {
     if a.dims() != b.dims() {
         bail!("{op}: wanted equal shapes, got {:?} and {:?}", a.dims(), b.dims());
     }
-    input(op, a)?.apply_op2(&input(op, b)?, distance)
+    input(op, "a", a)?.apply_op2(&input(op, "b", b)?, distance)
 }
 
 #[derive(Clone, Copy)]

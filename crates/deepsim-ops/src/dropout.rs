@@ -11,11 +11,28 @@ use crate::glue::{input, like, slice, with};
 /// One 32-bit draw of `rng` is taken per element, in order; none if `p` is 0. On a GPU a `ChaCha12Rng` is drawn
 /// from there, with the same numbers; others on the CPU.
 ///
+/// The generator is one of rand_core 0.10 ([`rand_core`](crate::rand_core)): `rand_chacha` 0.10 or `rand` 0.10. One
+/// of `rand` 0.9, which candle itself uses, does not implement that version's traits; the compiler then misses
+/// `DerefMut` for it.
+///
 /// # Shapes
 /// any -> the same
 ///
 /// # Errors
 /// If `p` is not in `0..1`, or the tensor is not `f32` on the CPU (with `cuda`: or a GPU).
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use deepsim_ops::dropout;
+/// use rand_chacha::ChaCha12Rng;
+/// use rand_chacha::rand_core::SeedableRng;
+/// let x = Tensor::ones(1000, DType::F32, &Device::Cpu)?;
+/// let y = dropout(&x, 0.5, &mut ChaCha12Rng::seed_from_u64(7))?.to_vec1::<f32>()?;
+/// assert!(y.iter().all(|value| [0.0, 2.0].contains(value)));
+/// let again = dropout(&x, 0.5, &mut ChaCha12Rng::seed_from_u64(7))?.to_vec1::<f32>()?;
+/// assert_eq!(y, again);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn dropout(x: &Tensor, p: f64, rng: &mut (impl Rng + 'static)) -> Result<Tensor> {
     dropout_each(x, p, std::slice::from_mut(rng))
 }
@@ -55,7 +72,7 @@ pub fn dropout_each(x: &Tensor, p: f64, rngs: &mut [impl Rng + 'static]) -> Resu
     if x.device().is_cuda() {
         return crate::cuda::dropout(x, Tensor::from_vec(mask, x.elem_count(), x.device())?);
     }
-    input(OP, x)?.apply_op1(Dropout { mask })
+    input(OP, "x", x)?.apply_op1(Dropout { mask })
 }
 
 const OP: &str = "dropout";

@@ -1,5 +1,7 @@
 //! Between candle's tensors and the engines' slices.
 
+use std::fmt;
+
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, bail};
 
 /// The values of a contiguous `f32` storage.
@@ -28,16 +30,40 @@ pub(crate) fn with<R>(
     }
 }
 
-/// Refuses what the engines cannot handle, and makes the tensor contiguous.
-pub(crate) fn input(op: &'static str, tensor: &Tensor) -> Result<Tensor> {
+/// Refuses what the engines cannot handle, and makes the tensor contiguous. `name` is that of the argument.
+pub(crate) fn input(op: &'static str, name: &str, tensor: &Tensor) -> Result<Tensor> {
+    check(op, name, tensor)?;
+    tensor.contiguous()
+}
+
+/// Refuses what the engines cannot handle, naming the argument.
+pub(crate) fn check(op: impl fmt::Display, name: &str, tensor: &Tensor) -> Result<()> {
     if tensor.dtype() != DType::F32 {
-        bail!("{op}: wanted f32, got {:?}", tensor.dtype());
+        bail!("{op}: {name}: expected f32, found {}", tensor.dtype().as_str());
     }
     let device = tensor.device();
     if !(device.is_cpu() || cfg!(feature = "cuda") && device.is_cuda()) {
-        bail!("{op}: wanted a CPU tensor, got one on {:?}", tensor.device());
+        bail!("{op}: {name}: expected a CPU tensor, found one on {device:?}");
     }
-    tensor.contiguous()
+    Ok(())
+}
+
+/// Operation that an error message begins with: alone, or as a step of a sequence.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    /// Name of the operation that was called.
+    pub(crate) op: &'static str,
+    /// Number of the step, from 1, and its operation.
+    pub(crate) step: Option<(usize, &'static str)>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.step {
+            None => f.write_str(self.op),
+            Some((number, name)) => write!(f, "{}, step {number} ({name})", self.op),
+        }
+    }
 }
 
 /// A tensor of freshly computed values shaped like another.

@@ -11,7 +11,20 @@ use crate::{Conv2dConfig, conv2d};
 /// `x (N, I)`, `weight (O, I)`, `bias (O)` -> `(N, O)`
 ///
 /// # Errors
-/// If shapes do not fit or a tensor is not `f32` on the CPU.
+/// If shapes do not fit, `x` has another rank, or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_ops::linear;
+/// let x = Tensor::new(&[[1f32, 2.0]], &Device::Cpu)?;
+/// let weight = Tensor::new(&[[3f32, 4.0], [5.0, 6.0]], &Device::Cpu)?;
+/// let bias = Tensor::new(&[0f32, 1.0], &Device::Cpu)?;
+/// assert_eq!(linear(&x, &weight, Some(&bias))?.to_vec2::<f32>()?, [[11.0, 18.0]]);
+/// // More axes are flattened by the caller: (B, T, C) to (B * T, C).
+/// let tokens = Tensor::zeros((2, 5, 2), candle_core::DType::F32, &Device::Cpu)?;
+/// assert_eq!(linear(&tokens.flatten_to(1)?, &weight, None)?.reshape((2, 5, 2))?.dims(), [2, 5, 2]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (&[n, inputs], &[outputs, wanted]) = (x.dims(), weight.dims()) else {
         bail!(
@@ -29,9 +42,9 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     if let Some(bias) = bias.filter(|bias| bias.dims() != [outputs]) {
         bail!("linear: wanted a bias [{outputs}], got {:?}", bias.dims());
     }
-    let x = input("linear", x)?.reshape((n, inputs, 1, 1))?;
-    let weight = input("linear", weight)?.reshape((outputs, inputs, 1, 1))?;
-    let bias = bias.map(|bias| input("linear", bias)).transpose()?;
+    let x = input("linear", "x", x)?.reshape((n, inputs, 1, 1))?;
+    let weight = input("linear", "weight", weight)?.reshape((outputs, inputs, 1, 1))?;
+    let bias = bias.map(|bias| input("linear", "bias", bias)).transpose()?;
     let bias = bias.as_ref();
     conv2d(&x, &weight, bias, Conv2dConfig::default())?.reshape((n, outputs))
 }

@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use crate::glue::Place;
 use crate::sequence::{Step, run};
 
 /// Numbers of a local response normalisation; the defaults are AlexNet's.
@@ -29,7 +30,7 @@ impl Default for LrnConfig {
 /// `(N, C, H, W) -> (N, C, H, W)`
 ///
 /// # Errors
-/// If the tensor has another rank or is not `f32` on the CPU, or the window is not an odd number
+/// If the tensor has another rank or is not `f32` on the CPU (with `cuda`: or a GPU), or the window is not an odd number
 /// of channels.
 ///
 /// ```
@@ -49,7 +50,7 @@ pub fn local_response_norm(x: &Tensor, config: LrnConfig) -> Result<Tensor> {
 ///
 /// # Errors
 /// As for [`local_response_norm`].
-pub(crate) fn check(op: &str, x: [usize; 4], config: LrnConfig) -> Result<()> {
+pub(crate) fn check(op: Place, x: [usize; 4], config: LrnConfig) -> Result<()> {
     if x.contains(&0) || config.size.is_multiple_of(2) {
         bail!("{op}: wanted a non-empty input and an odd window, got {x:?} and {}", config.size);
     }

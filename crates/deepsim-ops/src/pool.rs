@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor, bail};
 
 use crate::cpu::pool::PoolShape;
+use crate::glue::Place;
 use crate::sequence::{Step, run};
 
 /// Numbers of a 2-d pooling. Pairs are (vertical, horizontal).
@@ -33,6 +34,20 @@ impl Pool2dConfig {
     /// Rounds up, as Caffe does.
     pub const fn ceil(self) -> Self {
         Self { ceil_mode: true, ..self }
+    }
+
+    /// Height and width of the result for an image of this height and width; `None` if no window fits or the
+    /// numbers make no sense.
+    ///
+    /// ```
+    /// use deepsim_ops::Pool2dConfig;
+    /// assert_eq!(Pool2dConfig::new(3, 2).output_size((14, 2)), None);
+    /// assert_eq!(Pool2dConfig::new(3, 2).ceil().output_size((14, 3)), Some((7, 1)));
+    /// ```
+    pub fn output_size(&self, image: (usize, usize)) -> Option<(usize, usize)> {
+        let Self { kernel, stride, padding, ceil_mode: ceil } = *self;
+        let height = Self::output(image.0, kernel.0, stride.0, padding.0, ceil)?;
+        Some((height, Self::output(image.1, kernel.1, stride.1, padding.1, ceil)?))
     }
 
     /// Windows along one axis; `None` if there are none or the numbers make no sense.
@@ -67,7 +82,7 @@ impl Pool2dConfig {
 ///
 /// # Errors
 /// If the window is larger than the padded input, the padding larger than half the window, or the
-/// tensor not `f32` on the CPU.
+/// tensor not `f32` on the CPU (with `cuda`: or a GPU).
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -85,14 +100,10 @@ pub fn max_pool2d(x: &Tensor, config: Pool2dConfig) -> Result<Tensor> {
 ///
 /// # Errors
 /// As for [`max_pool2d`].
-pub(crate) fn shape(op: &str, x: [usize; 4], config: Pool2dConfig) -> Result<PoolShape> {
+pub(crate) fn shape(op: Place, x: [usize; 4], config: Pool2dConfig) -> Result<PoolShape> {
     let [_, channels, h, w] = x;
-    let Pool2dConfig { kernel, stride, padding, ceil_mode } = config;
-    let output = |axis: fn((usize, usize)) -> usize, size| {
-        Pool2dConfig::output(size, axis(kernel), axis(stride), axis(padding), ceil_mode)
-    };
-    let (rows, columns) = (output(|pair| pair.0, h), output(|pair| pair.1, w));
-    let (Some(oh), Some(ow)) = (rows, columns) else {
+    let Pool2dConfig { kernel, stride, padding, .. } = config;
+    let Some((oh, ow)) = config.output_size((h, w)) else {
         bail!("{op}: {config:?} does not fit an input {x:?}");
     };
     if x.contains(&0) {
@@ -107,7 +118,15 @@ pub(crate) fn shape(op: &str, x: [usize; 4], config: Pool2dConfig) -> Result<Poo
 /// `(N, C, H, W) -> (N, C)`
 ///
 /// # Errors
-/// If the tensor has another rank or is not `f32` on the CPU.
+/// If the tensor has another rank or is not `f32` on the CPU (with `cuda`: or a GPU).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_ops::global_avg_pool2d;
+/// let x = Tensor::from_vec(vec![1f32, 2.0, 3.0, 6.0], (1, 1, 2, 2), &Device::Cpu)?;
+/// assert_eq!(global_avg_pool2d(&x)?.to_vec2::<f32>()?, [[3.0]]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn global_avg_pool2d(x: &Tensor) -> Result<Tensor> {
     run("global_avg_pool2d", x, &[Step::GlobalAvgPool2d])
 }

@@ -12,13 +12,31 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use crate::conv::{self, Conv2dConfig};
 use crate::cpu::conv::ConvShape;
 use crate::cpu::pool::PoolShape;
-use crate::glue::{input, slice, with};
+use crate::glue::{Place, check, input, slice, with};
 use crate::norm::{self, LrnConfig};
 use crate::pool::{self, Pool2dConfig};
 use cpu::Saved;
 use parameters::Parameters;
 
 /// One operation of a [`sequence`].
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use deepsim_ops::{Conv2dConfig, LrnConfig, Pool2dConfig, Step, sequence};
+/// let weight = Tensor::ones((4, 3, 4, 4), DType::F32, &Device::Cpu)?;
+/// let up = Tensor::ones((4, 3, 4, 4), DType::F32, &Device::Cpu)?;
+/// let steps = [
+///     Step::Conv2d { weight, bias: None, config: Conv2dConfig::new(2, 1) },
+///     Step::LeakyRelu(0.3),
+///     Step::LocalResponseNorm(LrnConfig::default()),
+///     Step::ConvTranspose2d { weight: up, bias: None, config: Conv2dConfig::new(2, 1) },
+///     Step::MaxPool2d(Pool2dConfig::new(2, 2)),
+///     Step::GlobalAvgPool2d,
+/// ];
+/// let x = Tensor::ones((2, 3, 16, 16), DType::F32, &Device::Cpu)?;
+/// assert_eq!(sequence(&x, &steps)?.dims(), [2, 3]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub enum Step {
     /// As [`conv2d`](crate::conv2d).
@@ -49,6 +67,20 @@ pub enum Step {
     GlobalAvgPool2d,
 }
 
+impl Step {
+    /// Name of the function that does the same alone.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Conv2d { .. } => "conv2d",
+            Self::ConvTranspose2d { .. } => "conv_transpose2d",
+            Self::LeakyRelu(_) => "leaky_relu",
+            Self::MaxPool2d(_) => "max_pool2d",
+            Self::LocalResponseNorm(_) => "local_response_norm",
+            Self::GlobalAvgPool2d => "global_avg_pool2d",
+        }
+    }
+}
+
 /// Applies operations one after the other, faster than one by one.
 ///
 /// Between the operations, images stay in the layout that the engine computes in (channels last),
@@ -60,7 +92,8 @@ pub enum Step {
 /// `x (N, C, H, W)` -> as the last operation gives
 ///
 /// # Errors
-/// If shapes do not fit or a tensor is not `f32` on the CPU.
+/// If shapes do not fit or a tensor is not `f32` on the CPU (with `cuda`: or a GPU). The message names the
+/// step, counted from 1: `sequence, step 2 (conv2d): ...`.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -76,23 +109,26 @@ pub enum Step {
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn sequence(x: &Tensor, steps: &[Step]) -> Result<Tensor> {
-    run("sequence", x, steps)
+    run(SEQUENCE, x, steps)
 }
+
+const SEQUENCE: &str = "sequence";
 
 /// [`sequence`], under the name of the operation that the caller asked for.
 pub(crate) fn run(op: &'static str, x: &Tensor, steps: &[Step]) -> Result<Tensor> {
     let &[n, c, h, w] = x.dims() else {
         bail!("{op}: wanted an input (N, C, H, W), got {:?}", x.dims());
     };
-    let x = input(op, x)?;
+    let x = input(op, "x", x)?;
     let mut map = [n, c, h, w];
     let mut flat = false;
     let (mut layers, mut tensors) = (Vec::with_capacity(steps.len()), Vec::new());
-    for step in steps {
+    for (number, step) in (1..).zip(steps) {
+        let place = Place { op, step: (op == SEQUENCE).then(|| (number, step.name())) };
         if flat {
-            bail!("{op}: nothing can follow global average pooling in a sequence");
+            bail!("{place}: nothing can follow global average pooling in a sequence");
         }
-        let (kind, output) = Kind::plan(op, step, map, &mut tensors)?;
+        let (kind, output) = Kind::plan(place, step, map, &mut tensors)?;
         flat = matches!(kind, Kind::Mean);
         layers.push(Layer { kind, input: map, output });
         map = output;
@@ -133,26 +169,31 @@ enum Kind {
 impl Kind {
     /// Checks a step, and gives the size of its output.
     fn plan(
-        op: &str,
+        op: Place,
         step: &Step,
         x: [usize; 4],
         tensors: &mut Vec<Tensor>,
     ) -> Result<(Self, [usize; 4])> {
-        let mut add = |tensor: &Tensor| {
+        let mut add = |name: &str, tensor: &Tensor| -> Result<usize> {
+            check(op, name, tensor)?;
             tensors.push(tensor.clone());
-            tensors.len() - 1
+            Ok(tensors.len() - 1)
+        };
+        let mut add_both = |weight: &Tensor, bias: &Option<Tensor>| -> Result<_> {
+            let weight = add("weight", weight)?;
+            Ok((weight, bias.as_ref().map(|bias| add("bias", bias)).transpose()?))
         };
         Ok(match step {
             Step::Conv2d { weight, bias, config } => {
                 let shape = conv::shape(op, x, weight, bias.as_ref(), *config)?;
-                let (weight, bias) = (add(weight), bias.as_ref().map(add));
+                let (weight, bias) = add_both(weight, bias)?;
                 let slope = config.leaky;
                 let output = [shape.n, shape.c_out, shape.oh, shape.ow];
                 (Self::Conv { shape, transposed: false, weight, bias, slope }, output)
             }
             Step::ConvTranspose2d { weight, bias, config } => {
                 let shape = conv::transposed_shape(op, x, weight, bias.as_ref(), *config)?;
-                let (weight, bias) = (add(weight), bias.as_ref().map(add));
+                let (weight, bias) = add_both(weight, bias)?;
                 let slope = config.leaky;
                 let output = [shape.n, shape.c_in, shape.h, shape.w];
                 (Self::Conv { shape, transposed: true, weight, bias, slope }, output)

@@ -49,7 +49,7 @@ pub fn sgd_update(parameter: &Var, gradient: &Tensor, velocity: &Var, step: SgdS
             velocity.dims()
         );
     }
-    let gradient = input(OP, gradient)?;
+    let gradient = input(OP, "gradient", gradient)?;
     if parameter.device().is_cpu() {
         velocity.inplace_op3(&gradient, parameter, &Accelerate(step))?;
         return parameter.inplace_op2(velocity, &Move);

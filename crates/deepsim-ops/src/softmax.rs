@@ -37,7 +37,7 @@ pub fn softmax_cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> 
         return crate::cuda::softmax_cross_entropy(logits, labels);
     }
     let op = SoftmaxCrossEntropy { labels: labels.to_vec(), softmax: OnceLock::new() };
-    input(OP, logits)?.apply_op1(op)
+    input(OP, "logits", logits)?.apply_op1(op)
 }
 
 const OP: &str = "softmax_cross_entropy";

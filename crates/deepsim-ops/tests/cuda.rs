@@ -413,8 +413,11 @@ fn wrong_types_and_devices_are_errors() -> Result<()> {
     let here = x.to_device(&gpu)?;
     let double = here.to_dtype(DType::F64)?;
     for (result, wanted) in [
-        (relu(&double), "relu: wanted f32, got F64"),
-        (conv2d(&here, &w, None, Conv2dConfig::default()), "conv2d: wanted a CUDA tensor"),
+        (relu(&double), "relu: x: expected f32, found f64"),
+        (
+            conv2d(&here, &w, None, Conv2dConfig::default()),
+            "conv2d: weight: expected a CUDA tensor",
+        ),
     ] {
         let error = result.expect_err("refused").to_string();
         assert!(error.contains(wanted), "{error}");

@@ -31,9 +31,9 @@ pub(crate) fn conv(
     let conv = Conv { shape: *shape, transposed, leaky, precision: precision() };
     let op = conv.op();
     conv.check(x, weight, bias)?;
-    let (x, weight) = (input(op, x)?, input(op, weight)?);
+    let (x, weight) = (input(op, "x", x)?, input(op, "weight", weight)?);
     match bias {
-        Some(bias) => x.apply_op3(&weight, &input(op, bias)?, conv),
+        Some(bias) => x.apply_op3(&weight, &input(op, "bias", bias)?, conv),
         None => x.apply_op2(&weight, conv),
     }
 }

@@ -23,7 +23,7 @@ fn apply(a: &Tensor, b: &Tensor, distance: Distance) -> Result<Tensor> {
     if a.dims() != b.dims() {
         bail!("{op}: wanted equal shapes, got {:?} and {:?}", a.dims(), b.dims());
     }
-    input(op, a)?.apply_op2(&input(op, b)?, distance)
+    input(op, "a", a)?.apply_op2(&input(op, "b", b)?, distance)
 }
 
 /// Names of the operation, which is its kernel's, and of the kernel of its gradient.

@@ -91,7 +91,7 @@ pub(crate) fn dropout_mask(
 
 /// Multiplies each element by the mask's, which has as many.
 pub(crate) fn dropout(x: &Tensor, mask: Tensor) -> Result<Tensor> {
-    let x = input(OP, x)?;
+    let x = input(OP, "x", x)?;
     if mask.elem_count() != x.elem_count() {
         bail!("{OP}: wanted a mask of {} values, got {}", x.elem_count(), mask.elem_count());
     }

@@ -120,7 +120,7 @@ pub(super) fn before_leaky(
 
 /// `max(x, 0) + slope * min(x, 0)`; the gradient at 0 is `slope`.
 pub(crate) fn leaky_relu(op: &'static str, x: &Tensor, slope: f32) -> Result<Tensor> {
-    input(op, x)?.apply_op1(LeakyRelu { op, slope })
+    input(op, "x", x)?.apply_op1(LeakyRelu { op, slope })
 }
 
 struct LeakyRelu {

@@ -6,13 +6,13 @@ use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DeviceRepr}
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor, bail};
 
-/// Refuses what the kernels cannot handle, and makes the tensor contiguous.
-pub(super) fn input(op: &'static str, tensor: &Tensor) -> Result<Tensor> {
+/// Refuses what the kernels cannot handle, and makes the tensor contiguous. `name` is that of the argument.
+pub(super) fn input(op: &'static str, name: &str, tensor: &Tensor) -> Result<Tensor> {
     if tensor.dtype() != DType::F32 {
-        bail!("{op}: wanted f32, got {:?}", tensor.dtype());
+        bail!("{op}: {name}: expected f32, found {}", tensor.dtype().as_str());
     }
     if !tensor.device().is_cuda() {
-        bail!("{op}: wanted a CUDA tensor, got one on {:?}", tensor.device());
+        bail!("{op}: {name}: expected a CUDA tensor, found one on {:?}", tensor.device());
     }
     tensor.contiguous()
 }

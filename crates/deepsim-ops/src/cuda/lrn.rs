@@ -19,7 +19,7 @@ pub(crate) fn lrn(x: &Tensor, config: LrnConfig) -> Result<Tensor> {
         bail!("{OP}: cuDNN wants a window of 1..=16, beta >= 0.01 and k >= 1e-5, got {config:?}");
     }
     let (n, c, h, w) = x.dims4()?;
-    input(OP, x)?.apply_op1(Lrn { config, dims: [n, c, h, w] })
+    input(OP, "x", x)?.apply_op1(Lrn { config, dims: [n, c, h, w] })
 }
 
 const OP: &str = "local_response_norm";

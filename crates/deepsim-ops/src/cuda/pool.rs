@@ -63,7 +63,7 @@ pub(crate) fn max_pool(
     if !sees(oh, h, kernel.0, stride.0, padding.0) || !sees(ow, w, kernel.1, stride.1, padding.1) {
         bail!("{MAX}: windows {kernel:?}, {stride:?}, {padding:?} do not fit {:?}", x.dims());
     }
-    input(MAX, x)?.apply_op1(MaxPool { sizes, from: OnceLock::new() })
+    input(MAX, "x", x)?.apply_op1(MaxPool { sizes, from: OnceLock::new() })
 }
 
 const MAX: &str = "max_pool2d";
@@ -122,7 +122,7 @@ impl CustomOp1 for MaxPool {
 /// Mean over all positions of `(N, C, H, W)`.
 pub(crate) fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
     let (_, _, h, w) = x.dims4()?;
-    input(AVG, x)?.apply_op1(GlobalAvgPool { plane: count(AVG, h * w)? })
+    input(AVG, "x", x)?.apply_op1(GlobalAvgPool { plane: count(AVG, h * w)? })
 }
 
 const AVG: &str = "global_avg_pool2d";

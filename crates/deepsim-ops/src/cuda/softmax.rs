@@ -18,7 +18,7 @@ pub(crate) fn softmax_cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<T
         bail!("{OP}: wanted {rows} labels below {classes}, got {} labels", labels.len());
     }
     let op = SoftmaxCrossEntropy { labels: labels.to_vec(), kept: OnceLock::new() };
-    input(OP, logits)?.apply_op1(op)
+    input(OP, "logits", logits)?.apply_op1(op)
 }
 
 const OP: &str = "softmax_cross_entropy";

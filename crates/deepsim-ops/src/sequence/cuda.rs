@@ -19,8 +19,8 @@ pub(super) fn run(
 ) -> Result<Tensor> {
     layers.iter().try_fold(x, |x, layer| match &layer.kind {
         Kind::Conv { shape, transposed, weight, bias, slope } => {
-            let weight = input(op, &parameters[*weight])?;
-            let bias = bias.map(|bias| input(op, &parameters[bias])).transpose()?;
+            let weight = input(op, "weight", &parameters[*weight])?;
+            let bias = bias.map(|bias| input(op, "bias", &parameters[bias])).transpose()?;
             cuda::conv(&x, &weight, bias.as_ref(), shape, *transposed, *slope)
         }
         Kind::LeakyRelu(slope) => cuda::leaky_relu(op, &x, *slope),

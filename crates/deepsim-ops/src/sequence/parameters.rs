@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, bail};
 
-use crate::glue::input;
-
 /// The parameters of a node, and their gradients during a backward pass.
 pub(super) struct Parameters {
     op: &'static str,
@@ -22,10 +20,10 @@ pub(super) struct Parameters {
 
 impl Parameters {
     /// # Errors
-    /// If a tensor is not `f32` on the CPU.
+    /// None: the tensors were checked.
     pub(super) fn new(op: &'static str, tensors: Vec<Tensor>) -> Result<Self> {
-        let values =
-            tensors.iter().map(|t| input(op, t).map(|t| t.detach())).collect::<Result<_>>()?;
+        let contiguous = |tensor: &Tensor| Ok(tensor.contiguous()?.detach());
+        let values = tensors.iter().map(contiguous).collect::<Result<_>>()?;
         let gradients = Arc::new(tensors.iter().map(|_| Mutex::new(None)).collect());
         Ok(Self { op, tensors, values, gradients })
     }

@@ -62,7 +62,13 @@ fn convolutions_refuse_what_does_not_fit() {
     refused(
         conv(&x(3), &zeros(&[4, 3, 9, 3]), plain),
         "conv2d",
-        &["kernel 9x3 is larger than the padded input [2, 3, 8, 9]"],
+        &["kernel 9x3 is larger than the input [2, 3, 8, 9] with padding (0, 0)"],
+    );
+    // The input as it was given: its padding stands beside it.
+    refused(
+        conv(&zeros(&[1, 3, 2, 2]), &zeros(&[4, 3, 7, 7]), Conv2dConfig::new(1, 1)),
+        "conv2d",
+        &["kernel 7x7 is larger than the input [1, 3, 2, 2] with padding (1, 1)"],
     );
     refused(
         up(&x(3), &w(3, 5), Conv2dConfig { padding: (5, 0), ..plain }),
@@ -194,40 +200,78 @@ fn other_types_are_refused() -> Result<()> {
     let (kernel, single_kernel) = (double(&[4, 4, 3, 3])?, zeros(&[4, 4, 3, 3]));
     let config = Conv2dConfig::default();
     let mut rng = ChaCha12Rng::seed_from_u64(0);
+    let up = conv_transpose2d;
     let results = [
-        ("conv2d", conv2d(&map, &single_kernel, None, config)),
-        ("conv2d", conv2d(&single_map, &kernel, None, config)),
-        ("conv2d", conv2d(&single_map, &single_kernel, Some(&vector), config)),
-        ("conv_transpose2d", conv_transpose2d(&map, &single_kernel, None, config)),
-        ("conv_transpose2d", conv_transpose2d(&single_map, &kernel, None, config)),
-        ("linear", linear(&matrix, &single, None)),
-        ("linear", linear(&single, &matrix, None)),
-        ("linear", linear(&single, &single, Some(&vector))),
-        ("max_pool2d", max_pool2d(&map, Pool2dConfig::new(2, 2))),
-        ("global_avg_pool2d", global_avg_pool2d(&map)),
-        ("local_response_norm", local_response_norm(&map, LrnConfig::default())),
-        ("relu", relu(&map)),
-        ("leaky_relu", leaky_relu(&map, 0.3)),
-        ("dropout", dropout(&map, 0.5, &mut rng)),
-        ("softmax_cross_entropy", softmax_cross_entropy(&matrix, &[0; 4])),
-        ("squared_error", squared_error(&matrix, &single)),
-        ("absolute_error", absolute_error(&single, &matrix)),
+        ("conv2d", "x", conv2d(&map, &single_kernel, None, config)),
+        ("conv2d", "weight", conv2d(&single_map, &kernel, None, config)),
+        ("conv2d", "bias", conv2d(&single_map, &single_kernel, Some(&vector), config)),
+        ("conv_transpose2d", "x", up(&map, &single_kernel, None, config)),
+        ("conv_transpose2d", "weight", up(&single_map, &kernel, None, config)),
+        ("linear", "x", linear(&matrix, &single, None)),
+        ("linear", "weight", linear(&single, &matrix, None)),
+        ("linear", "bias", linear(&single, &single, Some(&vector))),
+        ("max_pool2d", "x", max_pool2d(&map, Pool2dConfig::new(2, 2))),
+        ("global_avg_pool2d", "x", global_avg_pool2d(&map)),
+        ("local_response_norm", "x", local_response_norm(&map, LrnConfig::default())),
+        ("relu", "x", relu(&map)),
+        ("leaky_relu", "x", leaky_relu(&map, 0.3)),
+        ("dropout", "x", dropout(&map, 0.5, &mut rng)),
+        ("softmax_cross_entropy", "logits", softmax_cross_entropy(&matrix, &[0; 4])),
+        ("squared_error", "a", squared_error(&matrix, &single)),
+        ("absolute_error", "b", absolute_error(&single, &matrix)),
     ];
-    for (op, result) in results {
-        refused(result, op, &["wanted f32, got F64"]);
+    for (op, tensor, result) in results {
+        refused(result, op, &[&format!("{op}: {tensor}: expected f32, found f64")]);
     }
+    let half = single_kernel.to_dtype(DType::BF16)?;
+    let message = "conv2d: weight: expected f32, found bf16";
+    refused(conv2d(&single_map, &half, None, config), "conv2d", &[message]);
     Ok(())
 }
 
 #[test]
-fn sequences_refuse_what_does_not_fit() {
+fn sequences_name_the_step_that_does_not_fit() -> Result<()> {
     let x = zeros(&[2, 3, 8, 8]);
-    let slope = sequence(&x, &[Step::LeakyRelu(1.5)]);
-    refused(slope, "sequence", &["wanted a slope 0 <= s < 1", "got 1.5"]);
-    let after = sequence(&x, &[Step::GlobalAvgPool2d, Step::LeakyRelu(0.0)]);
-    refused(after, "sequence", &["nothing can follow global average pooling"]);
-    let (weight, bias, config) = (zeros(&[4, 5, 3, 3]), None, Conv2dConfig::new(1, 1));
-    let second = Step::Conv2d { weight, bias, config };
-    let channels = sequence(&x, &[Step::MaxPool2d(Pool2dConfig::new(2, 2)), second]);
-    refused(channels, "sequence", &["wants 5 input channels", "got [2, 3, 4, 4]"]);
+    let after = |step: Step| sequence(&x, &[Step::MaxPool2d(Pool2dConfig::new(2, 2)), step]);
+    let config = Conv2dConfig::new(1, 1);
+    let conv = |weight: Tensor, bias: Option<Tensor>| Step::Conv2d { weight, bias, config };
+    let up = |weight: Tensor| Step::ConvTranspose2d { weight, bias: None, config };
+    let (w, b) = (zeros(&[4, 3, 3, 3]), zeros(&[4]));
+    for (step, name, wanted) in [
+        (
+            Step::LeakyRelu(1.5),
+            "leaky_relu",
+            "wanted a slope 0 <= s < 1 of the leaky ReLU, got 1.5",
+        ),
+        (conv(zeros(&[4, 5, 3, 3]), None), "conv2d", "wants 5 input channels, got [2, 3, 4, 4]"),
+        (
+            conv(zeros(&[4, 3, 7, 7]), None),
+            "conv2d",
+            "kernel 7x7 is larger than the input [2, 3, 4, 4] with padding (1, 1)",
+        ),
+        (conv(w.to_dtype(DType::F16)?, None), "conv2d", "weight: expected f32, found f16"),
+        (conv(w, Some(b.to_dtype(DType::F64)?)), "conv2d", "bias: expected f32, found f64"),
+        (up(zeros(&[4, 3, 3, 3])), "conv_transpose2d", "wants 4 input channels"),
+        (
+            Step::MaxPool2d(Pool2dConfig::new(5, 1)),
+            "max_pool2d",
+            "does not fit an input [2, 3, 4, 4]",
+        ),
+        (
+            Step::LocalResponseNorm(LrnConfig { size: 2, ..LrnConfig::default() }),
+            "local_response_norm",
+            "an odd window",
+        ),
+    ] {
+        let result = after(step);
+        let start = format!("sequence, step 2 ({name}): ");
+        let message = result.expect_err(name).to_string();
+        assert!(message.starts_with(&start) && message.contains(wanted), "{message}");
+    }
+    let end = sequence(&x, &[Step::GlobalAvgPool2d, Step::LeakyRelu(0.0)]);
+    let wanted = "sequence, step 2 (leaky_relu): nothing can follow global average pooling";
+    assert!(end.expect_err("a mean").to_string().starts_with(wanted));
+    let x = x.to_dtype(DType::F64)?;
+    refused(sequence(&x, &[]), "sequence", &["sequence: x: expected f32, found f64"]);
+    Ok(())
 }

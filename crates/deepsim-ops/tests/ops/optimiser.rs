@@ -76,7 +76,7 @@ fn a_refused_update_changes_nothing() -> Result<()> {
     let cases: [(&Var, &Tensor, &Moments, AdamStep, &str); 7] = [
         (&parameter, &turned, &fresh, STEP, "parameter [3, 4], gradient [4, 3]"),
         (&parameter, &gradient, &other, STEP, "moments of 12 and 11 values"),
-        (&parameter, &double, &fresh, STEP, "wanted f32, got F64"),
+        (&parameter, &double, &fresh, STEP, "gradient: expected f32, found f64"),
         (&double_parameter, &gradient, &fresh, STEP, "wanted an f32 parameter"),
         (&parameter, &gradient, &fresh, AdamStep { t: 0, ..STEP }, "wanted t >= 1"),
         (&parameter, &gradient, &fresh, AdamStep { beta1: 1.0, ..STEP }, "0 <= beta < 1"),
