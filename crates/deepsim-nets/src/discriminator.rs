@@ -10,6 +10,7 @@ use crate::image::{Images, PixelFormat};
 use crate::init::Filler;
 use crate::layers::{Conv, Layer, Op, Stack, conv, layer};
 use crate::params::{ParamBuilder, Params};
+use crate::sides::{Sides, sides, through};
 
 /// Class index of real images, as in the authors' code.
 pub const REAL: u32 = 0;
@@ -42,6 +43,11 @@ impl Default for DiscriminatorConfig {
 }
 
 impl DiscriminatorConfig {
+    /// Sides of the images that it can be computed for.
+    pub fn sides(self) -> Sides {
+        sides(&self.trunk())
+    }
+
     fn relu(self) -> Op {
         if self.slope == 0.0 { Op::Relu } else { Op::LeakyRelu(self.slope) }
     }
@@ -93,8 +99,34 @@ const POOLED: usize = 256;
 const BRANCH: usize = 512;
 
 /// Tells real images from generated ones.
+///
+/// Dropout is part of training: [`Discriminator::forward`] leaves it out unless it is given random streams.
+///
+/// ```
+/// use candle_core::Device;
+/// use deepsim_nets::discriminator::GENERATED;
+/// use deepsim_nets::random::streams;
+/// use deepsim_nets::{Discriminator, DiscriminatorConfig, Images, PixelFormat};
+///
+/// # fn main() -> Result<(), deepsim_nets::NetError> {
+/// let device = Device::Cpu;
+/// let net = Discriminator::new(DiscriminatorConfig::default(), None, 0, &device)?;
+/// let images = Images::from_u8(&[90; 2 * 3 * 64 * 64], 2, 64, 64, PixelFormat::RGB_U8, &device)?;
+/// // In training, with dropout: a random stream for each image of step 1.
+/// let logits = net.forward(&images, None, Some(&mut streams(0, "dropout", 1, 0..2)))?;
+/// assert_eq!(logits.dims(), [2, 2]);
+/// let loss = deepsim_ops::softmax_cross_entropy(&logits, &[GENERATED; 2])?;
+/// let gradients = loss.backward()?;
+/// // Its weights are candle's variables, for any optimiser.
+/// assert!(net.params().iter().all(|(_, var)| gradients.get(var).is_some()));
+/// // The generator's loss: no gradient is computed for the discriminator's weights.
+/// assert_eq!(net.frozen().forward(&images, None, None)?.dims(), [2, 2]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Discriminator {
+    config: DiscriminatorConfig,
     trunk: Stack,
     /// What the features go through, and how many there are.
     branch: Option<(Stack, usize)>,
@@ -131,7 +163,7 @@ impl Discriminator {
         };
         let pooled = POOLED + if branch.is_some() { BRANCH } else { 0 };
         let head = Stack::new(&config.head(), pooled, "", &mut builder)?;
-        Ok(Self { trunk, branch, head, params: builder.params })
+        Ok(Self { config, trunk, branch, head, params: builder.params })
     }
 
     /// Two logits per image: [`REAL`] and [`GENERATED`]. Dropout is active only when random
@@ -140,7 +172,7 @@ impl Discriminator {
     ///
     /// # Shapes
     /// `(N, 3, H, W)` and `(N, ..)` -> `(N, 2)`, e.g. `(N, 3, 227, 227)` and `(N, 4096)`; sides of at least
-    /// 33 pixels with stride 2
+    /// 35 pixels with stride 2, 63 with stride 4 ([`DiscriminatorConfig::sides`])
     ///
     /// # Errors
     /// If the images are too small, or the features are missing or have another shape.
@@ -150,6 +182,11 @@ impl Discriminator {
         features: Option<&Tensor>,
         dropout_rngs: Option<&mut [ChaCha12Rng]>,
     ) -> Result<Tensor, NetError> {
+        let found = (images.height(), images.width());
+        if through(&self.config.trunk(), found.into()).is_none() {
+            let operation = "Discriminator::forward".into();
+            return Err(NetError::Size { operation, expected: self.config.sides(), found });
+        }
         let images = images.convert(PixelFormat::CAFFE_BGR)?;
         let mut pooled = self.trunk.forward(images.tensor(), None)?;
         if let Some((branch, count)) = &self.branch {
@@ -168,6 +205,7 @@ impl Discriminator {
     /// The same weights without gradients; see [`Stack::frozen`].
     pub fn frozen(&self) -> Self {
         Self {
+            config: self.config,
             trunk: self.trunk.frozen(),
             branch: self.branch.as_ref().map(|(branch, count)| (branch.frozen(), *count)),
             head: self.head.frozen(),
@@ -186,6 +224,31 @@ mod tests {
     use super::*;
     use crate::random::streams;
     use deepsim_ops::softmax_cross_entropy;
+
+    #[test]
+    fn the_least_side_is_that_of_the_layers_and_said_up_front() -> Result<(), NetError> {
+        for (stride, least) in [(1, 21), (2, 35), (3, 49), (4, 63)] {
+            let config = DiscriminatorConfig { stride, ..DiscriminatorConfig::default() };
+            assert_eq!(config.sides(), Sides { least, most: None }, "stride {stride}");
+            let net = Discriminator::new(config, None, 0, &Device::Cpu)?;
+            let logits = |height: usize, width: usize| {
+                let (bytes, format) = (vec![9; 3 * height * width], PixelFormat::CAFFE_BGR);
+                let images = Images::from_u8(&bytes, 1, height, width, format, &Device::Cpu)?;
+                net.forward(&images, None, None)
+            };
+            assert_eq!(logits(least, least)?.dims(), [1, 2]);
+            let wanted =
+                format!("Discriminator::forward: expected sides of at least {least} pixels");
+            for (height, width, found) in [
+                (least - 1, least - 1, format!("{}", least - 1)),
+                (least, least - 1, format!("{least} x {}", least - 1)),
+            ] {
+                let message = logits(height, width).expect_err("too small").to_string();
+                assert_eq!(message, format!("{wanted}, found {found}"));
+            }
+        }
+        Ok(())
+    }
 
     #[test]
     fn have_the_papers_numbers_of_weights_and_start_undecided() -> Result<(), NetError> {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::Sides;
+
 /// Errors of this crate. Each names the file or the operation, what was wanted and what was got.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
@@ -12,8 +14,8 @@ pub enum NetError {
         operation: &'static str,
         /// The file.
         path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
+        /// The cause. Part of the message and, by the raw name, not the error's `source()`: it is printed once.
+        r#source: std::io::Error,
     },
     /// A weight file is not a valid safetensors file.
     #[error("reading weights from {}: not a valid safetensors file: {reason}", path.display())]
@@ -63,7 +65,27 @@ pub enum NetError {
         /// What it was given.
         got: String,
     },
+    /// Images of a size that a network cannot be computed for.
+    #[error("{operation}: expected {expected}, found {}", size(*.found))]
+    Size {
+        /// The network, or its function.
+        operation: String,
+        /// Sides of square images that it can be computed for.
+        expected: Sides,
+        /// Height and width of the images.
+        found: (usize, usize),
+    },
     /// An error of a tensor operation.
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    #[error("{}", deepsim_ops::error_message(.0))]
+    Tensor(candle_core::Error),
+}
+
+fn size((height, width): (usize, usize)) -> String {
+    if height == width { height.to_string() } else { format!("{height} x {width}") }
+}
+
+impl From<candle_core::Error> for NetError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
 }

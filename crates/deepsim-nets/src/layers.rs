@@ -134,7 +134,7 @@ impl Conv {
         Self { filler, ..self }
     }
 
-    fn config(self, leaky: Option<f32>) -> Conv2dConfig {
+    pub(crate) fn config(self, leaky: Option<f32>) -> Conv2dConfig {
         Conv2dConfig {
             stride: (self.stride, self.stride),
             padding: (self.padding, self.padding),

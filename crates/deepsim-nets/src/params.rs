@@ -16,6 +16,25 @@ use crate::random::stream;
 pub const SPEC_KEY: &str = "net";
 
 /// Named `f32` variables in the order of the network's layer table.
+///
+/// ```
+/// use candle_core::{Device, Var};
+/// use deepsim_nets::{Autoencoder, AutoencoderConfig, Params};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let net = Autoencoder::new(AutoencoderConfig::default(), 0, &Device::Cpu)?;
+/// let (name, var) = net.params().iter().next().expect("a network with weights");
+/// assert_eq!((name, var.dims()), ("encoder.c1.weight", &[32, 3, 5, 5][..]));
+///
+/// // Variables of your own are collected, saved, and loaded strictly: the same names and shapes.
+/// let own: Params = [("scale".to_owned(), Var::new(&[1f32, 2.0], &Device::Cpu)?)].into_iter().collect();
+/// let file = std::env::temp_dir().join(format!("params-{}.safetensors", std::process::id()));
+/// own.save(&file, "{}")?;
+/// own.load(&file, "my network")?;
+/// assert!(net.params().load(&file, "the autoencoder").is_err());
+/// # std::fs::remove_file(file)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     entries: Vec<(String, Var)>,

@@ -2,10 +2,13 @@
 //!
 //! Architecture invariant: every use of randomness names its stream, so that what one part of a
 //! run draws never depends on how much another part drew, and a resumed run draws the same numbers.
+//!
+//! Generators are those of rand_core 0.10, which is re-exported as [`rand_core`].
 
 use std::ops::Range;
 
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
+pub use rand_core;
 use rand_core::Rng;
 
 /// The stream of random numbers for `purpose` at `step` of a run with `seed`.

@@ -5,13 +5,55 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use safetensors::tensor::SafeTensors;
 
-use super::{Comparator, ComparatorKind, Table, WeightsOrigin};
+use super::{Comparator, ComparatorKind, Table, WeightsOrigin, row};
 use crate::NetError;
 use crate::image::{Images, PixelFormat};
 use crate::layers::{Layer, Op, Stack};
 use crate::params::{ParamBuilder, Params, parse, read};
+use crate::sides::{Sides, sides, through};
 
 impl ComparatorKind {
+    /// Sides of the images that the network can be computed for, up to a tap.
+    ///
+    /// # Errors
+    /// If the network has no such tap.
+    pub fn sides(self, tap: &str) -> Result<Sides, NetError> {
+        Ok(sides(self.rows(tap)?))
+    }
+
+    /// Shape of one image's features at a tap, `(C, H, W)` or `(C)`, for an image of this height and width;
+    /// nothing is computed.
+    ///
+    /// # Errors
+    /// If the network has no such tap, or images of this size do not fit.
+    ///
+    /// ```
+    /// use deepsim_nets::ComparatorKind;
+    /// assert_eq!(ComparatorKind::AlexNet.shape("CONV3", 64, 64)?, [384, 3, 3]);
+    /// let message = ComparatorKind::AlexNet.shape("CONV5", 32, 32).unwrap_err().to_string();
+    /// assert_eq!(message, "alexnet CONV5: expected sides of at least 39 pixels, found 32");
+    /// # Ok::<(), deepsim_nets::NetError>(())
+    /// ```
+    pub fn shape(self, tap: &str, height: usize, width: usize) -> Result<Vec<usize>, NetError> {
+        let rows = self.rows(tap)?;
+        through(rows, [height, width]).ok_or_else(|| NetError::Size {
+            operation: format!("{} {tap}", self.name()),
+            expected: sides(rows),
+            found: (height, width),
+        })
+    }
+
+    /// The table up to a tap.
+    pub(super) fn rows(self, tap: &str) -> Result<&'static [Layer], NetError> {
+        let table = self.table();
+        let end = row(table.layers, table.taps, tap).ok_or_else(|| NetError::UnknownTap {
+            net: self.name().into(),
+            wanted: self.taps().into_iter().map(str::to_owned).collect(),
+            got: tap.into(),
+        })?;
+        Ok(&table.layers[..=end])
+    }
+
     /// Builds the first `end` rows of the table, or as many as the file holds.
     pub(super) fn build(
         self,
@@ -127,6 +169,10 @@ impl Comparator for FeatureNet {
     fn features_at(&self, images: &Images, taps: &[&str]) -> Result<Vec<Tensor>, NetError> {
         let wanted =
             taps.iter().map(|tap| self.position(tap)).collect::<Result<Vec<usize>, _>>()?;
+        let (height, width) = (images.height(), images.width());
+        for tap in taps {
+            self.kind.shape(tap, height, width)?;
+        }
         let mut rows = wanted.clone();
         rows.sort_unstable();
         rows.dedup();

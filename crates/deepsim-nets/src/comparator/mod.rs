@@ -13,8 +13,63 @@ use crate::image::{Images, PixelFormat};
 use crate::layers::{Layer, Op, tensors};
 use crate::{NetError, exemplar_cnn, squeezenet};
 
-/// A fixed network that maps images to features. No gradient is ever computed for its weights;
-/// gradients flow through it to the images.
+/// A fixed network that maps images to features. Gradients flow through it to the images, and none is
+/// computed for its weights: an implementation detaches them
+/// ([`Tensor::detach`](candle_core::Tensor::detach)).
+///
+/// [`ComparatorKind::open`] opens those that there are. One of your own implements the trait and is handed over
+/// as an `Arc<dyn Comparator>` or a `Box<dyn Comparator>`:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use candle_core::{DType, Device, Tensor};
+/// use deepsim_nets::{Comparator, Images, NetError, PixelFormat, WeightsOrigin};
+/// use deepsim_ops::{Conv2dConfig, conv2d};
+///
+/// struct Edges {
+///     weight: Tensor,
+///     origin: WeightsOrigin,
+/// }
+///
+/// impl Comparator for Edges {
+///     fn name(&self) -> &str {
+///         "edges"
+///     }
+///
+///     fn format(&self) -> PixelFormat {
+///         PixelFormat::RGB_U8
+///     }
+///
+///     fn taps(&self) -> Vec<String> {
+///         vec!["EDGES".into()]
+///     }
+///
+///     fn origin(&self) -> &WeightsOrigin {
+///         &self.origin
+///     }
+///
+///     fn features_at(&self, images: &Images, taps: &[&str]) -> Result<Vec<Tensor>, NetError> {
+///         let unknown = |tap: &&&str| **tap != "EDGES";
+///         if let Some(tap) = taps.iter().find(unknown) {
+///             let net = self.name().into();
+///             return Err(NetError::UnknownTap { net, wanted: self.taps(), got: (*tap).into() });
+///         }
+///         let images = images.convert(self.format())?;
+///         let edges = conv2d(images.tensor(), &self.weight.detach(), None, Conv2dConfig::new(1, 1))?;
+///         Ok(taps.iter().map(|_| edges.clone()).collect())
+///     }
+/// }
+///
+/// # fn main() -> Result<(), NetError> {
+/// let weight = Tensor::ones((8, 3, 3, 3), DType::F32, &Device::Cpu)?;
+/// let edges = Edges { weight, origin: WeightsOrigin::Random(0) };
+/// let edges = Arc::new(edges) as Arc<dyn Comparator>; // as `PerceptualDistance::new` takes it
+/// let images = Images::from_u8(&[0; 3 * 8 * 8], 1, 8, 8, PixelFormat::RGB_U8, &Device::Cpu)?;
+/// assert_eq!(edges.features(&images, "EDGES")?.dims(), [1, 8, 8, 8]);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Comparator: Send + Sync {
     /// Name of the network, e.g. `alexnet`.
     fn name(&self) -> &str;
@@ -230,13 +285,7 @@ impl ComparatorKind {
         seed: u64,
         device: &Device,
     ) -> Result<Box<dyn Comparator>, NetError> {
-        let table = self.table();
-        let end = row(table.layers, table.taps, tap).ok_or_else(|| NetError::UnknownTap {
-            net: self.name().into(),
-            wanted: self.taps().into_iter().map(str::to_owned).collect(),
-            got: tap.into(),
-        })?;
-        self.build(Some(end + 1), weights, seed, device)
+        self.build(Some(self.rows(tap)?.len()), weights, seed, device)
     }
 }
 
