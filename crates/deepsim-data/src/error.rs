@@ -12,8 +12,8 @@ pub enum DataError {
         operation: &'static str,
         /// The file.
         path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
+        /// The cause. Part of the message and, by the raw name, not the error's `source()`: it is printed once.
+        r#source: std::io::Error,
     },
     /// A file does not hold what it should.
     #[error("{}: wanted {wanted}, got {got}", path.display())]
@@ -46,7 +46,7 @@ pub enum DataError {
     /// candle could not make a tensor.
     #[cfg(feature = "candle")]
     #[error("making a tensor: {0}")]
-    Tensor(#[from] candle_core::Error),
+    Tensor(candle_core::Error),
     /// More samples could not be read than the loader may skip.
     #[error("{count} samples could not be read; wanted at most {limit}; the last: {reason}")]
     TooManyBroken {
@@ -61,6 +61,17 @@ pub enum DataError {
     #[cfg(feature = "hub")]
     #[error(transparent)]
     Hub(#[from] crate::hub::HubError),
+}
+
+#[cfg(feature = "candle")]
+impl From<candle_core::Error> for DataError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(match error {
+            // It would stand below the message if `RUST_BACKTRACE` is set.
+            candle_core::Error::WithBacktrace { inner, .. } => *inner,
+            other => other,
+        })
+    }
 }
 
 impl DataError {

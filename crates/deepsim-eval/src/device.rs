@@ -39,9 +39,7 @@ fn gpu() -> Result<Device, DeviceError> {
         Ok(device)
     };
     open().map_err(|error: candle_core::Error| {
-        // candle writes a backtrace below the reason.
-        let text = error.to_string();
-        let reason = text.lines().next().unwrap_or_default();
+        let reason = deepsim_ops::error_message(&error);
         DeviceError { code: 1, reason: format!("no GPU can be used: {reason}") }
     })
 }

@@ -16,8 +16,8 @@ pub enum EvalError {
         operation: &'static str,
         /// The file.
         path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
+        /// The cause. Part of the message and, by the raw name, not the error's `source()`: it is printed once.
+        r#source: std::io::Error,
     },
     /// A file does not hold what it should.
     #[error("{}{}: wanted {wanted}, got {got}", path.display(), line_number(.line))]

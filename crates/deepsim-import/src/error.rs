@@ -12,8 +12,8 @@ pub enum ImportError {
         operation: &'static str,
         /// The file.
         path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
+        /// The cause. Part of the message and, by the raw name, not the error's `source()`: it is printed once.
+        r#source: std::io::Error,
     },
     /// A file is damaged, or not of the form it seems to be.
     #[error("{}: {reason}", path.display())]

@@ -69,3 +69,14 @@ fn exit_codes_tell_broken_files_from_bad_arguments() {
         "nothing is written"
     );
 }
+
+#[test]
+fn a_missing_file_is_named_with_its_cause_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for arguments in [&["nothing.onnx"][..], &["--list", "nothing.pth"]] {
+        let output = run(arguments, folder.path());
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains("nothing.") && error.matches("os error").count() == 1, "{error}");
+    }
+}

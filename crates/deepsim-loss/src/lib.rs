@@ -69,6 +69,12 @@ pub enum LossError {
     #[error(transparent)]
     Net(#[from] deepsim_nets::NetError),
     /// A tensor operation failed.
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    #[error("{}", deepsim_ops::error_message(.0))]
+    Tensor(candle_core::Error),
+}
+
+impl From<candle_core::Error> for LossError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
 }

@@ -117,6 +117,23 @@ impl Evaluated {
 ///
 /// # Errors
 /// If a term fails.
+///
+/// ```
+/// use candle_core::Device;
+/// use deepsim_loss::{Term, objective, terms};
+/// use deepsim_nets::{Images, PixelFormat};
+/// let images = |v: u8| Images::from_u8(&[v; 3 * 4 * 4], 1, 4, 4, PixelFormat::RGB_U8, &Device::Cpu);
+/// let target = images(10)?;
+/// let squared = |x: &Images| terms::squared_error(x, &target);
+/// let absolute = |x: &Images| terms::absolute_error(x, &target);
+/// let terms = [Term::new("squared", 0.5, &squared), Term::new("absolute", 3.0, &absolute)];
+/// let evaluated = objective::evaluate(&images(12)?, &terms)?;
+/// // 0.5 (12 - 10) + 3 at every value.
+/// assert_eq!(evaluated.gradient.min_all()?.to_scalar::<f32>()?, 4.0);
+/// let reports = evaluated.read()?;
+/// assert_eq!((reports[0].value, reports[0].weighted()), (96.0, 48.0));
+/// # Ok::<(), deepsim_loss::LossError>(())
+/// ```
 pub fn evaluate(output: &Images, terms: &[Term<'_>]) -> Result<Evaluated, LossError> {
     let leaf = Var::from_tensor(&output.tensor().detach())?;
     let images = output.with_tensor(leaf.as_tensor().clone())?;
@@ -179,6 +196,18 @@ pub fn evaluate_divergence(
 ///
 /// # Errors
 /// If the shapes differ.
+///
+/// ```
+/// use candle_core::{Device, Tensor, Var};
+/// use deepsim_loss::objective;
+/// let x = Var::new(&[1f32, 2.0], &Device::Cpu)?;
+/// let output = (x.sqr()? * 3.0)?;
+/// let gradient = Tensor::new(&[1f32, 10.0], &Device::Cpu)?;
+/// let gradients = objective::backward_from(&output, &gradient)?;
+/// // 6 x times the gradient at the output
+/// assert_eq!(gradients.get(&x).expect("it is part of the output").to_vec1::<f32>()?, [6.0, 120.0]);
+/// # Ok::<(), deepsim_loss::LossError>(())
+/// ```
 pub fn backward_from(output: &Tensor, gradient: &Tensor) -> Result<GradStore, LossError> {
     backward_from_all(&[(output, gradient)])
 }

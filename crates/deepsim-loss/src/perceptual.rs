@@ -69,7 +69,8 @@ impl fmt::Debug for PerceptualDistance {
 }
 
 impl PerceptualDistance {
-    /// The sum of the distances at `taps` of a network, which is given in a `Box` or an `Arc`.
+    /// The sum of the distances at `taps` of a network, which is given as a `Box<dyn Comparator>` or an
+    /// `Arc<dyn Comparator>`; one of your own as `Arc::new(net) as Arc<dyn Comparator>`.
     ///
     /// # Errors
     /// If there is no tap, or a weight is negative or not finite. Taps that the network does not

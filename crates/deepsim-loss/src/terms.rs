@@ -1,6 +1,10 @@
 //! The terms of the loss, normalised as in the authors' code (Caffe's `EuclideanLoss` and
 //! `SoftmaxWithLoss`): distances are summed over an image's dimensions, squared ones carry a factor
 //! one half, and everything is averaged over the batch.
+//!
+//! The weights of the paper and of the authors' code belong to pixels of 0 to 255. For pixels of 0 to 1 the
+//! squared error is 65,025 times smaller and the absolute error 255 times. The feature term does not depend on
+//! the range of the images that are compared, because a comparator converts them to its own.
 
 use candle_core::Tensor;
 use deepsim_nets::discriminator::{GENERATED, REAL};
@@ -43,6 +47,16 @@ impl Distance {
 ///
 /// # Errors
 /// If the images differ in shape or pixel format.
+///
+/// ```
+/// use candle_core::Device;
+/// use deepsim_loss::terms;
+/// use deepsim_nets::{Images, PixelFormat};
+/// let images = |v: u8| Images::from_u8(&[v; 2 * 3 * 4 * 4], 2, 4, 4, PixelFormat::RGB_U8, &Device::Cpu);
+/// let loss = terms::squared_error(&images(12)?, &images(10)?)?;
+/// assert_eq!(loss.to_scalar::<f32>()?, 0.5 * 4.0 * 3.0 * 4.0 * 4.0);
+/// # Ok::<(), deepsim_loss::LossError>(())
+/// ```
 pub fn squared_error(output: &Images, target: &Images) -> Result<Tensor, LossError> {
     same_format(output, target)?;
     half_mean_squared("squared error", output.tensor(), target.tensor())
@@ -55,6 +69,16 @@ pub fn squared_error(output: &Images, target: &Images) -> Result<Tensor, LossErr
 ///
 /// # Errors
 /// If the images differ in shape or pixel format.
+///
+/// ```
+/// use candle_core::Device;
+/// use deepsim_loss::terms;
+/// use deepsim_nets::{Images, PixelFormat};
+/// let images = |v: u8| Images::from_u8(&[v; 2 * 3 * 4 * 4], 2, 4, 4, PixelFormat::RGB_U8, &Device::Cpu);
+/// let loss = terms::absolute_error(&images(12)?, &images(10)?)?;
+/// assert_eq!(loss.to_scalar::<f32>()?, 2.0 * 3.0 * 4.0 * 4.0);
+/// # Ok::<(), deepsim_loss::LossError>(())
+/// ```
 pub fn absolute_error(output: &Images, target: &Images) -> Result<Tensor, LossError> {
     same_format(output, target)?;
     same_shape("absolute error", output.tensor(), target.tensor())?;
@@ -69,6 +93,16 @@ pub fn absolute_error(output: &Images, target: &Images) -> Result<Tensor, LossEr
 ///
 /// # Errors
 /// If the shapes differ.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_loss::terms;
+/// let output = Tensor::new(&[[1f32, 2.0], [3.0, 4.0]], &Device::Cpu)?;
+/// let target = Tensor::new(&[[0f32, 0.0], [5.0, 4.0]], &Device::Cpu)?;
+/// // (1 + 4 + 4 + 0) / (2 * 2)
+/// assert_eq!(terms::feature(&output, &target)?.to_scalar::<f32>()?, 2.25);
+/// # Ok::<(), deepsim_loss::LossError>(())
+/// ```
 pub fn feature(output: &Tensor, target: &Tensor) -> Result<Tensor, LossError> {
     half_mean_squared("feature loss", output, target)
 }
@@ -76,10 +110,20 @@ pub fn feature(output: &Tensor, target: &Tensor) -> Result<Tensor, LossError> {
 /// Adversarial term of the generator, `-1/B Σ log D(J)`, from the logits of generated images.
 ///
 /// # Shapes
-/// `(B, 2) -> scalar`
+/// logits `(B, 2)`, [`REAL`] and [`GENERATED`] -> scalar
 ///
 /// # Errors
 /// If the logits have another shape.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_loss::terms;
+/// // Two images: the discriminator holds one for real, and is undecided about the other.
+/// let logits = Tensor::new(&[[100f32, -100.0], [0.0, 0.0]], &Device::Cpu)?;
+/// let loss = terms::adversarial(&logits)?.to_scalar::<f32>()?;
+/// assert!((loss - 0.5 * 2f32.ln()).abs() < 1e-6);
+/// # Ok::<(), deepsim_loss::LossError>(())
+/// ```
 pub fn adversarial(generated: &Tensor) -> Result<Tensor, LossError> {
     cross_entropy(generated, REAL)
 }
@@ -87,10 +131,20 @@ pub fn adversarial(generated: &Tensor) -> Result<Tensor, LossError> {
 /// Loss of the discriminator on real images, `-1/B Σ log D(I)`, from their logits.
 ///
 /// # Shapes
-/// `(B, 2) -> scalar`
+/// logits `(B, 2)`, [`REAL`] and [`GENERATED`] -> scalar
 ///
 /// # Errors
 /// If the logits have another shape.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_loss::terms;
+/// // Two images: the discriminator holds one for real, and is undecided about the other.
+/// let logits = Tensor::new(&[[100f32, -100.0], [0.0, 0.0]], &Device::Cpu)?;
+/// let loss = terms::discriminator_real(&logits)?.to_scalar::<f32>()?;
+/// assert!((loss - 0.5 * 2f32.ln()).abs() < 1e-6);
+/// # Ok::<(), deepsim_loss::LossError>(())
+/// ```
 pub fn discriminator_real(real: &Tensor) -> Result<Tensor, LossError> {
     cross_entropy(real, REAL)
 }
@@ -98,10 +152,20 @@ pub fn discriminator_real(real: &Tensor) -> Result<Tensor, LossError> {
 /// Loss of the discriminator on generated images, `-1/B Σ log(1 - D(J))`, from their logits.
 ///
 /// # Shapes
-/// `(B, 2) -> scalar`
+/// logits `(B, 2)`, [`REAL`] and [`GENERATED`] -> scalar
 ///
 /// # Errors
 /// If the logits have another shape.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_loss::terms;
+/// // Two images: the discriminator holds one for generated, and is undecided about the other.
+/// let logits = Tensor::new(&[[-100f32, 100.0], [0.0, 0.0]], &Device::Cpu)?;
+/// let loss = terms::discriminator_generated(&logits)?.to_scalar::<f32>()?;
+/// assert!((loss - 0.5 * 2f32.ln()).abs() < 1e-6);
+/// # Ok::<(), deepsim_loss::LossError>(())
+/// ```
 pub fn discriminator_generated(generated: &Tensor) -> Result<Tensor, LossError> {
     cross_entropy(generated, GENERATED)
 }
@@ -115,6 +179,16 @@ pub fn discriminator_generated(generated: &Tensor) -> Result<Tensor, LossError> 
 ///
 /// # Errors
 /// If the two differ in shape.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_loss::terms;
+/// use deepsim_nets::Posterior;
+/// let zeros = Tensor::new(&[[0f32, 0.0]], &Device::Cpu)?;
+/// let posterior = Posterior { mean: (&zeros + 1.0)?, log_variance: zeros };
+/// assert_eq!(terms::divergence(&posterior)?.to_scalar::<f32>()?, 1.0);
+/// # Ok::<(), deepsim_loss::LossError>(())
+/// ```
 pub fn divergence(posterior: &Posterior) -> Result<Tensor, LossError> {
     let Posterior { mean, log_variance } = posterior;
     same_shape("divergence", log_variance, mean)?;
@@ -125,7 +199,14 @@ pub fn divergence(posterior: &Posterior) -> Result<Tensor, LossError> {
 }
 
 fn cross_entropy(logits: &Tensor, label: u32) -> Result<Tensor, LossError> {
-    let labels = vec![label; logits.dim(0)?];
+    let &[n, 2] = logits.dims() else {
+        return Err(LossError::Mismatch {
+            operation: "adversarial loss",
+            wanted: "logits (B, 2), real and generated".into(),
+            got: format!("{:?}", logits.dims()),
+        });
+    };
+    let labels = vec![label; n];
     Ok(softmax_cross_entropy(logits, &labels)?)
 }
 
@@ -229,6 +310,19 @@ mod tests {
         assert!((f64::from(got) / wanted - 1.0).abs() < 1e-2, "{got} is not {wanted}");
         let (mean, log_variance) = (tensor(&[0.0; 4])?, tensor(&[0.0; 2])?);
         assert!(divergence(&Posterior { mean, log_variance }).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn logits_are_two_for_each_image() -> Result<(), LossError> {
+        for shape in [&[4, 3][..], &[4, 1], &[4], &[2, 2, 2], &[]] {
+            let logits = Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu)?;
+            for loss in [adversarial, discriminator_real, discriminator_generated] {
+                let message = loss(&logits).expect_err("other logits").to_string();
+                assert!(message.contains("logits (B, 2)"), "{message}");
+                assert!(message.contains(&format!("{shape:?}")), "{message}");
+            }
+        }
         Ok(())
     }
 

@@ -36,8 +36,8 @@ pub enum TrainError {
         operation: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
+        /// The cause. Part of the message and, by the raw name, not the error's `source()`: it is printed once.
+        r#source: std::io::Error,
     },
     /// Something of a run could not be written, and its recipe says that it then stops.
     #[error("{0}; checkpoints that were there are untouched")]
@@ -55,8 +55,8 @@ pub enum TrainError {
         operation: &'static str,
         /// The file.
         path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
+        /// The cause. Part of the message and, by the raw name, not the error's `source()`: it is printed once.
+        r#source: std::io::Error,
     },
     /// The data set.
     #[error(transparent)]
@@ -68,8 +68,14 @@ pub enum TrainError {
     #[error(transparent)]
     Loss(#[from] deepsim_loss::LossError),
     /// A tensor operation.
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    #[error("{}", deepsim_ops::error_message(.0))]
+    Tensor(candle_core::Error),
+}
+
+impl From<candle_core::Error> for TrainError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
 }
 
 /// A loss or a gradient that is infinite or not a number: found before the parameters were changed.

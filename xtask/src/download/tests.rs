@@ -90,6 +90,14 @@ fn the_command_downloads_verifies_and_says_by_its_exit_code_what_is_missing() {
 }
 
 #[test]
+fn a_missing_registry_is_named_with_its_cause_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (code, error) = download(&folder, &["abc"]);
+    assert_eq!(code, 1, "{error}");
+    assert!(error.contains("registry.toml") && error.matches("os error").count() == 1, "{error}");
+}
+
+#[test]
 fn a_name_or_list_is_needed() {
     assert!(Line::try_parse_from(["download"]).is_err());
     assert!(Line::try_parse_from(["download", "--list"]).is_ok());

@@ -68,8 +68,8 @@ pub enum FetchError {
         operation: &'static str,
         /// The file.
         path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
+        /// The cause. Part of the message and, by the raw name, not the error's `source()`: it is printed once.
+        r#source: std::io::Error,
     },
     /// A file is not what it should be.
     #[error("{}: wanted {wanted}, got {got}", path.display())]
