@@ -71,11 +71,14 @@ impl Dataset {
     /// ILSVRC-2012 or STL-10 from a folder that holds one of them, or procedural scenes without one.
     ///
     /// # Errors
-    /// If the folder does not hold a valid copy.
+    /// If the folder holds neither, which names what was looked for and what is there, or no valid copy.
     pub fn open(folder: Option<&Path>, seed: u64) -> Result<Self, DataError> {
         match folder {
             Some(folder) if is_ilsvrc(folder) => Self::ilsvrc(folder),
-            Some(folder) => Self::stl10(folder),
+            Some(folder) => {
+                recognise_stl10(folder)?;
+                Self::stl10(folder)
+            }
             None => Ok(Self::scenes(seed, SceneSizes::default())),
         }
     }
@@ -220,6 +223,63 @@ impl Dataset {
             folds: (0..10).map(fold).collect(),
         }
     }
+}
+
+/// Refuses a folder that does not hold STL-10, with what it does hold and what to do.
+fn recognise_stl10(folder: &Path) -> Result<(), DataError> {
+    let metadata = std::fs::metadata(folder).map_err(DataError::io("opening", folder))?;
+    let files = ["unlabeled_X.bin", "train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin"];
+    let there =
+        |name: &&str| folder.join(name).exists() || folder.join("stl10_binary").join(name).exists();
+    let (there, missing): (Vec<&str>, Vec<&str>) = files.into_iter().partition(there);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let found = match (metadata.is_dir(), there.is_empty()) {
+        (false, _) => "a file".into(),
+        (true, false) => format!("a folder without {}", missing.join(", ")),
+        (true, true) => contents(folder),
+    };
+    Err(DataError::Content {
+        path: folder.into(),
+        wanted: format!(
+            "a folder with STL-10 in its binary format ({}, also in a folder stl10_binary in it) or with \
+             ILSVRC-2012 (ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar, \
+             ILSVRC2012_devkit_t12.tar.gz)",
+            files.join(", ")
+        ),
+        got: found,
+    })
+}
+
+/// Class folders and pictures of a folder that is no data set, and what they are good for.
+fn contents(folder: &Path) -> String {
+    const MOST: usize = 10_000;
+    let entries = |folder: &Path| -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.path())).take(MOST).collect()
+    };
+    let picture = |path: &std::path::PathBuf| {
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        ["jpg", "jpeg", "png"].iter().any(|known| ending == *known)
+    };
+    let (folders, files): (Vec<_>, Vec<_>) =
+        entries(folder).into_iter().partition(|path| path.is_dir());
+    let below = folders.iter().flat_map(|folder| entries(folder));
+    let pictures = files.iter().cloned().chain(below).filter(picture).take(MOST).count();
+    if pictures == 0 {
+        return format!(
+            "{} folders and {} files, none of these and no pictures",
+            folders.len(),
+            files.len()
+        );
+    }
+    let more = if pictures == MOST { " or more" } else { "" };
+    format!(
+        "{pictures}{more} pictures, {} folders, none of these. Folders of pictures are read by recipes of \
+         comparators (deepsim-train) and by `deepsim_data::folder::ImageFolder`, not here",
+        folders.len()
+    )
 }
 
 /// Whether a folder looks like ILSVRC-2012's; what is in it is another question.

@@ -94,7 +94,7 @@ fn broken_data_is_named_with_its_numbers() {
             Some(folds("cat dog\n")),
             &["class_names.txt", "10 class names", "got 2"],
         ),
-        ("test_X.bin", None, &["opening", "test_X.bin", "No such file"]),
+        ("test_X.bin", None, &["wanted a folder with STL-10", "got a folder without test_X.bin"]),
     ];
     for (file, contents, words) in cases {
         let folder = folder_with_recipe(TINY);
@@ -221,7 +221,7 @@ fn the_evaluation_names_what_it_cannot_use() {
         (&["error", "--run", "nowhere"], 1, &["nowhere", "no such folder"]),
         (&["error", "--run", "empty"], 1, &["empty", "generator.safetensors"]),
         (&["svm", "--run", "run", "--data", "data"], 1, &["test_y.bin", "label 11 at image 0"]),
-        (&["error", "--run", "run", "--data", "empty"], 1, &["opening", "unlabeled_X.bin"]),
+        (&["error", "--run", "run", "--data", "empty"], 1, &["empty", "unlabeled_X.bin"]),
         (&["compare", "a.png", "b.png"], 1, &["reading a.png"]),
         (&["guess", "--run", "run"], 2, &["unknown measure `guess`", "sharpness"]),
     ];

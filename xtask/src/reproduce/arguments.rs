@@ -262,7 +262,8 @@ fn check_data(folder: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "--data {}: no data set in STL-10's binary format (docs/data.md): {} lacks {}",
+        "--data {}: no data set in STL-10's binary format (docs/data.md): {} lacks {}; folders of pictures \
+         are not taken here",
         folder.display(),
         inner.display(),
         missing.join(", ")

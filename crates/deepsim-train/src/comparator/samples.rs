@@ -130,5 +130,7 @@ fn stills(seed: u64, options: &RunOptions) -> Result<(DataPlan, Arc<dyn Source>)
 }
 
 fn holds_stl10(folder: &Path) -> bool {
-    folder.join("unlabeled_X.bin").exists()
+    ["unlabeled_X.bin", "stl10_binary/unlabeled_X.bin"]
+        .iter()
+        .any(|file| folder.join(file).exists())
 }
