@@ -73,7 +73,6 @@ impl Fixed {
         let file = |term: &FeatureTerm| find(term.comparator, &term.weights);
         let mut encoder = None;
         if let Some(Inversion { encoder: kind, tap, weights, seed, .. }) = &recipe.inversion {
-            check("inversion.tap", *kind, tap)?;
             let own = find(*kind, weights);
             // As deep as the comparator needs it, if that is the same network.
             let same = recipe
@@ -92,7 +91,6 @@ impl Fixed {
         let feature = match &recipe.feature {
             None => None,
             Some(term) => {
-                check("feature.tap", term.comparator, &term.tap)?;
                 let comparator = match &encoder {
                     Some((encoder, true)) => encoder.net.clone(),
                     _ => open(term.comparator, &term.tap, file(term), term.seed)?,
@@ -188,13 +186,4 @@ impl Feature {
         let feature_energy = calibrate::pair_energy(&features)?;
         Ok(calibrate::feature_weight(feature_energy, image_weight, image_energy, rho)?)
     }
-}
-
-fn check(key: &str, kind: ComparatorKind, tap: &str) -> Result<(), TrainError> {
-    let taps = kind.taps();
-    if taps.contains(&tap) {
-        return Ok(());
-    }
-    let (name, taps) = (kind.name(), taps.join(", "));
-    Err(TrainError::recipe(format!("{key}: {name} has {taps}, got `{tap}`")))
 }

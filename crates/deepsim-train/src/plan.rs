@@ -47,7 +47,8 @@ impl Plan {
     /// under a version of this program that calibrates a little differently.
     ///
     /// # Errors
-    /// If weights cannot be loaded or the data cannot be read.
+    /// If a value of the recipe makes no sense, the images do not fit it, weights cannot be loaded or the data
+    /// cannot be read.
     pub fn settle(
         recipe: &Recipe,
         dataset: &Dataset,
@@ -55,6 +56,8 @@ impl Plan {
         earlier: Option<&Self>,
         device: &Device,
     ) -> Result<(Self, Fixed), TrainError> {
+        recipe.check_networks()?;
+        recipe.check_images(dataset)?;
         let mut recipe = recipe.clone();
         let mut fixed = Fixed::open(&recipe, weights, device)?;
         let (batch, crop, seed) = (recipe.batch, recipe.crop, recipe.seed);

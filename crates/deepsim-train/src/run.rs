@@ -151,12 +151,13 @@ pub fn run(
         }
         cursor = checkpoint::load(&checkpoint, &mut trainer)?.cursor;
     }
+    let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
 
+    // Nothing is written before all that can be refused has been.
     std::fs::create_dir_all(out).map_err(TrainError::io("creating folder", out))?;
     if world.leads() {
         write_atomic(&out.join(PLAN), plan.to_toml()?.as_bytes())?;
     }
-    let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
     let course = Course {
         out,
         name: &plan.recipe.name,

@@ -183,7 +183,7 @@ fn what_cannot_be_inverted_is_named() {
     let folder = folder_with_recipe(TINY);
     for (set, words) in [
         ("inversion.tap=CONV9", "inversion.tap: alexnet has CONV1, CONV2"),
-        ("crop=16", "does not fit an input"),
+        ("crop=16", "crop: alexnet CONV3: expected sides of at least 23 pixels, found 16"),
         ("inversion=", "conditional: wanted an [inversion]"),
         ("inversion.encodr=alexnet", "did you mean `encoder`?"),
     ] {

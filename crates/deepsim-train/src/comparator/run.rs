@@ -18,6 +18,7 @@ use crate::TrainError;
 use crate::drive::{Course, Phase, Session, drive, earlier};
 use crate::gradients::See;
 use crate::plan::DataPlan;
+use crate::recipe::check_source;
 use crate::run::{CHECKPOINT, Event, Outcome, PLAN, Requests, RunOptions};
 use crate::store::Put;
 use crate::trainer::StepReport;
@@ -72,6 +73,9 @@ pub fn run(
     let file = earlier(out, options.resume, &mut tell)?;
     let earlier = file.as_deref().map(checkpoint::read_state).transpose()?;
     let (data, phases) = phases(recipe, options)?;
+    for phase in &phases {
+        check_source(&*phase.source, "training", 1)?;
+    }
     let samples = phases.last().map_or(0, |phase| phase.source.len());
     let plan = Plan { data, samples, recipe: recipe.clone() };
     let mut learner = learner(recipe, device)?;
@@ -115,6 +119,9 @@ pub(crate) fn prepare(
     options: &RunOptions,
 ) -> Result<Prepared, TrainError> {
     let (data, phases) = phases(recipe, options)?;
+    for phase in &phases {
+        check_source(&*phase.source, "training", 1)?;
+    }
     let samples = phases.last().map_or(0, |phase| phase.source.len());
     let plan = Plan { data, samples, recipe: recipe.clone() };
     let learner = learner(recipe, &options.device)?;

@@ -14,6 +14,12 @@ impl Recipe {
             0 => Err(TrainError::recipe(format!("{what}: wanted at least 1, got 0"))),
             _ => Ok(()),
         };
+        let below_one = |what: &str, name: &str, value: f64| match (0.0..1.0).contains(&value) {
+            true => Ok(()),
+            false => {
+                Err(TrainError::recipe(format!("{what}: expected 0 <= {name} < 1, found {value}")))
+            }
+        };
         at_least_one("steps", self.steps)?;
         at_least_one("batch", self.batch as u64)?;
         self.output.check()?;
@@ -53,7 +59,12 @@ impl Recipe {
             )));
         }
         positive("image.weight", self.image.weight)?;
+        at_least_one("generator.code_channels", self.generator.code_channels as u64)?;
+        below_one("generator.slope", "slope", self.generator.slope)?;
         positive("adam.learning_rate", self.adam.learning_rate)?;
+        below_one("adam.beta1", "beta", self.adam.beta1)?;
+        below_one("adam.beta2", "beta", self.adam.beta2)?;
+        positive("adam.factor", self.adam.factor)?;
         positive("adam.epsilon", self.adam.epsilon)?;
         positive("adam.generator_decay", self.adam.generator_decay)?;
         positive("adam.discriminator_decay", self.adam.discriminator_decay)?;
@@ -92,14 +103,16 @@ impl Recipe {
                 "adversarial.discriminator.stride",
                 adversarial.discriminator.stride as u64,
             )?;
-            let dropout = adversarial.discriminator.dropout;
+            let (slope, dropout) =
+                (adversarial.discriminator.slope, adversarial.discriminator.dropout);
+            below_one("adversarial.discriminator.slope", "slope", slope)?;
             if !(0.0..1.0).contains(&dropout) {
                 return Err(TrainError::recipe(format!(
                     "adversarial.discriminator.dropout: wanted 0 <= p < 1, got {dropout}"
                 )));
             }
         }
-        Ok(())
+        self.check_networks()
     }
 }
 

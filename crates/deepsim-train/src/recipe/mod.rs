@@ -4,6 +4,7 @@
 //! `--set key.sub=value` overrides any of them.
 
 mod check;
+mod sizes;
 mod vae;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::TrainError;
 pub use crate::precision::Precision;
 use crate::store::Retention;
 use crate::suggest::nearest;
+pub(crate) use sizes::check_source;
 pub use vae::{Divergence, Variational};
 
 /// Everything that decides the numbers of a run, but for the data.
@@ -344,7 +346,7 @@ weight = 1.0
 
     #[test]
     fn what_makes_no_sense_is_named() {
-        let cases: [(&[&str], &str); 18] = [
+        let cases: [(&[&str], &str); 27] = [
             (&["vae.encoder=alexnet"], "vae: alexnet sees images of 227 pixels, got crop 64"),
             (
                 &["vae.encoder=autoencoder", "vae.weights=x"],
@@ -367,6 +369,18 @@ weight = 1.0
             (&["adam.lr=1"], "did you mean `learning_rate`?"),
             (&["steps=0"], "steps: wanted at least 1, got 0"),
             (&["crop=60"], "crop: wanted a multiple of 8, got 60"),
+            (&["batch=0"], "batch: wanted at least 1, got 0"),
+            (&["image.weight=nan"], "image.weight: wanted a number >= 0, got NaN"),
+            (&["adversarial.weight=-1"], "adversarial.weight: wanted a number >= 0, got -1"),
+            (&["adam.beta1=1"], "adam.beta1: expected 0 <= beta < 1, found 1"),
+            (&["adam.beta2=nan"], "adam.beta2: expected 0 <= beta < 1, found NaN"),
+            (&["adam.factor=-1"], "adam.factor: wanted a number >= 0, got -1"),
+            (&["generator.slope=1"], "generator.slope: expected 0 <= slope < 1, found 1"),
+            (&["generator.code_channels=0"], "generator.code_channels: wanted at least 1, got 0"),
+            (
+                &["adversarial.discriminator.slope=nan"],
+                "adversarial.discriminator.slope: expected 0 <= slope < 1, found NaN",
+            ),
             (&["image.weight=-1"], "image.weight: wanted a number >= 0, got -1"),
             (&["image.distance=l3"], "unknown variant `l3`"),
             (&["feature.comparator=alexnet", "feature.tap=CONV3"], "exactly one of"),
