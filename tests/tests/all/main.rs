@@ -16,6 +16,8 @@
 //! | `resume` | does an interrupted run end with the bytes of an uninterrupted one? |
 //! | `guards` | is a number that is not finite caught, undone and kept for replay? |
 //! | `hostile` | does bad input end in a clear error with nothing half-written? |
+//! | `pages` | are README and pages whole where rustdoc has not been? |
+//! | `messages` | do errors name each cause once, and refuse before anything is written? |
 //!
 //! What PyTorch computes is stored in `tests/fixtures`, with the script that made it.
 
@@ -26,6 +28,8 @@ mod guards;
 mod hostile;
 mod inversion;
 mod inversion_measures;
+mod messages;
+mod pages;
 mod parallel;
 mod parity_inversion;
 mod parity_losses;

@@ -1,0 +1,164 @@
+//! Errors as people read them: each cause once, no backtrace, and a refusal before anything is written.
+
+use std::backtrace::Backtrace;
+use std::error::Error;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use deepsim_data::Dataset;
+use deepsim_data::picture::Picture;
+use deepsim_eval::EvalError;
+use deepsim_loss::LossError;
+use deepsim_nets::NetError;
+use deepsim_train::TrainError;
+use deepsim_train::recipe::Recipe;
+
+use crate::programs::{TINY, errors, folder_with_recipe, program};
+
+/// A program in a folder, with backtraces asked for.
+fn run(folder: &Path, name: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program(name));
+    command.current_dir(folder).args(arguments).env("RUST_BACKTRACE", "1");
+    command.output().expect("the program runs")
+}
+
+#[test]
+fn every_command_says_once_why_a_file_is_missing() {
+    let folder = folder_with_recipe(TINY);
+    std::fs::create_dir(folder.path().join("run")).expect("a folder");
+    std::fs::write(folder.path().join("samples.jpg"), "no picture").expect("a file");
+    let weights = "feature.weights=nothing.safetensors";
+    let commands: [(&str, &[&str]); 16] = [
+        ("deepsim-train", &["nothing.toml", "--out", "out"]),
+        ("deepsim-train", &["recipe.toml", "--out", "out", "--data", "nothing"]),
+        ("deepsim-train", &["recipe.toml", "--out", "out", "--set", weights]),
+        ("deepsim-train", &["recipe.toml", "--out", "recipe.toml/out"]),
+        ("deepsim-train", &["plan", "nothing.toml"]),
+        ("deepsim-train", &["plan", "recipe.toml", "--data", "nothing"]),
+        ("deepsim-train", &["replay", "nothing"]),
+        ("deepsim-eval", &["error", "--run", "run", "--data", "nothing"]),
+        ("deepsim-eval", &["error", "--run", "run"]),
+        ("deepsim-eval", &["compare", "nothing.png", "nothing.png"]),
+        ("deepsim-eval", &["probe", "pixels", "--data", "nothing"]),
+        ("deepsim-eval", &["sample", "--run", "run"]),
+        ("deepsim-eval", &["optimise", "--tap", "CONV1", "--data", "nothing", "--out", "out"]),
+        ("deepsim-eval", &["curves", "a=nothing", "--out", "curves.html"]),
+        ("deepsim-eval", &["report", "--run", "a=nothing", "--target", "table3", "--out", "out"]),
+        ("deepsim-eval", &["invert", "nothing.jpg", "--run", "run"]),
+    ];
+    let mut causes = 0;
+    for (name, arguments) in commands {
+        let output = run(folder.path(), name, arguments);
+        let text = errors(&output);
+        assert!(!output.status.success() && text.starts_with("error: "), "{arguments:?}: {text}");
+        let times = text.matches("os error").count();
+        assert!(times <= 1, "{name} {arguments:?}: {text}");
+        assert!(!text.contains("backtrace") && !text.contains("candle_core::"), "{text}");
+        assert!(!folder.path().join("out").exists(), "{name} {arguments:?}: something was written");
+        causes += times;
+    }
+    assert!(causes >= 8, "only {causes} commands named a cause of the system");
+}
+
+/// The error and all that led to it, as `anyhow` writes them in one line.
+fn chain(error: impl Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::new(error))
+}
+
+#[test]
+fn errors_of_every_crate_name_their_cause_once() {
+    let nothing = Path::new("no/such/folder");
+    let data = Dataset::open(Some(nothing), 0).err().expect("no folder");
+    let net = deepsim_nets::params::read(nothing).expect_err("no file");
+    let wrapped = || Picture::read_png(nothing).expect_err("no file");
+    let all = [
+        chain(data),
+        chain(net),
+        chain(wrapped()),
+        chain(EvalError::from(wrapped())),
+        chain(Recipe::read(nothing, &[]).expect_err("no file")),
+        chain(TrainError::from(deepsim_nets::params::read(nothing).expect_err("no file"))),
+    ];
+    for text in all {
+        assert_eq!(text.matches("os error").count(), 1, "{text}");
+        assert!(text.contains("no/such/folder"), "{text}");
+    }
+}
+
+#[test]
+fn messages_of_tensor_operations_have_no_backtrace() {
+    let error = || candle_core::Error::WithBacktrace {
+        inner: Box::new(candle_core::Error::Msg("conv2d: no".into())),
+        backtrace: Box::new(Backtrace::force_capture()),
+    };
+    assert!(error().to_string().lines().count() > 1, "candle writes it below the message");
+    for text in [
+        chain(NetError::from(error())),
+        chain(LossError::from(error())),
+        chain(LossError::from(NetError::from(error()))),
+        chain(TrainError::from(error())),
+        chain(EvalError::from(error())),
+    ] {
+        assert_eq!(text, "conv2d: no");
+    }
+}
+
+#[test]
+fn what_a_plan_can_know_is_refused_before_a_run_folder_is_written() {
+    let folder = folder_with_recipe(TINY);
+    let cases: [(&str, &str); 9] = [
+        ("crop=32", "crop: discriminator: expected sides of at least 35 pixels, found 32"),
+        ("crop=104", "crop: expected at most 96, the least side of the training images"),
+        ("feature.tap=FC6", "crop: alexnet FC6: expected sides of"),
+        ("feature.tap=CONV9", "feature.tap: alexnet has CONV1"),
+        ("batch=0", "batch: wanted at least 1, got 0"),
+        ("adversarial.weight=nan", "adversarial.weight: wanted a number >= 0, got NaN"),
+        ("adam.beta1=1", "adam.beta1: expected 0 <= beta < 1, found 1"),
+        ("generator.slope=2", "generator.slope: expected 0 <= slope < 1, found 2"),
+        ("adversarial.discriminator.stride=70000", "crop: discriminator: expected sides of"),
+    ];
+    for (set, words) in cases {
+        let train = ["recipe.toml", "--out", "out", "--set", set];
+        let plan = ["plan", "recipe.toml", "--measure", "0", "--set", set];
+        for arguments in [&train[..], &plan[..]] {
+            let output = run(folder.path(), "deepsim-train", arguments);
+            let text = errors(&output);
+            assert_eq!(output.status.code(), Some(2), "{set}: {text}");
+            assert!(text.contains(words), "{set}: {text}");
+            assert!(!text.contains("backtrace"), "{set}: {text}");
+            assert!(!folder.path().join("out").exists(), "{set}: a run folder was begun");
+        }
+    }
+}
+
+#[test]
+fn data_that_is_no_data_set_is_said_to_be_what_it_is() -> anyhow::Result<()> {
+    let folder = folder_with_recipe(TINY);
+    for name in ["photos/cats/a.JPG", "photos/cats/b.png", "photos/dogs/c.jpeg", "photos/notes.txt"]
+    {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder"))?;
+        std::fs::write(path, "no picture, but called one")?;
+    }
+    std::fs::create_dir(folder.path().join("empty"))?;
+    for (data, words) in [
+        ("photos", "photos: wanted a folder with STL-10"),
+        ("photos", "unlabeled_X.bin, train_X.bin, train_y.bin, test_X.bin, test_y.bin"),
+        ("photos", "3 pictures, 2 folders, none of these"),
+        ("photos", "ImageFolder"),
+        ("empty", "0 folders and 0 files, none of these"),
+        ("recipe.toml", "got a file"),
+        ("nothing", "opening nothing: "),
+    ] {
+        let train = ["recipe.toml", "--out", "out", "--data", data];
+        let probe = ["probe", "pixels", "--data", data];
+        for (name, arguments) in [("deepsim-train", &train[..]), ("deepsim-eval", &probe[..])] {
+            let output = run(folder.path(), name, arguments);
+            let text = errors(&output);
+            assert_eq!(output.status.code(), Some(1), "{text}");
+            assert!(text.contains(words), "{name}: no `{words}` in: {text}");
+        }
+        assert!(!folder.path().join("out").exists(), "a run folder was begun");
+    }
+    Ok(())
+}
