@@ -1,13 +1,12 @@
 //! PNG files and grids of pictures.
 
-use std::io::Cursor;
 use std::path::Path;
 
-use png::{BitDepth, ColorType, Decoder, Encoder, Transformations};
+use ::png::{BitDepth, ColorType, Encoder};
 
 use crate::DataError;
 use crate::atomic::write_atomic;
-use crate::decode::check_size;
+use crate::decode::png;
 use crate::source::Rectangle;
 
 /// An RGB picture.
@@ -106,7 +105,7 @@ impl Picture {
         let mut encoder = Encoder::new(&mut bytes, self.width as u32, self.height as u32);
         encoder.set_color(ColorType::Rgb);
         encoder.set_depth(BitDepth::Eight);
-        let encode = |encoder: Encoder<'_, _>| -> Result<(), png::EncodingError> {
+        let encode = |encoder: Encoder<'_, _>| -> Result<(), ::png::EncodingError> {
             encoder.write_header()?.write_image_data(&self.rgb)
         };
         encode(encoder).map_err(|e| DataError::Argument {
@@ -135,28 +134,7 @@ impl Picture {
 
     /// Decodes a PNG file that is in memory; `path` is for messages.
     pub(crate) fn from_png(bytes: &[u8], path: &Path) -> Result<Self, DataError> {
-        let broken =
-            |e: png::DecodingError| DataError::Decode { path: path.into(), reason: e.to_string() };
-        let mut decoder = Decoder::new(Cursor::new(bytes));
-        decoder.set_transformations(Transformations::normalize_to_color8());
-        let mut reader = decoder.read_info().map_err(broken)?;
-        let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-        check_size(width, height, path)?;
-        let size = reader.output_buffer_size().ok_or_else(|| DataError::Decode {
-            path: path.into(),
-            reason: "too large for memory".into(),
-        })?;
-        let mut bytes = vec![0; size];
-        let info = reader.next_frame(&mut bytes).map_err(broken)?;
-        let (step, grey) = match info.color_type {
-            ColorType::Grayscale => (1, true),
-            ColorType::GrayscaleAlpha => (2, true),
-            ColorType::Rgb | ColorType::Indexed => (3, false),
-            ColorType::Rgba => (4, false),
-        };
-        let pixels = bytes[..info.buffer_size()].chunks_exact(step);
-        let rgb = pixels.flat_map(|p| if grey { [p[0]; 3] } else { [p[0], p[1], p[2]] }).collect();
-        Ok(Self { width, height, rgb })
+        png::decode(bytes, path, png::Alpha::Drop).map(|(picture, _)| picture)
     }
 }
 

@@ -1,6 +1,11 @@
 //! Pixels of pictures against Pillow, torchvision and OpenCV (`fixtures/make_pictures.py`), and
 //! pictures that are damaged.
 
+#[path = "decode/odd_jpegs.rs"]
+mod odd_jpegs;
+#[path = "decode/photos.rs"]
+mod photos;
+
 use std::path::{Path, PathBuf};
 
 use deepsim_data::picture::Picture;
@@ -12,7 +17,11 @@ fn folder() -> PathBuf {
 }
 
 fn png(name: &str) -> Picture {
-    Picture::read_png(&folder().join(format!("{name}.png"))).expect(name)
+    read_png(&folder().join(format!("{name}.png")))
+}
+
+fn read_png(path: &Path) -> Picture {
+    Picture::read_png(path).expect("a PNG")
 }
 
 fn bytes(name: &str) -> Vec<u8> {
@@ -140,7 +149,7 @@ fn damaged_pictures_are_named() {
         (whole[..middle].to_vec(), "decoding"),
         (codes, "decoding"),
         // Height and width of 65535 in the frame header: refused before memory is taken.
-        (patched(&[0xff, 0xc0], 5, &[0xff; 4]), "65535x65535 pixels"),
+        (patched(&[0xff, 0xc0], 5, &[0xff; 4]), "found 65535x65535"),
         (patched(&[0xff, 0xc0], 5, &[0; 4]), "decoding"),
         // Twelve bits for each value.
         (patched(&[0xff, 0xc0], 4, &[12]), "decoding"),

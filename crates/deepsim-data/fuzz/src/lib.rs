@@ -13,8 +13,9 @@ use std::io::Write;
 use std::path::Path;
 
 use deepsim_data::ilsvrc::{parse_meta, parse_truth};
+use deepsim_data::shards::Shards;
 use deepsim_data::tar_index::TarIndex;
-use deepsim_data::{MeanImage, archive as archives, decode, stl10};
+use deepsim_data::{MeanImage, PictureFiles, archive as archives, decode, stl10};
 
 /// A target and its name, which is also that of its seeds.
 pub type Target = (&'static str, fn(&[u8]));
@@ -27,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     ("picture", picture),
     ("mean", mean),
     ("archive", archive),
+    ("shards", shards),
     #[cfg(feature = "fetch")]
     ("registry", registry),
 ];
@@ -73,14 +75,22 @@ pub fn devkit(bytes: &[u8]) {
     }
 }
 
-/// JPEG and PNG files.
+/// JPEG and PNG files, as of a data set and as somebody's photographs.
 pub fn picture(bytes: &[u8]) {
     // Large pictures are decoded too, but not thousands of times a second.
-    let small = |bytes: &[u8]| bytes.len() < 20_000;
-    if small(bytes)
-        && let Ok(picture) = decode::decode(bytes, Path::new("fuzz"))
-    {
+    if bytes.len() >= 20_000 {
+        return;
+    }
+    let path = Path::new("fuzz");
+    let picture = decode::decode(bytes, path);
+    let photo = decode::decode_photo(bytes, path);
+    assert_eq!(picture.is_ok(), photo.is_ok());
+    for picture in [&picture, &photo].into_iter().flatten() {
         assert_eq!(picture.rgb.len(), 3 * picture.height * picture.width);
+    }
+    // Turning a photograph upright keeps its pixels.
+    if let (Ok(picture), Ok(photo)) = (picture, photo) {
+        assert_eq!(picture.rgb.len(), photo.rgb.len());
     }
 }
 
@@ -102,6 +112,22 @@ pub fn archive(bytes: &[u8]) {
     // All of it or nothing, and nothing beside it.
     let left = std::fs::read_dir(folder.path()).map_or(0, Iterator::count);
     assert_eq!((left, target.exists()), if whole { (2, true) } else { (1, false) });
+}
+
+/// A tar whose members are the files of samples.
+pub fn shards(bytes: &[u8]) {
+    let Ok(folder) = tempfile::tempdir() else { return };
+    let file = folder.path().join("a-000000.tar");
+    if std::fs::write(&file, bytes).is_err() {
+        return;
+    }
+    let Ok(shards) = Shards::open_files(&[file]) else { return };
+    assert!(!shards.is_empty());
+    let mut picture = Vec::new();
+    for at in 0..shards.len() {
+        shards.read(at, &mut picture).expect("indexed pictures lie in the file");
+        assert!(shards.path(at).starts_with(folder.path()) && shards.label(at) != Some(u32::MAX));
+    }
 }
 
 /// The list of what can be downloaded.
