@@ -5,14 +5,13 @@
 //! all as Pillow does. [`decode_photo`] turns people's own photographs upright and composites
 //! transparency.
 //!
-//! Values of JPEGs differ from Pillow's by at most 5, except in [one column](crate#jpegs). PNGs are
-//! equal, except that 16-bit values keep their upper 8 bits, where Pillow clips those of 16-bit
-//! grey at 255, which makes most of them white.
+//! Values of JPEGs differ from Pillow's by at most 5, except in [one column and one row](crate#jpegs);
+//! kinds of JPEGs of which that is not so are refused. PNGs are equal, except that 16-bit values keep
+//! their upper 8 bits, where Pillow clips those of 16-bit grey at 255, which makes most of them white.
 //!
 //! A file with an impossible code, or that ends before its last pixel, is an error, where Pillow fills
 //! some of these with grey. A JPEG whose missing part was replaced with an end marker, as tools for
-//! recovery do, cannot be told from a whole one by its codes alone: it is decoded, partly grey, as in
-//! Pillow. A panic of a decoder is an error of the picture.
+//! recovery do, is decoded, partly grey, as in Pillow. A panic of a decoder is an error of the picture.
 
 use std::path::Path;
 
@@ -46,7 +45,8 @@ pub const MAX_FILE: u64 = 1 << 30;
 /// ```
 ///
 /// # Errors
-/// If the bytes are no JPEG or PNG, are damaged or cut off, or have more than [`MAX_PIXELS`].
+/// If the bytes are no JPEG or PNG, are damaged or cut off, have more than [`MAX_PIXELS`], or are a JPEG of
+/// a kind that is not read.
 pub fn decode(bytes: &[u8], path: &Path) -> Result<Picture, DataError> {
     let mut picture = Picture { width: 0, height: 0, rgb: Vec::new() };
     decode_into(bytes, path, &mut picture)?;

@@ -1,6 +1,8 @@
 //! Pixels of pictures against Pillow, torchvision and OpenCV (`fixtures/make_pictures.py`), and
 //! pictures that are damaged.
 
+#[path = "decode/hostile.rs"]
+mod hostile;
 #[path = "decode/odd_jpegs.rs"]
 mod odd_jpegs;
 #[path = "decode/photos.rs"]

@@ -33,13 +33,16 @@ pub(super) struct Header {
     /// Components in the first scan.
     first_scan: usize,
     adobe: Option<u8>,
+    /// Bytes before the codes of the first scan.
+    pub(super) bytes: usize,
 }
 
 impl Header {
     /// Reads up to the first scan.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
         let (mut frame, mut jfif, mut adobe) = (None, false, None);
-        for (marker, content) in Segments::of(bytes) {
+        let mut segments = Segments::of(bytes);
+        while let Some((marker, content)) = segments.next() {
             match marker {
                 0xe0 if content.starts_with(b"JFIF\0") => jfif = true,
                 0xee if content.starts_with(b"Adobe") => adobe = content.get(11).copied(),
@@ -57,7 +60,8 @@ impl Header {
                 SOS => {
                     let Some((progressive, frame)) = frame else { break };
                     let first_scan = usize::from(content.first().copied().unwrap_or(0));
-                    let header = Self::new(progressive, frame, first_scan, jfif, adobe)?;
+                    let mut header = Self::new(progressive, frame, first_scan, jfif, adobe)?;
+                    header.bytes = segments.position();
                     return header.limited(bytes);
                 }
                 _ => {}
@@ -105,12 +109,13 @@ impl Header {
             progressive,
             first_scan,
             adobe,
+            bytes: 0,
         })
     }
 
     /// Refuses a progressive JPEG of too many scans.
     fn limited(self, bytes: &[u8]) -> Result<Self, String> {
-        if self.progressive || self.first_scan < self.components.len() {
+        if self.progressive {
             let scans = Segments::of(bytes).filter(|(marker, _)| *marker == SOS).count();
             let allowed = MAX_SCANS.min(MAX_SCANNED / (self.width * self.height).max(1));
             if scans > allowed {
@@ -123,23 +128,46 @@ impl Header {
         Ok(self)
     }
 
-    /// Whether zune-jpeg decodes this kind as libjpeg does.
-    pub(super) fn is_common(&self) -> bool {
-        let interleaved = self.progressive || self.first_scan == self.components.len();
-        let sampling = |at: usize| self.components[at].1;
-        let names = self.components.iter().map(|component| component.0);
-        match self.colour {
-            Colour::Grey => sampling(0) == [1, 1],
-            Colour::YCbCr | Colour::Rgb => {
-                let rgb = self.adobe == Some(0) || names.eq(*b"RGB");
-                let luma = matches!(sampling(0), [1 | 2, 1 | 2]);
-                let chroma = sampling(1) == [1, 1] && sampling(2) == [1, 1];
-                interleaved && luma && chroma && rgb == (self.colour == Colour::Rgb)
-            }
-            Colour::Cmyk | Colour::Ycck => {
-                let plain = self.components.iter().all(|component| component.1 == [1, 1]);
-                interleaved && plain && self.adobe != Some(1)
-            }
+    /// Refuses the kinds that zune-jpeg 0.5.15 decodes otherwise than libjpeg, without an error.
+    ///
+    /// `tests/fixtures/jpeg_sweep.py` compares all kinds.
+    pub(super) fn check_kind(&self) -> Result<(), String> {
+        let factors: Vec<_> = self.components.iter().map(|component| component.1).collect();
+        if self.components.len() == 1 {
+            return Ok(());
         }
+        if !self.progressive && self.first_scan < factors.len() {
+            let (all, found) = (factors.len(), self.first_scan);
+            return Err(format!("expected {all} components in the scan, found {found}"));
+        }
+        let [luma, rest @ ..] = factors.as_slice() else { return Ok(()) };
+        let plain = rest.iter().all(|other| *other == [1, 1]);
+        let equal = rest.iter().all(|other| other == luma);
+        let names = self.components.iter().map(|component| component.0);
+        let known = match self.colour {
+            // zune-jpeg takes the names and Adobe's segment for more than libjpeg does.
+            Colour::Grey | Colour::YCbCr => self.adobe != Some(0) && !names.eq(*b"RGB"),
+            Colour::Rgb | Colour::Cmyk => true,
+            Colour::Ycck => self.adobe == Some(2),
+        };
+        if !known {
+            return Err(format!(
+                "expected markers that agree on the colours, found {:?} by libjpeg's rules",
+                self.colour
+            ));
+        }
+        if !(equal || plain && rest.len() == 2) {
+            return Err(format!("expected chroma of sampling 1x1, found sampling {factors:?}"));
+        }
+        // libjpeg repeats chroma instead of interpolating it where it has one or two columns.
+        let halved = !equal && matches!(luma, [2, 1 | 2]) && self.width <= 4;
+        let few = halved && (self.width > 2 || luma[1] == 2 && self.height > 2);
+        if few {
+            return Err(format!(
+                "expected more than 4 columns where chroma has half of them, found {}",
+                self.width
+            ));
+        }
+        Ok(())
     }
 }

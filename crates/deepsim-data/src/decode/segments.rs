@@ -2,15 +2,21 @@
 
 /// Marker and content of each segment; coded data and bytes between segments are skipped.
 ///
-/// A segment that is cut off has the content that is there.
+/// A segment that is cut off is none.
 pub(super) struct Segments<'a> {
-    rest: &'a [u8],
+    bytes: &'a [u8],
+    at: usize,
 }
 
 impl<'a> Segments<'a> {
     /// The segments of a file.
     pub(super) fn of(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self { bytes, at: 0 }
+    }
+
+    /// End of the last segment.
+    pub(super) fn position(&self) -> usize {
+        self.at
     }
 }
 
@@ -19,21 +25,19 @@ impl<'a> Iterator for Segments<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let at = self.rest.iter().position(|byte| *byte == 0xff)?;
-            let marker = *self.rest.get(at + 1)?;
-            match marker {
+            let rest = self.bytes.get(self.at..)?;
+            self.at += rest.iter().position(|byte| *byte == 0xff)? + 1;
+            match *self.bytes.get(self.at)? {
                 // A fill byte: the marker may be the next one.
-                0xff => self.rest = &self.rest[at + 1..],
+                0xff => {}
                 // A byte of coded data, and markers without a length.
-                0x00 | 0x01 | 0xd0..=0xd8 => self.rest = &self.rest[at + 2..],
+                0x00 | 0x01 | 0xd0..=0xd8 => self.at += 1,
                 0xd9 => return None,
-                _ => {
-                    self.rest = &self.rest[at + 2..];
-                    let [high, low, ..] = *self.rest else { return None };
-                    let end = usize::from(u16::from_be_bytes([high, low])).max(2);
-                    let (segment, rest) = self.rest.split_at(end.min(self.rest.len()));
-                    self.rest = rest;
-                    return Some((marker, &segment[2..]));
+                marker => {
+                    let start = self.at + 1;
+                    let length = self.bytes.get(start..start + 2)?;
+                    self.at = start + usize::from(u16::from_be_bytes([length[0], length[1]]));
+                    return Some((marker, self.bytes.get(start + 2..self.at)?));
                 }
             }
         }
