@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::atomic::{persist, temporary};
+use crate::memory::{rgb_bytes, rgb_zeros};
 use crate::positioned::{read_exact_at, write_all_at};
 use crate::source::Rectangle;
-use crate::{DataError, Source};
+use crate::{DataError, Source, Unread};
 
 /// First bytes of the file; the digit is the version of the format.
 const MAGIC: &[u8; 16] = b"deepsim cache 1\n";
@@ -48,7 +49,8 @@ impl Cached {
     /// Opens a cache, or begins one.
     ///
     /// # Errors
-    /// If the file cannot be opened, or holds the images of another source.
+    /// If the file cannot be opened, or holds the images of another source, or their bytes cannot be
+    /// counted.
     pub fn open(source: Arc<dyn Source>, path: &Path) -> Result<Self, DataError> {
         let identity = source.identity();
         let mut header = MAGIC.to_vec();
@@ -57,7 +59,16 @@ impl Cached {
         }
         header.extend(identity.as_bytes());
         let table = header.len() as u64;
-        let size = table + source.len() as u64 * (ENTRY + image_bytes(&*source));
+        let image = rgb_bytes(1, source.height(), source.width()).map(|bytes| bytes as u64);
+        let images = image
+            .and_then(|bytes| bytes.checked_add(ENTRY))
+            .and_then(|bytes| bytes.checked_mul(source.len() as u64));
+        let size = images.and_then(|images| images.checked_add(table));
+        let size = size.ok_or_else(|| DataError::Argument {
+            operation: "opening a cache",
+            wanted: "images whose bytes can be counted".into(),
+            got: format!("{} of {}x{}", source.len(), source.height(), source.width()),
+        })?;
         if std::fs::metadata(path).map_or(true, |metadata| metadata.len() == 0) {
             begin(path, &header, size)?;
         }
@@ -158,9 +169,21 @@ impl Source for Cached {
         self.source.identity()
     }
 
+    fn content(&self) -> String {
+        self.source.content()
+    }
+
+    fn origin(&self, index: usize) -> usize {
+        self.source.origin(index)
+    }
+
+    fn unread(&self) -> Unread {
+        self.source.unread()
+    }
+
     fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {
         part.check(self, index, pixels.len())?;
-        let mut image = vec![0; 3 * self.height() * self.width()];
+        let mut image = rgb_zeros(1, self.height(), self.width())?;
         if self.load(index, &mut image)? {
             self.hits.fetch_add(1, Ordering::Relaxed);
         } else {

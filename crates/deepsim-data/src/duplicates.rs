@@ -9,8 +9,11 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::content::Fingerprint;
+use crate::memory::rgb_zeros;
+use crate::panics::guarded;
 use crate::source::Rectangle;
-use crate::{DataError, Source};
+use crate::{DataError, Source, Unread};
 
 /// An image that is also in another set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +68,8 @@ pub fn find(source: &dyn Source, other: &dyn Source) -> Result<Vec<Duplicate>, D
 }
 
 fn read(source: &dyn Source, index: usize) -> Result<Vec<u8>, DataError> {
-    let mut pixels = vec![0; 3 * source.height() * source.width()];
-    source.read(index, &mut pixels)?;
+    let mut pixels = rgb_zeros(1, source.height(), source.width())?;
+    guarded(index, || None, || source.read(index, &mut pixels))?;
     Ok(pixels)
 }
 
@@ -141,6 +144,21 @@ impl Source for Subset {
         let mut hasher = DefaultHasher::new();
         self.indices.hash(&mut hasher);
         format!("{:016x} of {}", hasher.finish(), self.source.identity())
+    }
+
+    fn content(&self) -> String {
+        let mut fingerprint = Fingerprint::default();
+        self.indices.iter().for_each(|index| fingerprint.number(*index as u64));
+        let these = fingerprint.text(self.indices.len(), "images");
+        format!("{these}, of {}", self.source.content())
+    }
+
+    fn origin(&self, index: usize) -> usize {
+        self.indices.get(index).map_or(index, |index| self.source.origin(*index))
+    }
+
+    fn unread(&self) -> Unread {
+        self.source.unread()
     }
 
     fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {

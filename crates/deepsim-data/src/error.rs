@@ -47,15 +47,53 @@ pub enum DataError {
     #[cfg(feature = "candle")]
     #[error("making a tensor: {0}")]
     Tensor(candle_core::Error),
-    /// More samples could not be read than the loader may skip.
-    #[error("{count} samples could not be read; wanted at most {limit}; the last: {reason}")]
+    /// More pictures could not be read than the loader may skip.
+    #[error("{count} pictures could not be read; wanted at most {limit}; the last: {reason}")]
     TooManyBroken {
         /// How many may be skipped.
         limit: u64,
-        /// How many were.
+        /// How many were, each counted once.
         count: u64,
         /// What was wrong with the last one.
         reason: String,
+    },
+    /// A decoder, or the source itself, panicked while it read an image.
+    #[error(
+        "image {index}{}: expected pixels or an error, found a panic: {reason}",
+        file.as_ref().map(|file| format!(" ({})", file.display())).unwrap_or_default()
+    )]
+    Panicked {
+        /// Image of the source.
+        index: usize,
+        /// Its file, where that is known.
+        file: Option<PathBuf>,
+        /// The panic's message.
+        reason: String,
+    },
+    /// Preparing a batch panicked outside of any image, or a worker thread ended.
+    #[error("loader: expected a batch, found that its worker failed: {reason}")]
+    Worker {
+        /// The panic's message, or what else is known.
+        reason: String,
+    },
+    /// The saved state of a loader does not belong to this source and configuration.
+    #[error("resuming a loader: expected {expected}, found {found}; {advice}")]
+    Resume {
+        /// What the state was saved with.
+        expected: String,
+        /// What it is resumed with.
+        found: String,
+        /// How to go on.
+        advice: &'static str,
+    },
+    /// Memory that the system does not give.
+    #[error(
+        "expected memory for images, found no room for {}",
+        bytes.map_or("more bytes than can be numbered".to_owned(), |bytes| format!("{bytes} bytes"))
+    )]
+    Memory {
+        /// Bytes that were asked for; `None` if their number overflows.
+        bytes: Option<usize>,
     },
     /// Something between us and the Hugging Face hub.
     #[cfg(feature = "hub")]

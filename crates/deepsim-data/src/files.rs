@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::DataError;
+use crate::{DataError, Unread};
 
 /// A set of encoded picture files: what ILSVRC archives, folders, shards and hub tables have in
 /// common. [`Prepared`](crate::Prepared) decodes them to a [`Source`](crate::Source).
@@ -25,8 +25,21 @@ pub trait PictureFiles: Send + Sync {
     /// Names of the classes in the order of their indices; empty if the set has no labels.
     fn class_names(&self) -> &[String];
 
-    /// A text that changes when the files do: their number, sizes and times. Caches are kept by it.
+    /// A text that changes when the files do: their number, sizes and times. Caches on this machine
+    /// are kept by it.
     fn identity(&self) -> String;
+
+    /// A text that changes when the files' names, order, labels, sizes or bytes do, and not when they
+    /// are moved, copied or touched: saved states of a loader are kept by it. By default the
+    /// [identity](Self::identity).
+    fn content(&self) -> String {
+        self.identity()
+    }
+
+    /// Picture files that were found beside these and are not read.
+    fn unread(&self) -> Unread {
+        Unread::default()
+    }
 
     /// Replaces `bytes` with the content of file `index`.
     ///

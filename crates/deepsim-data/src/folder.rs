@@ -4,19 +4,25 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use crate::decode::MAX_FILE;
-use crate::names::Names;
-use crate::{DataError, PictureFiles};
+use rayon::prelude::*;
 
-/// Endings of names that are taken for pictures, in any case.
-const ENDINGS: [&str; 3] = ["jpg", "jpeg", "png"];
+use crate::decode::MAX_FILE;
+use crate::kinds::{Kind, READ, is_junk};
+use crate::names::{Names, text};
+use crate::{DataError, PictureFiles, Unread, content};
+
 /// Folders are not followed deeper than this: links can form circles.
 const MAX_DEPTH: usize = 32;
 
 /// Pictures in folders: `root/CLASS/.../name.jpg`, or `root/name.jpg` without classes.
 ///
-/// Classes are the folders in `root` in the order of their names, as in torchvision's `ImageFolder`;
-/// pictures come class by class in the order of their names.
+/// Classes are the folders in `root` in the order of their names; pictures come class by class, those
+/// of a folder in the order of their names before those of the folders in it. Classes and order are those of
+/// torchvision's `ImageFolder`. Pictures in `root` beside folders of classes are not looked at, as there.
+///
+/// Hidden files and folders, and what file managers leave behind (`Thumbs.db`, `desktop.ini`,
+/// `__MACOSX`), are passed over; pictures other than JPEG and PNG are too, and counted:
+/// [`unread`](PictureFiles::unread).
 ///
 /// ```
 /// use deepsim_data::{PictureFiles, folder::ImageFolder, picture::Picture};
@@ -42,28 +48,24 @@ impl ImageFolder {
     /// Looks through a folder.
     ///
     /// # Errors
-    /// If it cannot be read, or has no pictures, or one of its classes has none.
+    /// If it cannot be read, or has no pictures, or one of its classes has none, or the name of a
+    /// class or a picture is no UTF-8.
     pub fn open(root: &Path) -> Result<Self, DataError> {
-        let entries = sorted(root)?;
-        let class_names: Vec<String> =
-            entries.iter().filter(|entry| entry.folder).map(|entry| entry.name.clone()).collect();
-        let (mut files, mut ends) = (FileList::new(root), Vec::new());
+        let class_names = classes(root)?;
+        let mut files = FileList::new(root);
+        let ends = files.add_classes(&class_names)?;
         if class_names.is_empty() {
             files.add_folder("", 0)?;
-        }
-        for class in &class_names {
-            let before = files.len();
-            files.add_folder(class, 1)?;
-            if files.len() == before {
-                return Err(no_pictures(&root.join(class)));
-            }
-            ends.push(files.len());
-        }
-        if files.len() == 0 {
-            return Err(no_pictures(root));
+            files.check_some(root, 0)?;
         }
         Ok(Self { files, ends, class_names })
     }
+}
+
+/// The classes of a folder: the folders in it, in the order of their names.
+pub(crate) fn classes(root: &Path) -> Result<Vec<String>, DataError> {
+    let folders = sorted(root)?.into_iter().filter(|entry| entry.folder);
+    Ok(folders.map(|entry| entry.name).collect())
 }
 
 impl PictureFiles for ImageFolder {
@@ -88,17 +90,27 @@ impl PictureFiles for ImageFolder {
         self.files.identity()
     }
 
+    fn content(&self) -> String {
+        self.files.content(self, |index| index)
+    }
+
+    fn unread(&self) -> Unread {
+        self.files.unread().clone()
+    }
+
     fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError> {
         self.files.read(index, bytes)
     }
 }
 
-fn no_pictures(folder: &Path) -> DataError {
-    DataError::Content {
-        path: folder.into(),
-        wanted: format!("pictures with names that end in {}", ENDINGS.join(", ")),
-        got: "none".into(),
-    }
+/// The error that a place has no pictures, where some may have been found that are not read.
+pub(crate) fn no_pictures(place: &Path, unread: &Unread) -> DataError {
+    let wanted = format!("pictures with names that end in {}", READ.join(", "));
+    let got = match unread.is_empty() {
+        true => "none".into(),
+        false => format!("none; so far, {unread}"),
+    };
+    DataError::Content { path: place.into(), wanted, got }
 }
 
 /// Picture files below a folder.
@@ -107,11 +119,12 @@ pub(crate) struct FileList {
     root: PathBuf,
     /// Paths from `root`.
     names: Names,
+    unread: Unread,
 }
 
 impl FileList {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.into(), names: Names::default() }
+        Self { root: root.into(), names: Names::default(), unread: Unread::default() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -132,27 +145,97 @@ impl FileList {
         self.root.join(self.name(index))
     }
 
-    /// Adds all pictures in a folder below the root and in its folders.
-    pub(crate) fn add_folder(&mut self, folder: &str, depth: usize) -> Result<(), DataError> {
-        let path = self.root.join(folder);
-        let refuse = |wanted: &str, got: String| {
-            Err(DataError::Content { path: path.clone(), wanted: wanted.into(), got })
-        };
-        if depth > MAX_DEPTH {
-            return refuse("at most 32 folders in one another", "more: a circle of links?".into());
+    /// Picture files that are passed over.
+    pub(crate) fn unread(&self) -> &Unread {
+        &self.unread
+    }
+
+    /// Adds the pictures of each of these folders, and returns where those of each end. A folder
+    /// without any is refused: every later class would have another number without it.
+    pub(crate) fn add_classes(&mut self, classes: &[String]) -> Result<Vec<usize>, DataError> {
+        let mut ends = Vec::with_capacity(classes.len());
+        for class in classes {
+            let before = self.len();
+            self.add_folder(class, 1)?;
+            self.check_some(&self.root.join(class), before)?;
+            ends.push(self.len());
         }
-        for entry in sorted(&path)? {
-            let name = match folder {
-                "" => entry.name,
-                folder => format!("{folder}/{}", entry.name),
-            };
-            if entry.folder {
-                self.add_folder(&name, depth + 1)?;
-            } else if is_picture(&name) && !self.names.push(&name) {
-                return refuse("paths of at most 4 GiB together", "more".into());
+        Ok(ends)
+    }
+
+    /// Refuses a folder that added no pictures to the `before` that there were.
+    fn check_some(&self, folder: &Path, before: usize) -> Result<(), DataError> {
+        if self.len() > before {
+            return Ok(());
+        }
+        Err(no_pictures(folder, &self.unread))
+    }
+
+    /// Adds all pictures in a folder below the root and in its folders, in the order of torchvision's
+    /// `make_dataset`, `sorted(os.walk(folder))`: folders by their whole paths, each before those in it.
+    pub(crate) fn add_folder(&mut self, folder: &str, depth: usize) -> Result<(), DataError> {
+        let mut folders = Vec::new();
+        self.walk(folder.into(), depth, &mut folders)?;
+        folders.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (folder, names) in folders {
+            for name in names {
+                if !self.names.push(&joined(&folder, &name)) {
+                    return Err(DataError::Content {
+                        path: self.root.join(folder),
+                        wanted: "paths of at most 4 GiB together".into(),
+                        got: "more".into(),
+                    });
+                }
             }
         }
         Ok(())
+    }
+
+    /// Lists the pictures of a folder and of those in it, with the folder's path.
+    fn walk(
+        &mut self,
+        folder: String,
+        depth: usize,
+        to: &mut Vec<(String, Vec<String>)>,
+    ) -> Result<(), DataError> {
+        let path = self.root.join(&folder);
+        if depth > MAX_DEPTH {
+            let wanted = format!("at most {MAX_DEPTH} folders in one another");
+            return Err(DataError::Content {
+                path,
+                wanted,
+                got: "more: a circle of links?".into(),
+            });
+        }
+        let mut names = Vec::new();
+        for entry in sorted(&path)? {
+            if entry.folder {
+                self.walk(joined(&folder, &entry.name), depth + 1, to)?;
+                continue;
+            }
+            match Kind::of(entry.name.as_bytes()) {
+                Kind::Picture => names.push(entry.name),
+                Kind::Unread(ending) => self.unread.count(ending),
+                Kind::Junk | Kind::Other => {}
+            }
+        }
+        to.push((folder, names));
+        Ok(())
+    }
+
+    /// Content of `pictures`, of which each is at `place` in this list.
+    pub(crate) fn content(
+        &self,
+        pictures: &dyn PictureFiles,
+        place: impl Fn(usize) -> usize,
+    ) -> String {
+        let size = |index| std::fs::metadata(self.path(index)).map_or(0, |file| file.len());
+        let sizes: Vec<u64> = (0..self.len()).into_par_iter().map(size).collect();
+        content::of_files(pictures, |index, fingerprint| {
+            let index = place(index);
+            fingerprint.add(self.name(index).as_bytes());
+            fingerprint.number(sizes.get(index).copied().unwrap_or_default());
+        })
     }
 
     /// Looks at all files.
@@ -196,9 +279,8 @@ fn read_file(path: &Path, bytes: &mut Vec<u8>) -> Result<(), DataError> {
     Ok(())
 }
 
-fn is_picture(name: &str) -> bool {
-    let ending = Path::new(name).extension().and_then(|ending| ending.to_str());
-    ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+fn joined(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.into() } else { format!("{folder}/{name}") }
 }
 
 pub(crate) struct Entry {
@@ -206,20 +288,33 @@ pub(crate) struct Entry {
     pub(crate) folder: bool,
 }
 
-/// What is in a folder, in the order of names; hidden files and names that are no text are not.
+/// What is in a folder, in the order of names, except for junk. A name that is no UTF-8 is refused where a
+/// class, a picture or a tar would be missing.
 pub(crate) fn sorted(folder: &Path) -> Result<Vec<Entry>, DataError> {
     let io = || DataError::io("listing", folder);
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(io())? {
         let entry = entry.map_err(io())?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        if name.starts_with('.') {
+        let name = entry.file_name();
+        if is_junk(name.as_encoded_bytes()) {
             continue;
         }
         let kind = entry.file_type().map_err(io())?;
         // A link counts as what it leads to; one that leads nowhere as a file, which reading names.
-        let folder = kind.is_dir() || kind.is_symlink() && entry.path().is_dir();
-        entries.push(Entry { name, folder });
+        let is_folder = kind.is_dir() || kind.is_symlink() && entry.path().is_dir();
+        match name.into_string() {
+            Ok(name) => entries.push(Entry { name, folder: is_folder }),
+            Err(name) => {
+                let name = name.as_encoded_bytes();
+                if is_folder || name.ends_with(b".tar") || Kind::of(name) != Kind::Other {
+                    return Err(DataError::Content {
+                        path: folder.into(),
+                        wanted: "names in UTF-8".into(),
+                        got: format!("`{}`; rename it", text(name)),
+                    });
+                }
+            }
+        }
     }
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)

@@ -1,17 +1,22 @@
 //! Batches in a fixed order, prepared by worker threads.
 
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::{Arc, OnceLock};
+use std::thread::{Builder, JoinHandle};
 
 use crossbeam_channel::{Receiver, bounded};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::draw::{Draw, Sequence};
+use crate::memory::{rgb_bytes, rgb_zeros};
+use crate::panics::{caught, guarded};
+use crate::resume::{LoaderState, Tally};
 use crate::source::Rectangle;
 use crate::{Crop, DataError, Source};
 
-/// A position in the endless sequence of samples: two integers to save and go on from.
+/// A position in the endless sequence of samples.
+///
+/// It means something only together with the seed and the data: [`LoaderState`] holds all three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
@@ -23,8 +28,9 @@ pub struct Cursor {
 
 impl Cursor {
     pub(crate) fn advanced(self, samples: u64, len: u64) -> Self {
-        let position = self.position + samples;
-        Self { epoch: self.epoch + position / len, position: position % len }
+        let position = u128::from(self.position) + u128::from(samples);
+        let (epochs, position) = (position / u128::from(len), position % u128::from(len));
+        Self { epoch: self.epoch.wrapping_add(epochs as u64), position: position as u64 }
     }
 }
 
@@ -35,8 +41,9 @@ pub enum Broken {
     /// The batch is an error.
     #[default]
     Fail,
-    /// Another sample, drawn at random, takes its place, and [`Batch::skipped`] says so; more than
-    /// this many since the loader was started are an error.
+    /// Another sample, drawn at random, takes its place, and [`Batch::skipped`] says so. More than
+    /// this many different pictures are an error: one that is met again in each epoch counts once,
+    /// also after [`Loader::resume`].
     Skip(u64),
 }
 
@@ -129,45 +136,124 @@ pub struct Skipped {
 /// The sequence is a function of the source, the configuration and the cursor alone; the number of
 /// workers changes nothing. There are at most `prefetch + 2 * workers` batches in memory, and one
 /// decoded picture for each worker.
+///
+/// A panic while a sample is read, in a decoder or in the source, is an error of that sample
+/// ([`DataError::Panicked`]), which [`Broken::Skip`] skips as others. Running out of memory inside a
+/// source of your own ends the program, as everywhere in Rust.
 pub struct Loader {
     /// Worker `i` prepares every batch whose number is `i` modulo their count, so taking from them
     /// in turn restores the order.
     queues: Vec<Receiver<Result<Batch, DataError>>>,
     workers: Vec<JoinHandle<()>>,
     turn: usize,
-    broken: Broken,
-    skipped: u64,
+    source: Arc<dyn Source>,
+    seed: u64,
+    limit: Broken,
+    cursor: Cursor,
+    broken: Tally,
+    /// [`Source::content`], once it was asked for.
+    content: OnceLock<String>,
+    dead: bool,
 }
+
+/// Most worker threads, and most batches prepared ahead.
+const MAX_WORKERS: usize = 1 << 10;
+const MAX_PREFETCH: usize = 1 << 16;
 
 impl Loader {
     /// Starts the workers at `cursor`.
     ///
     /// # Errors
     /// If the source is empty, the crop too large, the batch, the number of workers or of processes
-    /// 0, or the rank not below the latter.
+    /// 0 or too large to be counted, the rank not below the number of processes, or a thread cannot
+    /// be started.
     pub fn new(
         source: Arc<dyn Source>,
         config: LoaderConfig,
         cursor: Cursor,
     ) -> Result<Self, DataError> {
         check(&*source, &config, cursor)?;
+        let mut loader = Self {
+            queues: Vec::new(),
+            workers: Vec::new(),
+            turn: 0,
+            source,
+            seed: config.seed,
+            limit: config.broken,
+            cursor,
+            broken: Tally::default(),
+            content: OnceLock::new(),
+            dead: false,
+        };
         let ahead = config.prefetch.div_ceil(config.workers).max(1);
-        let (mut queues, mut workers) = (Vec::new(), Vec::new());
         for worker in 0..config.workers {
             let (sender, receiver) = bounded(ahead);
-            let source = source.clone();
-            workers.push(std::thread::spawn(move || {
+            let source = loader.source.clone();
+            let work = move || {
                 let sequence = Sequence::new(source.len(), &config);
                 let step = (config.batch * config.world) as u64;
                 let mut at = cursor.advanced(worker as u64 * step, sequence.len());
+                let batch = |at| {
+                    caught(|| read_batch(&*source, &config, &sequence, at))
+                        .unwrap_or_else(|reason| Err(DataError::Worker { reason }))
+                };
                 // Ends when the loader is dropped and nobody receives any more.
-                while sender.send(read_batch(&*source, &config, &sequence, at)).is_ok() {
+                while sender.send(batch(at)).is_ok() {
                     at = at.advanced(config.workers as u64 * step, sequence.len());
                 }
-            }));
-            queues.push(receiver);
+            };
+            let thread = Builder::new().name(format!("loader {worker}")).spawn(work);
+            let reason = |error| DataError::Worker { reason: format!("starting it: {error}") };
+            loader.workers.push(thread.map_err(reason)?);
+            loader.queues.push(receiver);
         }
-        Ok(Self { queues, workers, turn: 0, broken: config.broken, skipped: 0 })
+        Ok(loader)
+    }
+
+    /// Continues where [`Loader::state`] was taken.
+    ///
+    /// # Errors
+    /// As [`Loader::new`]; and if the seed or the data are not those of the state.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use deepsim_data::{Cursor, Loader, LoaderConfig, LoaderState, Scenes, scenes};
+    /// let data = Arc::new(Scenes::new(0, scenes::TRAIN, 20));
+    /// let config = LoaderConfig { batch: 8, ..LoaderConfig::default() };
+    /// let mut loader = Loader::new(data.clone(), config, Cursor::default())?;
+    /// loader.next().transpose()?;
+    /// let saved = serde_json::to_string(&loader.state())?;
+    ///
+    /// let state: LoaderState = serde_json::from_str(&saved)?;
+    /// let mut again = Loader::resume(data.clone(), config, &state)?;
+    /// assert_eq!(again.next().transpose()?, loader.next().transpose()?);
+    /// let other = LoaderConfig { seed: 1, ..config };
+    /// assert!(Loader::resume(data, other, &state).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn resume(
+        source: Arc<dyn Source>,
+        config: LoaderConfig,
+        state: &LoaderState,
+    ) -> Result<Self, DataError> {
+        state.check(&*source, &config)?;
+        let mut loader = Self::new(source, config, state.cursor)?;
+        loader.broken = Tally::of(state);
+        loader.content = state.data.clone().into();
+        Ok(loader)
+    }
+
+    /// Everything that is needed to continue after the last batch that was taken without an error.
+    ///
+    /// The first call looks at the data ([`Source::content`]), which takes a while for a folder of a
+    /// million files.
+    pub fn state(&self) -> LoaderState {
+        LoaderState {
+            cursor: self.cursor,
+            seed: self.seed,
+            data: self.content.get_or_init(|| self.source.content()).clone(),
+            broken: self.broken.pictures(),
+        }
     }
 }
 
@@ -187,24 +273,50 @@ fn check(source: &dyn Source, config: &LoaderConfig, cursor: Cursor) -> Result<(
     if cursor.position >= len as u64 {
         return refuse(&format!("a cursor position below {len}"), cursor.position.to_string());
     }
-    config.crop.rectangle(source.height(), source.width()).map(|_| ())
+    if workers > MAX_WORKERS || config.prefetch > MAX_PREFETCH {
+        let wanted = format!("at most {MAX_WORKERS} workers and {MAX_PREFETCH} batches ahead");
+        return refuse(&wanted, format!("{workers} and {}", config.prefetch));
+    }
+    let whole = config.crop.rectangle(source.height(), source.width())?;
+    let bytes = rgb_bytes(batch, whole.height, whole.width);
+    let step = batch.checked_mul(config.world).and_then(|step| step.checked_mul(workers));
+    if bytes.is_none_or(|bytes| isize::try_from(bytes).is_err()) || step.is_none() {
+        let (height, width, world) = (whole.height, whole.width, config.world);
+        let got = format!("{world} processes with {batch} images of {height}x{width}");
+        return refuse("batches whose bytes can be counted", got);
+    }
+    Ok(())
 }
 
 impl Iterator for Loader {
     type Item = Result<Batch, DataError>;
 
+    /// The next batch. There always is one; `None` comes only after an error that said that a worker
+    /// thread has ended.
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.queues[self.turn].recv().ok()?;
+        if self.dead {
+            return None;
+        }
+        let Ok(batch) = self.queues[self.turn].recv() else {
+            self.dead = true;
+            let reason = "its thread has ended".into();
+            return Some(Err(DataError::Worker { reason }));
+        };
         self.turn = (self.turn + 1) % self.queues.len();
         let Ok(batch) = batch else { return Some(batch) };
         // Counted here, in the order of delivery, so that workers change nothing.
-        self.skipped += batch.skipped.len() as u64;
-        match (self.broken, batch.skipped.last()) {
-            (Broken::Skip(limit), Some(last)) if self.skipped > limit => {
-                let (count, reason) = (self.skipped, last.reason.clone());
+        for skipped in &batch.skipped {
+            self.broken.add(self.source.origin(skipped.index));
+        }
+        match (self.limit, batch.skipped.last()) {
+            (Broken::Skip(limit), Some(last)) if self.broken.len() > limit => {
+                let (count, reason) = (self.broken.len(), last.reason.clone());
                 Some(Err(DataError::TooManyBroken { limit, count, reason }))
             }
-            _ => Some(Ok(batch)),
+            _ => {
+                self.cursor = batch.next;
+                Some(Ok(batch))
+            }
         }
     }
 }
@@ -213,7 +325,7 @@ impl Drop for Loader {
     fn drop(&mut self) {
         self.queues.clear();
         for worker in self.workers.drain(..) {
-            // A worker that panicked has ended too; there is nobody left to tell.
+            // Panics are caught inside; there is nobody left to tell of any other.
             let _ = worker.join();
         }
     }
@@ -231,7 +343,7 @@ fn read_batch(
     let whole = config.crop.rectangle(source.height(), source.width())?;
     let (height, width) = (whole.height, whole.width);
     let mut batch = Batch {
-        pixels: vec![0; config.batch * 3 * height * width],
+        pixels: rgb_zeros(config.batch, height, width)?,
         n: config.batch,
         height,
         width,
@@ -277,18 +389,29 @@ fn read_sample(
         Crop::Center(_) | Crop::Full => whole,
     };
     let index = draw.index();
-    source.read_part(index, part, out)?;
+    let label = read_guarded(source, index, part, out)?;
     let mirrored = config.mirror && draw.mirrored();
     if mirrored {
         out.chunks_exact_mut(whole.width).for_each(<[u8]>::reverse);
     }
-    Ok(Sample { index, label: source.label(index), part, mirrored })
+    Ok(Sample { index, label, part, mirrored })
+}
+
+/// Reads a part of an image, and its label; a panic is an error that names the image.
+fn read_guarded(
+    source: &dyn Source,
+    index: usize,
+    part: Rectangle,
+    out: &mut [u8],
+) -> Result<Option<u32>, DataError> {
+    let read = || source.read_part(index, part, out).map(|()| source.label(index));
+    guarded(index, || None, read)
 }
 
 /// Images `range` of a source in order, for evaluation; a random crop is not accepted.
 ///
 /// # Errors
-/// If the range reaches beyond the source, the crop does not fit, or an image cannot be read.
+/// If the range reaches beyond the source, the crop does not fit, or an image cannot be read or panics.
 ///
 /// ```
 /// use deepsim_data::{Crop, Scenes, read_range, scenes};
@@ -310,14 +433,34 @@ pub fn read_range(
         });
     }
     let part = crop.rectangle(source.height(), source.width())?;
-    let mut pixels = vec![0; range.len() * 3 * part.height * part.width];
-    pixels
+    let mut pixels = rgb_zeros(range.len(), part.height, part.width)?;
+    let samples: Vec<Sample> = pixels
         .par_chunks_mut(3 * part.height * part.width)
         .zip(range.clone())
-        .try_for_each(|(out, index)| source.read_part(index, part, out))?;
+        .map(|(out, index)| {
+            let label = read_guarded(source, index, part, out)?;
+            Ok(Sample { index, label, part, mirrored: false })
+        })
+        .collect::<Result<_, DataError>>()?;
     let next = Cursor { epoch: 0, position: range.end as u64 };
     let (n, height, width) = (range.len(), part.height, part.width);
-    let sample = |index| Sample { index, label: source.label(index), part, mirrored: false };
-    let samples = range.map(sample).collect();
     Ok(Batch { pixels, n, height, width, samples, skipped: Vec::new(), next })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Scenes, scenes};
+
+    #[test]
+    fn a_worker_that_has_ended_is_an_error_and_not_the_end() {
+        let source = Arc::new(Scenes::new(0, scenes::TRAIN, 5));
+        let config = LoaderConfig { batch: 2, ..LoaderConfig::default() };
+        let mut loader = Loader::new(source, config, Cursor::default()).expect("a loader");
+        // No panic ends a worker; what else could is made up by a queue that nobody fills.
+        loader.queues = vec![bounded(1).1];
+        let error = loader.next().expect("not the end").expect_err("no batch");
+        assert!(error.to_string().contains("its thread has ended"), "{error}");
+        assert!(loader.next().is_none(), "said once");
+    }
 }

@@ -1,4 +1,26 @@
-//! Many short names in one piece of memory.
+//! Names of members and files: many in one piece of memory, and those that are no UTF-8 as text.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// A name as text. Bytes that are no UTF-8 become `\xE9` and the like, and a `\x` that is there
+/// already becomes `\x5Cx`, so that different names stay different.
+pub(crate) fn text(name: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(name) {
+        Ok(text) if !text.contains(r"\x") => Cow::Borrowed(text),
+        _ => {
+            let mut text = String::new();
+            for chunk in name.utf8_chunks() {
+                text.push_str(&chunk.valid().replace(r"\x", r"\x5Cx"));
+                for byte in chunk.invalid() {
+                    // Writing to a string cannot fail.
+                    let _ = write!(text, r"\x{byte:02X}");
+                }
+            }
+            Cow::Owned(text)
+        }
+    }
+}
 
 /// A list of texts. A million of them cost their bytes and four more each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +73,25 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_are_no_utf8_stay_different() {
+        let names: [&[u8]; 7] = [
+            b"caf\xe9.jpg",
+            b"caf\xe8.jpg",
+            "caf\u{fffd}.jpg".as_bytes(),
+            br"caf\xE9.jpg",
+            br"caf\x5CxE9.jpg",
+            b"caf\\\xe9.jpg",
+            br"caf\\xE9.jpg",
+        ];
+        let texts: Vec<String> = names.iter().map(|name| text(name).into_owned()).collect();
+        assert_eq!(texts[0], r"caf\xE9.jpg");
+        assert_eq!(text(br"a\b.jpg"), r"a\b.jpg");
+        for (i, a) in texts.iter().enumerate() {
+            assert!(!texts[..i].contains(a), "{a} stands for two names");
+        }
+    }
 
     #[test]
     fn names_come_back_and_foreign_parts_are_checked() {

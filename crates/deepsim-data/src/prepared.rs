@@ -6,15 +6,16 @@ use std::sync::Arc;
 use fast_image_resize::Resizer;
 
 use crate::decode::decode_into;
+use crate::panics::guarded;
 use crate::picture::Picture;
 use crate::planes::to_planes;
 use crate::source::Rectangle;
 use crate::transform::Transform;
-use crate::{DataError, PictureFiles, Source};
+use crate::{DataError, PictureFiles, Source, Unread};
 
 /// Picture files as a [`Source`]: each image is read, decoded and transformed when it is asked for.
 ///
-/// Only the part that is asked for is resized. Nothing is kept; see [`Cached`](crate::cache::Cached).
+/// A panic while a picture is read or decoded is an error that names it. Only the part that is asked for is resized. Nothing is kept; see [`Cached`](crate::cache::Cached).
 #[derive(Clone)]
 pub struct Prepared {
     files: Arc<dyn PictureFiles>,
@@ -35,6 +36,24 @@ impl Prepared {
     /// What is done to each picture.
     pub fn transform(&self) -> &Transform {
         &self.transform
+    }
+}
+
+impl Prepared {
+    fn prepare(
+        &self,
+        index: usize,
+        part: Rectangle,
+        scratch: &mut Scratch,
+        pixels: &mut [u8],
+    ) -> Result<(), DataError> {
+        let Scratch { bytes, picture, resized, resizer } = scratch;
+        self.files.read(index, bytes)?;
+        let path = self.files.path(index);
+        decode_into(bytes, &path, picture)?;
+        self.transform.apply_part(picture, part, resizer, resized, &path)?;
+        to_planes(&resized.rgb, pixels);
+        Ok(())
     }
 }
 
@@ -75,19 +94,23 @@ impl Source for Prepared {
         format!("{}; {:?}", self.files.identity(), self.transform)
     }
 
+    fn content(&self) -> String {
+        format!("{}; {:?}", self.files.content(), self.transform)
+    }
+
+    fn unread(&self) -> Unread {
+        self.files.unread()
+    }
+
     fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {
         part.check(self, index, pixels.len())?;
-        SCRATCH.with_borrow_mut(|scratch| {
-            let Scratch { bytes, picture, resized, resizer } = scratch;
-            self.files.read(index, bytes)?;
-            let path = self.files.path(index);
-            decode_into(bytes, &path, picture)?;
-            self.transform.apply_part(picture, part, resizer, resized, &path)?;
-            to_planes(&resized.rgb, pixels);
-            if bytes.capacity() + picture.rgb.capacity() > KEPT {
-                *scratch = Scratch::default();
-            }
-            Ok(())
-        })
+        // Taken, not borrowed: after a panic there is new memory.
+        let mut scratch = SCRATCH.take();
+        let prepare = || self.prepare(index, part, &mut scratch, pixels);
+        guarded(index, || Some(self.files.path(index)), prepare)?;
+        if scratch.bytes.capacity() + scratch.picture.rgb.capacity() <= KEPT {
+            SCRATCH.set(scratch);
+        }
+        Ok(())
     }
 }

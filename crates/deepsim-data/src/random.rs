@@ -58,5 +58,5 @@ pub(crate) fn normal(rng: &mut impl Rng) -> [f32; 2] {
 /// Uniform in `0..n`.
 pub(crate) fn below(rng: &mut impl Rng, n: usize) -> usize {
     // Multiply-shift; the bias is below 2^-32 * n.
-    ((u64::from(rng.next_u32()) * n as u64) >> 32) as usize
+    ((u128::from(rng.next_u32()) * n as u128) >> 32) as usize
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use fast_image_resize::Resizer;
 
+use crate::memory::rgb_zeros;
 use crate::picture::Picture;
 use crate::planes::to_planes;
 use crate::source::Rectangle;
 use crate::transform::Transform;
-use crate::{DataError, Source};
+use crate::{DataError, Source, Unread};
 
 /// The images of a source after a [`Transform`], each computed when it is read.
 ///
@@ -59,17 +60,31 @@ impl Source for Resized {
         format!("{}; {:?}", self.source.identity(), self.transform)
     }
 
+    fn content(&self) -> String {
+        format!("{}; {:?}", self.source.content(), self.transform)
+    }
+
+    fn origin(&self, index: usize) -> usize {
+        self.source.origin(index)
+    }
+
+    fn unread(&self) -> Unread {
+        self.source.unread()
+    }
+
     fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {
         part.check(self, index, pixels.len())?;
         let (height, width) = (self.source.height(), self.source.width());
-        let mut planes = vec![0; 3 * height * width];
+        let mut planes = rgb_zeros(1, height, width)?;
         self.source.read(index, &mut planes)?;
         let picture = Picture::from_planes(&planes, height, width);
         let mut resized = Picture::default();
-        RESIZER.with_borrow_mut(|resizer| {
-            let path = Path::new("an image in memory");
-            self.transform.apply_part(&picture, part, resizer, &mut resized, path)
-        })?;
+        // Taken, not borrowed: after a panic there is a new one.
+        let mut resizer = RESIZER.take();
+        let path = Path::new("an image in memory");
+        let done = self.transform.apply_part(&picture, part, &mut resizer, &mut resized, path);
+        RESIZER.set(resizer);
+        done?;
         to_planes(&resized.rgb, pixels);
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::DataError;
+use crate::memory::rgb_bytes;
+use crate::{DataError, Unread};
 
 /// A set of RGB images of equal size.
 pub trait Source: Send + Sync {
@@ -25,8 +26,25 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// A text that changes when the images do; caches are kept by it.
+    /// A text that changes when the images do; caches on this machine are kept by it.
     fn identity(&self) -> String;
+
+    /// A text that changes when the images or their order do, and not when they are moved, copied or
+    /// touched: saved states of a loader are kept by it. By default the [identity](Self::identity).
+    fn content(&self) -> String {
+        self.identity()
+    }
+
+    /// The picture that image `index` is made from, where several are made from one: what is broken
+    /// is counted by it. By default `index`.
+    fn origin(&self, index: usize) -> usize {
+        index
+    }
+
+    /// Picture files that lie among those of the source and are not read.
+    fn unread(&self) -> Unread {
+        Unread::default()
+    }
 
     /// Writes a part of image `index` as three row-major planes, red, green, blue.
     ///
@@ -82,7 +100,7 @@ impl Rectangle {
         if index >= source.len()
             || !inside(self.top, self.height, height)
             || !inside(self.left, self.width, width)
-            || pixels != 3 * self.height * self.width
+            || rgb_bytes(1, self.height, self.width) != Some(pixels)
         {
             return Err(DataError::Argument {
                 operation: "reading an image",
@@ -126,6 +144,11 @@ impl Crop {
     /// If the image is smaller than the crop, or the crop is empty.
     pub fn rectangle(self, height: usize, width: usize) -> Result<Rectangle, DataError> {
         match self {
+            Crop::Full if height == 0 || width == 0 => Err(DataError::Argument {
+                operation: "crop",
+                wanted: "an image with pixels".into(),
+                got: format!("{height}x{width}"),
+            }),
             Crop::Full => Ok(Rectangle { top: 0, left: 0, height, width }),
             Crop::Random(side) | Crop::Center(side) => {
                 if side == 0 || side > height || side > width {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
+use crate::content::{Fingerprint, sampled};
 use crate::source::Rectangle;
 use crate::{DataError, Source};
 
@@ -105,6 +106,16 @@ impl Source for Stl10 {
 
     fn identity(&self) -> String {
         format!("{}: {} images", self.path.display(), self.len())
+    }
+
+    /// The labels, and some of the images.
+    fn content(&self) -> String {
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.add(&self.labels);
+        for index in sampled(self.len()) {
+            fingerprint.add(&self.bytes[index * IMAGE_BYTES..][..IMAGE_BYTES]);
+        }
+        fingerprint.text(self.len(), "images in STL-10's format")
     }
 
     fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {

@@ -3,6 +3,10 @@
 //! One pass over the headers finds them; contents are skipped. `ILSVRC2012_img_train.tar` is a tar
 //! of 1000 tars: members named `.tar` are looked into, one level deep, and are the groups of what is
 //! in them. The index is kept beside the tar and made again when the tar's size or time changes.
+//!
+//! What file managers and archivers leave behind (`._a.jpg`, `.DS_Store`, `__MACOSX`, `Thumbs.db`,
+//! `desktop.ini`, whatever is hidden) is no member. Of a name that is no UTF-8, the other bytes are
+//! written as `\xE9`.
 
 mod scan;
 mod set;
@@ -13,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::DataError;
+use crate::memory::resize;
 use crate::names::Names;
 use crate::positioned::read_exact_at;
 
@@ -113,7 +118,7 @@ impl TarIndex {
         &self.path
     }
 
-    /// Number of members that are files.
+    /// Number of members.
     pub fn len(&self) -> usize {
         self.members.places.len()
     }
@@ -130,8 +135,13 @@ impl TarIndex {
 
     /// Name of the inner tar that a member is in, e.g. `n01440764.tar`.
     pub fn group(&self, index: usize) -> Option<&str> {
+        Some(self.members.groups.get(self.group_number(index)?))
+    }
+
+    /// Which of the inner tars a member is in.
+    pub(crate) fn group_number(&self, index: usize) -> Option<usize> {
         let group = self.members.places.get(index)?.group;
-        (group != NO_GROUP).then(|| self.members.groups.get(group as usize))
+        (group != NO_GROUP).then_some(group as usize)
     }
 
     /// Names of the inner tars.
@@ -188,7 +198,8 @@ impl TarIndex {
             let wanted = format!("members of at most {} bytes", crate::decode::MAX_FILE);
             return content(wanted, format!("{} of {}", self.name(index), place.length));
         }
-        bytes.resize(place.length as usize, 0);
+        bytes.clear();
+        resize(bytes, usize::try_from(place.length).ok())?;
         let path = || self.member_path(index);
         read_exact_at(file, bytes, place.offset).map_err(|e| DataError::io("reading", &path())(e))
     }

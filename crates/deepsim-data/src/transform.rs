@@ -8,6 +8,7 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
+use crate::memory::{resize, rgb_bytes};
 use crate::picture::Picture;
 use crate::source::Rectangle;
 use crate::{Crop, DataError};
@@ -92,23 +93,24 @@ impl Transform {
         Ok(result)
     }
 
-    /// Height and width of the picture after resizing, and the corner of the result in it.
-    fn resized(&self, picture: (usize, usize)) -> ((usize, usize), (usize, usize)) {
-        match self.fit {
+    /// Height and width of the picture after resizing, and the corner of the result in it; `None` if
+    /// they cannot be counted.
+    fn resized(&self, picture: (usize, usize)) -> Option<((usize, usize), (usize, usize))> {
+        Some(match self.fit {
             Fit::Stretch => ((self.height, self.width), (0, 0)),
             Fit::ShortSide(side) => {
                 let (height, width) = picture;
                 // torchvision: int(size * long / short).
-                let long = |long: usize, short: usize| side * long / short.max(1);
+                let long = |long: usize, short: usize| Some(side.checked_mul(long)? / short.max(1));
                 let size = if height <= width {
-                    (side, long(width, height))
+                    (side, long(width, height)?)
                 } else {
-                    (long(height, width), side)
+                    (long(height, width)?, side)
                 };
                 let corner = |size: usize, crop: usize| half_to_even(size.saturating_sub(crop));
                 (size, (corner(size.0, self.height), corner(size.1, self.width)))
             }
-        }
+        })
     }
 
     /// Only `part` of the result: what lies outside is not computed.
@@ -127,7 +129,8 @@ impl Transform {
         if picture.rgb.is_empty() {
             return Err(failed(&"there are none"));
         }
-        let (size, corner) = self.resized((picture.height, picture.width));
+        let resized = self.resized((picture.height, picture.width));
+        let (size, corner) = resized.ok_or_else(|| failed(&format!("{self:?} is too large")))?;
         if self.height > size.0 || self.width > size.1 || size.0 == 0 || size.1 == 0 {
             return Err(failed(&format!("{self:?} has no {}x{} in it", self.height, self.width)));
         }
@@ -149,13 +152,14 @@ impl Transform {
                 Filter::Antialiased => ResizeAlg::Convolution(bilinear),
                 Filter::FourNearest => ResizeAlg::Interpolation(bilinear),
             });
-        let from = (picture.width as u32, picture.height as u32);
+        let side = |side: usize| u32::try_from(side).map_err(|_| failed(&"a side is too long"));
+        let from = (side(picture.width)?, side(picture.height)?);
         // Typed: the other way has code for each type of pixel, which takes minutes to compile.
         let from = TypedImageRef::<U8x3>::from_buffer(from.0, from.1, &picture.rgb)
             .map_err(|e| failed(&e))?;
-        result.rgb.resize(3 * part.height * part.width, 0);
+        resize(&mut result.rgb, rgb_bytes(1, part.height, part.width))?;
         (result.height, result.width) = (part.height, part.width);
-        let to = (part.width as u32, part.height as u32);
+        let to = (side(part.width)?, side(part.height)?);
         let mut to = TypedImage::<U8x3>::from_buffer(to.0, to.1, &mut result.rgb)
             .map_err(|e| failed(&e))?;
         resizer.resize_typed(&from, &mut to, &options).map_err(|e| failed(&e))

@@ -2,9 +2,10 @@
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use deepsim_data::folder::ImageFolder;
-use deepsim_data::{DataError, PictureFiles};
+use deepsim_data::{DataError, PictureFiles, Prepared, Source, Transform};
 
 /// A folder with these files; each holds its own name.
 fn folder(files: &[&str]) -> tempfile::TempDir {
@@ -48,8 +49,9 @@ fn classes_and_pictures_come_in_the_order_of_names() {
         "outside the classes.jpg",
     ]);
     let wanted = [
-        ("cat/deep/er/a.JpEg", 0),
+        // Files of a folder before those of the folders in it.
         ("cat/z.jpeg", 0),
+        ("cat/deep/er/a.JpEg", 0),
         // By text, as torchvision sorts them.
         ("dog/10.jpg", 1),
         ("dog/2.PNG", 1),
@@ -61,6 +63,101 @@ fn classes_and_pictures_come_in_the_order_of_names() {
     assert_eq!(folder.label(4), None);
     let error = folder.read(4, &mut Vec::new()).expect_err("there are four").to_string();
     assert!(error.contains("an index below 4, got 4"), "{error}");
+}
+
+/// What torchvision 0.21's `make_dataset` gives for these files.
+#[test]
+fn nested_folders_come_in_the_order_of_torchvision() {
+    let files = ["cat/a/1.jpg", "cat/a-b/1.jpg", "cat/a/b/1.jpg", "cat/b.jpg", "cat/a.jpg"];
+    let root = folder(&files);
+    let names: Vec<String> = pictures(root.path()).into_iter().map(|(name, _)| name).collect();
+    // `-` sorts before `/`.
+    let wanted = ["cat/a.jpg", "cat/b.jpg", "cat/a/1.jpg", "cat/a-b/1.jpg", "cat/a/b/1.jpg"];
+    assert_eq!(names, wanted);
+}
+
+#[test]
+fn what_file_managers_leave_behind_is_no_picture_and_no_class() {
+    let root = folder(&[
+        "cat/1.jpg",
+        "cat/._1.jpg",
+        "cat/.DS_Store",
+        "cat/Thumbs.db",
+        "cat/__MACOSX/2.jpg",
+        "dog/1.jpg",
+        "dog/desktop.ini",
+        "__MACOSX/cat/._1.jpg",
+        "__MACOSX/cat/3.jpg",
+        ".DS_Store",
+    ]);
+    let wanted = [("cat/1.jpg".to_owned(), Some(0)), ("dog/1.jpg".to_owned(), Some(1))];
+    assert_eq!(pictures(root.path()), wanted);
+    let folder = ImageFolder::open(root.path()).expect("pictures");
+    assert_eq!(folder.class_names(), ["cat", "dog"]);
+    assert!(folder.unread().is_empty());
+}
+
+#[test]
+fn pictures_of_other_formats_are_counted() {
+    let files = ["cat/1.jpg", "cat/2.webp", "dog/1.png", "dog/x/2.TIFF", "dog/3.webp", "dog/n.txt"];
+    let root = folder(&files);
+    let opened = ImageFolder::open(root.path()).expect("pictures");
+    let unread = opened.unread();
+    assert_eq!((opened.len(), unread.total()), (2, 3));
+    assert_eq!(unread.endings().collect::<Vec<_>>(), [("tiff", 1), ("webp", 2)]);
+    let source = Prepared::new(Arc::new(opened), Transform::stretch(4, 4));
+    assert_eq!(source.unread(), unread, "loaders and programs see it too");
+    let none = folder(&["cat/1.jpg", "dog/1.webp"]);
+    let error = message(none.path());
+    assert!(error.contains("dog: ") && error.contains("1 .webp"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_class_or_picture_whose_name_is_no_utf8_is_refused() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let name = |bytes| OsStr::from_bytes(bytes);
+    let root = folder(&["a/1.jpg", "z/1.jpg"]);
+    // Notes do not matter.
+    std::fs::write(root.path().join(name(b"caf\xe9.txt")), "x").expect("a file");
+    std::fs::write(root.path().join(name(b"._caf\xe9.jpg")), "x").expect("a file");
+    assert_eq!(pictures(root.path()).len(), 2);
+    let picture = root.path().join("z").join(name(b"caf\xe9.jpg"));
+    std::fs::write(&picture, "x").expect("a file");
+    let error = message(root.path());
+    assert!(error.contains("names in UTF-8, got `caf\\xE9.jpg`; rename it"), "{error}");
+    std::fs::remove_file(picture).expect("it was there");
+    // Without it, `z` would be class 1.
+    let class = root.path().join(name(b"caf\xe9"));
+    std::fs::create_dir(&class).expect("a folder");
+    std::fs::write(class.join("1.jpg"), "x").expect("a file");
+    let error = message(root.path());
+    assert!(error.contains("got `caf\\xE9`; rename it"), "{error}");
+}
+
+#[test]
+fn content_stays_where_files_are_moved_or_touched_and_changes_with_them() {
+    let content = |root: &Path| ImageFolder::open(root).expect("pictures").content();
+    let files: Vec<String> = (0..100).map(|i| format!("{}/{i:03}.jpg", i % 2)).collect();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let root = folder(&files);
+    let first = content(root.path());
+    assert!(first.starts_with("100 pictures, fingerprint "), "{first}");
+    let elsewhere = folder(&files);
+    assert_eq!(content(elsewhere.path()), first, "another place and other times");
+    let file = root.path().join("0/042.jpg");
+    std::fs::write(&file, "longer than before").expect("a file");
+    assert_ne!(content(root.path()), first, "another size");
+    std::fs::write(&file, "0/042.jpg").expect("a file");
+    assert_eq!(content(root.path()), first);
+    std::fs::rename(&file, root.path().join("1/042.jpg")).expect("another class");
+    assert_ne!(content(root.path()), first);
+    // Some files are looked into; of a few, all.
+    let few = folder(&["cat/1.jpg", "cat/2.jpg", "dog/1.jpg"]);
+    let first = content(few.path());
+    std::fs::write(few.path().join("cat/2.jpg"), "cat/3.jpg").expect("as long");
+    assert_ne!(content(few.path()), first, "other bytes");
 }
 
 #[test]

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use deepsim_data::order::Permutation;
+use deepsim_data::pairs::{Moving, MovingConfig};
 use deepsim_data::{
-    Batch, Broken, Crop, Cursor, DataError, Loader, LoaderConfig, Rectangle, Scenes, Source, scenes,
+    Batch, Broken, Crop, Cursor, DataError, Loader, LoaderConfig, LoaderState, Rectangle, Scenes,
+    Source, Transform, resized::Resized, scenes,
 };
 use proptest::prelude::*;
 
@@ -98,10 +100,10 @@ fn crops_move_about_and_the_centre_stays() {
     assert_eq!(place(&centre.pixels), Some(28 * 96 + 28));
 }
 
-/// Fails at one index, and takes its time.
-struct OneBroken;
+/// Ten images, some of which fail; each takes its time.
+struct Failing(&'static [usize]);
 
-impl Source for OneBroken {
+impl Source for Failing {
     fn len(&self) -> usize {
         10
     }
@@ -112,18 +114,18 @@ impl Source for OneBroken {
         4
     }
     fn identity(&self) -> String {
-        String::new()
+        "ten images".into()
     }
     fn read_part(&self, index: usize, _: Rectangle, out: &mut [u8]) -> Result<(), DataError> {
         std::thread::sleep(std::time::Duration::from_millis(1));
         out.fill(index as u8);
-        match index {
-            5 => Err(DataError::Argument {
+        match self.0.contains(&index) {
+            true => Err(DataError::Argument {
                 operation: "reading",
                 wanted: "another image".into(),
                 got: index.to_string(),
             }),
-            _ => Ok(()),
+            false => Ok(()),
         }
     }
 }
@@ -131,7 +133,7 @@ impl Source for OneBroken {
 #[test]
 fn errors_arrive_in_order_and_a_dropped_loader_ends() {
     let config = LoaderConfig { batch: 2, workers: 3, shuffle: false, ..LoaderConfig::default() };
-    let loader = Loader::new(Arc::new(OneBroken), config, Cursor::default()).expect("a loader");
+    let loader = Loader::new(Arc::new(Failing(&[5])), config, Cursor::default()).expect("a loader");
     let failed: Vec<bool> = loader.take(10).map(|batch| batch.is_err()).collect();
     assert_eq!(
         failed,
@@ -141,12 +143,12 @@ fn errors_arrive_in_order_and_a_dropped_loader_ends() {
         })
     );
     // Dropped while every worker waits to hand over a batch: returns, or the test hangs.
-    drop(Loader::new(Arc::new(OneBroken), config, Cursor::default()).expect("a loader"));
+    drop(Loader::new(Arc::new(Failing(&[5])), config, Cursor::default()).expect("a loader"));
 }
 
 #[test]
 fn a_broken_sample_is_replaced_and_reported_whatever_the_number_of_workers() {
-    let source: Arc<dyn Source> = Arc::new(OneBroken);
+    let source: Arc<dyn Source> = Arc::new(Failing(&[5]));
     let config = |workers| LoaderConfig {
         batch: 5,
         workers,
@@ -167,12 +169,92 @@ fn a_broken_sample_is_replaced_and_reported_whatever_the_number_of_workers() {
         }
     }
     assert_eq!(batches(&source, config(2), six[2].next, 3), six[3..]);
-    // The fourth is one too many.
-    let loader = Loader::new(source, config(3), Cursor::default()).expect("a loader");
-    let failed: Vec<String> =
-        loader.take(8).filter_map(|b| b.err().map(|e| e.to_string())).collect();
-    assert_eq!(failed.len(), 1);
-    assert!(failed[0].contains("4 samples could not be read; wanted at most 3"), "{failed:?}");
+}
+
+/// Broken pictures are skipped up to this many.
+fn skipping(limit: u64) -> LoaderConfig {
+    LoaderConfig { batch: 5, workers: 2, broken: Broken::Skip(limit), ..LoaderConfig::default() }
+}
+
+#[test]
+fn a_broken_picture_counts_once_however_often_it_is_met() {
+    let source: Arc<dyn Source> = Arc::new(Failing(&[5]));
+    // Ten epochs, in each of which it is met.
+    let all = batches(&source, skipping(1), Cursor::default(), 20);
+    assert!(all.iter().flat_map(|batch| &batch.skipped).count() >= 10);
+    let source: Arc<dyn Source> = Arc::new(Failing(&[2, 5, 7]));
+    batches(&source, skipping(3), Cursor::default(), 20);
+    let mut loader = Loader::new(source, skipping(2), Cursor::default()).expect("a loader");
+    let error = loader.find_map(Result::err).expect("one too many").to_string();
+    assert!(error.contains("3 pictures could not be read; wanted at most 2"), "{error}");
+}
+
+#[test]
+fn pairs_of_one_broken_picture_count_once() {
+    let large = Transform::stretch(40, 40);
+    let still: Arc<dyn Source> = Arc::new(Resized::new(Arc::new(Failing(&[5])), large));
+    let config = MovingConfig { side: 8, per_picture: 6, seed: 0 };
+    let pairs: Arc<dyn Source> = Arc::new(Moving::new(still, config).expect("pairs"));
+    let mut met: Vec<usize> = batches(&pairs, skipping(1), Cursor::default(), 24)
+        .iter()
+        .flat_map(|batch| batch.skipped.iter().map(|skipped| skipped.index))
+        .collect();
+    met.sort_unstable();
+    met.dedup();
+    assert_eq!(met, (30..36).collect::<Vec<_>>(), "six pairs are of that picture");
+}
+
+#[test]
+fn the_count_of_broken_pictures_survives_a_restart() {
+    let source: Arc<dyn Source> = Arc::new(Failing(&[2, 7]));
+    let mut loader = Loader::new(source.clone(), skipping(1), Cursor::default()).expect("a loader");
+    // Up to the first that is broken.
+    let mut taken = 0;
+    while loader.state().broken.is_empty() {
+        loader.next().expect("a batch").expect("one may be broken");
+        taken += 1;
+    }
+    let state = loader.state();
+    assert_eq!(state.broken.len(), 1);
+    let rest = |mut loader: Loader| {
+        let until = loader.by_ref().map_while(Result::ok).map(|batch| batch.next).collect();
+        (until, loader.state())
+    };
+    let (until, end): (Vec<Cursor>, LoaderState) = rest(loader);
+    let text = serde_json::to_string(&state).expect("text");
+    let saved = serde_json::from_str(&text).expect("a state");
+    let again = Loader::resume(source.clone(), skipping(1), &saved).expect("the same data");
+    assert_eq!(rest(again), (until.clone(), end), "a restart forgets what was broken");
+    // As it was: after each restart as many were allowed again.
+    let forgetful = LoaderState { broken: Vec::new(), ..saved };
+    let again = Loader::resume(source, skipping(1), &forgetful).expect("the same data");
+    assert!(taken > 0 && rest(again).0.len() >= until.len());
+}
+
+#[test]
+fn a_state_is_for_its_seed_and_data_alone() {
+    let source = |seed, n| Arc::new(Scenes::new(seed, scenes::UNLABELED, n)) as Arc<dyn Source>;
+    let mut loader = Loader::new(source(5, 20), config(2), Cursor::default()).expect("a loader");
+    let first: Vec<Batch> = loader.by_ref().take(4).map(|batch| batch.expect("a batch")).collect();
+    let state = loader.state();
+    assert_eq!((state.cursor, state.seed), (first[3].next, 3));
+    let other = LoaderConfig { batch: 14, workers: 1, ..config(1) };
+    let mut again = Loader::resume(source(5, 20), other, &state).expect("the same data");
+    let pixels = again.next().expect("a batch").expect("two batches in one").pixels;
+    let two: Vec<u8> = loader.take(2).flat_map(|batch| batch.expect("a batch").pixels).collect();
+    assert!(pixels == two, "the batch size does not matter");
+
+    let refused = |source, config| {
+        let loader = Loader::resume(source, config, &state);
+        loader.map(|_| ()).expect_err("this is another run").to_string()
+    };
+    let error = refused(source(5, 20), LoaderConfig { seed: 4, ..config(1) });
+    assert!(error.contains("expected seed 3, found seed 4; "), "{error}");
+    for other in [source(6, 20), source(5, 21)] {
+        let error = refused(other, config(1));
+        assert!(error.contains("expected Scenes { seed: 5, split: 0, len: 20 }"), "{error}");
+        assert!(error.contains("name the data that the state was saved with"), "{error}");
+    }
 }
 
 #[test]
@@ -249,6 +331,11 @@ fn impossible_loaders_are_refused() {
         (LoaderConfig { world: 0, ..base }, Cursor::default(), "rank 0 of 0"),
         (LoaderConfig { rank: 2, world: 2, ..base }, Cursor::default(), "rank 2 of 2"),
         (base, Cursor { epoch: 0, position: 5 }, "position below 5, got 5"),
+        (LoaderConfig { batch: 1 << 60, ..base }, Cursor::default(), "bytes can be counted"),
+        (LoaderConfig { batch: usize::MAX, ..base }, Cursor::default(), "bytes can be counted"),
+        (LoaderConfig { world: 1 << 62, ..base }, Cursor::default(), "bytes can be counted"),
+        (LoaderConfig { workers: usize::MAX, ..base }, Cursor::default(), "at most 1024 workers"),
+        (LoaderConfig { prefetch: usize::MAX, ..base }, Cursor::default(), "65536 batches ahead"),
     ];
     for (config, cursor, words) in cases {
         let error = Loader::new(source(), config, cursor).err().map(|e| e.to_string());
@@ -257,4 +344,33 @@ fn impossible_loaders_are_refused() {
     for (range, crop) in [(0..6, Crop::Full), (3..3, Crop::Full), (0..1, Crop::Random(8))] {
         assert!(deepsim_data::read_range(&*source(), range, crop).is_err());
     }
+}
+
+#[test]
+fn sizes_that_no_memory_holds_are_errors() {
+    let scenes = || Arc::new(Scenes::new(0, scenes::UNLABELED, 5)) as Arc<dyn Source>;
+    // Can be counted, but there is no such memory: the program must not end.
+    let config = LoaderConfig { batch: 1 << 42, crop: Crop::Full, ..config(1) };
+    let mut loader = Loader::new(scenes(), config, Cursor::default()).expect("a loader");
+    let error = loader.next().expect("no end").map(|_| ()).expect_err("no memory").to_string();
+    assert!(error.contains("found no room for 121597189939003392 bytes"), "{error}");
+    let side = 1 << 31;
+    let huge = Arc::new(Resized::new(scenes(), Transform::stretch(side, side)));
+    let read = deepsim_data::read_range(&*huge, 0..5, Crop::Full).map(|_| ());
+    assert!(matches!(read, Err(DataError::Memory { bytes: None })), "{read:?}");
+    let crop = deepsim_data::read_range(&*huge, 0..1, Crop::Center(8)).map(|_| ());
+    assert!(crop.is_ok(), "only what is asked for needs memory: {crop:?}");
+    let short = Transform::short_side(usize::MAX / 2, 8);
+    let error = deepsim_data::read_range(&Resized::new(scenes(), short), 0..1, Crop::Full);
+    assert!(error.map(|_| ()).expect_err("too large").to_string().contains("is too large"));
+    for (side, per_picture) in [(usize::MAX, 1), (8, usize::MAX)] {
+        let config = MovingConfig { side, per_picture, seed: 0 };
+        assert!(Moving::new(scenes(), config).is_err(), "{config:?}");
+    }
+    // A cursor at the end of its numbers goes on at their beginning.
+    let source = scenes();
+    let cursor = Cursor { epoch: u64::MAX, position: 4 };
+    let loader = Loader::new(source, LoaderConfig { batch: 3, ..skipping(0) }, cursor);
+    let batch = loader.expect("a loader").next().expect("no end").expect("a batch");
+    assert_eq!(batch.next, Cursor { epoch: 0, position: 2 });
 }

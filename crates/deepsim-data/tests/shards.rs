@@ -179,7 +179,7 @@ fn shards_of_other_programs_are_read() {
         ("n01/a.cls", b"12\n"),
         ("n01/a.jpg", b"first"),
         ("n01/a.json", b"{}"),
-        ("n01/b.v2.JPEG", b"not a picture of b: the ending is v2.JPEG"),
+        ("n01/a.seg.png", b"another picture of a, which is not read"),
         ("n01/c.PNG", b"second"),
     ]);
     let shards = shards.expect("two samples");
@@ -189,14 +189,101 @@ fn shards_of_other_programs_are_read() {
     assert_eq!(bytes, b"second");
 }
 
+fn fixture(name: &str) -> Result<Shards, DataError> {
+    // Copied, because an index is written beside it.
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(name);
+    std::fs::copy(Path::new("tests/fixtures/shards").join(name), &path).expect("a copy");
+    let shards = Shards::open_files(&[path]);
+    // Kept until the end of the test's process: the shard is read later.
+    std::mem::forget(folder);
+    shards
+}
+
+/// Names and labels of samples.
+fn samples(shards: &Shards) -> Vec<(String, Option<u32>)> {
+    let name = |index| {
+        let mut bytes = Vec::new();
+        shards.read(index, &mut bytes).expect("a picture");
+        assert!(bytes.starts_with(&[0xff, 0xd8]), "a JPEG");
+        let path = shards.path(index);
+        path.file_name().expect("a name").to_string_lossy().into_owned()
+    };
+    (0..shards.len()).map(|index| (name(index), shards.label(index))).collect()
+}
+
+#[test]
+fn what_a_mac_writes_beside_a_sample_is_nothing() {
+    let shards = fixture("mac.tar").expect("one sample");
+    assert_eq!(samples(&shards), [("000.jpg".to_owned(), Some(1))]);
+}
+
+#[test]
+fn names_that_are_no_utf8_are_samples_of_their_own() {
+    let shards = fixture("latin1-pairs.tar").expect("three samples");
+    let wanted = [(r"caf\xE9.jpg", 0), (r"caf\xE8.jpg", 1), ("x.jpg", 2)];
+    let wanted = wanted.map(|(name, label)| (name.to_owned(), Some(label)));
+    assert_eq!(samples(&shards), wanted);
+}
+
+#[test]
+fn a_sample_whose_key_has_a_dot_is_not_dropped() {
+    let error = fixture("dots-in-some-keys.tar").map(|_| ()).expect_err("it cannot be kept");
+    let error = error.to_string();
+    assert!(error.contains("img.v2.jpg: wanted keys without dots"), "{error}");
+}
+
+#[test]
+fn a_label_in_a_json_file_is_none() {
+    let shards = fixture("json-label.tar").expect("two samples");
+    assert_eq!(samples(&shards), [("000.jpg".into(), None), ("001.jpg".into(), None)]);
+}
+
+#[test]
+fn samples_in_other_formats_are_counted() {
+    let (_folder, shards) = foreign(&[
+        ("a.jpg", b"1"),
+        ("a.depth.tiff", b"a field of a"),
+        ("b.webp", b"2"),
+        ("b.cls", b"1"),
+        ("__MACOSX/._c.webp", b"3"),
+        ("Thumbs.db", b"4"),
+        ("c.GIF", b"5"),
+    ]);
+    let shards = shards.expect("one sample");
+    let endings: Vec<_> = shards.unread().endings().collect();
+    assert_eq!((shards.len(), endings), (1, vec![("gif", 1), ("webp", 1)]));
+}
+
+#[test]
+fn content_of_shards_is_the_same_wherever_they_are() {
+    let [one, two] = [(), ()].map(|()| {
+        let folder = tempfile::tempdir().expect("a folder");
+        copy(&made(20), folder.path(), "t", LIMITS, |_| {}).expect("shards");
+        folder
+    });
+    let open = |folder: &Path| Shards::open(&folder.to_string_lossy()).expect("shards");
+    let content = open(one.path()).content();
+    assert_eq!(open(two.path()).content(), content);
+    assert_ne!(open(two.path()).identity(), open(one.path()).identity());
+    let three = tempfile::tempdir().expect("a folder");
+    copy(&made(19), three.path(), "t", LIMITS, |_| {}).expect("shards");
+    assert_ne!(open(three.path()).content(), content);
+}
+
 #[test]
 fn samples_that_make_no_sense_are_named() {
-    let cases: [(Contents<'_>, &str); 5] = [
+    let cases: [(Contents<'_>, &str); 10] = [
         (&[("a.jpg", b"1"), ("a.png", b"2")], "one picture in a sample"),
         (&[("a.jpg", b"1"), ("a.cls", b"cat")], "got `cat`"),
         (&[("a.jpg", b"1"), ("a.cls", b"4294967295")], "a class index"),
         (&[("a.cls", b"1"), ("b.jpg", b"2")], "a picture beside the class"),
         (&[("a.txt", b"1")], "without any"),
+        (&[("a.webp", b"1")], "without any; 1 picture is not read (1 .webp)"),
+        (&[("b.jpg", b"1"), ("a.v2.jpg", b"1")], "the sample `a.v2`; rename it"),
+        (&[("a.jpg", b"1"), ("a.v2.jpg", b"1"), ("a.v2.cls", b"1")], "the sample `a.v2`"),
+        (&[("a.v2.jpg", b"1"), ("a.v3.jpg", b"1")], "keys without dots"),
+        (&[("b.jpg", b"1"), ("a.v2.cls", b"1")], "a picture beside the class"),
     ];
     for (members, words) in cases {
         let (_folder, shards) = foreign(members);

@@ -125,6 +125,78 @@ fn long_names_and_sizes_of_pax_headers_count() {
 }
 
 #[test]
+fn what_file_managers_leave_behind_is_no_member() {
+    let junk = |name| (name, &b"no tar and no picture"[..]);
+    let inner = tar(&[junk("._n01_1.JPEG"), ("n01_1.JPEG", b"1"), junk(".DS_Store")]);
+    let bytes = tar(&[
+        junk("./._n01.tar"),
+        ("./n01.tar", &inner),
+        junk("__MACOSX/n02.tar"),
+        junk("x/Thumbs.db"),
+        junk("x/Desktop.ini"),
+        ("x/a.jpg", b"22"),
+    ]);
+    let (_folder, index) = index(&bytes);
+    let index = index.expect("two members");
+    let names: Vec<&str> = (0..index.len()).map(|at| index.name(at)).collect();
+    assert_eq!(names, ["n01_1.JPEG", "x/a.jpg"]);
+    assert_eq!(index.groups().collect::<Vec<_>>(), ["n01.tar"]);
+}
+
+#[test]
+fn names_that_are_no_utf8_stay_apart_however_they_are_stored() {
+    let plain = |name: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name);
+        header.set_size(0);
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    };
+    let long = |kind: tar::EntryType, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        let padding = vec![0; content.len().next_multiple_of(512) - content.len()];
+        [&header.as_bytes()[..], content, &padding, &plain(b"short")].concat()
+    };
+    let bytes = [
+        plain(b"caf\xe9.jpg"),
+        plain(b"caf\xe8.jpg"),
+        plain("caf\u{e9}.jpg".as_bytes()),
+        long(tar::EntryType::GNULongName, b"long/caf\xe9.jpg\0"),
+        long(tar::EntryType::XHeader, b"21 path=pax/caf\xe9.jpg\n"),
+    ];
+    let (_folder, index) = index(&bytes.concat());
+    let index = index.expect("five members");
+    let names: Vec<&str> = (0..index.len()).map(|at| index.name(at)).collect();
+    let wanted =
+        [r"caf\xE9.jpg", r"caf\xE8.jpg", "caf\u{e9}.jpg", r"long/caf\xE9.jpg", r"pax/caf\xE9.jpg"];
+    assert_eq!(names, wanted);
+    // The names are those of the index beside the tar, too.
+    assert_eq!(TarIndex::open(index.path()).expect("from beside"), index);
+}
+
+#[test]
+fn an_index_of_an_earlier_version_is_made_again() {
+    let bytes = tar(&[("._a.jpg", b"1"), ("a.jpg", b"22")]);
+    let (_folder, index) = index(&bytes);
+    let index = index.expect("an index");
+    let beside = TarIndex::stored_at(index.path());
+    let stored = std::fs::read(&beside).expect("it was written");
+    let mut earlier = stored.clone();
+    let digit = earlier.iter().position(|byte| *byte == b'2').expect("the version");
+    assert_eq!(&earlier[..digit], b"deepsim index ");
+    earlier[digit] = b'1';
+    let end = earlier.len() - 4;
+    let sum = crc32c::crc32c(&earlier[..end]).to_le_bytes();
+    earlier[end..].copy_from_slice(&sum);
+    std::fs::write(&beside, &earlier).expect("a file");
+    assert_eq!(TarIndex::open(index.path()).expect("made again"), index);
+    assert!(std::fs::read(&beside).expect("the index") == stored, "it is written again");
+}
+
+#[test]
 fn damaged_and_hostile_tars_are_refused_with_the_place() {
     let whole = tar(&[("a.jpg", &[1; 700]), ("b.jpg", &[2; 700])]);
     let with = |kind: tar::EntryType, size: u64| {

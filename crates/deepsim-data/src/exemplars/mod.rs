@@ -29,9 +29,10 @@ pub use colour::ColourChange;
 pub use deformation::Deformation;
 pub use seeds::{SCALES, Seed};
 
+use crate::memory::rgb_zeros;
 use crate::random::{Purpose, stream};
 use crate::source::Rectangle;
-use crate::{DataError, Source};
+use crate::{DataError, Source, Unread};
 
 /// Side of a patch in pixels.
 pub const PATCH: usize = 32;
@@ -160,12 +161,25 @@ impl Source for Exemplars {
         format!("{:?} of {}", self.config, self.pictures.identity())
     }
 
+    fn content(&self) -> String {
+        format!("{:?} of {}", self.config, self.pictures.content())
+    }
+
+    fn origin(&self, index: usize) -> usize {
+        let seed = self.kept.get(index).and_then(|_| self.seeds.get(self.class(index)));
+        seed.map_or(index, |seed| self.pictures.origin(seed.picture))
+    }
+
+    fn unread(&self) -> Unread {
+        self.pictures.unread()
+    }
+
     fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {
         part.check(self, index, pixels.len())?;
         let (class, deformation) = self.deformation(index)?;
         let seed = &self.seeds[class];
         let (height, width) = (self.pictures.height(), self.pictures.width());
-        let mut picture = vec![0; 3 * height * width];
+        let mut picture = rgb_zeros(1, height, width)?;
         self.pictures.read(seed.picture, &mut picture)?;
         let mut patch = deformation.cut(seed, &picture, height, width);
         deformation.colour.apply(&mut patch, self.mean);

@@ -6,7 +6,9 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use rand_chacha::ChaCha12Rng;
 
 use super::PATCH;
+use crate::memory::rgb_zeros;
 use crate::order::Permutation;
+use crate::panics::guarded;
 use crate::random::{Purpose, below, stream, uniform};
 use crate::{DataError, Source};
 
@@ -43,8 +45,8 @@ pub(super) fn choose(
     seed: u64,
 ) -> Result<(Vec<Seed>, [f32; 3]), DataError> {
     let (height, width) = (pictures.height(), pictures.width());
-    let mut picture = vec![0; 3 * height * width];
-    let (mut seeds, mut sums, mut pixels) = (Vec::with_capacity(classes), [0u64; 3], 0u64);
+    let mut picture = rgb_zeros(1, height, width)?;
+    let (mut seeds, mut sums, mut pixels) = (Vec::new(), [0u64; 3], 0u64);
     if !pictures.is_empty() {
         let order = Permutation::new(pictures.len(), seed, u64::MAX);
         for position in 0..pictures.len() {
@@ -52,7 +54,7 @@ pub(super) fn choose(
                 break;
             }
             let index = order.get(position);
-            pictures.read(index, &mut picture)?;
+            guarded(index, || None, || pictures.read(index, &mut picture))?;
             let mut rng = stream(seed, Purpose::Exemplar, 0, index as u64);
             let Some(found) = find(&picture, height, width, index, &mut rng) else { continue };
             let (rows, columns) = found.pixels(height, width);

@@ -29,6 +29,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::content::Fingerprint;
 use crate::{DataError, PictureFiles};
 
 mod cache;
@@ -291,6 +292,22 @@ impl PictureFiles for HubDataset {
 
     fn identity(&self) -> String {
         self.identity.clone()
+    }
+
+    /// The commit; of files that were not fetched, their names and sizes, and all labels.
+    fn content(&self) -> String {
+        if self.commit.is_some() {
+            return self.identity.clone();
+        }
+        let mut fingerprint = Fingerprint::default();
+        for table in &self.tables {
+            fingerprint.add(table.path.file_name().unwrap_or_default().as_encoded_bytes());
+            fingerprint.number(std::fs::metadata(&table.path).map_or(0, |file| file.len()));
+        }
+        for label in &self.labels {
+            fingerprint.number(label.map_or(0, |label| u64::from(label) + 1));
+        }
+        fingerprint.text(self.len(), "rows")
     }
 
     fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError> {

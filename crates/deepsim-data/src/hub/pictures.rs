@@ -1,7 +1,5 @@
 //! The picture files of one row group.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use candle_datasets::hub::FileReader;
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArray, ByteArrayType};
@@ -10,6 +8,7 @@ use parquet::file::reader::SerializedFileReader;
 
 use super::table::Table;
 use crate::DataError;
+use crate::panics::caught;
 
 /// For each row its picture, or why there is none.
 pub(super) type Pictures = Vec<Result<ByteArray, String>>;
@@ -87,12 +86,5 @@ fn end_of_page(
 pub(super) fn guarded<T>(
     read: impl FnOnce() -> Result<T, ParquetError>,
 ) -> Result<T, ParquetError> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or(panic.downcast_ref::<&str>().copied())
-            .unwrap_or("the parquet reader gave up");
-        Err(ParquetError::General(message.into()))
-    })
+    caught(read).unwrap_or_else(|message| Err(ParquetError::General(message)))
 }

@@ -7,19 +7,24 @@
 //! | `ILSVRC2012_devkit_t12.tar.gz` | table of classes, and classes of the validation pictures; or its folder |
 //!
 //! A **class index** is the position of the wnid among all wnids, sorted: what networks in Caffe and
-//! torchvision are trained with. It is not the kit's `ILSVRC2012_ID`.
+//! torchvision are trained with. It is not the kit's `ILSVRC2012_ID`. Without the kit, all wnids are those
+//! of the training pictures, if these are in the folder; a class without pictures is refused.
 
 mod devkit;
 mod matlab;
+mod store;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 pub use devkit::{Devkit, Synset, parse_meta, parse_truth};
 
-use crate::folder::{FileList, sorted};
-use crate::tar_index::{TarIndex, TarSet};
-use crate::{DataError, PictureFiles};
+use self::store::Store;
+use crate::folder::{classes, sorted};
+use crate::{DataError, PictureFiles, Unread};
+
+const TRAIN_ARCHIVE: &str = "ILSVRC2012_img_train.tar";
+const TRAIN_FOLDER: &str = "train";
 
 /// A folder with ILSVRC-2012, or with parts of it.
 ///
@@ -57,21 +62,22 @@ impl Ilsvrc {
     /// The training pictures, class by class.
     ///
     /// # Errors
-    /// If they are not there, cannot be read, or have a wnid that the kit does not have.
+    /// If they are not there, cannot be read, have a wnid that the kit does not have, or a class
+    /// without pictures.
     pub fn train(&self) -> Result<IlsvrcPictures, DataError> {
-        let archive = self.folder.join("ILSVRC2012_img_train.tar");
+        let archive = self.folder.join(TRAIN_ARCHIVE);
         if archive.is_file() {
-            let tars = TarSet::open(std::slice::from_ref(&archive))?;
-            if tars.tars().iter().any(|tar| (0..tar.len()).any(|i| tar.group(i).is_none())) {
+            let store = Store::tars(std::slice::from_ref(&archive))?;
+            if let Some(index) = (0..store.len()).find(|index| !store.is_grouped(*index)) {
                 return Err(DataError::Content {
-                    path: archive,
+                    path: store.path(index),
                     wanted: "a tar of one tar for each class".into(),
                     got: "a picture outside them".into(),
                 });
             }
-            return self.by_wnid(Store::Tars(tars));
+            return self.by_wnid(store, None);
         }
-        let folder = self.folder.join("train");
+        let folder = self.folder.join(TRAIN_FOLDER);
         if folder.is_dir() {
             let entries = sorted(&folder)?;
             let tars = entries.iter().filter(|e| !e.folder && e.name.ends_with(".tar"));
@@ -87,11 +93,11 @@ impl Ilsvrc {
                         got: "a folder only: is the unpacking finished?".into(),
                     });
                 }
-                return self.by_wnid(Store::Tars(TarSet::open(&tars)?));
+                return self.by_wnid(Store::tars(&tars)?, None);
             }
-            return self.by_wnid(Store::files(&folder)?);
+            return self.by_wnid(Store::classes(&folder)?, None);
         }
-        Err(self.missing(&["ILSVRC2012_img_train.tar", "train"]))
+        Err(self.missing(&[TRAIN_ARCHIVE, TRAIN_FOLDER]))
     }
 
     /// The validation pictures, in the order of their numbers, or class by class where they are in
@@ -99,20 +105,26 @@ impl Ilsvrc {
     ///
     /// # Errors
     /// If they are not there or cannot be read, if their number is not that of the kit, or they have
-    /// neither folders of classes nor a kit.
+    /// neither folders of classes nor a kit. Without a kit, also if the training pictures are there
+    /// and cannot be opened, or do not have all classes.
     pub fn val(&self) -> Result<IlsvrcPictures, DataError> {
         let archive = self.folder.join("ILSVRC2012_img_val.tar");
         if archive.is_file() {
-            return self
-                .by_number(Store::Tars(TarSet::open(std::slice::from_ref(&archive))?), &archive);
+            return self.by_number(Store::tars(std::slice::from_ref(&archive))?, &archive);
         }
         for name in ["val", "ILSVRC2012_img_val"] {
             let folder = self.folder.join(name);
             if folder.is_dir() {
-                return match sorted(&folder)?.iter().any(|entry| entry.folder) {
-                    true => self.by_wnid(Store::files(&folder)?),
-                    false => self.by_number(Store::files(&folder)?, &folder),
+                if classes(&folder)?.is_empty() {
+                    return self.by_number(Store::flat(&folder)?, &folder);
+                }
+                // The classes of both are numbered alike, whether or not they have the same ones.
+                let trained = [TRAIN_ARCHIVE, TRAIN_FOLDER];
+                let known = match trained.iter().any(|name| self.folder.join(name).exists()) {
+                    true if self.devkit.is_none() => Some(self.train()?.wnids),
+                    _ => None,
                 };
+                return self.by_wnid(Store::classes(&folder)?, known);
             }
         }
         Err(self.missing(&["ILSVRC2012_img_val.tar", "val", "ILSVRC2012_img_val"]))
@@ -126,36 +138,36 @@ impl Ilsvrc {
         }
     }
 
-    /// Pictures that show their class by where they are.
-    fn by_wnid(&self, store: Store) -> Result<IlsvrcPictures, DataError> {
-        let found: Vec<&str> = (0..store.len()).map(|index| store.wnid(index)).collect();
-        if let Some(index) = found.iter().position(|wnid| wnid.is_empty()) {
-            return Err(DataError::Content {
-                path: store.path(index),
-                wanted: "pictures in the folder or the tar of their class".into(),
-                got: "one outside them".into(),
-            });
-        }
-        let names = match &self.devkit {
-            Some(devkit) => devkit.synsets.iter().map(|s| s.wnid.clone()).collect(),
-            None => {
-                let mut names: Vec<String> = found.iter().map(|&name| name.into()).collect();
+    /// Pictures that show their class by where they are. Classes are numbered as in the kit, else as
+    /// in `known`, else by themselves.
+    fn by_wnid(
+        &self,
+        store: Store,
+        known: Option<Vec<String>>,
+    ) -> Result<IlsvrcPictures, DataError> {
+        let (names, whose) = match (&self.devkit, known) {
+            (Some(kit), _) => (kit.synsets.iter().map(|s| s.wnid.clone()).collect(), "kit"),
+            (None, Some(known)) => (known, "training pictures"),
+            (None, None) => {
+                let mut names: Vec<String> =
+                    (0..store.len()).map(|index| store.wnid(index).into()).collect();
                 names.sort_unstable();
                 names.dedup();
-                names
+                (names, "pictures themselves")
             }
         };
         let classes = names.iter().enumerate();
         let classes: HashMap<&str, u32> =
             classes.map(|(class, name)| (name.as_str(), class as u32)).collect();
-        let label = |(index, wnid): (usize, &&str)| {
+        let label = |index| {
+            let wnid = store.wnid(index);
             classes.get(wnid).copied().ok_or_else(|| DataError::Content {
                 path: store.path(index),
-                wanted: format!("a wnid of one of the kit's {} classes", names.len()),
+                wanted: format!("a wnid of one of the {} classes of the {whose}", names.len()),
                 got: format!("`{wnid}`"),
             })
         };
-        let labels: Vec<u32> = found.iter().enumerate().map(label).collect::<Result<_, _>>()?;
+        let labels: Vec<u32> = (0..store.len()).map(label).collect::<Result<_, _>>()?;
         self.pictures(store, labels, None, names)
     }
 
@@ -246,73 +258,18 @@ impl PictureFiles for IlsvrcPictures {
     }
 
     fn identity(&self) -> String {
-        match &self.store {
-            Store::Tars(tars) => tars.identity(),
-            Store::Files(files) => files.identity(),
-        }
+        self.store.identity()
+    }
+
+    fn content(&self) -> String {
+        self.store.content(self, |index| self.place(index))
+    }
+
+    fn unread(&self) -> Unread {
+        self.store.unread().clone()
     }
 
     fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError> {
-        let place = self.place(index);
-        match &self.store {
-            Store::Tars(tars) => {
-                let (tar, member) = tars.find(place)?;
-                tar.read(member, bytes)
-            }
-            Store::Files(files) => files.read(place, bytes),
-        }
-    }
-}
-
-/// What pictures are in.
-#[derive(Clone, Debug)]
-enum Store {
-    Tars(TarSet),
-    Files(FileList),
-}
-
-impl Store {
-    fn files(folder: &Path) -> Result<Self, DataError> {
-        let mut files = FileList::new(folder);
-        files.add_folder("", 0)?;
-        Ok(Self::Files(files))
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Tars(tars) => tars.len(),
-            Self::Files(files) => files.len(),
-        }
-    }
-
-    /// The member's name, or the path from the split's folder.
-    fn name(&self, index: usize) -> &str {
-        match self {
-            Self::Tars(tars) => tars.find(index).map_or("", |(tar, member)| tar.name(member)),
-            Self::Files(files) => files.name(index),
-        }
-    }
-
-    /// The class, by the tar or the folder that a picture is in; empty if it is in none.
-    fn wnid(&self, index: usize) -> &str {
-        match self {
-            Self::Tars(tars) => tars.find(index).map_or("", |(tar, member)| {
-                let own = || tar.path().file_name().and_then(|name| name.to_str());
-                let name = tar.group(member).or_else(own).unwrap_or_default();
-                let name = name.rsplit('/').next().unwrap_or_default();
-                name.strip_suffix(".tar").unwrap_or(name)
-            }),
-            Self::Files(files) => files.name(index).split_once('/').map_or("", |(wnid, _)| wnid),
-        }
-    }
-
-    fn path(&self, index: usize) -> PathBuf {
-        match self {
-            Self::Tars(tars) => tars
-                .find(index)
-                .map(|(tar, member)| TarIndex::member_path(tar, member))
-                .unwrap_or_default(),
-            Self::Files(files) => files.path(index),
-        }
+        self.store.read(self.place(index), bytes)
     }
 }

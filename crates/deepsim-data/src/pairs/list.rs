@@ -93,6 +93,10 @@ impl PictureFiles for PairList {
         self.identity.clone()
     }
 
+    fn content(&self) -> String {
+        self.files.content(self, |index| index)
+    }
+
     fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError> {
         self.files.read(index, bytes)
     }

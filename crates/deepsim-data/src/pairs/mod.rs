@@ -34,7 +34,7 @@ pub use list::PairList;
 pub use moving::{Motion, Moving, MovingConfig};
 
 use crate::source::Rectangle;
-use crate::{DataError, PictureFiles, Prepared, Source, Transform};
+use crate::{DataError, PictureFiles, Prepared, Source, Transform, Unread};
 
 /// Pairs of files with the same label that follow each other: the first and the second of a track,
 /// the third and the fourth, and so on. A last file without a partner is left out.
@@ -48,7 +48,7 @@ impl Tracks {
     /// Pairs the files, each brought to `side x side` pixels.
     ///
     /// # Errors
-    /// If no two files that follow each other have the same label.
+    /// If no two files that follow each other have the same label, or the side is too large.
     pub fn new(files: Arc<dyn PictureFiles>, side: usize) -> Result<Self, DataError> {
         let (mut anchors, mut index) = (Vec::new(), 0);
         while index + 1 < files.len() {
@@ -58,6 +58,13 @@ impl Tracks {
                 anchors.push(index);
             }
             index += if paired { 2 } else { 1 };
+        }
+        if side.checked_mul(2).is_none() {
+            return Err(DataError::Argument {
+                operation: "pairing files",
+                wanted: "two pictures of this side above each other".into(),
+                got: format!("a side of {side} pixels"),
+            });
         }
         if anchors.is_empty() {
             return Err(DataError::Argument {
@@ -89,6 +96,14 @@ impl Source for Tracks {
 
     fn identity(&self) -> String {
         format!("pairs of {}", self.pictures.identity())
+    }
+
+    fn content(&self) -> String {
+        format!("pairs of {}", self.pictures.content())
+    }
+
+    fn unread(&self) -> Unread {
+        self.pictures.unread()
     }
 
     fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {

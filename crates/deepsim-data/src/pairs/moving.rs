@@ -9,10 +9,11 @@ use std::sync::Arc;
 use rand_core::Rng;
 
 use super::stacked;
+use crate::memory::rgb_zeros;
 use crate::random::{Purpose, between, stream};
 use crate::source::Rectangle;
 use crate::square::Square;
-use crate::{DataError, Source};
+use crate::{DataError, Source, Unread};
 
 /// Tries to find a motion that stays inside the picture; the last is no motion.
 const TRIES: usize = 20;
@@ -89,7 +90,7 @@ impl Moving {
     /// A camera over `pictures`.
     ///
     /// # Errors
-    /// If there are no pictures, or no pairs are wanted.
+    /// If there are no pictures, or no pairs are wanted, or more than can be counted.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -102,10 +103,15 @@ impl Moving {
     /// # Ok::<(), deepsim_data::DataError>(())
     /// ```
     pub fn new(pictures: Arc<dyn Source>, config: MovingConfig) -> Result<Self, DataError> {
-        if pictures.is_empty() || config.side == 0 || config.per_picture == 0 {
+        let counted =
+            pictures.len().checked_mul(config.per_picture).zip(config.side.checked_mul(2));
+        if pictures.is_empty() || config.side == 0 || config.per_picture == 0 || counted.is_none() {
             return Err(DataError::Argument {
                 operation: "pairs from still pictures",
-                wanted: "at least one picture, one pair from each, one pixel".into(),
+                wanted:
+                    "at least one picture, one pair from each, one pixel, and not too many to be \
+                         counted"
+                        .into(),
                 got: format!("{} pictures, {config:?}", pictures.len()),
             });
         }
@@ -150,11 +156,23 @@ impl Source for Moving {
         format!("{:?} over {}", self.config, self.pictures.identity())
     }
 
+    fn content(&self) -> String {
+        format!("{:?} over {}", self.config, self.pictures.content())
+    }
+
+    fn origin(&self, index: usize) -> usize {
+        self.pictures.origin(index / self.config.per_picture)
+    }
+
+    fn unread(&self) -> Unread {
+        self.pictures.unread()
+    }
+
     fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {
         part.check(self, index, pixels.len())?;
         let motion = self.motion(index)?;
         let size = (self.pictures.height(), self.pictures.width());
-        let mut picture = vec![0; 3 * size.0 * size.1];
+        let mut picture = rgb_zeros(1, size.0, size.1)?;
         self.pictures.read(index / self.config.per_picture, &mut picture)?;
         stacked(self.config.side, part, pixels, |second, out| {
             motion.squares[usize::from(second)].cut(&picture, size, self.config.side, out);

@@ -4,6 +4,17 @@
 //! Sequential files suit object stores and network disks, and a share of the shards suits each of
 //! many machines. Here shards are indexed, so that reading them is random access all the same: the
 //! order of samples does not depend on which shard they are in.
+//!
+//! | in a shard | is |
+//! |---|---|
+//! | `KEY.jpg`, `.jpeg`, `.png`, in any case | the picture of the sample `KEY` |
+//! | `KEY.cls` beside it | its label: a class index in decimal digits |
+//! | `KEY.json`, `KEY.txt`, `KEY.seg.png`, ... beside them | not read: a label that is only in a `.json` is none |
+//! | `KEY.webp`, `.bmp`, `.gif`, ... alone | a sample that is left out and counted: [`unread`](PictureFiles::unread) |
+//! | `._KEY.jpg`, `.DS_Store`, `__MACOSX/...`, `Thumbs.db`, `desktop.ini` | nothing |
+//!
+//! A key ends at the first dot after the last slash, as in WebDataset. A picture whose key has a dot
+//! would belong to another key, so it is refused. Bytes of names that are no UTF-8 count as they are.
 
 mod write;
 
@@ -12,11 +23,10 @@ use std::path::{Path, PathBuf};
 
 pub use write::{Limits, Progress, ShardWriter, Written, copy};
 
+use crate::kinds::Kind;
 use crate::tar_index::{TarIndex, TarSet};
-use crate::{DataError, PictureFiles};
+use crate::{DataError, PictureFiles, Unread, content};
 
-/// Endings of a sample's picture.
-const PICTURES: [&str; 3] = ["jpg", "jpeg", "png"];
 /// Ending of the file with a sample's class index in decimal digits.
 const LABEL: &str = "cls";
 
@@ -35,6 +45,7 @@ pub struct Shards {
     members: Vec<u32>,
     /// Class of each sample; [`NO_LABEL`] for none.
     labels: Vec<u32>,
+    unread: Unread,
 }
 
 const NO_LABEL: u32 = u32::MAX;
@@ -45,7 +56,7 @@ impl Shards {
     ///
     /// # Errors
     /// If the pattern is wrong, a shard is missing or damaged, or a sample has a label that is no
-    /// number, a label without a picture, or two pictures.
+    /// number, a label without a picture, two pictures, or a dot in its key.
     pub fn open(pattern: &str) -> Result<Self, DataError> {
         Self::open_files(&paths(pattern)?)
     }
@@ -56,20 +67,46 @@ impl Shards {
     /// As [`Shards::open`].
     pub fn open_files(paths: &[PathBuf]) -> Result<Self, DataError> {
         let tars = TarSet::open(paths)?;
-        let (mut members, mut labels) = (Vec::new(), Vec::new());
+        let (members, labels, unread) = (Vec::new(), Vec::new(), Unread::default());
+        let mut shards = Self { tars: TarSet::default(), members, labels, unread };
         let mut start = 0;
         for tar in tars.tars() {
-            group(tar, start, &mut members, &mut labels)?;
+            shards.group(tar, start)?;
             start += tar.len();
         }
-        if members.is_empty() {
+        if shards.members.is_empty() {
+            let mut got = format!("{} shards without any", paths.len());
+            if !shards.unread.is_empty() {
+                got += &format!("; {}", shards.unread);
+            }
             return Err(DataError::Argument {
                 operation: "opening shards",
                 wanted: "shards with pictures".into(),
-                got: format!("{} shards without any", paths.len()),
+                got,
             });
         }
-        Ok(Self { tars, members, labels })
+        Ok(Self { tars, ..shards })
+    }
+
+    /// Adds the samples of a shard whose members begin at `start` of the set.
+    fn group(&mut self, tar: &TarIndex, start: usize) -> Result<(), DataError> {
+        let file = File::open(tar.path()).map_err(DataError::io("opening", tar.path()))?;
+        let mut at = 0;
+        while at < tar.len() {
+            let sample = Sample::read(tar, &file, &mut at)?;
+            let Some(picture) = sample.picture(tar)? else {
+                sample.unread.iter().for_each(|ending| self.unread.count(ending));
+                continue;
+            };
+            let member = u32::try_from(start + picture).map_err(|_| DataError::Content {
+                path: tar.member_path(picture),
+                wanted: "at most 2^32 members".into(),
+                got: "more".into(),
+            })?;
+            self.members.push(member);
+            self.labels.push(sample.label.map_or(NO_LABEL, |(_, label)| label));
+        }
+        Ok(())
     }
 
     fn member(&self, index: usize) -> Result<(&TarIndex, usize), DataError> {
@@ -101,57 +138,80 @@ pub fn paths(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
     Ok(tars.map(|entry| folder.join(&entry.name)).collect())
 }
 
-/// Finds the samples of a shard whose members begin at `start` of the set.
-fn group(
-    tar: &TarIndex,
-    start: usize,
-    members: &mut Vec<u32>,
-    labels: &mut Vec<u32>,
-) -> Result<(), DataError> {
-    let file = File::open(tar.path()).map_err(DataError::io("opening", tar.path()))?;
-    let refuse = |member: usize, wanted: &str, got: String| {
-        Err(DataError::Content { path: tar.member_path(member), wanted: wanted.into(), got })
-    };
-    let mut bytes = Vec::new();
-    let mut at = 0;
-    while at < tar.len() {
-        let key = split(tar.name(at)).0;
-        let (mut picture, mut label) = (None, NO_LABEL);
-        let first = at;
-        while at < tar.len() && split(tar.name(at)).0 == key {
-            let ending = split(tar.name(at)).1.to_ascii_lowercase();
-            if PICTURES.contains(&ending.as_str()) && picture.replace(at).is_some() {
-                return refuse(at, "one picture in a sample", "another one".into());
-            }
-            if ending == LABEL {
-                tar.read_from(&file, at, &mut bytes)?;
-                let text = String::from_utf8_lossy(&bytes);
-                match text.trim().parse() {
-                    Ok(number) if number != NO_LABEL => label = number,
-                    _ => {
-                        let got: String = text.trim().chars().take(40).collect();
-                        return refuse(at, "a class index", format!("`{got}`"));
+/// The members of one key that follow each other.
+#[derive(Default)]
+struct Sample {
+    picture: Option<usize>,
+    label: Option<(usize, u32)>,
+    /// Pictures with more than one dot after the key, as `KEY.seg.png`.
+    dotted: Vec<usize>,
+    /// The same of labels.
+    dotted_labels: Vec<usize>,
+    /// Endings of pictures that are not read.
+    unread: Vec<&'static str>,
+}
+
+impl Sample {
+    /// Reads the members from `at` on that have the same key, and moves `at` behind them.
+    fn read(tar: &TarIndex, file: &File, at: &mut usize) -> Result<Self, DataError> {
+        let refuse = |member: usize, wanted: &str, got: String| {
+            Err(DataError::Content { path: tar.member_path(member), wanted: wanted.into(), got })
+        };
+        let (mut sample, mut bytes) = (Self::default(), Vec::new());
+        let key = split(tar.name(*at)).0;
+        while *at < tar.len() && split(tar.name(*at)).0 == key {
+            let (member, ending) = (*at, split(tar.name(*at)).1.to_ascii_lowercase());
+            let last = ending.rsplit('.').next().unwrap_or_default();
+            let dotted = last.len() < ending.len();
+            match Kind::of_ending(last.as_bytes()) {
+                Kind::Picture if dotted => sample.dotted.push(member),
+                Kind::Picture if sample.picture.replace(member).is_some() => {
+                    return refuse(member, "one picture in a sample", "another one".into());
+                }
+                Kind::Unread(ending) => sample.unread.push(ending),
+                _ if last == LABEL && dotted => sample.dotted_labels.push(member),
+                _ if last == LABEL => {
+                    tar.read_from(file, member, &mut bytes)?;
+                    let text = String::from_utf8_lossy(&bytes);
+                    match text.trim().parse() {
+                        Ok(number) if number != NO_LABEL => sample.label = Some((member, number)),
+                        _ => {
+                            let got: String = text.trim().chars().take(40).collect();
+                            return refuse(member, "a class index", format!("`{got}`"));
+                        }
                     }
                 }
+                _ => {}
             }
-            at += 1;
+            *at += 1;
         }
-        match picture {
-            Some(picture) => match u32::try_from(start + picture) {
-                Ok(member) => {
-                    members.push(member);
-                    labels.push(label);
-                }
-                Err(_) => return refuse(at, "at most 2^32 members", "more".into()),
-            },
-            None if label != NO_LABEL => {
-                return refuse(first, "a picture beside the class", "a sample without".into());
+        Ok(sample)
+    }
+
+    /// The picture, if this is a sample that is read; notes and the like are not.
+    fn picture(&self, tar: &TarIndex) -> Result<Option<usize>, DataError> {
+        let refuse = |member: usize, wanted: &str, got: String| {
+            Err(DataError::Content { path: tar.member_path(member), wanted: wanted.into(), got })
+        };
+        let stem = |member: &usize| tar.name(*member).rsplit_once('.').map_or("", |(stem, _)| stem);
+        // `KEY.seg.png` beside `KEY.png` is another picture of the sample; one with its own label, or
+        // with nothing beside it, is a sample whose key has a dot.
+        let own = self.dotted.iter().find(|picture| {
+            let alone = self.picture.is_none() && self.unread.is_empty();
+            alone || self.dotted_labels.iter().any(|label| stem(label) == stem(picture))
+        });
+        if let Some(picture) = own {
+            let got = format!("the sample `{}`; rename it", stem(picture));
+            return refuse(*picture, "keys without dots: a key ends at its first dot", got);
+        }
+        let label = self.label.map(|(member, _)| member).or(self.dotted_labels.first().copied());
+        match (self.picture, label) {
+            (None, Some(label)) if self.unread.is_empty() => {
+                refuse(label, "a picture beside the class", "a sample without".into())
             }
-            // Notes and the like are no samples.
-            None => {}
+            (picture, _) => Ok(picture),
         }
     }
-    Ok(())
 }
 
 /// Key and ending of a member: the name up to the first dot after the last slash, and the rest.
@@ -202,6 +262,17 @@ impl PictureFiles for Shards {
 
     fn identity(&self) -> String {
         self.tars.identity()
+    }
+
+    fn content(&self) -> String {
+        content::of_files(self, |index, fingerprint| {
+            let member = self.members.get(index).map_or(usize::MAX, |member| *member as usize);
+            self.tars.describe(member, fingerprint);
+        })
+    }
+
+    fn unread(&self) -> Unread {
+        self.unread.clone()
     }
 
     fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError> {

@@ -8,6 +8,7 @@ use tempfile::NamedTempFile;
 
 use super::LABEL;
 use crate::atomic::{persist, temporary, write_atomic};
+use crate::panics::guarded;
 use crate::{DataError, PictureFiles};
 
 /// When a shard is full; whichever comes first. Every shard has at least one sample.
@@ -206,7 +207,8 @@ pub fn copy(
     let mut writer = ShardWriter::after(folder, name, limits, manifest.shards.clone());
     let mut bytes = Vec::new();
     for index in start..all {
-        files.read(index as usize, &mut bytes)?;
+        let file = || Some(files.path(index as usize));
+        guarded(index as usize, file, || files.read(index as usize, &mut bytes))?;
         let ending = if bytes.starts_with(b"\x89PNG") { "png" } else { "jpg" };
         let label = files.label(index as usize);
         if writer.add(&format!("{index:09}"), ending, &bytes, label)? {

@@ -7,6 +7,8 @@ use tar::{EntryType, Header};
 
 use super::{Members, NO_GROUP, Place};
 use crate::DataError;
+use crate::kinds::is_junk;
+use crate::names::text;
 use crate::positioned::read_exact_at;
 
 const BLOCK: u64 = 512;
@@ -33,7 +35,7 @@ struct Scan<'a> {
 /// What extended headers say about the next member.
 #[derive(Default)]
 struct Extended {
-    name: Option<String>,
+    name: Option<Vec<u8>>,
     size: Option<u64>,
 }
 
@@ -64,8 +66,7 @@ impl Scan<'_> {
             let padded = size.checked_next_multiple_of(BLOCK);
             // The last member may lack its padding.
             if size > end - content {
-                let name = String::from_utf8_lossy(&header.path_bytes()).into_owned();
-                let got = format!("{name} of {size} bytes");
+                let got = format!("{} of {size} bytes", header_name(header));
                 return self.refuse(
                     at,
                     &format!("a member of at most {} bytes", end - content),
@@ -77,7 +78,7 @@ impl Scan<'_> {
                 EntryType::GNULongName => {
                     let name = self.extension(content, size)?;
                     let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
-                    extended.name = Some(String::from_utf8_lossy(&name[..end]).into_owned());
+                    extended.name = Some(name[..end].to_vec());
                 }
                 EntryType::XHeader => {
                     let records = self.extension(content, size)?;
@@ -86,9 +87,7 @@ impl Scan<'_> {
                 EntryType::Directory => extended = Extended::default(),
                 EntryType::Regular | EntryType::Continuous => {
                     let name = std::mem::take(&mut extended).name;
-                    let name = name.unwrap_or_else(|| {
-                        String::from_utf8_lossy(&header.path_bytes()).into_owned()
-                    });
+                    let name = name.unwrap_or_else(|| header.path_bytes().into_owned());
                     self.file(&name, content, size, group)?;
                 }
                 other => {
@@ -119,8 +118,12 @@ impl Scan<'_> {
         }
     }
 
-    /// A file: a tar to look into, or a member.
-    fn file(&mut self, name: &str, offset: u64, length: u64, group: u32) -> Result<(), DataError> {
+    /// A file: a tar to look into, or a member; what file managers leave behind is neither.
+    fn file(&mut self, name: &[u8], offset: u64, length: u64, group: u32) -> Result<(), DataError> {
+        if is_junk(name) {
+            return Ok(());
+        }
+        let name = &*text(name);
         let full = |scan: &Self| scan.refuse(offset, "fewer members", format!("{name} as well"));
         if group == NO_GROUP && name.ends_with(".tar") {
             let number = self.members.groups.len() as u32;
@@ -160,14 +163,17 @@ impl Scan<'_> {
             let Some((record, length)) = record.zip(length) else {
                 return self.refuse(at, "records of a pax header", "something else".into());
             };
-            let record = String::from_utf8_lossy(record);
-            match record.trim_end_matches('\n').split_once('=') {
-                Some(("path", name)) => to.name = Some(name.into()),
-                Some(("size", size)) => match size.parse() {
-                    Ok(size) => to.size = Some(size),
-                    Err(_) => return self.refuse(at, "a size", size.into()),
+            let record = record.strip_suffix(b"\n").unwrap_or(record);
+            let equals = record.iter().position(|byte| *byte == b'=').unwrap_or(record.len());
+            let (key, value) = (&record[..equals], record.get(equals + 1..).unwrap_or_default());
+            match key {
+                b"path" => to.name = Some(value.to_vec()),
+                b"size" => match std::str::from_utf8(value).ok().and_then(|size| size.parse().ok())
+                {
+                    Some(size) => to.size = Some(size),
+                    None => return self.refuse(at, "a size", text(value).into_owned()),
                 },
-                Some((key, _)) if key.starts_with("GNU.sparse") => {
+                _ if key.starts_with(b"GNU.sparse") => {
                     return self.refuse(at, "files and folders", "a sparse file".into());
                 }
                 _ => {}
@@ -209,5 +215,5 @@ fn is_extension(kind: EntryType) -> bool {
 }
 
 fn header_name(header: &Header) -> String {
-    String::from_utf8_lossy(&header.path_bytes()).into_owned()
+    text(&header.path_bytes()).into_owned()
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::TarIndex;
 use crate::DataError;
+use crate::content::Fingerprint;
 
 /// The members of several tars, one tar after the other.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +45,15 @@ impl TarSet {
             got: index.to_string(),
         })?;
         Ok((tar, index - start))
+    }
+
+    /// Adds the group, name and size of a member to a fingerprint.
+    pub(crate) fn describe(&self, index: usize, fingerprint: &mut Fingerprint) {
+        if let Ok((tar, member)) = self.find(index) {
+            fingerprint.add(tar.group(member).unwrap_or_default().as_bytes());
+            fingerprint.add(tar.name(member).as_bytes());
+            fingerprint.number(tar.length(member).unwrap_or_default());
+        }
     }
 
     /// A text that changes when one of the tars does.

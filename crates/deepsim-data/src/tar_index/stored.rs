@@ -10,11 +10,11 @@ use crate::atomic::write_atomic;
 use crate::names::Names;
 
 /// First bytes of the file; the digit is the version of the format.
-const MAGIC: &[u8; 16] = b"deepsim index 1\n";
+const MAGIC: &[u8; 16] = b"deepsim index 2\n";
 /// Bytes of an index beside those of its members.
 const MAX_FIXED: u64 = 1024;
-/// Bytes of an index for each byte of its tar, at most: a name that is no UTF-8 grows threefold.
-const MAX_GROWTH: u64 = 3;
+/// Bytes of an index for each byte of its tar, at most: a name that is no UTF-8 grows fourfold.
+const MAX_GROWTH: u64 = 4;
 
 /// Writes the index of a tar in the state `stamp`.
 pub(super) fn write(path: &Path, stamp: Stamp, members: &Members) -> Result<(), DataError> {

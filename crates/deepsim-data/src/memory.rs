@@ -1,0 +1,49 @@
+//! Memory whose size comes from data or a configuration: too much of it is an error, not the end of the program.
+
+use crate::DataError;
+
+/// Bytes of `images` RGB images; `None` if that is no number.
+pub(crate) fn rgb_bytes(images: usize, height: usize, width: usize) -> Option<usize> {
+    images.checked_mul(3)?.checked_mul(height)?.checked_mul(width)
+}
+
+/// As many zeros as [`rgb_bytes`].
+///
+/// # Errors
+/// If there is no room for them.
+pub(crate) fn rgb_zeros(images: usize, height: usize, width: usize) -> Result<Vec<u8>, DataError> {
+    let mut bytes = Vec::new();
+    resize(&mut bytes, rgb_bytes(images, height, width))?;
+    Ok(bytes)
+}
+
+/// Brings `bytes` to `length`; new ones are zeros.
+///
+/// # Errors
+/// If there is no room for them, or no length.
+pub(crate) fn resize(bytes: &mut Vec<u8>, length: Option<usize>) -> Result<(), DataError> {
+    let more = length.map(|length| length.saturating_sub(bytes.len()));
+    match length.zip(more) {
+        Some((length, more)) if bytes.try_reserve_exact(more).is_ok() => {
+            bytes.resize(length, 0);
+            Ok(())
+        }
+        _ => Err(DataError::Memory { bytes: length }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_overflow_or_find_no_room_are_errors() {
+        assert_eq!(rgb_zeros(2, 3, 4).expect("a few bytes"), [0; 72]);
+        assert_eq!(rgb_bytes(usize::MAX / 3, 1, 2), None);
+        let message = |result: Result<_, DataError>| result.expect_err("no room").to_string();
+        assert!(message(rgb_zeros(1 << 62, 4, 4)).contains("more bytes than can be numbered"));
+        assert!(
+            message(rgb_zeros(1, 1 << 60, 1)).contains("found no room for 3458764513820540928")
+        );
+    }
+}
