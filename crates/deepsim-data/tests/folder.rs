@@ -65,7 +65,7 @@ fn classes_and_pictures_come_in_the_order_of_names() {
     assert!(error.contains("an index below 4, got 4"), "{error}");
 }
 
-/// What torchvision 0.21's `make_dataset` gives for these files.
+/// The order that torchvision's `make_dataset`, `sorted(os.walk(...))`, gives for these files.
 #[test]
 fn nested_folders_come_in_the_order_of_torchvision() {
     let files = ["cat/a/1.jpg", "cat/a-b/1.jpg", "cat/a/b/1.jpg", "cat/b.jpg", "cat/a.jpg"];

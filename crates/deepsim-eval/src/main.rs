@@ -340,6 +340,10 @@ fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
     if arguments.without_duplicates {
         dataset = dataset.without_duplicates().map_err(EvalError::from)?.0;
     }
+    let unread = dataset.test.images.unread();
+    if !unread.is_empty() {
+        eprintln!("warning: {unread}");
+    }
     let model = Model::open(run, weights, &device)?;
     if let Some(side) = model.resize {
         dataset = dataset.sized(side);

@@ -155,6 +155,13 @@ pub(crate) fn drive(
     if let Some(recorder) = &mut recorder {
         recorder.begin(session.steps(), tell)?;
     }
+    // Phases are parts of one set.
+    if let Some(phase) = course.phases.last().filter(|_| world.leads()) {
+        let unread = phase.source.unread();
+        if !unread.is_empty() {
+            tell(Event::Warning(&unread.to_string()));
+        }
+    }
     let mut batches: Option<Loader> = None;
     let mut ahead = None;
     let [mut stop, mut save] = asked(world, requests)?;
@@ -168,10 +175,10 @@ pub(crate) fn drive(
         };
         let batch = match ahead.take() {
             Some(batch) => batch,
-            None => loader.next().ok_or_else(empty)?,
+            None => loader.next().ok_or(TrainError::NoBatch)?,
         }?;
         if session.prefetches() && session.steps() + 1 < phase.until.min(steps) {
-            let next = loader.next().ok_or_else(empty)?;
+            let next = loader.next().ok_or(TrainError::NoBatch)?;
             // What is wrong with it is said when its turn comes.
             if let Ok(next) = &next {
                 session.prefetch(next);
@@ -284,3 +291,6 @@ fn explained(
     world.meet()?;
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;

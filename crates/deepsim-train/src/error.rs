@@ -61,6 +61,9 @@ pub enum TrainError {
     /// The data set.
     #[error(transparent)]
     Data(#[from] deepsim_data::DataError),
+    /// The loader has ended; batches never end by themselves.
+    #[error("loader: expected another batch, found its end")]
+    NoBatch,
     /// A network.
     #[error(transparent)]
     Net(#[from] deepsim_nets::NetError),

@@ -97,8 +97,8 @@ fn estimate(
     }
     for _ in 0..measured {
         let start = (Instant::now(), deepsim_ops::operations());
-        let Some(batch) = batches.next() else { break };
-        session.step(&batch?, None)?;
+        let batch = batches.next().ok_or(TrainError::NoBatch)??;
+        session.step(&batch, None)?;
         seconds.push(start.0.elapsed().as_secs_f64());
         operations = deepsim_ops::operations() - start.1;
     }

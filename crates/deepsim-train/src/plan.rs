@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 use crate::fixed::Fixed;
 use crate::recipe::Recipe;
-use crate::run::RunOptions;
+use crate::run::{Event, RunOptions};
 
 /// What a run does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,51 @@ pub struct DataPlan {
     pub synthetic: bool,
     /// Training images.
     pub images: usize,
+    /// Fingerprint of what is trained on ([`deepsim_data::Source::content`]): the same wherever the
+    /// files are. `None` in checkpoints of versions that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+}
+
+impl DataPlan {
+    /// Refuses to continue a run on `earlier` with other data. Data that were moved are the same.
+    /// Where no fingerprint was kept, names and numbers decide, and a warning says so.
+    ///
+    /// # Errors
+    /// With what was expected and what to do.
+    pub(crate) fn check_continues(
+        &self,
+        earlier: &Self,
+        out: &Path,
+        tell: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), TrainError> {
+        let differs = |expected: String, found: String| {
+            Err(TrainError::Folder {
+                path: out.into(),
+                reason: format!(
+                    "it holds a run on other data: expected {expected}, found {found}; name the data \
+                     that it was begun with, or choose another folder"
+                ),
+            })
+        };
+        match (&earlier.content, &self.content) {
+            (Some(expected), Some(found)) if expected != found => {
+                differs(expected.clone(), found.clone())
+            }
+            (Some(_), Some(_)) => Ok(()),
+            _ if (&earlier.name, earlier.images) != (&self.name, self.images) => {
+                let say = |data: &Self| format!("{} images of {}", data.images, data.name);
+                differs(say(earlier), say(self))
+            }
+            _ => {
+                tell(Event::Warning(
+                    "the checkpoint does not say which images it was trained on: only their name and \
+                     number were compared",
+                ));
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Plan {
@@ -78,6 +123,7 @@ impl Plan {
                 name: dataset.name.clone(),
                 synthetic: dataset.synthetic,
                 images: dataset.unlabeled.len(),
+                content: Some(dataset.unlabeled.content()),
             },
             encoder: encoder_origin(&recipe, &fixed),
             comparator: comparator_origin(&fixed),
@@ -146,13 +192,14 @@ impl Plan {
         lines
     }
 
-    /// True if a run of `other` may be continued under this plan: only its length and what it
-    /// writes may differ.
+    /// True if a run of `other` may be continued under this plan, on the same data: only its length
+    /// and what it writes may differ.
     pub fn continues(&self, other: &Self) -> bool {
         let numbers = |plan: &Self| {
             let mut plan = plan.clone();
             plan.recipe.steps = 0;
             plan.recipe.output = Default::default();
+            plan.data = self.data.clone();
             plan
         };
         numbers(self) == numbers(other)
@@ -225,7 +272,7 @@ fn calibration_batch(
         ..LoaderConfig::default()
     };
     let mut loader = Loader::new(dataset.unlabeled.clone(), config, Cursor::default())?;
-    let batch = loader.next().ok_or_else(|| TrainError::recipe("the data set is empty"))??;
+    let batch = loader.next().ok_or(TrainError::NoBatch)??;
     images(&batch, device)
 }
 
@@ -236,4 +283,40 @@ pub(crate) const FORMAT: PixelFormat = PixelFormat::CAFFE_BGR;
 pub(crate) fn images(batch: &deepsim_data::Batch, device: &Device) -> Result<Images, TrainError> {
     let (n, height, width) = (batch.n, batch.height, batch.width);
     Ok(Images::from_u8(&batch.pixels, n, height, width, FORMAT, device)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_are_the_same_by_their_content_or_else_by_name_and_number() {
+        let data = |name: &str, images, content: Option<&str>| DataPlan {
+            name: name.into(),
+            synthetic: false,
+            images,
+            content: content.map(Into::into),
+        };
+        let check = |earlier: &DataPlan, now: &DataPlan| {
+            let mut warnings = Vec::new();
+            let mut tell = |event: Event<'_>| warnings.push(format!("{event:?}"));
+            let checked = now.check_continues(earlier, Path::new("run"), &mut tell);
+            (checked.map_err(|error| error.to_string()), warnings)
+        };
+        let now = data("here", 9, Some("nine cats"));
+        assert_eq!(check(&data("there", 9, Some("nine cats")), &now), (Ok(()), Vec::new()));
+        let error = check(&data("here", 9, Some("nine dogs")), &now).0.expect_err("others");
+        assert!(error.contains("other data: expected nine dogs, found nine cats"), "{error}");
+        // A checkpoint of a version that did not keep the content.
+        let text = r#"{"name":"here","synthetic":false,"images":9}"#;
+        let old: DataPlan = serde_json::from_str(text).expect("an old plan");
+        assert_eq!(serde_json::to_string(&old).expect("text"), text);
+        let (checked, warnings) = check(&old, &now);
+        assert_eq!(checked, Ok(()));
+        assert!(warnings[0].contains("does not say which images"), "{warnings:?}");
+        for other in [data("there", 9, None), data("here", 8, None)] {
+            let error = check(&other, &now).0.expect_err("others");
+            assert!(error.contains("found 9 images of here; name the data"), "{error}");
+        }
+    }
 }

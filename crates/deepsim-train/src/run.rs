@@ -139,6 +139,7 @@ pub fn run(
     trainer.set_graphs(options.graphs);
     let mut cursor = Cursor::default();
     if let (Some(earlier), Some(checkpoint)) = (earlier, checkpoint) {
+        plan.data.check_continues(&earlier.data, out, &mut tell)?;
         if !plan.continues(&earlier) {
             return Err(TrainError::Folder {
                 path: out.clone(),

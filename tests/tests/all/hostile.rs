@@ -12,7 +12,7 @@ use crate::programs::{
 const IMAGE: usize = 3 * 96 * 96;
 
 /// A small valid copy of STL-10's binary layout.
-fn write_stl10(folder: &Path) {
+pub(crate) fn write_stl10(folder: &Path) {
     let write = |name: &str, bytes: Vec<u8>| {
         std::fs::write(folder.join(name), bytes).expect("the data file is written");
     };

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use deepsim_nets::random::stream;
 use rand_core::Rng;
 
+use crate::hostile::write_stl10;
 use crate::programs::{
     TINY, assert_success, bytes, checkpoint, errors, folder_with_recipe, newest, program, train,
     workspace,
@@ -53,6 +54,36 @@ fn half_a_run_resumed_equals_a_whole_one() {
         log.expect("the log is text").matches("\"step\":").count()
     };
     assert_eq!((steps("whole"), steps("halves")), (4, 4), "no step is logged twice or lost");
+}
+
+#[test]
+fn a_run_continues_on_the_same_images_wherever_they_are_and_on_no_others() {
+    let folder = folder_with_recipe(TINY);
+    let data = |name: &str| folder.path().join(name);
+    std::fs::create_dir(data("data")).expect("a folder");
+    write_stl10(&data("data"));
+    assert_success(&train(folder.path(), "whole", &["--data", "data"]));
+    assert_success(&train(folder.path(), "halves", &["--data", "data", "--set", "steps=2"]));
+    // Moved, with other times.
+    std::fs::rename(data("data"), data("moved")).expect("another name");
+    let images = bytes(&data("moved"), "unlabeled_X.bin");
+    std::fs::write(data("moved").join("unlabeled_X.bin"), &images).expect("written again");
+    std::fs::create_dir(data("other")).expect("a folder");
+    write_stl10(&data("other"));
+    let inverted: Vec<u8> = images.iter().map(|value| !value).collect();
+    std::fs::write(data("other").join("unlabeled_X.bin"), inverted).expect("as many others");
+    let resume = |more: &[&str]| train(folder.path(), "halves", &[&["--resume"], more].concat());
+    for (more, words) in [
+        (&["--data", "other"][..], "it holds a run on other data: expected 20 images in STL-10's"),
+        (&[], "name the data that it was begun with, or choose another folder"),
+        (&["--data", "moved", "--set", "seed=9"], "another plan"),
+    ] {
+        let output = resume(more);
+        assert_eq!(output.status.code(), Some(1), "{more:?}: {}", errors(&output));
+        assert!(errors(&output).contains(words), "{more:?}: {}", errors(&output));
+    }
+    assert_success(&resume(&["--data", "moved"]));
+    assert!(results(folder.path(), "whole") == results(folder.path(), "halves"));
 }
 
 /// All files below a run folder.

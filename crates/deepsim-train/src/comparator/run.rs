@@ -40,11 +40,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Everything that decides the numbers: two plans may differ in length and in what they write.
-    fn numbers(&self) -> Self {
-        let mut plan = self.clone();
-        (plan.recipe.steps, plan.recipe.output) = (0, Default::default());
-        plan
+    /// Whether a run of `other` may be continued, on the same data: only its length and what it writes
+    /// may differ.
+    fn continues(&self, other: &Self) -> bool {
+        let numbers = |plan: &Self| {
+            let mut plan = plan.clone();
+            (plan.recipe.steps, plan.recipe.output) = (0, Default::default());
+            plan.data = self.data.clone();
+            plan
+        };
+        numbers(self) == numbers(other)
     }
 
     fn to_toml(&self) -> Result<String, TrainError> {
@@ -81,7 +86,8 @@ pub fn run(
     let mut learner = learner(recipe, device)?;
     let mut cursor = Cursor::default();
     if let (Some(state), Some(file)) = (earlier, file) {
-        if plan.numbers() != state.plan.numbers() {
+        plan.data.check_continues(&state.plan.data, out, &mut tell)?;
+        if !plan.continues(&state.plan) {
             return Err(folder(format!(
                 "it holds a run of another plan, which cannot be continued.\nwanted:\n{}\ngot:\n{}",
                 plan.to_toml()?,

@@ -8,7 +8,7 @@ use deepsim_data::exemplars::Exemplars;
 use deepsim_data::folder::ImageFolder;
 use deepsim_data::ilsvrc::Ilsvrc;
 use deepsim_data::pairs::{Moving, MovingConfig, PairList, Tracks};
-use deepsim_data::shards::Shards;
+use deepsim_data::shards::{self, Shards};
 use deepsim_data::{Dataset, PictureFiles, Prepared, Source, Transform};
 
 use super::recipe::{Classes, ComparatorRecipe, From, Learned, Pairs};
@@ -76,6 +76,7 @@ fn pairs(
                 name: folder.display().to_string(),
                 synthetic: false,
                 images: files.len(),
+                content: Some(files.content()),
             };
             Ok((data, Arc::new(Tracks::new(files, pairs.side)?)))
         }
@@ -88,10 +89,10 @@ fn tracks(path: &Path) -> Result<Arc<dyn PictureFiles>, TrainError> {
         let root = path.parent().unwrap_or(Path::new(""));
         return Ok(Arc::new(PairList::open(path, root)?));
     }
-    let listed = std::fs::read_dir(path).map_err(TrainError::io("listing", path))?;
-    let mut shards: Vec<_> = listed.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    shards.retain(|path| path.extension().is_some_and(|ending| ending == "tar"));
-    shards.sort();
+    let name = path.to_str().ok_or_else(|| {
+        TrainError::recipe(format!("--data: expected a path in UTF-8, found {}", path.display()))
+    })?;
+    let shards = shards::paths(name)?;
     Ok(match shards.is_empty() {
         true => Arc::new(ImageFolder::open(path)?),
         false => Arc::new(Shards::open_files(&shards)?),
@@ -102,7 +103,8 @@ fn tracks(path: &Path) -> Result<Arc<dyn PictureFiles>, TrainError> {
 /// holds them, else all pictures in the folder; procedural scenes without a folder.
 fn stills(seed: u64, options: &RunOptions) -> Result<(DataPlan, Arc<dyn Source>), TrainError> {
     let plan = |name: String, synthetic, source: Arc<dyn Source>| {
-        (DataPlan { name, synthetic, images: source.len() }, source)
+        let content = Some(source.content());
+        (DataPlan { name, synthetic, images: source.len(), content }, source)
     };
     let of_any_size = |files: Arc<dyn PictureFiles>| -> Arc<dyn Source> {
         Arc::new(Prepared::new(files, Transform::short_side(STILL, STILL)))
