@@ -24,7 +24,7 @@ mod segments;
 pub use photo::{decode_photo, read_photo};
 
 use crate::DataError;
-use crate::guard::guarded;
+use crate::panics::caught;
 use crate::picture::Picture;
 
 /// Pictures with more pixels are refused before memory is taken for them; the limit above which
@@ -89,7 +89,12 @@ pub(crate) fn decode_into(
             got,
         });
     }
-    guarded(|| jpeg::decode(bytes, path, picture)).unwrap_or_else(|panic| Err(broken(path, panic)))
+    caught(|| jpeg::decode(bytes, path, picture))
+        .unwrap_or_else(|reason| Err(panicked(path, reason)))
+}
+
+fn panicked(path: &Path, reason: String) -> DataError {
+    broken(path, format!("the decoder panicked: {reason}"))
 }
 
 fn broken(path: &Path, reason: impl ToString) -> DataError {

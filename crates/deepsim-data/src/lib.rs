@@ -35,7 +35,6 @@ pub mod fetch;
 pub mod files;
 pub mod folder;
 pub mod format;
-mod guard;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod ilsvrc;

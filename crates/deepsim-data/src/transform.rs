@@ -160,8 +160,8 @@ impl Transform {
         resize(&mut result.rgb, rgb_bytes(1, part.height, part.width))?;
         (result.height, result.width) = (part.height, part.width);
         let to = (side(part.width)?, side(part.height)?);
-        let mut to = TypedImage::<U8x3>::from_buffer(to.0, to.1, &mut result.rgb)
-            .map_err(|e| failed(&e))?;
+        let mut to =
+            TypedImage::<U8x3>::from_buffer(to.0, to.1, &mut result.rgb).map_err(|e| failed(&e))?;
         resizer.resize_typed(&from, &mut to, &options).map_err(|e| failed(&e))
     }
 }

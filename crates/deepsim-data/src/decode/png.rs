@@ -5,9 +5,9 @@ use std::path::Path;
 
 use ::png::{ColorType, Decoder, DecodingError, Transformations};
 
-use super::{broken, check_size};
+use super::{broken, check_size, panicked};
 use crate::DataError;
-use crate::guard::guarded;
+use crate::panics::caught;
 use crate::picture::Picture;
 
 /// Handling of transparency.
@@ -30,7 +30,7 @@ pub(crate) fn decode(
     path: &Path,
     alpha: Alpha,
 ) -> Result<(Picture, Option<Vec<u8>>), DataError> {
-    guarded(|| pixels(bytes, path, alpha)).unwrap_or_else(|panic| Err(broken(path, panic)))
+    caught(|| pixels(bytes, path, alpha)).unwrap_or_else(|reason| Err(panicked(path, reason)))
 }
 
 fn pixels(
