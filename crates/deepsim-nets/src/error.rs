@@ -35,6 +35,14 @@ pub enum NetError {
         /// One line per missing tensor, unexpected tensor and wrong shape or type.
         problems: Vec<String>,
     },
+    /// Weights do not fit half precision: each tensor of which that is true.
+    #[error("writing {} in half precision:\n  {}", path.display(), problems.join("\n  "))]
+    Half {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// One line per tensor.
+        problems: Vec<String>,
+    },
     /// The metadata of a weight file does not describe the network that was asked for.
     #[error("{}: metadata key `net` should describe {wanted}, got {got}", path.display())]
     Spec {
