@@ -8,6 +8,7 @@ use prost::bytes::Bytes;
 
 use crate::error::{Reason, reason};
 use crate::file::Blob;
+use crate::wire::{self, BYTES, FIXED32, FIXED64, Fields, VARINT};
 
 /// Most layers that are read: the largest networks of Caffe's time have a few hundred.
 const MAX_LAYERS: usize = 10_000;
@@ -16,10 +17,45 @@ const MAX_BLOBS: usize = 64;
 /// Most axes of a blob: Caffe's own limit.
 const MAX_AXES: usize = 32;
 
+/// Fields of `NetParameter`; layers are 2 and 100.
+const NET: Fields = &[
+    (1, BYTES),
+    (2, BYTES),
+    (3, BYTES),
+    (4, VARINT),
+    (4, BYTES),
+    (5, VARINT),
+    (6, BYTES),
+    (7, VARINT),
+    (8, BYTES),
+    (100, BYTES),
+];
+/// Fields of `BlobProto`, with those of NVIDIA's fork; values are 5, 8 and 12.
+const BLOB: Fields = &[
+    (1, VARINT),
+    (2, VARINT),
+    (3, VARINT),
+    (4, VARINT),
+    (5, BYTES),
+    (5, FIXED32),
+    (6, BYTES),
+    (6, FIXED32),
+    (7, BYTES),
+    (8, BYTES),
+    (8, FIXED64),
+    (9, BYTES),
+    (9, FIXED64),
+    (10, VARINT),
+    (11, VARINT),
+    (12, BYTES),
+    (13, BYTES),
+];
+const VALUES: [u64; 3] = [5, 8, 12];
+/// Fields of `SolverState`; the history of the solver is 3.
+const SOLVER: Fields = &[(1, VARINT), (2, BYTES), (3, BYTES), (4, VARINT)];
+
 #[derive(Clone, PartialEq, Message)]
 struct NetParameter {
-    #[prost(string, tag = "1")]
-    name: String,
     /// `V1LayerParameter`, until 2014.
     #[prost(bytes = "bytes", repeated, tag = "2")]
     layers: Vec<Bytes>,
@@ -63,6 +99,11 @@ struct BlobProto {
     shape: Option<BlobShape>,
     #[prost(double, repeated, tag = "8")]
     double_data: Vec<f64>,
+    /// NVIDIA's fork: 0 for 64 bits, 1 for 32, 2 for 16.
+    #[prost(int32, tag = "10")]
+    raw_data_type: i32,
+    #[prost(bytes = "bytes", tag = "12")]
+    raw_data: Bytes,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -71,24 +112,26 @@ struct BlobShape {
     dim: Vec<i64>,
 }
 
-/// Whether bytes are a network: fields of one, and at least one layer.
+/// Whether bytes are a network, perhaps cut off: fields of one, and at least one layer.
 pub(crate) fn recognises(bytes: &[u8]) -> bool {
-    // A network begins with its name, or with a layer.
-    let first = bytes.first().is_some_and(|tag| matches!(tag, 0x0a | 0x12))
-        || bytes.starts_with(&[0xa2, 0x06]);
-    first && net(bytes).is_ok_and(|net| !net.layers.is_empty() || !net.layer.is_empty())
+    wire::is(bytes, NET, &[2, 100], true)
 }
 
-/// Whether bytes are a single blob.
+/// Whether bytes are a single blob, perhaps cut off.
 pub(crate) fn recognises_blob(bytes: &[u8]) -> bool {
-    let first = bytes.first().is_some_and(|tag| matches!(tag, 0x08 | 0x2a | 0x3a));
-    first
-        && blob("mean".to_owned(), Bytes::copy_from_slice(bytes))
-            .is_ok_and(|b| !b.values.is_empty())
+    let shape = wire::Message::bytes(bytes, 7);
+    wire::is(bytes, BLOB, &VALUES, false)
+        && shape.is_none_or(|shape| {
+            shape.is_empty() || wire::is(shape, &[(1, BYTES), (1, VARINT)], &[1], false)
+        })
 }
 
-fn net(bytes: &[u8]) -> Result<NetParameter, Reason> {
-    NetParameter::decode(Bytes::copy_from_slice(bytes)).map_err(reason)
+/// Whether bytes are the state of a solver, and the name of the network's file that it mentions.
+pub(crate) fn recognises_solver(bytes: &[u8]) -> Option<String> {
+    let history = wire::Message::bytes(bytes, 3);
+    let solver = wire::is(bytes, SOLVER, &[3], false) && history.is_some_and(recognises_blob);
+    let name = wire::Message::bytes(bytes, 2).unwrap_or_default();
+    solver.then(|| String::from_utf8_lossy(&name[..name.len().min(200)]).into_owned())
 }
 
 /// The weights of all layers of a network.
@@ -96,10 +139,13 @@ fn net(bytes: &[u8]) -> Result<NetParameter, Reason> {
 /// # Errors
 /// Names the layer and the blob that is broken.
 pub fn blobs(bytes: &[u8]) -> Result<Vec<Blob>, String> {
-    let net = net(bytes)?;
+    if let Some(cut) = wire::cut(bytes) {
+        return Err(cut);
+    }
+    let net = NetParameter::decode(Bytes::copy_from_slice(bytes)).map_err(reason)?;
     let count = net.layers.len() + net.layer.len();
     if count > MAX_LAYERS {
-        return Err(format!("wanted at most {MAX_LAYERS} layers, got {count}"));
+        return Err(format!("expected at most {MAX_LAYERS} layers, found {count}"));
     }
     let mut all = Vec::new();
     for (number, bytes) in net.layers.into_iter().enumerate() {
@@ -120,7 +166,7 @@ pub fn blobs(bytes: &[u8]) -> Result<Vec<Blob>, String> {
 
 fn layer_blobs(layer: &str, blobs: Vec<Bytes>, all: &mut Vec<Blob>) -> Result<(), Reason> {
     if blobs.len() > MAX_BLOBS {
-        return Err(format!("{layer}: wanted at most {MAX_BLOBS} blobs, got {}", blobs.len()));
+        return Err(format!("{layer}: expected at most {MAX_BLOBS} blobs, found {}", blobs.len()));
     }
     for (number, bytes) in blobs.into_iter().enumerate() {
         let name = match number {
@@ -138,25 +184,49 @@ fn layer_blobs(layer: &str, blobs: Vec<Bytes>, all: &mut Vec<Blob>) -> Result<()
 /// # Errors
 /// Says what is wrong with it.
 pub fn mean(bytes: &[u8]) -> Result<Blob, String> {
-    blob("mean".to_owned(), Bytes::copy_from_slice(bytes))
+    match wire::cut(bytes) {
+        Some(cut) => Err(cut),
+        None => blob("mean".to_owned(), Bytes::copy_from_slice(bytes)),
+    }
 }
 
 fn blob(name: String, bytes: Bytes) -> Result<Blob, Reason> {
     let blob = BlobProto::decode(bytes).map_err(|e| format!("{name}: {e}"))?;
+    let old = [blob.num, blob.channels, blob.height, blob.width];
+    // A blob may have both; the new one counts, unless it was left empty.
     let shape: Vec<i64> = match blob.shape {
-        Some(shape) => shape.dim,
-        None => [blob.num, blob.channels, blob.height, blob.width]
-            .map(|side| i64::from(side.unwrap_or(0)))
-            .to_vec(),
+        Some(shape) if !shape.dim.is_empty() || old.iter().all(Option::is_none) => shape.dim,
+        _ => old.map(|side| i64::from(side.unwrap_or(0))).to_vec(),
     };
     if shape.len() > MAX_AXES {
-        return Err(format!("{name}: wanted at most {MAX_AXES} axes, got {}", shape.len()));
+        return Err(format!("{name}: expected at most {MAX_AXES} axes, found {}", shape.len()));
     }
     let sides: Result<Vec<usize>, _> = shape.iter().map(|side| usize::try_from(*side)).collect();
     let sides = sides.map_err(|_| format!("{name}: shape {shape:?}"))?;
-    let values = match blob.data.is_empty() {
-        true => blob.double_data.into_iter().map(|value| value as f32).collect(),
-        false => blob.data,
+    let values = if !blob.data.is_empty() {
+        blob.data
+    } else if !blob.double_data.is_empty() {
+        blob.double_data.into_iter().map(|value| value as f32).collect()
+    } else {
+        raw(&name, blob.raw_data_type, &blob.raw_data)?
     };
     Blob::new(name, sides, values)
+}
+
+/// Values of NVIDIA's fork.
+fn raw(name: &str, kind: i32, raw: &[u8]) -> Result<Vec<f32>, Reason> {
+    let size = match kind {
+        0 => 8,
+        1 => 4,
+        2 => 2,
+        _ => return Err(format!("{name}: expected raw_data_type 0, 1 or 2, found {kind}")),
+    };
+    if !raw.len().is_multiple_of(size) {
+        return Err(format!("{name}: {} bytes are no numbers of {size}", raw.len()));
+    }
+    Ok(match kind {
+        0 => raw.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+        1 => raw.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        _ => raw.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect(),
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Errors of this crate. Each names the file, what was wanted and what was got.
+/// Errors of this crate. Each names the file, what was expected and what was found.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// A file could not be read or written.
@@ -33,8 +33,16 @@ pub enum ImportError {
         /// One line for each thing that is wrong.
         problems: Vec<String>,
     },
+    /// The tensors of a file are those of no network that is known.
+    #[error("{}: its tensors fit no network\n  {}", path.display(), hints.join("\n  "))]
+    NoNetwork {
+        /// The file.
+        path: PathBuf,
+        /// The nearest network, what it lacks, and names of the file, a line for each.
+        hints: Vec<String>,
+    },
     /// It cannot be told which network the weights are for.
-    #[error("{}: the tensors fit {got}; say which is meant with --net: {known}", path.display())]
+    #[error("{}: the tensors fit {got}; say which is meant with --net (known are {known})", path.display())]
     Ambiguous {
         /// The file.
         path: PathBuf,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::ImportError;
 use crate::error::Reason;
-use crate::{caffe, onnx, safetensors, torch};
+use crate::{caffe, foreign, onnx, safetensors, torch};
 
 /// Largest file that is read, in bytes: the largest network imported here has half of it, and a
 /// reader may need sixteen times as much memory for a file made to need much.
@@ -30,6 +30,21 @@ impl Blob {
             false => Err(format!("{name}: shape {shape:?}, but {} values", values.len())),
         }
     }
+}
+
+/// Tensors of a file, and what surrounds them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contents {
+    /// The form of the file.
+    pub format: Format,
+    /// Its tensors of floating-point numbers.
+    pub blobs: Vec<Blob>,
+    /// Keys of the dictionaries of a PyTorch checkpoint that hold the tensors, e.g. `state_dict`.
+    pub container: Option<String>,
+    /// Names of values that stand among the tensors and are none, and what they are.
+    pub skipped: Vec<(String, String)>,
+    /// Sentences about the file for people.
+    pub notes: Vec<String>,
 }
 
 /// Forms of files.
@@ -62,49 +77,57 @@ impl Format {
         if safetensors::recognises(bytes) {
             return Some(Self::Safetensors);
         }
+        if caffe::recognises_blob(bytes) {
+            return Some(Self::CaffeBlob);
+        }
         if onnx::recognises(bytes) {
             return Some(Self::Onnx);
         }
-        if caffe::recognises(bytes) {
-            return Some(Self::Caffe);
-        }
-        caffe::recognises_blob(bytes).then_some(Self::CaffeBlob)
+        caffe::recognises(bytes).then_some(Self::Caffe)
     }
 }
 
-/// The tensors of a file in any of the forms.
+/// Reads the tensors of a file in any of the forms. `part` names the dictionary of a PyTorch
+/// checkpoint that holds them; by default it is the likeliest, e.g. `state_dict`.
 ///
 /// # Errors
-/// Says what is wrong with the bytes, and where.
-pub fn parse(bytes: &[u8]) -> Result<(Format, Vec<Blob>), String> {
+/// Says what is wrong with the bytes, and where, or what the file is if it is no file of weights.
+pub fn parse(bytes: &[u8], part: Option<&str>) -> Result<Contents, String> {
     let format = Format::of(bytes).ok_or_else(|| {
-        "wanted a .caffemodel, .binaryproto, .onnx, .pth or safetensors file, got none of them"
-            .to_owned()
+        let forms = ".caffemodel, .binaryproto, .onnx, .pth or safetensors";
+        format!("expected a {forms} file, found {}", foreign::describe(bytes))
     })?;
-    let blobs = match format {
-        Format::Caffe => caffe::blobs(bytes),
-        Format::CaffeBlob => caffe::mean(bytes).map(|blob| vec![blob]),
-        Format::Onnx => onnx::blobs(bytes),
-        Format::TorchZip => torch::archive::blobs(bytes),
-        Format::TorchLegacy => torch::legacy::blobs(bytes),
-        Format::Safetensors => safetensors::blobs(bytes),
+    let plain = |blobs: Result<Vec<Blob>, String>| {
+        let (container, skipped, notes) = (None, Vec::new(), Vec::new());
+        Ok::<_, String>(Contents { format, blobs: blobs?, container, skipped, notes })
     };
-    Ok((format, blobs?))
+    let contents = match format {
+        Format::Caffe => plain(caffe::blobs(bytes)),
+        Format::CaffeBlob => plain(caffe::mean(bytes).map(|blob| vec![blob])),
+        Format::Onnx => plain(onnx::blobs(bytes)),
+        Format::TorchZip => torch::archive::read(bytes, part),
+        Format::TorchLegacy => torch::legacy::read(bytes, part),
+        Format::Safetensors => plain(safetensors::blobs(bytes)),
+    }?;
+    match contents.blobs.is_empty() {
+        true => Err(format!("{format:?}, without a tensor of floating-point numbers")),
+        false => Ok(contents),
+    }
 }
 
-/// Reads a file and its tensors. The bytes are returned too, so that they can be summed.
+/// Reads a file and its tensors, as [`parse`]. The bytes are returned too, so that they can be summed.
 ///
 /// # Errors
 /// If the file cannot be read, is larger than [`MAX_FILE`], or its content is broken.
-pub fn read(path: &Path) -> Result<(Vec<u8>, Format, Vec<Blob>), ImportError> {
+pub fn read(path: &Path, part: Option<&str>) -> Result<(Vec<u8>, Contents), ImportError> {
     use std::io::Read;
     let broken = |reason: String| ImportError::Broken { path: path.into(), reason };
     let file = std::fs::File::open(path).map_err(ImportError::io("opening", path))?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(ImportError::io("reading", path))?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(broken(format!("wanted at most {MAX_FILE} bytes, got more")));
+        return Err(broken(format!("expected at most {MAX_FILE} bytes, found more")));
     }
-    let (format, blobs) = parse(&bytes).map_err(broken)?;
-    Ok((bytes, format, blobs))
+    let contents = parse(&bytes, part).map_err(broken)?;
+    Ok((bytes, contents))
 }

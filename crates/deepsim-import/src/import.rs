@@ -1,4 +1,4 @@
-//! A file to a file.
+//! Converts a weight file to safetensors, with a report of everything in it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,22 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::ImportError;
-use crate::file::{Blob, Format, read};
-use crate::net::{Net, Role};
+use crate::assign::{Tensors, assign, mean};
+use crate::file::{Contents, Format, read};
+use crate::nearest;
+use crate::net::Net;
+use crate::plan::Plan;
 
 /// How a file is imported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
     /// Which network it is; told from the tensors if not given.
     pub net: Option<Net>,
     /// Whether weights are rounded to half precision.
     pub half: bool,
+    /// The dictionary of a checkpoint, or the prefix of names, that is read, e.g. `state_dict_ema`; by
+    /// default the likeliest.
+    pub part: Option<String>,
 }
 
 /// What was in a file and what became of it.
@@ -30,6 +36,12 @@ pub struct Report {
     pub sha256: String,
     /// The network.
     pub net: Net,
+    /// The dictionaries of a PyTorch checkpoint from which the tensors were taken, e.g. `state_dict`.
+    pub container: Option<String>,
+    /// What stood before the names of the network's tensors, e.g. `module.`.
+    pub prefix: Option<String>,
+    /// Sentences about the import for people: where the network ends, what else the file holds.
+    pub notes: Vec<String>,
     /// What was written.
     pub output: PathBuf,
     /// A line for each tensor of the file, in its order.
@@ -67,6 +79,15 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:?}, sha256 {}", self.format, self.sha256)?;
+        if let Some(container) = &self.container {
+            writeln!(f, "note     the tensors are in `{container}`")?;
+        }
+        if let Some(prefix) = &self.prefix {
+            writeln!(f, "note     their names begin with `{prefix}`, which is left out")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note     {note}")?;
+        }
         for Line { blob, shape, fate } in &self.lines {
             match fate {
                 Fate::Used(name, to) => writeln!(f, "used     {blob} {shape:?} as {name} {to:?}")?,
@@ -83,20 +104,34 @@ impl fmt::Display for Report {
 ///
 /// # Errors
 /// If the file cannot be read, is broken, or its tensors are not those of the network, with everything
-/// that is wrong; then nothing is written.
+/// that is wrong, or do not fit half precision; then nothing is written.
 pub fn import(file: &Path, output: &Path, options: &ImportOptions) -> Result<Report, ImportError> {
-    let (bytes, format, blobs) = read(file)?;
+    let part = options.part.as_deref();
+    let (bytes, contents) = read(file, part)?;
     let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     drop(bytes);
-    let net = match (options.net, format) {
-        (Some(net), _) => net,
-        (None, Format::CaffeBlob) => Net::Mean,
-        (None, _) => guess(file, &blobs)?,
+    let format = contents.format;
+    let container = contents.container.clone();
+    let mut notes = contents.notes.clone();
+    let net = match options.net {
+        _ if format == Format::CaffeBlob && options.net.is_none() => Net::Mean,
+        Some(net) => net,
+        None => guess(file, &contents, part)?,
     };
+    let mut prefix = None;
     let (tensors, lines) = match net {
-        Net::Mean => mean(file, blobs)?,
-        net => assign(net, file, blobs)?,
+        Net::Mean => mean(file, contents.blobs)?,
+        net => {
+            let mut plan = Plan::new(net, &contents, part);
+            let assigned = assign(&mut plan, file, contents, options.net.is_some())?;
+            notes.append(&mut plan.notes);
+            prefix = Some(plan.prefix).filter(|prefix| !prefix.is_empty());
+            assigned
+        }
     };
+    if options.half {
+        notes.extend(vanishing(&tensors));
+    }
     let output = match output.extension().is_some_and(|ending| ending == "safetensors") {
         true => output.to_path_buf(),
         false => output.join(format!("{}.safetensors", net.name())),
@@ -116,11 +151,8 @@ pub fn import(file: &Path, output: &Path, options: &ImportOptions) -> Result<Rep
         true => params.save_half(&output, &spec.to_string())?,
         false => params.save(&output, &spec.to_string())?,
     }
-    Ok(Report { format, sha256, net, output, lines })
+    Ok(Report { format, sha256, net, container, prefix, notes, output, lines })
 }
-
-/// Tensors of the network with their values.
-type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
 
 fn params(tensors: Tensors) -> Result<Params, ImportError> {
     let var = |(name, shape, values): (String, Vec<usize>, Vec<f32>)| {
@@ -131,111 +163,41 @@ fn params(tensors: Tensors) -> Result<Params, ImportError> {
     Ok(vars.map_err(NetError::from)?)
 }
 
-/// A mean image: three planes.
-fn mean(file: &Path, blobs: Vec<Blob>) -> Result<(Tensors, Vec<Line>), ImportError> {
-    let broken = |reason: String| ImportError::Broken { path: file.into(), reason };
-    let [blob]: [Blob; 1] = blobs.try_into().map_err(|blobs: Vec<Blob>| {
-        broken(format!("wanted one mean image, got {}", blobs.len()))
-    })?;
-    let shape = squeezed(&blob.shape);
-    if shape.len() != 3 || shape[0] != 3 {
-        let wanted = "a mean image of three planes, or three numbers a channel";
-        return Err(broken(format!("wanted {wanted}, got shape {:?}", blob.shape)));
-    }
-    if let Some(value) = blob.values.iter().find(|value| !value.is_finite()) {
-        return Err(broken(format!("mean: holds {value}")));
-    }
-    let Blob { name, shape: from, values } = blob;
-    let fate = Fate::Used("mean".to_owned(), shape.clone());
-    let line = Line { blob: name, shape: from, fate };
-    Ok((vec![("mean".to_owned(), shape, values)], vec![line]))
+/// The sentence for values that half precision rounds to zero.
+fn vanishing(tensors: &Tensors) -> Option<String> {
+    let values = || tensors.iter().flat_map(|(.., values)| values);
+    let gone = |value: &&f32| **value != 0.0 && half::f16::from_f32(**value).to_f32() == 0.0;
+    let (gone, all) = (values().filter(gone).count(), values().count());
+    (gone > 0).then(|| format!("half precision rounds {gone} of {all} values to zero"))
 }
 
 /// The network whose tensors a file has.
-fn guess(file: &Path, blobs: &[Blob]) -> Result<Net, ImportError> {
-    let fits: Vec<Net> = Net::all().into_iter().filter(|net| fits(*net, blobs)).collect();
-    let all = |nets: &[Net]| nets.iter().map(|net| net.name()).collect::<Vec<_>>().join(", ");
+fn guess(file: &Path, contents: &Contents, part: Option<&str>) -> Result<Net, ImportError> {
+    let nets = Net::all().into_iter().filter(|net| *net != Net::Mean);
+    let plans: Vec<Plan> = nets.map(|net| Plan::new(net, contents, part)).collect();
+    let whole = || plans.iter().filter(|plan| plan.is_whole());
+    // Without a whole one, the deepest of those that lack no more than a classifier. LPIPS's own files
+    // have such a network beside the heads.
+    let trunks =
+        || plans.iter().filter(|plan| !plan.is_whole() && plan.has_trunk() && plan.kept > 0);
+    let trunks = || trunks().filter(|plan| plan.net.may_end_early());
+    let deepest = trunks().map(|plan| plan.kept).max();
+    let deepest = trunks().filter(|plan| Some(plan.kept) == deepest);
+    let fits: Vec<&Plan> = match whole().all(|plan| plan.net.is_heads()) {
+        true => whole().chain(deepest).collect(),
+        false => whole().collect(),
+    };
+    let names = |nets: &[Net]| nets.iter().map(|net| net.name()).collect::<Vec<_>>().join(", ");
     match fits[..] {
-        [net] => Ok(net),
+        [plan] => Ok(plan.net),
+        [] => Err(ImportError::NoNetwork {
+            path: file.into(),
+            hints: nearest::nearest(&plans, contents),
+        }),
         _ => Err(ImportError::Ambiguous {
             path: file.into(),
-            got: if fits.is_empty() { "no network".to_owned() } else { all(&fits) },
-            known: all(&Net::all()),
+            got: names(&fits.iter().map(|plan| plan.net).collect::<Vec<_>>()),
+            known: names(&Net::all()),
         }),
     }
-}
-
-/// Whether a file has all tensors of a network in its shapes.
-fn fits(net: Net, blobs: &[Blob]) -> bool {
-    let wanted = net.tensors();
-    let names: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
-    let mut missing: Vec<&(String, Vec<usize>)> = wanted.iter().collect();
-    for blob in blobs {
-        if let Role::Is(name) = net.role(&blob.name, &names) {
-            missing.retain(|(other, shape)| *other != name || !same(&blob.shape, shape));
-        }
-    }
-    !wanted.is_empty() && missing.is_empty()
-}
-
-/// Gives every tensor of the file its place in the network.
-fn assign(net: Net, file: &Path, blobs: Vec<Blob>) -> Result<(Tensors, Vec<Line>), ImportError> {
-    let wanted = net.tensors();
-    let names: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
-    let mut found: Vec<Option<Vec<f32>>> = vec![None; wanted.len()];
-    let (mut problems, mut lines) = (Vec::new(), Vec::new());
-    for Blob { name: blob, shape, values } in blobs {
-        let fate = match net.role(&blob, &names) {
-            Role::None(why) => Fate::Ignored(why.to_owned()),
-            Role::Zeros => {
-                if values.iter().any(|value| *value != 0.0) {
-                    problems.push(format!("{blob}: wanted zeros, which need no place, got others"));
-                }
-                Fate::Ignored("zeros".to_owned())
-            }
-            Role::Is(name) => {
-                let at = names.iter().position(|other| *other == name).unwrap_or_default();
-                let to = &wanted[at].1;
-                if !same(&shape, to) {
-                    problems.push(format!("{blob}: wanted shape {to:?} of {name}, got {shape:?}"));
-                } else if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-                    problems.push(format!("{blob}: holds {value}"));
-                } else if found[at].replace(values).is_some() {
-                    problems.push(format!("{blob}: {name} is there twice"));
-                }
-                Fate::Used(name, to.clone())
-            }
-        };
-        lines.push(Line { blob, shape, fate });
-    }
-    // Of a comparator, layers may be missing at the end.
-    let last = found.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-    let needed = match net.may_end_early() && last > 0 {
-        true => last.next_multiple_of(2).min(wanted.len()),
-        false => wanted.len(),
-    };
-    for ((name, shape), _) in
-        wanted[..needed].iter().zip(&found).filter(|(_, values)| values.is_none())
-    {
-        problems.push(format!("{name} {shape:?}: missing"));
-    }
-    if !problems.is_empty() {
-        return Err(ImportError::Mismatch { path: file.into(), net: net.name(), problems });
-    }
-    let tensors = wanted.into_iter().zip(found);
-    let tensors = tensors.filter_map(|((name, shape), values)| Some((name, shape, values?)));
-    Ok((tensors.collect(), lines))
-}
-
-/// Whether a tensor of a file has the shape of a network's, up to axes of length 1 and to the axes of
-/// the inputs of a fully connected layer that is a convolution here.
-fn same(blob: &[usize], wanted: &[usize]) -> bool {
-    let (blob, wanted) = (squeezed(blob), squeezed(wanted));
-    blob == wanted
-        || matches!((&blob[..], &wanted[..]), ([out, inputs], [wanted_out, rest @ ..])
-            if out == wanted_out && rest.iter().product::<usize>() == *inputs)
-}
-
-fn squeezed(shape: &[usize]) -> Vec<usize> {
-    shape.iter().copied().filter(|side| *side != 1).collect()
 }

@@ -3,10 +3,10 @@
 //! | module | reads |
 //! |---|---|
 //! | [`caffe`] | `.caffemodel`, new and old layer format |
-//! | [`onnx`] | the initialisers of `.onnx` |
+//! | [`onnx`] | the initialisers and constants of `.onnx` |
 //! | [`torch`] | `.pth`, zip and legacy form, without running any of its code |
 //! | [`safetensors`] | safetensors with any names |
-//! | [`net`] | which tensors of a file are which of a network |
+//! | [`net`] | the networks that are known |
 //! | [`mod@import`] | a file to a file, with a report of everything in it |
 //!
 //! The form is told from the content, never from the name. Sizes are checked before anything is
@@ -25,23 +25,31 @@
 //! #     (format!("lin{i}.model.1.weight"), view.expect("zeros"))
 //! # });
 //! # serialize_to_file(heads, None, &file)?;
-//! let report = import(&file, folder.path(), &ImportOptions::default())?;
+//! let options = ImportOptions { net: Some(Net::LpipsAlex), ..Default::default() };
+//! let report = import(&file, folder.path(), &options)?;
 //! assert_eq!((report.net, report.used().count()), (Net::LpipsAlex, 5));
 //! assert!(report.output.ends_with("lpips-alex.safetensors"));
 //! # Ok(())
 //! # }
 //! ```
 
+mod assign;
 pub mod caffe;
 mod error;
 mod file;
+mod foreign;
+mod heads;
 pub mod import;
+mod names;
+mod nearest;
 pub mod net;
 pub mod onnx;
+mod plan;
 pub mod safetensors;
 pub mod torch;
+mod wire;
 
 pub use error::ImportError;
-pub use file::{Blob, Format, MAX_FILE, parse, read};
+pub use file::{Blob, Contents, Format, MAX_FILE, parse, read};
 pub use import::{Fate, ImportOptions, Line, Report, import};
 pub use net::Net;

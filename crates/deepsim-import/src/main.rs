@@ -30,6 +30,10 @@ struct Arguments {
     /// Round weights to half precision
     #[arg(long)]
     f16: bool,
+    /// The dictionary of a checkpoint, or the prefix of names, that is read, e.g. state_dict_ema
+    /// [default: the likeliest]
+    #[arg(long, value_name = "NAME")]
+    part: Option<String>,
     /// Print what is in the file, and write nothing
     #[arg(long)]
     list: bool,
@@ -64,27 +68,32 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), ImportError> {
+    let part = arguments.part.as_deref();
     if arguments.list {
-        let (_, format, blobs) = read(&arguments.file)?;
-        println!("{format:?}");
-        for blob in blobs {
+        let (_, contents) = read(&arguments.file, part)?;
+        println!("{:?}", contents.format);
+        for blob in &contents.blobs {
             println!("{} {:?}", blob.name, blob.shape);
+        }
+        for (name, what) in &contents.skipped {
+            println!("{name}: not read, {what}");
         }
         return Ok(());
     }
-    let options = ImportOptions { net: arguments.net, half: arguments.f16 };
+    let options =
+        ImportOptions { net: arguments.net, half: arguments.f16, part: arguments.part.clone() };
     let report = import(&arguments.file, &arguments.out, &options)?;
     match arguments.report {
         Form::Text => println!("{report}"),
         Form::Json => println!("{}", serde_json::json!(report)),
     }
     if report.net == Net::Mean {
-        let (_, _, blobs) = read(&arguments.file)?;
-        for blob in blobs {
-            let plane = blob.values.len() / 3;
-            let mean = |plane: &[f32]| plane.iter().sum::<f32>() / plane.len() as f32;
-            let means: Vec<f32> = blob.values.chunks_exact(plane.max(1)).map(mean).collect();
-            println!("means of the channels {means:.3?}");
+        let (_, contents) = read(&arguments.file, part)?;
+        for blob in contents.blobs {
+            let plane = (blob.values.len() / 3).max(1);
+            let sum = |plane: &[f32]| plane.iter().map(|value| f64::from(*value)).sum::<f64>();
+            let means = blob.values.chunks_exact(plane).map(|values| sum(values) / plane as f64);
+            println!("means of the channels {:.3?}", means.collect::<Vec<f64>>());
         }
     }
     Ok(())

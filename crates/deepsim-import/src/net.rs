@@ -1,4 +1,4 @@
-//! Which tensors of a file are which of a network.
+//! Networks whose weights can be imported, and the layers that they are made of.
 
 use deepsim_nets::{ComparatorKind, GeneratorKind};
 use serde::{Serialize, Serializer};
@@ -21,16 +21,6 @@ pub enum Net {
 /// Channels of the layers that LPIPS compares.
 const LPIPS_ALEX: [usize; 5] = [64, 192, 384, 256, 256];
 const LPIPS_SQUEEZE: [usize; 7] = [64, 128, 256, 384, 384, 512, 512];
-/// What becomes of a tensor of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// It is this tensor of the network.
-    Is(String),
-    /// It is none, for this reason.
-    None(&'static str),
-    /// It is none, and must hold nothing but zeros.
-    Zeros,
-}
 
 impl Net {
     /// All of them, those first that others contain.
@@ -72,69 +62,39 @@ impl Net {
         }
     }
 
-    /// What a tensor of a file is to this network. `names` are those of the network's tensors.
-    pub(crate) fn role(self, blob: &str, names: &[&str]) -> Role {
-        let known = |name: String| match names.contains(&name.as_str()) {
-            true => Some(Role::Is(name)),
-            false => None,
-        };
-        if let Some(role) = known(blob.to_owned()) {
-            return role;
-        }
-        let (layer, part) = blob.rsplit_once('.').unwrap_or((blob, ""));
-        // Names of ONNX files that were made from Caffe's: conv1_w_0, conv1_b_0.
-        let onnx = [("_w_0", "weight"), ("_b_0", "bias")];
-        let onnx = onnx.into_iter().find_map(|(end, part)| Some((blob.strip_suffix(end)?, part)));
-        if let Some(role) = onnx.and_then(|(layer, part)| known(format!("{layer}.{part}"))) {
-            return role;
-        }
-        let renamed = match self {
-            Self::Comparator(ComparatorKind::AlexNetTorchvision) => match layer {
-                "features.0" => "conv1",
-                "features.3" => "conv2",
-                "features.6" => "conv3",
-                "features.8" => "conv4",
-                "features.10" => "conv5",
-                "classifier.1" => "fc6",
-                "classifier.4" => "fc7",
-                "classifier.6" => "fc8",
-                _ => "",
-            }
-            .to_owned(),
-            // The layer is fully connected in the release, and a convolution here.
-            Self::Comparator(ComparatorKind::ExemplarCnn) => match layer {
-                "fc6" => "fc4".to_owned(),
-                "fc7" => return Role::None("the classifier of surrogate classes"),
-                _ => String::new(),
-            },
-            Self::Comparator(ComparatorKind::VideoNet) if layer.ends_with("_p") => {
-                return Role::None("another branch of the same weights");
-            }
-            // Two names of the same layers are in use.
-            Self::Comparator(ComparatorKind::SqueezeNet) => layer
-                .replace("squeeze1x1", "conv1x1_1")
-                .replace("expand1x1", "conv1x1_2")
-                .replace("expand3x3", "conv3x3_2")
-                .replace("conv10", "conv_final"),
-            Self::LpipsAlex | Self::LpipsSqueeze => layer.replace(".model.1", ""),
-            _ => String::new(),
-        };
-        if let Some(role) = known(format!("{renamed}.{part}")) {
-            return role;
-        }
-        // The authors' up-convolutions have biases that were never trained.
-        let weight = format!("{layer}.weight");
-        if matches!(self, Self::Generator(_)) && part == "bias" && names.contains(&weight.as_str())
-        {
-            return Role::Zeros;
-        }
-        Role::None("no such layer in the network")
-    }
-
-    /// Whether a file may end after any layer, as `ComparatorKind::open` takes it.
+    /// True if a file may end after any layer, as `ComparatorKind::open` takes it.
     pub(crate) fn may_end_early(self) -> bool {
         matches!(self, Self::Comparator(_))
     }
+
+    /// True for the heads of LPIPS.
+    pub(crate) fn is_heads(self) -> bool {
+        matches!(self, Self::LpipsAlex | Self::LpipsSqueeze)
+    }
+
+    /// Groups of the convolution with this weight.
+    pub(crate) fn groups(self, weight: &str) -> usize {
+        use ComparatorKind::{AlexNet, AlexNetStandIn, CaffeNet, VideoNet};
+        let grouped = ["conv2.weight", "conv4.weight", "conv5.weight"].contains(&weight);
+        match self {
+            Self::Comparator(AlexNet | AlexNetStandIn | CaffeNet | VideoNet) if grouped => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// The layer of a tensor of a network: the part of it that is there whole or not at all.
+pub(crate) fn layer(name: &str) -> &str {
+    // Fire modules have three convolutions: fire2/conv1x1_1.weight, features.3.squeeze.weight.
+    let name = name.split('/').next().unwrap_or(name);
+    let parts =
+        if name.starts_with("features.") || name.starts_with("classifier.") { 2 } else { 1 };
+    name.match_indices('.').nth(parts - 1).map_or(name, |(end, _)| &name[..end])
+}
+
+/// Whether a layer is of the classifier of a comparator, which other tasks replace.
+pub(crate) fn is_head(layer: &str) -> bool {
+    ["fc", "conv_final", "classifier"].iter().any(|head| layer.starts_with(head))
 }
 
 impl Serialize for Net {

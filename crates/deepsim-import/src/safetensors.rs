@@ -1,14 +1,20 @@
 //! safetensors with any names of tensors.
 
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use crate::error::reason;
 use crate::file::Blob;
 
-/// Whether bytes begin as such a file: the length of a header that is one JSON object.
+/// Longest header of the format.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// Whether bytes begin as such a file, perhaps cut off: the length of a header that is one JSON object.
 pub(crate) fn recognises(bytes: &[u8]) -> bool {
     let Some((length, rest)) = bytes.split_first_chunk() else { return false };
-    u64::from_le_bytes(*length) <= rest.len() as u64 && rest.first() == Some(&b'{')
+    let length = u64::from_le_bytes(*length);
+    let whole = length <= rest.len() as u64 && rest.first() == Some(&b'{');
+    whole || length <= MAX_HEADER && rest.starts_with(b"{\"")
 }
 
 /// The floating-point tensors of a file; others are left out.
@@ -16,7 +22,12 @@ pub(crate) fn recognises(bytes: &[u8]) -> bool {
 /// # Errors
 /// In the library's words.
 pub fn blobs(bytes: &[u8]) -> Result<Vec<Blob>, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(reason)?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| match error {
+        SafeTensorError::InvalidHeaderLength | SafeTensorError::MetadataIncompleteBuffer => {
+            "the file ends before its tensors do, as if its download had stopped".to_owned()
+        }
+        error => reason(error),
+    })?;
     let mut all = Vec::new();
     for (name, view) in file.iter() {
         let data = view.data();

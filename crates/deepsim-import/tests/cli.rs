@@ -44,6 +44,15 @@ fn a_list_writes_nothing_and_means_are_printed() {
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
     let output = run(&[&fixture("mean.binaryproto"), "--out", "."], folder.path());
     assert!(text(&output.stdout).contains("means of the channels ["), "{}", text(&output.stdout));
+    // Sums in single precision lose the fraction.
+    let big = folder.path().join("big.binaryproto");
+    let mut bytes = vec![0x08, 1, 0x10, 3, 0x18, 0x80, 0x02, 0x20, 0x80, 0x02, 0x2a];
+    bytes.extend([0x80, 0x80, 0x30]);
+    bytes.extend((0..3 * 65536).flat_map(|_| 300.125f32.to_le_bytes()));
+    std::fs::write(&big, bytes).expect("a file");
+    let output = run(&[big.to_str().expect("a path"), "--out", "."], folder.path());
+    let printed = text(&output.stdout);
+    assert!(printed.contains("[300.125, 300.125, 300.125]"), "{printed}");
 }
 
 #[test]
@@ -53,8 +62,8 @@ fn exit_codes_tell_broken_files_from_bad_arguments() {
         (vec!["none.pth"], 1, "none.pth"),
         (vec![&*fixture("evil.pth")], 1, "nothing is run"),
         (vec![&*fixture("bomb.pth")], 1, "compressed"),
-        (vec![&*fixture("new.caffemodel"), "--net", "caffenet"], 1, "conv1.weight: wanted shape"),
-        (vec![&*fixture("new.caffemodel")], 2, "say which is meant with --net"),
+        (vec![&*fixture("new.caffemodel"), "--net", "caffenet"], 1, "conv1.weight: expected shape"),
+        (vec![&*fixture("new.caffemodel")], 1, "fit no network"),
         (vec![&*fixture("new.caffemodel"), "--net", "resnet"], 2, "known are alexnet"),
         (vec![], 2, "Usage"),
     ] {
@@ -79,4 +88,20 @@ fn a_missing_file_is_named_with_its_cause_once() {
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.contains("nothing.") && error.matches("os error").count() == 1, "{error}");
     }
+}
+
+#[expect(clippy::print_stderr, reason = "says that it is skipped")]
+#[test]
+fn the_shared_mean_of_ilsvrc_has_the_known_channels() {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let shared = std::env::var_os("DEEPSIM_SHARED").map_or(beside, std::path::PathBuf::from);
+    let path = shared.join("data/weights/ilsvrc12_imagenet_mean.binaryproto");
+    if !path.is_file() {
+        eprintln!("skipped: no shared folder; set DEEPSIM_SHARED");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = run(&[path.to_str().expect("a path"), "--out", "."], folder.path());
+    let printed = text(&output.stdout);
+    assert!(printed.contains("means of the channels [104.007, 116.669, 122.679]"), "{printed}");
 }

@@ -9,8 +9,8 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn blobs(name: &str) -> (Format, Vec<Blob>) {
-    let (_, format, blobs) = read(&fixture(name)).expect(name);
-    (format, blobs)
+    let (_, contents) = read(&fixture(name), None).expect(name);
+    (contents.format, contents.blobs)
 }
 
 /// The numbers that the script writes under a name.
@@ -114,7 +114,7 @@ fn nothing_is_run_and_nothing_is_unpacked() {
         ("bomb.pth", "x/data.pkl: compressed"),
         ("stretched.pth", "shape [1099511627776], but a storage of 1 values"),
     ] {
-        let message = read(&fixture(name)).expect_err(name).to_string();
+        let message = read(&fixture(name), None).expect_err(name).to_string();
         assert!(message.contains(words) && message.contains(name), "{message}");
     }
     assert!(!Path::new("/tmp/deepsim-import-was-here").exists());
@@ -133,17 +133,17 @@ fn files_cut_short_or_changed_are_errors_or_other_files_but_never_more() {
         "lpips-alex.pth",
     ] {
         let bytes = std::fs::read(fixture(name)).expect(name);
-        let whole = parse(&bytes).expect(name).1;
+        let whole = parse(&bytes, None).expect(name).blobs;
         for end in (0..bytes.len()).step_by(1 + bytes.len() / 500) {
-            if let Ok((_, blobs)) = parse(&bytes[..end]) {
-                assert!(blobs.len() <= whole.len(), "{name} cut at {end}");
+            if let Ok(contents) = parse(&bytes[..end], None) {
+                assert!(contents.blobs.len() <= whole.len(), "{name} cut at {end}");
             }
         }
         for at in (0..bytes.len()).step_by(1 + bytes.len() / 700) {
             for change in [0x01, 0x80, 0xff] {
                 let mut broken = bytes.clone();
                 broken[at] ^= change;
-                let _ = parse(&broken);
+                let _ = parse(&broken, None);
             }
         }
     }
@@ -154,15 +154,15 @@ fn what_is_no_file_of_weights_is_said_so() {
     for bytes in
         [&b""[..], b"hello", &[0; 64], b"PK\x03\x04", &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f]]
     {
-        assert!(parse(bytes).is_err(), "{bytes:?}");
+        assert!(parse(bytes, None).is_err(), "{bytes:?}");
     }
-    let message = parse(b"hello").expect_err("no file of weights");
+    let message = parse(b"hello", None).expect_err("no file of weights");
     assert!(message.contains(".caffemodel") && message.contains("safetensors"), "{message}");
     // A length of 2^62 in a header of safetensors, and a packed field of 2^31 bytes.
     let mut long = (1u64 << 62).to_le_bytes().to_vec();
     long.push(b'{');
-    assert!(parse(&long).is_err());
-    assert!(parse(&[0x2a, 0xff, 0xff, 0xff, 0xff, 0x07, 0]).is_err());
+    assert!(parse(&long, None).is_err());
+    assert!(parse(&[0x2a, 0xff, 0xff, 0xff, 0xff, 0x07, 0], None).is_err());
 }
 
 #[test]

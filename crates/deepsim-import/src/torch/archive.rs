@@ -7,44 +7,58 @@ use std::ops::Range;
 
 use zip::{CompressionMethod, ZipArchive};
 
-use super::{pickle, tensors};
+use super::pickle;
 use crate::error::{Reason, reason};
-use crate::file::Blob;
+use crate::file::{Contents, Format};
 
 /// Most members that are looked at.
 const MAX_MEMBERS: usize = 100_000;
 
-/// The tensors of an archive.
+/// The tensors of an archive; `part` names the dictionary of a checkpoint that holds them.
 ///
 /// # Errors
 /// Names the member or the tensor that is broken. A compressed member is refused: PyTorch writes none,
 /// and a small one can hold any number of zeros.
-pub fn blobs(bytes: &[u8]) -> Result<Vec<Blob>, String> {
+pub fn read(bytes: &[u8], part: Option<&str>) -> Result<Contents, String> {
     let members = members(bytes)?;
-    let (pickle, folder) = members
-        .iter()
-        .find_map(|(name, range)| Some((range.clone(), name.strip_suffix("data.pkl")?)))
-        .ok_or("an archive without data.pkl: no file of PyTorch")?;
+    let pickles = members.iter().filter_map(|(name, range)| {
+        let folder = name.strip_suffix("data.pkl")?;
+        (folder.is_empty() || folder.ends_with('/')).then_some((folder, range.clone()))
+    });
+    let (folder, pickle) =
+        pickles.min_by_key(|(folder, _)| (folder.len(), *folder)).ok_or_else(|| {
+            let mut names: Vec<&str> = members.keys().map(String::as_str).collect();
+            names.sort_unstable();
+            names.truncate(3);
+            format!("a zip archive of {}: no file of PyTorch; unpack it", names.join(", "))
+        })?;
     let order = format!("{folder}byteorder");
     if members.get(&order).is_some_and(|range| bytes[range.clone()] == *b"big") {
         return Err("big-endian numbers, which are not read".into());
     }
-    let infos = pickle::read(&bytes[pickle])?.tensors()?;
-    tensors(infos, |key, wanted| {
+    let state = pickle::read(&bytes[pickle])?.state(part)?;
+    super::contents(Format::TorchZip, state, |key, expected| {
         let name = format!("{folder}data/{key}");
         let range = members.get(&name).ok_or_else(|| format!("{name} is missing"))?;
-        match range.len() == wanted {
+        match range.len() == expected {
             true => Ok(&bytes[range.clone()]),
-            false => Err(format!("{name}: wanted {wanted} bytes, got {}", range.len())),
+            false => Err(format!("{name}: expected {expected} bytes, found {}", range.len())),
         }
     })
 }
 
 /// Names of all members and where their bytes are.
 fn members(bytes: &[u8]) -> Result<HashMap<String, Range<usize>>, Reason> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(reason)?;
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| {
+        format!("a zip archive without the directory at its end, as if its download had stopped ({error})")
+    })?;
     if archive.len() > MAX_MEMBERS {
-        return Err(format!("wanted at most {MAX_MEMBERS} members, got {}", archive.len()));
+        return Err(format!("expected at most {MAX_MEMBERS} members, found {}", archive.len()));
+    }
+    if archive.file_names().flatten().any(|name| name.ends_with("/constants.pkl")) {
+        return Err("TorchScript, a program with its weights; write them alone with \
+                    torch.save(torch.jit.load(\"FILE\", map_location=\"cpu\").state_dict(), \"weights.pth\")"
+            .into());
     }
     let mut members = HashMap::new();
     for index in 0..archive.len() {

@@ -1,8 +1,8 @@
 //! PyTorch's `.pth` files: a pickle that describes tensors, and their bytes beside it.
 //!
-//! A pickle is a program that can call any function of Python. None is called here: the opcodes that
-//! files of weights consist of are understood, with a list of names that describe tensors
-//! ([`pickle`]), and anything else is an error that says what was asked for.
+//! A pickle is a program that can call any function of Python. None is called here: the opcodes are
+//! understood, with a list of names that describe tensors ([`pickle`]). Any other object becomes an
+//! opaque value, which is an error only where a tensor is needed.
 //!
 //! Since version 1.6 a file is a zip archive ([`archive`]); before, pickles and bytes stood one after
 //! the other ([`legacy`]).
@@ -14,51 +14,64 @@ pub mod pickle;
 use std::collections::HashMap;
 
 use crate::error::Reason;
-use crate::file::Blob;
-use pickle::{Kind, TensorInfo};
+use crate::file::{Blob, Contents, Format};
+pub(crate) use pickle::is_averaged;
+use pickle::{Kind, State, TensorInfo};
 
 /// Most values of all tensors together: those of files are never larger than their storages, but many
 /// tensors may share one.
 const MAX_VALUES: usize = 1 << 28;
+/// Most values of a tensor that repeats those of its storage.
+const MAX_EXPANDED: usize = 1 << 20;
 
 /// Turns descriptions into tensors, given the bytes of the storages by their keys.
+fn contents<'a>(
+    format: Format,
+    state: State,
+    storage: impl Fn(&str, usize) -> Result<&'a [u8], Reason>,
+) -> Result<Contents, Reason> {
+    let blobs = tensors(state.tensors, storage)?;
+    let State { container, skipped, averaged, .. } = state;
+    let notes = averaged
+        .iter()
+        .map(|name| format!("averaged weights are there too; --part {name} reads them"))
+        .collect();
+    Ok(Contents { format, blobs, container, skipped, notes })
+}
+
 fn tensors<'a>(
     infos: Vec<(String, TensorInfo)>,
     storage: impl Fn(&str, usize) -> Result<&'a [u8], Reason>,
 ) -> Result<Vec<Blob>, Reason> {
     let (mut all, mut total, mut storages) = (Vec::new(), 0usize, HashMap::new());
     for (name, info) in infos {
-        if matches!(info.storage.kind, Kind::Whole(_)) {
-            continue;
-        }
         let size = info.storage.kind.size();
         let key = info.storage.key.clone();
         let bytes = match storages.get(&key) {
             Some(bytes) => *bytes,
             None => {
-                let wanted = info.storage.len.checked_mul(size);
-                let wanted = wanted.ok_or_else(|| format!("{name}: a storage without end"))?;
-                let bytes: &[u8] = storage(&key, wanted).map_err(|e| format!("{name}: {e}"))?;
+                let expected = info.storage.len.checked_mul(size);
+                let expected = expected.ok_or_else(|| format!("{name}: a storage without end"))?;
+                let bytes: &[u8] = storage(&key, expected).map_err(|e| format!("{name}: {e}"))?;
                 *storages.entry(key).or_insert(bytes)
             }
         };
         let count = info.shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
         // A stride of 0 would make a tensor of any size from one number.
-        let count = count.filter(|count| *count <= info.storage.len);
+        let count = count.filter(|count| *count <= info.storage.len.max(MAX_EXPANDED));
         let count = count.ok_or_else(|| {
             let (shape, len) = (&info.shape, info.storage.len);
             format!("{name}: shape {shape:?}, but a storage of {len} values")
         })?;
         total += count;
         if total > MAX_VALUES {
-            return Err(format!("{name}: wanted at most {MAX_VALUES} values in all"));
+            return Err(format!("{name}: expected at most {MAX_VALUES} values in all, found more"));
         }
         let values = values(&name, &info, count, bytes, size)?;
         all.push(Blob::new(name, info.shape, values)?);
     }
     Ok(all)
 }
-
 /// The values of a tensor in the order of its shape, whatever its strides.
 fn values(
     name: &str,
@@ -96,7 +109,7 @@ impl Kind {
             Self::Float => 4,
             Self::Double => 8,
             Self::Half | Self::BFloat16 => 2,
-            Self::Whole(size) => size,
+            Self::Other(size) => size,
         }
     }
 

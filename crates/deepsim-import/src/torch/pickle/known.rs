@@ -1,34 +1,65 @@
-//! The calls and references that descriptions of tensors are made of.
+//! The calls and references that descriptions of tensors are made of. All others give opaque values.
 
-use super::{Id, Kind, Machine, StorageInfo, TensorInfo, Value};
+use std::rc::Rc;
+
+use super::machine::{MAX_NAME, Machine};
+use super::{Id, Kind, StorageInfo, TensorInfo, Value, class};
 use crate::error::Reason;
 
+/// Most axes of a tensor.
+const MAX_AXES: usize = 32;
+
 impl Machine {
-    /// What a call of one of the known functions gives.
+    /// Result of a call: a description, if it is one of the known functions with what it takes.
     pub(super) fn call(&self, function: Id, arguments: Id) -> Result<Value, Reason> {
-        let Value::Global(name) = &self.values[function] else {
-            return Err("calls something that is no function".into());
+        let opaque = match self.values[function] {
+            Value::Opaque { class, .. } => class,
+            _ => function,
         };
-        let Value::Tuple(arguments) = &self.values[arguments] else {
-            return Err(format!("calls {name} without arguments"));
+        let opaque = Value::Opaque { class: opaque, module: false };
+        let (function, arguments) = match (&self.values[function], &self.values[arguments]) {
+            (Value::Global(..), Value::Tuple(arguments)) => {
+                (class(&self.values, function), &arguments[..])
+            }
+            _ => return Ok(opaque),
         };
-        match (name.as_str(), &arguments[..]) {
-            ("collections.OrderedDict", []) => Ok(Value::Dict(Vec::new())),
+        // The tensor of a subclass, or one with attributes: a function that makes it, and what it takes.
+        let (function, arguments) = match (function.as_str(), arguments) {
+            (
+                "torch._tensor._rebuild_from_type_v2" | "torch._tensor._rebuild_from_type",
+                [inner, _, arguments, ..],
+            ) => match &self.values[*arguments] {
+                Value::Tuple(arguments) => (class(&self.values, *inner), &arguments[..]),
+                _ => return Ok(opaque),
+            },
+            _ => (function, arguments),
+        };
+        match (function.as_str(), arguments) {
+            ("collections.OrderedDict" | "builtins.dict" | "__builtin__.dict", []) => {
+                Ok(Value::Dict(Vec::new()))
+            }
+            // Its argument makes the values that are missing.
+            ("collections.defaultdict", [] | [_]) => Ok(Value::Dict(Vec::new())),
             // Python 2 wrote the entries as a list of pairs.
             ("collections.OrderedDict", [entries]) => self.dictionary(*entries),
             (
                 "torch._utils._rebuild_tensor_v2" | "torch._utils._rebuild_tensor",
                 [storage, offset, shape, strides, ..],
-            ) => self.tensor(*storage, *offset, *shape, *strides),
-            ("torch._utils._rebuild_parameter", [tensor, ..]) => match &self.values[*tensor] {
-                Value::Tensor(info) => Ok(Value::Tensor(info.clone())),
-                _ => Err("a parameter that is no tensor".into()),
+            ) => match &self.values[*storage] {
+                Value::Storage(storage) => self.tensor(storage, *offset, *shape, *strides),
+                Value::Opaque { .. } => Ok(opaque),
+                _ => Err("a tensor without a storage".into()),
             },
-            _ => Err(format!(
-                "calls {name} with {} arguments: only descriptions of tensors are understood, \
-                 nothing is run",
-                arguments.len()
-            )),
+            (
+                "torch._utils._rebuild_parameter"
+                | "torch._utils._rebuild_parameter_with_state"
+                | "torch.nn.parameter.Parameter",
+                [tensor, ..],
+            ) => match &self.values[*tensor] {
+                Value::Tensor(info) => Ok(Value::Tensor(info.clone())),
+                _ => Ok(opaque),
+            },
+            _ => Ok(opaque),
         }
     }
 
@@ -41,20 +72,28 @@ impl Machine {
             Some(&[key, value]) => Ok((key, value)),
             _ => Err("an entry of a dictionary that is no pair".to_owned()),
         };
+        if let Value::Dict(entries) = &self.values[entries] {
+            return Ok(Value::Dict(entries.clone()));
+        }
         let entries = items(entries).ok_or("a dictionary of something that is no list")?;
         Ok(Value::Dict(entries.iter().map(pair).collect::<Result<_, _>>()?))
     }
 
-    fn tensor(&self, storage: Id, offset: Id, shape: Id, strides: Id) -> Result<Value, Reason> {
-        let Value::Storage(storage) = &self.values[storage] else {
-            return Err("a tensor without a storage".into());
-        };
+    fn tensor(
+        &self,
+        storage: &Rc<StorageInfo>,
+        offset: Id,
+        shape: Id,
+        strides: Id,
+    ) -> Result<Value, Reason> {
         let (shape, strides) = (self.sizes(shape)?, self.sizes(strides)?);
-        if shape.len() != strides.len() || shape.len() > 32 {
+        if shape.len() != strides.len() {
             return Err(format!("a tensor of shape {shape:?} with strides {strides:?}"));
         }
-        let (storage, offset) = (storage.clone(), self.size(offset)?);
-        Ok(Value::Tensor(TensorInfo { storage, offset, shape, strides }))
+        let offset =
+            self.size(offset)?.checked_add(storage.start).ok_or("an offset without end")?;
+        let info = TensorInfo { storage: Rc::clone(storage), offset, shape, strides };
+        Ok(Value::Tensor(Box::new(info)))
     }
 
     fn size(&self, id: Id) -> Result<usize, Reason> {
@@ -68,45 +107,70 @@ impl Machine {
 
     fn sizes(&self, id: Id) -> Result<Vec<usize>, Reason> {
         match &self.values[id] {
-            Value::Tuple(items) | Value::List(items) => {
+            Value::Tuple(items) | Value::List(items) if items.len() <= MAX_AXES => {
                 items.iter().map(|item| self.size(*item)).collect()
+            }
+            Value::Tuple(items) | Value::List(items) => {
+                Err(format!("expected at most {MAX_AXES} axes, found {}", items.len()))
             }
             _ => Err("sizes that are no list".into()),
         }
     }
 
-    /// `("storage", KindStorage, key, device, length, ...)`
-    pub(super) fn storage(&self, id: Id) -> Result<StorageInfo, Reason> {
+    /// What a persistent reference stands for: `("storage", KindStorage, key, device, length, view)`,
+    /// or `("module", class, ...)` of a model that was pickled whole.
+    pub(super) fn persistent(&mut self, id: Id) -> Result<Value, Reason> {
         let Value::Tuple(items) = &self.values[id] else {
             return Err("a reference that is no tuple".into());
         };
         let value = |i: usize| items.get(i).map(|id| &self.values[*id]);
-        let (Some(Value::Text(what)), Some(Value::Global(kind)), Some(Value::Text(key))) =
-            (value(0), value(1), value(2))
-        else {
+        let Some(Value::Text(what)) = value(0) else {
             return Err("a reference to something that is no storage".into());
         };
-        if what != "storage" {
-            return Err(format!("a reference to {what}, wanted a storage"));
+        let class_id = items.get(1).copied().unwrap_or(id);
+        if what == "module" {
+            return Ok(Value::Opaque { class: class_id, module: true });
+        }
+        let (Some(Value::Global(..)), Some(Value::Text(key))) = (value(1), value(2)) else {
+            return Err("a reference to something that is no storage".into());
+        };
+        if what != "storage" || key.len() > MAX_NAME {
+            return Err("a reference to something that is no storage".into());
         }
         let len = self.size(*items.get(4).ok_or("a storage without length")?)?;
-        // The last part of a view of another storage; not written since 2017.
-        if let Some(value) = value(5)
-            && !matches!(value, Value::Nothing)
-        {
-            return Err("a view of a storage, which is not understood".into());
-        }
-        let kind = match kind.as_str() {
-            "torch.FloatStorage" => Kind::Float,
-            "torch.DoubleStorage" => Kind::Double,
-            "torch.HalfStorage" => Kind::Half,
-            "torch.BFloat16Storage" => Kind::BFloat16,
-            "torch.LongStorage" => Kind::Whole(8),
-            "torch.IntStorage" => Kind::Whole(4),
-            "torch.ShortStorage" => Kind::Whole(2),
-            "torch.CharStorage" | "torch.ByteStorage" | "torch.BoolStorage" => Kind::Whole(1),
-            other => return Err(format!("a storage of kind {other}, which is not known")),
+        // A view of another storage, until 2017: its key, where it begins, and its length.
+        let start = match value(5) {
+            Some(Value::Tuple(view)) => match view[..] {
+                [_, start, _] => self.size(start)?,
+                _ => return Err("a view of a storage, which is not understood".into()),
+            },
+            _ => 0,
         };
-        Ok(StorageInfo { kind, key: key.clone(), len })
+        let Some(kind) = kind(&class(&self.values, class_id)) else {
+            return Ok(Value::Opaque { class: class_id, module: false });
+        };
+        let info = StorageInfo { kind, key: key.clone(), len, start };
+        self.storages.entry(info.key.clone()).or_insert(kind);
+        Ok(Value::Storage(Rc::new(info)))
     }
+}
+
+/// Kind of the numbers of a class of storages.
+fn kind(name: &str) -> Option<Kind> {
+    let name = name.strip_prefix("torch.")?;
+    let name = name.strip_prefix("cuda.").or(name.strip_prefix("storage.")).unwrap_or(name);
+    Some(match name.strip_suffix("Storage")? {
+        "Float" => Kind::Float,
+        "Double" => Kind::Double,
+        "Half" => Kind::Half,
+        "BFloat16" => Kind::BFloat16,
+        "Long" | "ComplexFloat" => Kind::Other(8),
+        "Int" | "QInt32" => Kind::Other(4),
+        "Short" => Kind::Other(2),
+        "Char" | "Byte" | "Bool" | "QInt8" | "QUInt8" | "QUInt4x2" | "QUInt2x4" | "Untyped" => {
+            Kind::Other(1)
+        }
+        "ComplexDouble" => Kind::Other(16),
+        _ => return None,
+    })
 }
