@@ -1,5 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _ = deepsim_import::parse(bytes);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| deepsim_import_fuzz::any(bytes));
