@@ -6,111 +6,211 @@ use candle_core::Device;
 use deepsim_data::picture::Picture;
 use deepsim_nets::{Comparator, Images, PixelFormat};
 
-use crate::EvalError;
-use crate::luma;
 use crate::measure::Row;
 use crate::measure::context::{Space, is_random, numbers, open_comparator};
+use crate::measure::sharpness::share;
 use crate::pixels::{peak_signal_to_noise, root_mean_square_error};
 use crate::sharpness::{HIGH, Spectrum};
 use crate::ssim::structural_similarity;
 use crate::statistics::{euclidean_distance, norm};
+use crate::{EvalError, fit, luma, sharpness, ssim};
+
+/// Distances of one picture from another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// Distances in image space, then in feature spaces. One that is not defined for these pictures, or
+    /// needs larger ones, is a row without a value that says why.
+    pub rows: Vec<Row>,
+    /// Feature spaces that were not compared in because no weights were found.
+    pub without_weights: Vec<Space>,
+}
+
+/// Refuses pictures of two sizes.
+pub(crate) fn same_size(a: &Picture, b: &Picture) -> Result<(), EvalError> {
+    if (b.height, b.width) == (a.height, a.width) {
+        return Ok(());
+    }
+    let wanted = format!("two pictures of {}x{} pixels", a.width, a.height);
+    Err(EvalError::input("compare", wanted, format!("the second of {}x{}", b.width, b.height)))
+}
 
 /// Distances of picture `b` from picture `a`, in image space and in feature spaces.
 ///
 /// A feature distance is relative: `||C(a) - C(b)|| / ||C(a)||`, in percent. Comparators whose
-/// weights are not found in `weights` are random, and their rows say so.
+/// weights are not found in `weights` are left out, or random if `random` says so, and their rows say
+/// that.
 ///
 /// # Errors
-/// If the pictures differ in size or are too small for a comparator, or weights do not fit.
+/// If the pictures differ in size, or weights do not fit.
 pub fn compare(
     a: &Picture,
     b: &Picture,
     weights: Option<&Path>,
+    random: bool,
     device: &Device,
-) -> Result<Vec<Row>, EvalError> {
-    let (height, width) = (a.height, a.width);
-    if (b.height, b.width) != (height, width) {
-        return Err(EvalError::input(
-            "compare",
-            format!("two pictures of {width}x{height} pixels"),
-            format!("the second of {}x{}", b.width, b.height),
-        ));
-    }
-    let error = root_mean_square_error(&a.rgb, &b.rgb);
-    let mut rows = vec![
-        Row::new("root mean square error", error, "grey levels", "over all pixels and channels"),
-        Row::new("peak signal-to-noise ratio", peak_signal_to_noise(error), "dB", "peak 255"),
-    ];
-    let (luma_a, luma_b) = (luma::from_interleaved(&a.rgb), luma::from_interleaved(&b.rgb));
-    if let Some(value) = structural_similarity(&luma_a, &luma_b, height, width) {
-        rows.push(Row::new("structural similarity", value, "", "brightness, 11x11 Gaussian"));
-    }
-    let spectrum = Spectrum::new(height, width);
-    let power = |luma: &[f32]| spectrum.power(luma, &[HIGH])[0];
-    let sharpness = 100.0 * power(&luma_b) / power(&luma_a);
-    rows.push(Row::new("high-frequency power", sharpness, "%", "of the first picture's"));
-
+) -> Result<Comparison, EvalError> {
+    same_size(a, b)?;
+    let mut rows = in_pixels(a, b);
+    let mut without_weights = Vec::new();
     let images = |picture: &Picture| {
-        let format = PixelFormat::CAFFE_BGR;
+        let (height, width, format) = (picture.height, picture.width, PixelFormat::CAFFE_BGR);
         Images::from_u8(&picture.to_planes(), 1, height, width, format, device)
     };
     let (a, b) = (images(a)?, images(b)?);
     for space in Space::standard() {
+        if !random && weights.and_then(|w| space.comparator.find_weights(w)).is_none() {
+            without_weights.push(space);
+            continue;
+        }
         let net = open_comparator(space.comparator, weights, device)?;
-        rows.push(relative_distance(&*net, &space.tap, &a, &b)?);
+        rows.push(match relative_distance(&*net, &space.tap, &a, &b) {
+            Err(error @ EvalError::Size { .. }) => {
+                let origin = net.origin().to_string();
+                Row::undefined(name(&*net, &space.tap), "%", &error.to_string(), origin)
+            }
+            result => result?,
+        });
     }
-    Ok(rows)
+    Ok(Comparison { rows, without_weights })
 }
 
-/// Relative distance of the features of two images, `||C(a) - C(b)|| / ||C(a)||`, in percent.
+/// Distances in image space, whatever the size.
+fn in_pixels(a: &Picture, b: &Picture) -> Vec<Row> {
+    let (height, width) = (a.height, a.width);
+    let too_small = |least: usize| {
+        let small = height < least || width < least;
+        small.then(|| format!("needs at least {least}x{least} pixels, found {width}x{height}"))
+    };
+    let error = root_mean_square_error(&a.rgb, &b.rgb);
+    let mut rows = vec![Row::new(
+        "root mean square error",
+        error,
+        "grey levels",
+        "over all pixels and channels",
+    )];
+    rows.push(match error == 0.0 {
+        true => Row::undefined("peak signal-to-noise ratio", "dB", "infinite: no error", ""),
+        false => {
+            Row::new("peak signal-to-noise ratio", peak_signal_to_noise(error), "dB", "peak 255")
+        }
+    });
+    let (luma_a, luma_b) = (luma::from_interleaved(&a.rgb), luma::from_interleaved(&b.rgb));
+    let note = "brightness, 11x11 Gaussian";
+    let similarity = structural_similarity(&luma_a, &luma_b, height, width);
+    rows.push(match (similarity, too_small(ssim::WINDOW)) {
+        (Some(value), _) => Row::new("structural similarity", value, "", note),
+        (None, reason) => {
+            Row::undefined("structural similarity", "", &reason.unwrap_or_default(), note)
+        }
+    });
+    let spectrum = Spectrum::new(height, width);
+    let power = |luma: &[f32]| spectrum.power(luma, &[HIGH])[0];
+    const NAME: &str = "high-frequency power";
+    let note = "of the first picture's";
+    rows.push(match too_small(sharpness::LEAST_SIDE) {
+        Some(reason) => Row::undefined(NAME, "%", &reason, note),
+        None => share(NAME, power(&luma_b), power(&luma_a), note),
+    });
+    rows
+}
+
+fn name(net: &dyn Comparator, tap: &str) -> String {
+    let random = if is_random(net) { ", random weights" } else { "" };
+    format!("{} {tap} feature space{random}", net.name())
+}
+
+/// Relative distance of the features of two images, `||C(a) - C(b)|| / ||C(a)||`, in percent;
+/// undefined if all features of the first are zero.
 ///
 /// # Shapes
 /// Two times `(1, 3, H, W)`
 ///
 /// # Errors
-/// If there is no such tap, or the images do not fit.
+/// If there is no such tap; [`EvalError::Size`] if the images do not fit.
 pub fn relative_distance(
     net: &dyn Comparator,
     tap: &str,
     a: &Images,
     b: &Images,
 ) -> Result<Row, EvalError> {
-    let (of_a, of_b) = (numbers(&net.features(a, tap)?)?, numbers(&net.features(b, tap)?)?);
-    let distance = 100.0 * euclidean_distance(&of_a, &of_b) / norm(&of_a);
-    let random = if is_random(net) { ", random weights" } else { "" };
-    let name = format!("{} {tap} feature space{random}", net.name());
-    Ok(Row::new(name, distance, "%", format!("of the norm; {}", net.origin())))
+    let of = |images| numbers(&fit::features(net, tap, images)?);
+    let (of_a, of_b) = (of(a)?, of(b)?);
+    let (name, length) = (name(net, tap), norm(&of_a));
+    let note = format!("of the norm; {}", net.origin());
+    Ok(match length == 0.0 {
+        true => Row::undefined(name, "%", "features of the first are all zero", note),
+        false => Row::new(name, 100.0 * euclidean_distance(&of_a, &of_b) / length, "%", note),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn row<'a>(found: &'a Comparison, name: &str) -> &'a Row {
+        found.rows.iter().find(|row| row.name.starts_with(name)).expect(name)
+    }
+
     #[test]
     fn equal_pictures_have_no_distance_and_other_sizes_are_refused() -> Result<(), EvalError> {
         let rgb = (0..64 * 64 * 3).map(|i| (i * 7 % 256) as u8).collect();
         let a = Picture { width: 64, height: 64, rgb };
-        let value = |rows: &[Row], name: &str| {
-            rows.iter().find(|row| row.name.starts_with(name)).and_then(|row| row.value)
-        };
-        let rows = compare(&a, &a, None, &Device::Cpu)?;
-        assert_eq!(value(&rows, "root mean square"), Some(0.0));
-        assert_eq!(value(&rows, "peak signal"), None, "infinite, so not a number in JSON");
-        assert_eq!(value(&rows, "structural"), Some(1.0));
-        assert_eq!(value(&rows, "alexnet"), Some(0.0));
+        let found = compare(&a, &a, None, true, &Device::Cpu)?;
+        assert_eq!(row(&found, "root mean square").value, Some(0.0));
+        assert_eq!(row(&found, "peak signal").value, None, "infinite, so not a number in JSON");
+        assert_eq!(row(&found, "structural").value, Some(1.0));
+        assert_eq!(row(&found, "alexnet").value, Some(0.0));
 
         let flat = Picture::new(64, 64, [128; 3]);
-        let rows = compare(&a, &flat, None, &Device::Cpu)?;
-        assert!(value(&rows, "root mean square").is_some_and(|v| v > 50.0));
-        assert_eq!(value(&rows, "high-frequency"), Some(0.0));
-        assert!(value(&rows, "alexnet").is_some_and(|v| v > 0.0));
+        let found = compare(&a, &flat, None, true, &Device::Cpu)?;
+        assert!(row(&found, "root mean square").value.is_some_and(|v| v > 50.0));
+        assert_eq!(row(&found, "high-frequency").value, Some(0.0));
+        assert!(row(&found, "alexnet").value.is_some_and(|v| v > 0.0));
+        let found = compare(&flat, &a, None, true, &Device::Cpu)?;
+        let (value, note) =
+            (row(&found, "high-frequency").value, &row(&found, "high-frequency").note);
+        assert!(value.is_none() && note.starts_with("the reference has none"), "{value:?} {note}");
 
         let small = Picture::new(64, 32, [0; 3]);
-        let message = compare(&a, &small, None, &Device::Cpu)
+        let message = compare(&a, &small, None, false, &Device::Cpu)
             .err()
             .map(|e| e.to_string())
             .unwrap_or_default();
         assert!(message.contains("64x64") && message.contains("32x64"), "{message}");
+        Ok(())
+    }
+
+    #[test]
+    fn pictures_of_any_size_are_compared_and_what_needs_more_says_so() -> Result<(), EvalError> {
+        for (height, width) in [(1, 1), (2, 1), (1, 9), (3, 3), (5, 5), (17, 17), (12, 40)] {
+            let a = Picture::new(height, width, [90, 100, 110]);
+            let b = Picture::new(height, width, [93, 104, 110]);
+            let found = compare(&a, &b, None, true, &Device::Cpu)?;
+            assert_eq!(found.rows.len(), 4 + Space::standard().len());
+            let error = row(&found, "root mean square").value;
+            assert!(error.is_some_and(|v| (v - (25f64 / 3.0).sqrt()).abs() < 1e-9));
+            let size = format!("found {width}x{height}");
+            for name in ["structural", "high-frequency", "squeezenet FIRE9"] {
+                let row = row(&found, name);
+                let explained = row.note.contains(&size) || row.note.starts_with("the reference");
+                assert!(row.value.is_some() || explained, "{width}x{height}: {row:?}");
+            }
+            let fire = &row(&found, "squeezenet FIRE9").note;
+            let words = format!("squeezenet FIRE9 needs at least 21x21 pixels, {size}");
+            assert!(fire.starts_with(&words), "{fire}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn networks_without_weights_are_left_out_unless_random_ones_are_asked_for()
+    -> Result<(), EvalError> {
+        let (a, b) = (Picture::new(64, 64, [0; 3]), Picture::new(64, 64, [9; 3]));
+        let found = compare(&a, &b, None, false, &Device::Cpu)?;
+        assert_eq!((found.rows.len(), found.without_weights), (4, Space::standard()));
+        let found = compare(&a, &b, None, true, &Device::Cpu)?;
+        assert!(found.without_weights.is_empty());
+        assert!(found.rows[4..].iter().all(|row| row.name.ends_with(", random weights")));
         Ok(())
     }
 }

@@ -67,6 +67,24 @@ pub enum EvalError {
         /// The tables and figures that are empty.
         targets: Vec<String>,
     },
+    /// Images of a size that a measure or a network cannot take.
+    #[error("{operation} needs {needs} pixels, found {found}")]
+    Size {
+        /// The measure, e.g. `squeezenet FIRE9`.
+        operation: String,
+        /// The sizes that it takes, e.g. `at least 31x31`.
+        needs: String,
+        /// Width x height of the images.
+        found: String,
+    },
+    /// A measure without a single number.
+    #[error("{measure}: no value is defined: {reason}")]
+    Undefined {
+        /// The measure.
+        measure: String,
+        /// What was measured first, and why it has no value.
+        reason: String,
+    },
     /// The data set.
     #[error(transparent)]
     Data(#[from] DataError),

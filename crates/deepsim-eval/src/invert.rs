@@ -7,22 +7,25 @@ use deepsim_data::picture::Picture;
 use deepsim_data::{Crop, Transform, decode};
 use deepsim_eval::measure::{self, Model, Row, Settings};
 use deepsim_eval::{EvalError, compare};
-use deepsim_nets::{Images, PixelFormat};
+use deepsim_nets::{Images, PixelFormat, WeightsOrigin};
 
 use crate::Failure;
 use crate::device::DeviceKind;
+use crate::distances;
 
 #[derive(Args)]
 pub(crate) struct InvertArguments {
-    /// A JPEG or PNG file of any size
+    /// A JPEG or PNG file of any size, which is turned as its camera says; what is transparent is white
     photo: PathBuf,
     /// Folder of the run, with generator.safetensors
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
-    /// Folder with the weights of the inverted network and of those that judge
-    /// [default: random weights]
+    /// Folder with the weights of the inverted network and of those that judge, which need them
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
+    /// Lets networks take random weights where there is no file
+    #[arg(long)]
+    random_weights: bool,
     /// Folder for original.png, reconstruction.png and numbers.json [default: PHOTO-inverted, in the
     /// current folder]
     #[arg(long, value_name = "DIR")]
@@ -34,9 +37,17 @@ pub(crate) struct InvertArguments {
 
 pub(crate) fn run(arguments: &InvertArguments) -> Result<(), Failure> {
     let device = arguments.device.open()?;
-    let weights = arguments.weights.as_deref();
-    let photo = decode::read(&arguments.photo).map_err(EvalError::from)?;
+    let weights = crate::folder(arguments.weights.as_deref())?;
+    let photo = decode::read_photo(&arguments.photo).map_err(EvalError::from)?;
     let model = Model::open(&arguments.run, weights, &device)?;
+    let random = arguments.random_weights;
+    let planned = arguments.run.join("plan.toml").exists();
+    if let Some((net, _)) = model.encoder.as_ref().filter(|_| !random && !planned)
+        && matches!(net.origin(), WeightsOrigin::Random(_))
+    {
+        let wanted = format!("weights of {} in --weights, or --random-weights", net.name());
+        return Err(EvalError::Input { operation: "invert", wanted, got: "none".into() }.into());
+    }
 
     let original = middle(&model, &photo)?;
     let (height, width) = (original.height, original.width);
@@ -47,7 +58,8 @@ pub(crate) fn run(arguments: &InvertArguments) -> Result<(), Failure> {
     let planes = drawn.to_u8().map_err(EvalError::from)?;
     let reconstruction = Picture::from_planes(&planes, height, width);
 
-    let mut rows = compare::compare(&original, &reconstruction, weights, &device)?;
+    let compared = compare::compare(&original, &reconstruction, weights, random, &device)?;
+    let mut rows = compared.rows;
     if let Some((net, tap)) = &model.encoder {
         // Of what the generator drew, not clipped.
         let row = compare::relative_distance(&**net, tap, &image, &drawn)?;
@@ -68,6 +80,7 @@ pub(crate) fn run(arguments: &InvertArguments) -> Result<(), Failure> {
     measure::write_rows(&out.join("numbers.json"), &rows)?;
     println!("{}", out.display());
     crate::print(&rows);
+    distances::tell_without_weights(&compared.without_weights);
     Ok(())
 }
 

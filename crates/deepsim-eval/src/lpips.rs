@@ -226,11 +226,11 @@ impl Lpips {
         let smallest = self.net.smallest_side();
         for images in [a, b] {
             if images.height().min(images.width()) < smallest {
-                return Err(EvalError::input(
-                    self.net.name(),
-                    format!("images of at least {smallest}x{smallest} pixels"),
-                    format!("{}x{}", images.width(), images.height()),
-                ));
+                return Err(EvalError::Size {
+                    operation: self.net.name().into(),
+                    needs: format!("at least {smallest}x{smallest}"),
+                    found: format!("{}x{}", images.width(), images.height()),
+                });
             }
         }
         Ok(self.distance.between(a, &self.distance.targets(b)?)?)

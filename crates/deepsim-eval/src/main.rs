@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to its user")]
 
 mod device;
+mod distances;
 mod invert;
 mod optimise;
 mod sample;
@@ -12,15 +13,14 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use deepsim_data::Dataset;
-use deepsim_data::picture::Picture;
 use deepsim_eval::measure::svm::SvmInput;
 use deepsim_eval::measure::{self, Context, Measure, Model, Progress, Row, Settings, Space};
-use deepsim_eval::pair::{PairMeasure, heat_map, measure_pair};
 use deepsim_eval::probe::Probe;
 use deepsim_eval::svm::Protocol;
-use deepsim_eval::{EvalError, compare, report};
+use deepsim_eval::{EvalError, report};
 use deepsim_nets::NetError;
 use device::{DeviceError, DeviceKind};
+use distances::CompareArguments;
 use invert::InvertArguments;
 use optimise::OptimiseArguments;
 use sample::SampleArguments;
@@ -58,29 +58,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Print the image-space and feature-space distances of two PNG pictures of equal size, or the
+    /// Print the image-space and feature-space distances of two pictures of equal size, or the
     /// perceptual measures that are asked for
-    Compare {
-        /// The reference
-        a: PathBuf,
-        /// The picture compared with it
-        b: PathBuf,
-        /// lpips-alex, lpips-squeeze or feature:NET:TAP[,TAP]; may be repeated
-        #[arg(long, value_name = "MEASURE")]
-        measure: Vec<PairMeasure>,
-        /// Where to draw where the pictures differ, by the one measure asked for
-        #[arg(long, value_name = "FILE.png", requires = "measure")]
-        map: Option<PathBuf>,
-        /// Lets a measure take random weights where there is no file
-        #[arg(long, requires = "measure")]
-        random_weights: bool,
-        /// Folder with comparators' weights [default: random weights, but none for --measure]
-        #[arg(long, value_name = "DIR")]
-        weights: Option<PathBuf>,
-        /// Where to compute
-        #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
-        device: DeviceKind,
-    },
+    Compare(CompareArguments),
     /// Train linear SVMs on features of comparators, by STL-10's folds
     Probe {
         /// What to train on: pixels, NET:TAP, NET:TAP+TAP, NET:TAP@random
@@ -200,6 +180,7 @@ impl Failure {
             Self::Eval(
                 EvalError::Unknown { .. }
                 | EvalError::Input { .. }
+                | EvalError::Size { .. }
                 | EvalError::Net(NetError::UnknownTap { .. }),
             ) => 2,
             Self::Eval(_) => 1,
@@ -212,10 +193,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     deepsim_ops::keep_freed_memory();
     let result = match arguments.command {
-        Some(Command::Compare { a, b, measure, map, random_weights, weights, device }) => {
-            let chosen = Chosen { measures: &measure, map: map.as_deref(), random_weights };
-            distances(&a, &b, &chosen, weights.as_deref(), device)
-        }
+        Some(Command::Compare(arguments)) => distances::run(&arguments),
         Some(Command::Probe { probes, data, weights, svm_draws, seed, out, device }) => {
             let protocol = Protocol { draws: svm_draws, seed, ..Protocol::default() };
             probe(&probes, data.as_deref(), weights.as_deref(), &protocol, out.as_deref(), device)
@@ -240,45 +218,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is asked of two pictures.
-struct Chosen<'a> {
-    measures: &'a [PairMeasure],
-    map: Option<&'a Path>,
-    random_weights: bool,
-}
-
-fn distances(
-    a: &Path,
-    b: &Path,
-    chosen: &Chosen<'_>,
-    weights: Option<&Path>,
-    device: DeviceKind,
-) -> Result<(), Failure> {
-    let device = device.open()?;
-    let (a, b) = (
-        Picture::read_png(a).map_err(EvalError::from)?,
-        Picture::read_png(b).map_err(EvalError::from)?,
-    );
-    if chosen.measures.is_empty() {
-        print(&compare::compare(&a, &b, weights, &device)?);
-        return Ok(());
+/// A folder of weights, which must be there if it is named.
+fn folder(weights: Option<&Path>) -> Result<Option<&Path>, EvalError> {
+    match weights.filter(|folder| !folder.is_dir()) {
+        Some(missing) => Err(EvalError::Io {
+            operation: "--weights",
+            path: missing.into(),
+            source: std::io::Error::new(std::io::ErrorKind::NotFound, "no such folder"),
+        }),
+        None => Ok(weights),
     }
-    if chosen.map.is_some() && chosen.measures.len() > 1 {
-        let (wanted, got) = ("one --measure".into(), chosen.measures.len().to_string());
-        return Err(EvalError::Input { operation: "--map", wanted, got }.into());
-    }
-    for measure in chosen.measures {
-        let random = chosen.random_weights;
-        let measured = measure_pair(measure, &a, &b, weights, random, &device)?;
-        print(&measured.rows);
-        if let Some(path) = chosen.map {
-            let picture = heat_map(&measured.map, a.height, a.width)?;
-            picture.write_png(path).map_err(EvalError::from)?;
-            let largest = measured.map.iter().copied().fold(0f32, f32::max);
-            println!("{} (brightest: {largest})", path.display());
-        }
-    }
-    Ok(())
 }
 
 fn probe(
@@ -289,7 +238,7 @@ fn probe(
     out: Option<&Path>,
     device: DeviceKind,
 ) -> Result<(), Failure> {
-    let device = device.open()?;
+    let (device, weights) = (device.open()?, folder(weights)?);
     let dataset = Dataset::open(data, protocol.seed).map_err(EvalError::from)?;
     println!("{}", dataset.description);
     let tell = |what: &str, done: usize, all: usize| tell(&Progress { what, done, all });
@@ -334,7 +283,7 @@ fn measure(arguments: &MeasureArguments) -> Result<(), Failure> {
     // A pool that exists already is as good: the number of threads changes nothing but speed.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global();
 
-    let weights = arguments.weights.as_deref();
+    let weights = folder(arguments.weights.as_deref())?;
     let mut dataset =
         Dataset::open(arguments.data.as_deref(), arguments.seed).map_err(EvalError::from)?;
     if arguments.without_duplicates {

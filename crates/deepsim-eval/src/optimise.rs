@@ -31,7 +31,7 @@ pub(crate) struct OptimiseArguments {
     /// Side that pictures of another size are stretched to first
     #[arg(long, value_name = "PIXELS")]
     resize: Option<usize>,
-    /// Folder with comparators' weights [default: random weights]
+    /// Folder with the network's weights
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
     /// Lets it take random weights where there is no file
@@ -89,11 +89,12 @@ pub(crate) fn run(arguments: &OptimiseArguments) -> Result<(), Failure> {
         _ => Crop::Full,
     };
     println!("{}", dataset.description);
-    let folder = arguments.weights.as_deref();
+    let folder = crate::folder(arguments.weights.as_deref())?;
     let weights = folder.and_then(|folder| arguments.net.find_weights(folder));
-    if let (Some(folder), None, false) = (folder, &weights, arguments.random_weights) {
-        let wanted = format!("weights of {}", arguments.net.name());
-        let got = folder.display().to_string();
+    if weights.is_none() && !arguments.random_weights {
+        let wanted = format!("weights of {}, or --random-weights", arguments.net.name());
+        let got =
+            folder.map_or("none".to_owned(), |folder| format!("none in {}", folder.display()));
         return Err(EvalError::Input { operation: "--weights", wanted, got }.into());
     }
     let tell = |progress: Progress<'_>| crate::tell(&progress);
@@ -108,6 +109,7 @@ pub(crate) fn run(arguments: &OptimiseArguments) -> Result<(), Failure> {
     experiment.seed = arguments.seed;
     experiment.device = &device;
     experiment.tell = &tell;
+    let mut undefined = None;
     for tap in &arguments.tap {
         let (inversion, found) = experiment.run(tap, &arguments.out)?;
         if std::io::stderr().is_terminal() {
@@ -115,8 +117,13 @@ pub(crate) fn run(arguments: &OptimiseArguments) -> Result<(), Failure> {
         }
         println!("{} {tap}{}", arguments.prior, if found { " (measured before)" } else { "" });
         crate::print(&inversion.rows);
+        for left in &inversion.left_out {
+            println!("  picture {} is left out: {}", left.picture, left.reason);
+        }
+        undefined = undefined.or(inversion.check().err());
     }
     let taps: Vec<&str> = arguments.tap.iter().map(String::as_str).collect();
     println!("{}", experiment.sheet(&taps, &arguments.out)?.display());
-    Ok(())
+    // After the other layers, which are no worse for it.
+    undefined.map_or(Ok(()), |error| Err(error.into()))
 }

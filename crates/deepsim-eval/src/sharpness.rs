@@ -21,6 +21,9 @@ pub const HIGH: Range<f64> = 0.25..1.0;
 /// Middle frequencies: details of four to eight pixels.
 pub const MIDDLE: Range<f64> = 0.125..0.25;
 
+/// Height and width from which high frequencies are more than the window's own.
+pub const LEAST_SIDE: usize = 4;
+
 /// Power spectra of images of one size.
 #[derive(Clone)]
 pub struct Spectrum {

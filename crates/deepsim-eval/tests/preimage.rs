@@ -1,12 +1,14 @@
 //! Inversion by optimisation: against JAX, alone and in company, and as a program.
 
+mod stl10;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
 use candle_core::{Device, Tensor};
 use deepsim_data::picture::Picture;
 use deepsim_eval::EvalError;
-use deepsim_eval::preimage::{Preimages, Settings, Stage, invert, invert_from};
+use deepsim_eval::preimage::{Ending, Preimages, Settings, Stage, invert, invert_from};
 use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
 use serde_json::Value;
 
@@ -150,15 +152,12 @@ fn bad_input_is_refused_and_named() -> Result<(), Box<dyn std::error::Error>> {
     };
     let good = Settings::l2();
     let empty = Tensor::zeros((0, 96, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
-    let nan = (&target * f64::NAN)?;
     let cases = [
         (of("CONV9", &target, SIDE, good), "alexnet has no tap `CONV9`"),
         (of("CONV1", &empty, SIDE, good), "wanted features of one picture or more"),
         (of("CONV1", &target, SIDE + 8, good), "[96, 4, 4] of 43x43 images, got [96, 3, 3]"),
         (of("CONV1", &target, 0, good), "0"),
         (of("CONV1", &target, 5, good), "5"),
-        (of("CONV1", &target.zeros_like()?, SIDE, good), "features of norm 0 for picture 0"),
-        (of("CONV1", &nan, SIDE, good), "features of norm NaN for picture 0"),
         (of("CONV1", &target, SIDE, Settings { momentum: 1.0, ..good }), "momentum 1"),
     ];
     for (message, words) in cases {
@@ -166,6 +165,137 @@ fn bad_input_is_refused_and_named() -> Result<(), Box<dyn std::error::Error>> {
     }
     let one = start()?.with_tensor(start()?.tensor().narrow(0, 0, 1)?)?;
     assert!(invert_from(&*net, "CONV1", &target, &one, &good, 0, 0, &|_| ()).is_err());
+    Ok(())
+}
+
+/// Flat, faint and extreme pictures, as planes.
+fn odd_pictures(side: usize) -> Vec<(&'static str, Vec<u8>)> {
+    let size = 3 * side * side;
+    let photo = |i: usize| {
+        let (c, y, x) = (i / (side * side), i / side % side, i % side);
+        ((y * 5 + x * 3 + c * 40 + (y / 6 + x / 5) % 2 * 60) % 256) as u8
+    };
+    let noise = |i: usize| if (i as u32).wrapping_mul(2_654_435_761) >> 31 == 0 { 0 } else { 255 };
+    let dot = |i: usize| if i == side * side / 2 { 255 } else { 128 };
+    vec![
+        ("photo", (0..size).map(photo).collect()),
+        ("grey", vec![128; size]),
+        ("faint", (0..size).map(|i| 120 + photo(i) / 16).collect()),
+        ("black", vec![0; size]),
+        ("white", vec![255; size]),
+        ("dot", (0..size).map(dot).collect()),
+        ("noise", (0..size).map(noise).collect()),
+    ]
+}
+
+#[test]
+fn flat_faint_and_extreme_pictures_are_found_as_well() -> Result<(), Box<dyn std::error::Error>> {
+    let net = ComparatorKind::AlexNet.open_to("CONV2", None, 0, &Device::Cpu)?;
+    let side = 67;
+    let pictures = odd_pictures(side);
+    let bytes: Vec<u8> = pictures.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+    let format = PixelFormat::CAFFE_BGR;
+    let photos = Images::from_u8(&bytes, pictures.len(), side, side, format, &Device::Cpu)?;
+    for (tap, settings) in [
+        ("CONV1", Settings::mahendran_vedaldi("CONV1")),
+        ("CONV2", Settings::mahendran_vedaldi("CONV2")),
+        ("CONV1", Settings::l2()),
+        ("CONV1", Settings::blur()),
+    ] {
+        let target = net.features(&photos, tap)?;
+        let size = (side, side);
+        let found = invert(&*net, tap, &target, size, &settings, 0, 0, &|_| ())?;
+        assert!(
+            found.images.to_u8().is_ok() && values(&found.images)?.iter().all(|x| x.is_finite())
+        );
+        for ((name, _), (ending, objective)) in
+            pictures.iter().zip(found.endings.iter().zip(&found.objective))
+        {
+            let (first, last) = (objective[0], objective[objective.len() - 1]);
+            assert!(ending.is_finished(), "{tap} {name}: {ending}");
+            assert!(last < first.min(1.0), "{tap} {name}: {first} to {last}, {ending}");
+        }
+        // What converged before is not touched.
+        assert_eq!(found.endings[0], Ending::Finished { divisor: 1 }, "{tap}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_descent_that_cannot_converge_stops_with_a_named_reason()
+-> Result<(), Box<dyn std::error::Error>> {
+    let net = network()?;
+    let target = net.features(&photos()?, "CONV1")?;
+    let one = |at: usize| target.narrow(0, at, 1);
+    let nan = (one(1)? * f64::NAN)?;
+    let mixed = Tensor::cat(&[one(0)?.zeros_like()?, nan, one(0)?, (one(0)? * 1e-18)?], 0)?;
+    let settings = Settings::mahendran_vedaldi("CONV1").with_steps(20);
+    let found = invert(&*net, "CONV1", &mixed, (SIDE, SIDE), &settings, 0, 0, &|_| ())?;
+    let reasons: Vec<String> = found.endings.iter().map(ToString::to_string).collect();
+    assert_eq!(reasons[0], "target features are all zero: normalised error undefined");
+    assert_eq!(reasons[1], "target features are not finite");
+    assert_eq!(reasons[2], "finished");
+    // Far fainter than any picture is.
+    assert!(reasons[3].starts_with("diverged at step "), "{}", reasons[3]);
+    assert!(values(&found.images)?.iter().all(|value| value.is_finite()));
+
+    // The third picture is what it is alone.
+    let alone = invert(&*net, "CONV1", &one(0)?, (SIDE, SIDE), &settings, 0, 2, &|_| ())?;
+    assert!(values(&found.images)?[2 * SIZE..3 * SIZE] == values(&alone.images)?[..]);
+    Ok(())
+}
+
+#[test]
+fn one_bad_picture_is_left_out_of_the_means_and_said() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let (data, out) = (folder.path(), folder.path().join("out"));
+    // All weights are positive and black is below the mean: rectified, its features are zero.
+    let weights = data.join("weights");
+    std::fs::create_dir(&weights)?;
+    let positive = Tensor::full(0.01f32, &CONV1, &Device::Cpu)?;
+    let bias = Tensor::zeros(96, candle_core::DType::F32, &Device::Cpu)?;
+    let tensors =
+        [("conv1.weight", positive), ("conv1.bias", bias)].map(|(k, v)| (k.to_owned(), v));
+    candle_core::safetensors::save(&tensors.into(), weights.join("alexnet.safetensors"))?;
+    let mut pictures: Vec<Vec<u8>> =
+        odd_pictures(stl10::SIDE).into_iter().map(|(_, bytes)| bytes).collect();
+    pictures.truncate(4);
+    stl10::write(data, &pictures)?;
+    let run = |more: &[&str]| {
+        let arguments = ["--tap", "CONV1", "--iterations", "20", "--data"];
+        let (data, weights) = (data.to_str().expect("UTF-8"), weights.to_str().expect("UTF-8"));
+        optimise(&out, &[&arguments[..], &[data, "--weights", weights], more].concat())
+    };
+    let output = run(&[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let reason = "target features are all zero: normalised error undefined";
+    for words in ["1 of 4 left out, not finite", &format!("picture 3 is left out: {reason}")] {
+        assert!(printed.contains(words), "{words} is not in {printed}");
+    }
+    let file = std::fs::read(out.join("mahendran-vedaldi-CONV1.json"))?;
+    let file: Value = serde_json::from_slice(&file)?;
+    assert_eq!(file["left_out"], serde_json::json!([{ "picture": 3, "reason": reason }]));
+    for row in 0..3 {
+        assert!(file["rows"][row]["value"].as_f64().is_some_and(|value| value > 0.0), "{file}");
+        assert_eq!(file["rows"][row]["samples"], 3);
+    }
+    // Found again, it says the same.
+    let again = String::from_utf8_lossy(&run(&[]).stdout).into_owned();
+    assert!(again.contains("measured before") && again.contains(reason), "{again}");
+
+    // Nothing but black: no number, a reason, and no success.
+    stl10::write(data, &vec![vec![0; 3 * 96 * 96]; 2])?;
+    for _ in 0..2 {
+        let output = run(&[]);
+        assert_eq!(output.status.code(), Some(1));
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            message
+                .contains(&format!("inversion of CONV1: no value is defined: picture 0: {reason}")),
+            "{message}"
+        );
+    }
     Ok(())
 }
 
@@ -180,6 +310,7 @@ fn the_program_measures_draws_and_does_nothing_twice() -> Result<(), Box<dyn std
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("out");
     let arguments = ["--tap", "CONV1", "--tap", "CONV2", "--limit", "3", "--pairs", "5"];
+    let arguments = [&arguments[..], &["--random-weights"]].concat();
     let run = |more: &[&str]| -> String {
         let output = optimise(&out, &[&arguments[..], more].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -222,12 +353,14 @@ fn the_program_measures_draws_and_does_nothing_twice() -> Result<(), Box<dyn std
 fn bad_arguments_of_the_program_exit_with_2() {
     let folder = tempfile::tempdir().expect("a folder");
     let empty = folder.path().to_str().expect("a path in UTF-8");
-    let cases: [(&[&str], i32, &str); 7] = [
-        (&["--tap", "CONV9"], 2, "alexnet has no tap `CONV9`; it has CONV1"),
+    let random = "--random-weights";
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["--tap", "CONV9", random], 2, "alexnet has no tap `CONV9`; it has CONV1"),
         (&["--tap", "CONV1", "--net", "lenet"], 2, "unknown comparator `lenet`"),
         (&["--tap", "CONV1", "--prior", "tv"], 2, "unknown prior `tv`"),
         (&[], 2, "--tap"),
-        (&["--tap", "CONV1", "--limit", "0"], 2, "one picture or more, got 0 of"),
+        (&["--tap", "CONV1", "--limit", "0", random], 2, "one picture or more, got 0 of"),
+        (&["--tap", "CONV1"], 2, "wanted weights of alexnet, or --random-weights, got none"),
         (&["--tap", "CONV1", "--weights", empty], 2, "wanted weights of alexnet"),
         (&["--tap", "CONV1", "--data", "/no/such/data"], 1, "/no/such/data"),
     ];

@@ -1,5 +1,7 @@
 //! The program `deepsim-eval`: what it prints, writes and exits with.
 
+mod stl10;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -69,6 +71,50 @@ fn a_generator_is_measured_to_the_same_numbers_by_any_number_of_threads() {
     assert!(one[1].1[0]["value"].as_f64().is_some_and(|v| (0.0..=100.0).contains(&v)));
 }
 
+/// A run folder with an untrained autoencoder.
+fn untrained(folder: &Path) -> std::path::PathBuf {
+    let run = folder.join("run");
+    std::fs::create_dir(&run).expect("a folder");
+    Autoencoder::new(AutoencoderConfig::default(), 3, &Device::Cpu)
+        .and_then(|net| net.save(&run.join("generator.safetensors")))
+        .expect("a generator");
+    run
+}
+
+#[test]
+fn measures_without_a_single_number_fail_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = untrained(folder.path());
+    let equal = vec![vec![128; 3 * stl10::SIDE * stl10::SIDE]; 14];
+    stl10::write(folder.path(), &equal).expect("a data set");
+    let on = |measure, more: &[&str]| {
+        let given = [measure, "--run", text(&run), "--data", text(folder.path())];
+        failure(&[&given[..], more].concat())
+    };
+    for (measure, reason) in [
+        ("error", "image space: N is 0, because all 14 samples are equal"),
+        ("reencode", "image space after 1: N is 0, because all 14 samples are equal"),
+        ("sharpness", "high-frequency power: the reference has none"),
+    ] {
+        let (code, message) = on(measure, &[]);
+        assert_eq!(code, Some(1), "{message}");
+        assert!(
+            message.contains(&format!("{measure}: no value is defined: {reason}")),
+            "{message}"
+        );
+        assert!(!run.join(format!("eval/{measure}.json")).exists());
+    }
+    for measure in ["error", "sharpness", "svm", "lpips"] {
+        let (code, message) = on(measure, &["--limit", "0"]);
+        assert_eq!(code, Some(2), "{message}");
+        assert!(message.contains("wanted one test image or more, got none"), "{message}");
+    }
+    // Every test image is a training image.
+    let (code, message) = on("neighbours", &[]);
+    assert_eq!(code, Some(1), "{message}");
+    assert!(message.contains("to which 12 of 12 test images are equal"), "{message}");
+}
+
 /// The error of the same generator on the first `n` test images, straight from its definition.
 fn image_error(n: usize) -> Result<f64, Box<dyn std::error::Error>> {
     let dataset = Dataset::open(None, 0)?;
@@ -91,6 +137,13 @@ fn image_error(n: usize) -> Result<f64, Box<dyn std::error::Error>> {
     Ok(100.0 * mean(errors) / mean(between))
 }
 
+/// What `compare` prints.
+fn compared(a: &Path, b: &Path, more: &[&str]) -> String {
+    let output = eval(&[&["compare", text(a), text(b)], more].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 #[test]
 fn two_pictures_are_compared() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -99,12 +152,16 @@ fn two_pictures_are_compared() {
     Picture::new(64, 64, [90, 100, 110]).write_png(&a).expect("a picture");
     Picture::new(64, 64, [93, 104, 110]).write_png(&b).expect("a picture");
     Picture::new(64, 48, [90, 100, 110]).write_png(&c).expect("a picture");
-    let output = eval(&["compare", text(&a), text(&b)]);
-    assert!(output.status.success());
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     // sqrt((3² + 4² + 0²) / 3)
-    for word in ["root mean square error", "2.8868 grey levels", "random weights"] {
-        assert!(printed.contains(word), "{word} is not in {printed}");
+    let pixels = ["root mean square error", "2.8868 grey levels"];
+    let spaces = ["alexnet CONV3 feature space, random weights", "squeezenet FIRE9 feature space"];
+    for (more, words) in
+        [(&[][..], &pixels[..]), (&["--random-weights"], &[pixels, spaces].concat())]
+    {
+        let printed = compared(&a, &b, more);
+        for word in words {
+            assert!(printed.contains(word), "{word} is not in {printed}");
+        }
     }
     let (code, message) = failure(&["compare", text(&a), text(&c)]);
     assert_eq!(code, Some(2));
@@ -113,6 +170,64 @@ fn two_pictures_are_compared() {
     let (code, message) = failure(&["compare", text(&a), text(&c)]);
     assert_eq!(code, Some(1));
     assert!(message.contains("c.png"), "{message}");
+}
+
+#[test]
+fn networks_without_weights_are_named_and_never_random_unless_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (a, b) = (folder.path().join("a.png"), folder.path().join("b.png"));
+    Picture::new(64, 64, [90, 100, 110]).write_png(&a).expect("a picture");
+    Picture::new(64, 64, [93, 104, 110]).write_png(&b).expect("a picture");
+    for more in [&[][..], &["--weights", text(folder.path())]] {
+        let printed = compared(&a, &b, more);
+        assert!(!printed.contains("feature space") && !printed.contains("random"), "{printed}");
+        let line = "no weights found: alexnet:CONV3, exemplar-cnn:CONV3, squeezenet:POOL4, \
+                    squeezenet:FIRE9; name their folder with --weights DIR";
+        assert!(printed.contains(line), "{printed}");
+    }
+    let (code, message) = failure(&["compare", text(&a), text(&b), "--weights", "/no/such/folder"]);
+    assert_eq!(code, Some(1), "{message}");
+    assert!(message.contains("--weights /no/such/folder: no such folder"), "{message}");
+}
+
+#[test]
+fn photographs_are_compared_as_people_see_them() {
+    let fixture = |name: &str| Path::new("tests/fixtures").join(name);
+    let error = |a: &str, b: &str| -> f64 {
+        let printed = compared(&fixture(a), &fixture(b), &[]);
+        let line = printed.lines().find(|line| line.contains("root mean square")).expect("a line");
+        line.split_whitespace().nth(4).and_then(|word| word.parse().ok()).expect(line)
+    };
+    // A JPEG beside a PNG; one that the camera's EXIF data turns.
+    assert!((0.0..3.0).contains(&error("photo.png", "photo.jpg")));
+    assert!((0.0..3.0).contains(&error("photo.png", "turned.jpg")));
+    // What is transparent is white, whatever colours are hidden under it.
+    assert_eq!(error("alpha-a.png", "alpha-b.png"), 0.0);
+    assert!(error("photo.png", "alpha-a.png") > 50.0);
+}
+
+#[test]
+fn tiny_pictures_are_compared_and_what_needs_larger_ones_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (a, b) = (folder.path().join("a.png"), folder.path().join("b.png"));
+    for (height, width) in [(1, 1), (3, 2), (17, 17)] {
+        Picture::new(height, width, [90, 100, 110]).write_png(&a).expect("a picture");
+        Picture::new(height, width, [93, 104, 110]).write_png(&b).expect("a picture");
+        let printed = compared(&a, &b, &["--random-weights"]);
+        let fire = format!("squeezenet FIRE9 needs at least 21x21 pixels, found {width}x{height}");
+        for words in ["2.8868 grey levels", &fire] {
+            assert!(printed.contains(words), "{words} is not in {printed}");
+        }
+    }
+    // Of the measures that are named, those that fit are printed, and the program fails.
+    let two = ["--measure", "feature:squeezenet:FIRE9", "--measure", "lpips-squeeze"];
+    let output = eval(&[&["compare", text(&a), text(&b), "--random-weights"], &two[..]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("  CONV1 "), "the layers of LPIPS: {printed}");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    let words = "error: squeezenet FIRE9 needs at least 21x21 pixels, found 17x17\n";
+    assert_eq!(message, words);
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn optimised(folder: &Path, tap: &str) -> PathBuf {
     };
     let space = format!("caffenet {tap} feature space");
     let rows = vec![Row::new("image space", 70.0, "%", ""), Row::new(space, 20.0, "%", "")];
-    let text = serde_json::to_string(&Inversion { job, rows }).expect("JSON");
+    let text = serde_json::to_string(&Inversion { job, rows, left_out: Vec::new() }).expect("JSON");
     std::fs::write(out.join(format!("{prior}-{tap}.json")), text).expect("a file");
     strip(&out.join(format!("{prior}-{tap}.png")), 3, 2, 90);
     out

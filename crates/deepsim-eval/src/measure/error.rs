@@ -11,7 +11,7 @@ use deepsim_nets::{Comparator, ComparatorKind};
 use super::context::{Context, Progress, Space, is_random, numbers};
 use super::{Measure, Row};
 use crate::EvalError;
-use crate::euclidean::{mean_pair_distance, normalised_error};
+use crate::euclidean::mean_pair_distance;
 use crate::statistics::euclidean_distance;
 
 /// Normalised Euclidean error.
@@ -94,10 +94,9 @@ fn row(
     }
     let dimensions = samples.len().checked_div(images.len()).unwrap_or(0);
     let pairs = mean_pair_distance(&mut samples, dimensions, context.settings.seed)?;
-    let (error, spread) = normalised_error(&distances, &pairs);
     let side = images.side();
     let note = format!(
         "{source}; {pairs}; {side}x{side} centre crops, {dimensions} numbers each; spread over images"
     );
-    Ok(Row::new(name, error, "%", note).with_spread(spread).over(images.len()))
+    Ok(Row::normalised(name, &distances, &pairs, note))
 }

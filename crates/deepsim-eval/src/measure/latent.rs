@@ -115,8 +115,8 @@ impl Measure for Latent {
 fn directions(codes: &[f32], n: usize, latent: usize, seed: u64) -> Result<Row, EvalError> {
     const NAME: &str = "codes against the prior";
     if n < LEAST {
-        let note = format!("wanted at least {LEAST} images, got {n}");
-        return Ok(Row::new(NAME, f64::NAN, "%", note));
+        let reason = format!("needs at least {LEAST} images, found {n}");
+        return Ok(Row::undefined(NAME, "%", &reason, ""));
     }
     let prior = normal(&mut stream(seed, "prior", 0), n * latent, 1.0);
     let found = project(&Vectors::new(n, codes)?, &Vectors::new(n, &prior)?, DIRECTIONS, seed)?;

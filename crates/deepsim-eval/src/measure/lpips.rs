@@ -9,7 +9,6 @@ use super::context::{Context, Progress, numbers};
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::lpips::{Lpips, LpipsNet};
-use crate::statistics::mean_and_spread;
 
 /// LPIPS of reconstructions.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +40,7 @@ fn row(context: &Context<'_>, net: LpipsNet, folder: &Path) -> Result<Row, EvalE
         distances.extend(values.into_iter().map(f64::from));
         (context.tell)(Progress { what: net.name(), done: range.end, all: images.len() });
     }
-    let (mean, spread) = mean_and_spread(&distances);
     let side = images.side();
     let note = format!("{}; {side}x{side} centre crops; spread over images", lpips.origin());
-    Ok(Row::new(net.name(), mean, "", note).with_spread(spread).over(images.len()))
+    Ok(Row::mean(net.name(), &distances, "", note))
 }

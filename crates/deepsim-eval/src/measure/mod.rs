@@ -28,6 +28,7 @@ pub mod neighbours;
 pub mod presamples;
 pub mod recognise;
 pub mod reencode;
+pub mod row;
 pub mod samples;
 pub mod sharpness;
 pub mod svm;
@@ -36,63 +37,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use deepsim_data::atomic::write_atomic;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 pub use context::{Context, Progress, Settings, Space};
 pub use model::Model;
+pub use row::Row;
 
 use crate::EvalError;
-
-/// One number that was measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// What was measured, e.g. `image space`.
-    pub name: String,
-    /// The number; `None` (`null` in files) if it is not finite.
-    #[serde(deserialize_with = "nullable")]
-    pub value: Option<f64>,
-    /// Its unit, e.g. `%`.
-    pub unit: String,
-    /// Population standard deviation, where the number is a mean.
-    #[serde(default)]
-    pub spread: Option<f64>,
-    /// How many independent samples the mean is over, where that is known; folds that share images
-    /// are not independent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub samples: Option<usize>,
-    /// How it was computed, for people.
-    #[serde(default)]
-    pub note: String,
-}
-
-/// A key that must be there but may be `null`.
-fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    Option::deserialize(deserializer)
-}
-
-impl Row {
-    /// A row with a value; one that is not finite is left out and the note says so.
-    pub fn new(name: impl Into<String>, value: f64, unit: &str, note: impl Into<String>) -> Self {
-        let mut note = note.into();
-        if !value.is_finite() {
-            note = format!("value {value}; {note}");
-        }
-        let value = Some(value).filter(|value| value.is_finite());
-        Self { name: name.into(), value, unit: unit.into(), spread: None, samples: None, note }
-    }
-
-    /// The same row with a spread.
-    #[must_use]
-    pub fn with_spread(self, spread: f64) -> Self {
-        Self { spread: Some(spread).filter(|spread| spread.is_finite()), ..self }
-    }
-
-    /// The same row as the mean of so many independent samples.
-    #[must_use]
-    pub fn over(self, samples: usize) -> Self {
-        Self { samples: Some(samples), ..self }
-    }
-}
 
 /// The file `RUN/eval/<measure>.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -152,21 +103,28 @@ pub fn by_name(name: &str) -> Result<&'static dyn Measure, EvalError> {
 /// Measures and writes `RUN/eval/<measure>.json`, whole or not at all. Returns its path, too.
 ///
 /// # Errors
-/// As [`Measure::rows`].
+/// As [`Measure::rows`], or if there is no test image, or no row has a value.
 pub fn evaluate(
     measure: &dyn Measure,
     context: &Context<'_>,
 ) -> Result<(Measurement, PathBuf), EvalError> {
-    let start = Instant::now();
+    let (start, name) = (Instant::now(), measure.name());
+    if context.test_len() == 0 {
+        return Err(EvalError::input(name, "one test image or more", "none"));
+    }
     let folder = context.folder()?;
     let rows = measure.rows(context)?;
+    if let Some(first) = rows.first().filter(|_| rows.iter().all(|row| row.value.is_none())) {
+        let reason = format!("{}: {}", first.name, first.note);
+        return Err(EvalError::Undefined { measure: name.into(), reason });
+    }
     let measurement = Measurement {
-        measure: measure.name().into(),
+        measure: name.into(),
         rows,
         dataset: context.dataset.description.clone(),
         seconds: start.elapsed().as_secs_f64(),
     };
-    let path = folder.join(format!("{}.json", measure.name()));
+    let path = folder.join(format!("{name}.json"));
     write_atomic(&path, &json(&measurement, "a measurement")?)?;
     Ok((measurement, path))
 }
@@ -190,20 +148,6 @@ pub(crate) fn json(value: &impl Serialize, what: &'static str) -> Result<Vec<u8>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_value_that_is_not_finite_is_null_and_explained() -> Result<(), serde_json::Error> {
-        let row = Row::new("a", f64::NAN, "%", "why").with_spread(f64::INFINITY);
-        let text = serde_json::to_string(&row)?;
-        assert_eq!(
-            text,
-            r#"{"name":"a","value":null,"unit":"%","spread":null,"note":"value NaN; why"}"#
-        );
-        assert_eq!(serde_json::from_str::<Row>(&text)?, row);
-        // A row without a value is a broken file, not a missing number.
-        assert!(serde_json::from_str::<Row>(r#"{"name":"a","unit":"%"}"#).is_err());
-        Ok(())
-    }
 
     #[test]
     fn measures_have_distinct_names_and_unknown_ones_are_refused_with_the_list() {

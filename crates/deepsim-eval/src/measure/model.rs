@@ -19,11 +19,12 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens the generator of a run folder (`generator.safetensors`); an encoder's weights are looked for
-    /// in `weights`, and drawn as in training if they are not there.
+    /// Opens the generator of a run folder (`generator.safetensors`). An encoder whose weights were
+    /// random in training, as the run's plan says, gets the same; those of others are looked for in
+    /// `weights`, and drawn at random only if there is no plan.
     ///
     /// # Errors
-    /// If the folder is missing or holds no generator, or weights do not fit.
+    /// If the folder is missing or holds no generator, or weights are missing or do not fit.
     pub fn open(run: &Path, weights: Option<&Path>, device: &Device) -> Result<Self, EvalError> {
         let missing = |reason: &str| EvalError::Run { path: run.into(), reason: reason.into() };
         if !run.is_dir() {
@@ -34,21 +35,32 @@ impl Model {
             return Err(missing("it holds no generator.safetensors; has the run been trained?"));
         }
         let generator = Generator::load(&path, device)?.frozen();
+        let plan = plan(run)?;
+        let trained_with = plan.as_ref().and_then(|plan| plan.get("encoder")?.as_str());
         let encoder = match &generator {
             Generator::Autoencoder(_) | Generator::Vae(_) => None,
             Generator::Inverter(net) => {
                 let config = net.config();
-                let file = weights.and_then(|folder| config.encoder.find_weights(folder));
+                let random = trained_with.map(|origin| origin.starts_with("random"));
+                let file = weights
+                    .filter(|_| random != Some(true))
+                    .and_then(|folder| config.encoder.find_weights(folder));
+                if let (None, Some(false), Some(origin)) = (&file, random, trained_with) {
+                    return Err(missing(&format!(
+                        "it inverts {} with {origin}: expected that file in --weights, found none",
+                        config.encoder.name()
+                    )));
+                }
                 let (tap, seed) = (&config.tap, config.seed);
                 let net = config.encoder.open_to(tap, file.as_deref(), seed, device)?;
                 Some((net, tap.clone()))
             }
         };
-        let resize = resize(run)?.or_else(|| {
+        let resize = match &plan {
+            Some(plan) => resize(plan),
             // The authors' generators come without a plan; they are for crops of pictures of 256 pixels.
-            let inverter = matches!(&generator, Generator::Inverter(_));
-            (inverter && !run.join(PLAN).exists()).then_some(256)
-        });
+            None => matches!(&generator, Generator::Inverter(_)).then_some(256),
+        };
         Ok(Self { generator, encoder, resize })
     }
 
@@ -130,17 +142,20 @@ impl Model {
     }
 }
 
-const PLAN: &str = "plan.toml";
-
-/// The recipe's `resize`, if the run has a plan that says so.
-fn resize(run: &Path) -> Result<Option<usize>, EvalError> {
-    let path = run.join(PLAN);
+/// The plan of a run that was trained here.
+fn plan(run: &Path) -> Result<Option<toml::Table>, EvalError> {
+    let path = run.join("plan.toml");
     let text = match std::fs::read_to_string(&path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         result => result.map_err(EvalError::io("reading", &path))?,
     };
-    let plan: toml::Table = toml::from_str(&text)
-        .map_err(|e| EvalError::content(&path, None, "TOML", e.to_string()))?;
-    let side = plan.get("recipe").and_then(|recipe| recipe.get("resize")?.as_integer());
-    Ok(side.and_then(|side| usize::try_from(side).ok()))
+    toml::from_str(&text)
+        .map(Some)
+        .map_err(|e| EvalError::content(&path, None, "TOML", e.to_string()))
+}
+
+/// The recipe's `resize`, if the plan says so.
+fn resize(plan: &toml::Table) -> Option<usize> {
+    let side = plan.get("recipe")?.get("resize")?.as_integer()?;
+    usize::try_from(side).ok()
 }

@@ -12,7 +12,7 @@ use deepsim_data::{Crop, read_range};
 use super::context::{Context, numbers, pictures};
 use super::{Measure, Row};
 use crate::EvalError;
-use crate::statistics::{euclidean_distance, mean_and_spread};
+use crate::statistics::euclidean_distance;
 
 /// Nearest neighbours in the training set.
 #[derive(Clone, Copy, Debug)]
@@ -93,15 +93,23 @@ impl Measure for Neighbours {
         let row = |((space, searches), reconstructed): ((_, Vec<Search>), Vec<f64>)| {
             let shares =
                 reconstructed.iter().zip(&searches).map(|(own, s)| 100.0 * own / s.distance);
-            let (mean, spread) = mean_and_spread(&shares.collect::<Vec<_>>());
             let note = format!(
-                "distance of the reconstruction over that of the nearest of {n} training images; \
-                 {PICTURES}; spread over images"
+                "distance of the reconstruction over that of the nearest of {n} training images{}; \
+                 {PICTURES}; spread over images",
+                equal(&searches)
             );
             let name = format!("of the nearest training image, {space}");
-            Row::new(name, mean, "%", note).with_spread(spread).over(searches.len())
+            Row::mean(name, &shares.collect::<Vec<_>>(), "%", note)
         };
         Ok(spaces.map(row).collect())
+    }
+}
+
+/// The number of test images that are equal to a training image, whose share is not finite.
+fn equal(searches: &[Search]) -> String {
+    match searches.iter().filter(|search| search.distance == 0.0).count() {
+        0 => String::new(),
+        n => format!(", to which {n} of {} test images are equal", searches.len()),
     }
 }
 

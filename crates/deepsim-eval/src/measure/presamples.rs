@@ -87,14 +87,16 @@ fn diversity(space: &str, images: &[Images]) -> Result<Row, EvalError> {
     let between = mean_distance(&images.iter().map(|of_one| &of_one[0]).collect::<Vec<_>>());
     let within = images.iter().map(|of_one| mean_distance(&of_one.iter().collect::<Vec<_>>()));
     let shares: Vec<f64> = within.map(|within| 100.0 * within / between).collect();
-    let (mean, spread) = mean_and_spread(&shares);
     let note = format!(
         "mean distance of {DRAWS} images of one feature vector over that of images of {} different \
          ones, {between:.4}; unclipped; {PICTURES}; spread over feature vectors",
         images.len()
     );
     let name = format!("diversity, {space}");
-    Ok(Row::new(name, mean, "%", note).with_spread(spread).over(images.len()))
+    if between == 0.0 {
+        return Ok(Row::undefined(name, "%", "images of different ones are equal", note));
+    }
+    Ok(Row::mean(name, &shares, "%", note))
 }
 
 #[cfg(test)]
@@ -108,6 +110,10 @@ mod tests {
         let row = diversity("image space", &images)?;
         assert_eq!((row.value, row.spread), (Some(5.0), Some(5.0)));
         assert!(diversity("image space", &images[..1]).is_err());
+        // A generator that draws one image whatever it is given.
+        let same = diversity("image space", &[vec![vec![3.0]; 2], vec![vec![3.0]; 2]])?;
+        assert_eq!(same.value, None);
+        assert!(same.note.starts_with("images of different ones are equal; "), "{}", same.note);
         Ok(())
     }
 }

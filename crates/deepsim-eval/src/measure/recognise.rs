@@ -4,6 +4,8 @@
 //! The network is SqueezeNet, which classifies photographs of ILSVRC's classes: on other pictures its
 //! classes mean little, and equal ones still say that it sees the same.
 
+use std::cmp::Ordering::{Equal, Less};
+
 use deepsim_nets::ComparatorKind;
 
 use super::context::{Context, Progress, is_random};
@@ -55,7 +57,8 @@ impl Measure for Recognise {
 /// How many classes are above the one that `wanted` has at the top, in `got`.
 fn rank(wanted: &[f32], got: &[f32]) -> usize {
     let best = (0..wanted.len()).max_by(|a, b| wanted[*a].total_cmp(&wanted[*b])).unwrap_or(0);
-    got.iter().filter(|score| **score > got[best]).count()
+    // Scores that are not numbers count as above: an image that is not finite is not recognised.
+    got.iter().filter(|score| !matches!(score.partial_cmp(&&got[best]), Some(Less | Equal))).count()
 }
 
 #[cfg(test)]
@@ -67,5 +70,6 @@ mod tests {
         let original = [0.1, 0.7, 0.2];
         assert_eq!(rank(&original, &[0.0, 0.9, 0.1]), 0);
         assert_eq!(rank(&original, &[0.5, 0.2, 0.3]), 2);
+        assert_eq!(rank(&original, &[f32::NAN; 3]), 3, "nothing is recognised in it");
     }
 }

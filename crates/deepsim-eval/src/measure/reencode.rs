@@ -9,7 +9,7 @@ use deepsim_nets::Images;
 use super::context::{Context, Progress, numbers, pictures};
 use super::{Measure, Row};
 use crate::EvalError;
-use crate::euclidean::{mean_pair_distance, normalised_error};
+use crate::euclidean::mean_pair_distance;
 use crate::statistics::euclidean_distance;
 
 /// Errors after several rounds.
@@ -68,10 +68,9 @@ impl Measure for Reencode {
         for (space, pairs) in [("image space", in_pixels), ("code", in_codes)] {
             for (round, (of_pixels, of_codes)) in ROUNDS.iter().zip(&distances) {
                 let distances = if space == "code" { of_codes } else { of_pixels };
-                let (error, spread) = normalised_error(distances, &pairs);
                 let note = format!("{pairs}; {side}x{side} centre crops; {PICTURES}; unclipped");
                 let name = format!("{space} after {round}");
-                rows.push(Row::new(name, error, "%", note).with_spread(spread).over(images.len()));
+                rows.push(Row::normalised(name, distances, &pairs, note));
             }
         }
         Ok(rows)

@@ -11,7 +11,7 @@ use deepsim_data::picture::{Picture, grid};
 use deepsim_nets::{Comparator, Images, PixelFormat};
 
 use super::context::{Context, Progress, Space, is_random, numbers, ranges};
-use super::sharpness::{BANDS, power};
+use super::sharpness::{BANDS, power, share};
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::distribution::{
@@ -67,8 +67,8 @@ impl Measure for Samples {
 
         let mut rows = sharpness(context, &drawn, n)?;
         if n < LEAST {
-            let note = format!("wanted at least {LEAST} test images, got {n}");
-            rows.push(Row::new(FRECHET, f64::NAN, "", note));
+            let reason = format!("needs at least {LEAST} test images, found {n}");
+            rows.push(Row::undefined(FRECHET, "", &reason, ""));
             return Ok(rows);
         }
         for space in spaces(context) {
@@ -118,10 +118,11 @@ fn spaces(context: &Context<'_>) -> Vec<Space> {
 fn sharpness(context: &Context<'_>, drawn: &Drawn, n: usize) -> Result<Vec<Row>, EvalError> {
     let (mut of_images, mut of_samples) = ([0.0; 2], [0.0; 2]);
     drawn.beside(context, "spectra", n, |images, samples| {
-        let (a, b) = (power(images)?, power(samples)?);
-        for band in 0..2 {
-            of_images[band] += a[band];
-            of_samples[band] += b[band];
+        for (a, b) in power(images)?.iter().zip(power(samples)?) {
+            for band in 0..2 {
+                of_images[band] += a[band];
+                of_samples[band] += b[band];
+            }
         }
         Ok(())
     })?;
@@ -131,7 +132,7 @@ fn sharpness(context: &Context<'_>, drawn: &Drawn, n: usize) -> Result<Vec<Row>,
             "of {n} test images'; {}, brightness of {n} samples, Hann window; {PICTURES}",
             BANDS[band]
         );
-        Row::new(names[band], 100.0 * of_samples[band] / of_images[band], "%", note)
+        share(names[band], of_samples[band], of_images[band], note)
     };
     Ok(vec![row(0), row(1)])
 }
@@ -174,8 +175,8 @@ fn distances(
         let how = format!("extrapolated to infinitely many (plain: {plain:.4}) from");
         row(FRECHET, frechet_extrapolated(&real, &sampled)?, &how)
     } else {
-        let note = format!("wanted more than {} images for {dims} numbers, got {n}", 2 * dims);
-        Row::new(name(FRECHET), f64::NAN, "", note)
+        let reason = format!("needs more than {} images for {dims} numbers, found {n}", 2 * dims);
+        Row::undefined(name(FRECHET), "", &reason, "")
     };
     Ok(vec![frechet, row(KERNEL, kernel_distance(&real, &sampled)?, "without bias, of")])
 }

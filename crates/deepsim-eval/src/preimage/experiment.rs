@@ -11,13 +11,13 @@ use deepsim_data::{Crop, Source, read_range};
 use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
 use serde::{Deserialize, Serialize};
 
-use super::{Prior, Settings, invert};
+use super::{Ending, Prior, Settings, invert};
 use crate::EvalError;
-use crate::euclidean::{PairDistance, mean_pair_distance, normalised_error};
+use crate::euclidean::{PairDistance, mean_pair_distance};
 use crate::measure::context::{Progress, RANDOM_COMPARATOR_SEED, numbers, pictures, ranges};
 use crate::measure::error::IMAGE_SPACE;
 use crate::measure::{Row, json};
-use crate::statistics::{euclidean_distance, mean_and_spread};
+use crate::statistics::euclidean_distance;
 
 /// Pixels between pictures of a sheet.
 pub(crate) const GAP: usize = 2;
@@ -86,6 +86,38 @@ pub struct Inversion {
     pub job: Job,
     /// What was measured.
     pub rows: Vec<Row>,
+    /// Pictures that are in no mean.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A picture without a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its index.
+    pub picture: usize,
+    /// Why, e.g. `target features are all zero`.
+    pub reason: String,
+}
+
+impl Inversion {
+    /// Refuses an inversion without any error that is defined.
+    ///
+    /// # Errors
+    /// If all pictures were left out, or are equal, so that nothing can be normalised.
+    pub fn check(&self) -> Result<(), EvalError> {
+        let errors = || self.rows.iter().filter(|row| row.unit == "%");
+        if errors().any(|row| row.value.is_some()) {
+            return Ok(());
+        }
+        let reason = match (self.left_out.first(), errors().next()) {
+            (Some(LeftOut { picture, reason }), _) => format!("picture {picture}: {reason}"),
+            (None, Some(row)) => format!("{}: {}", row.name, row.note),
+            (None, None) => "no error was measured".into(),
+        };
+        let measure = format!("inversion of {}", self.job.tap);
+        Err(EvalError::Undefined { measure, reason })
+    }
 }
 
 impl<'a> Experiment<'a> {
@@ -115,7 +147,8 @@ impl<'a> Experiment<'a> {
     /// that it was made from the same [`Job`], it is returned as it is, with `true`.
     ///
     /// Rows: the normalised Euclidean error in image space and in feature space (`%`), the relative
-    /// objective `‖Φ(x) - Φ0‖²/‖Φ0‖²` at the end, and seconds for each picture.
+    /// objective `‖Φ(x) - Φ0‖²/‖Φ0‖²` at the end, and seconds for each picture. Means are over the
+    /// pictures whose descent finished; the others are listed, and drawn as what it started from.
     ///
     /// # Errors
     /// If there is no such tap, weights do not fit, pictures cannot be read or are too few, or a file
@@ -131,10 +164,9 @@ impl<'a> Experiment<'a> {
             return Ok((done, true));
         }
         std::fs::create_dir_all(out).map_err(EvalError::io("creating folder", out))?;
-        let (rows, pictures) = self.measured(&*net, &job)?;
+        let (inversion, pictures) = self.measured(&*net, job)?;
         // The row of pictures first: a file of numbers says that both are there.
         grid(&[pictures], GAP).write_png(&strip)?;
-        let inversion = Inversion { job, rows };
         write_atomic(&file, &json(&inversion, "an inversion")?)?;
         Ok((inversion, false))
     }
@@ -213,8 +245,8 @@ impl<'a> Experiment<'a> {
     fn measured(
         &self,
         net: &dyn Comparator,
-        job: &Job,
-    ) -> Result<(Vec<Row>, Vec<Picture>), EvalError> {
+        job: Job,
+    ) -> Result<(Inversion, Vec<Picture>), EvalError> {
         let (tap, n) = (&*job.tap, job.pictures);
         let image_pairs = match self.image_pairs.get() {
             Some(pairs) => *pairs,
@@ -229,7 +261,7 @@ impl<'a> Experiment<'a> {
         let feature_pairs = self.normaliser(&what, job.pairs, features)?;
 
         let (mut image_distances, mut feature_distances) = (Vec::new(), Vec::new());
-        let (mut objectives, mut row) = (Vec::new(), Vec::new());
+        let (mut objectives, mut endings, mut row) = (Vec::new(), Vec::new(), Vec::new());
         let mut seconds = 0.0;
         for range in ranges(n, self.batch) {
             let originals = self.images(range.clone())?;
@@ -243,24 +275,38 @@ impl<'a> Experiment<'a> {
             let answers = net.features(&found.images, tap)?;
             image_distances.extend(distances(originals.tensor(), found.images.tensor())?);
             feature_distances.extend(distances(&target, &answers)?);
-            objectives.extend(found.objective.iter().filter_map(|values| values.last().copied()));
+            objectives
+                .extend(found.objective.iter().map(|v| v.last().copied().unwrap_or(f64::NAN)));
+            endings.extend(found.endings);
             row.extend(pictures(&found.images)?);
         }
 
-        let error = |name: String, distances: &[f64], pairs: &PairDistance, note: &str| {
-            let (mean, spread) = normalised_error(distances, pairs);
-            let note = format!("{note}; {pairs}; spread over images");
-            Row::new(name, mean, "%", note).with_spread(spread).over(n)
-        };
+        let left_out: Vec<LeftOut> = endings
+            .iter()
+            .enumerate()
+            .filter(|(_, ending)| !ending.is_finished())
+            .map(|(picture, ending)| LeftOut { picture, reason: ending.to_string() })
+            .collect();
+        for left in &left_out {
+            for values in [&mut image_distances, &mut feature_distances, &mut objectives] {
+                values[left.picture] = f64::NAN;
+            }
+        }
         let space = format!("{} {tap} feature space", job.comparator);
         let [height, width] = job.size;
         let unclipped = format!("pixels, unclipped, {height}x{width}");
-        let (objective, spread) = mean_and_spread(&objectives);
-        let note = format!("squared distance of features over the squared norm, {}", job.weights);
+        let error = |name: String, distances: &[f64], pairs: &PairDistance, note: &str| {
+            Row::normalised(name, distances, pairs, format!("{note}; {pairs}; spread over images"))
+        };
+        let note = format!(
+            "squared distance of features over the squared norm, {}{}",
+            job.weights,
+            backed_off(&endings)
+        );
         let rows = vec![
             error(IMAGE_SPACE.into(), &image_distances, &image_pairs, &unclipped),
             error(space, &feature_distances, &feature_pairs, &job.weights),
-            Row::new("relative objective", objective, "", note).with_spread(spread).over(n),
+            Row::mean("relative objective", &objectives, "", note),
             Row::new(
                 "time for a picture",
                 seconds / n as f64,
@@ -268,16 +314,32 @@ impl<'a> Experiment<'a> {
                 format!("{} steps, {} pictures together", job.settings.steps(), self.batch),
             ),
         ];
-        Ok((rows, row))
+        Ok((Inversion { job, rows, left_out }, row))
     }
 }
 
-/// What a file says, if it was made from this job; a file that cannot be read is made anew.
+/// The pictures whose learning rates are not the schedule's own, in words.
+fn backed_off(endings: &[Ending]) -> String {
+    let divisors = endings.iter().filter_map(|ending| match ending {
+        Ending::Finished { divisor } if *divisor > 1 => Some(*divisor),
+        _ => None,
+    });
+    match divisors.clone().max() {
+        Some(most) => {
+            format!("; learning rates divided by up to {most} for {} pictures", divisors.count())
+        }
+        None => String::new(),
+    }
+}
+
+/// What a file says, if it was made from this job. A file that cannot be read is made anew, and so is
+/// one that lacks a value and does not say why.
 fn finished(file: &Path, job: &Job) -> Option<Inversion> {
     let done: Inversion = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
     // Through the same text, so that both have the same rounding.
     let job: Job = serde_json::from_slice(&serde_json::to_vec(job).ok()?).ok()?;
-    (done.job == job).then_some(done)
+    let explained = !done.left_out.is_empty() || done.rows.iter().all(|row| row.value.is_some());
+    (done.job == job && explained).then_some(done)
 }
 
 /// Distances of the rows of two batches.

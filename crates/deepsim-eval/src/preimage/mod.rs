@@ -8,15 +8,19 @@
 //! | [`priors`] | total variation and powers of pixels, with their gradients |
 //! | [`blur`] | Gaussian blur and circular shifts |
 //! | [`descent`] | gradient descent on a batch of pictures |
+//! | [`ending`] | the end of a descent, and the rule by which learning rates back off |
 //! | [`experiment`] | errors of preimages of a data set, and their pictures |
 
 pub mod blur;
 pub mod descent;
+pub mod ending;
 pub mod experiment;
+mod goal;
 pub mod priors;
 pub mod settings;
 
 pub use descent::{Preimages, invert, invert_from};
+pub use ending::Ending;
 pub(crate) use experiment::GAP;
-pub use experiment::{Experiment, Inversion, Job};
+pub use experiment::{Experiment, Inversion, Job, LeftOut};
 pub use settings::{Prior, Settings, Stage};

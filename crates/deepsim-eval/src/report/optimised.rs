@@ -29,7 +29,7 @@ pub(super) fn open(folder: &Path) -> Result<Vec<Run>, EvalError> {
 
 fn run(path: &Path) -> Result<Run, EvalError> {
     let bytes = std::fs::read(path).map_err(EvalError::io("reading", path))?;
-    let Inversion { job, rows } = serde_json::from_slice(&bytes).map_err(|e| {
+    let Inversion { job, rows, .. } = serde_json::from_slice(&bytes).map_err(|e| {
         EvalError::content(path, None, "an inversion by optimisation", e.to_string())
     })?;
     let method = match job.prior {
