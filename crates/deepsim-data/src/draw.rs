@@ -4,7 +4,7 @@
 use rand_core::Rng;
 
 use crate::LoaderConfig;
-use crate::loader::Cursor;
+use crate::batch::Cursor;
 use crate::order::Permutation;
 use crate::random::{Purpose, below, stream};
 

@@ -11,7 +11,7 @@
 //! | [`exemplars`] | surrogate classes of deformed patches |
 //! | [`pairs`] | pairs of pictures of the same thing |
 //! | [`decode`], [`transform`], [`prepared`], [`resized`] | bytes of a file, or an image, to an image of one size |
-//! | [`loader`], [`order`] | shuffled, cropped batches from worker threads |
+//! | [`loader`], [`order`] | shuffled, cropped batches from worker threads: [`Loader`] makes [`Batch`]es |
 //! | [`mod@format`], [`mean`] | bytes to the numbers a network takes |
 //! | [`cache`] | prepared images on disk |
 //! | [`duplicates`] | images that are in two sets |
@@ -22,6 +22,7 @@
 
 pub mod archive;
 pub mod atomic;
+mod batch;
 pub mod cache;
 mod content;
 pub mod dataset;
@@ -51,6 +52,7 @@ mod planes;
 mod positioned;
 pub mod prepared;
 pub mod random;
+mod read;
 pub mod resized;
 mod resume;
 pub mod scenes;
@@ -66,14 +68,16 @@ pub mod transform;
 #[doc = include_str!("../docs/from-torchvision.md")]
 pub mod from_torchvision {}
 
+pub use batch::{Batch, Broken, Cursor, LoaderConfig, Sample, Skipped};
 pub use dataset::{Dataset, Dropped, Labelled, SceneSizes};
 pub use error::DataError;
 pub use files::PictureFiles;
 pub use format::{ChannelOrder, Format, Mean};
 pub use kinds::Unread;
-pub use loader::{Batch, Broken, Cursor, Loader, LoaderConfig, Sample, Skipped, read_range};
+pub use loader::Loader;
 pub use mean::MeanImage;
 pub use prepared::Prepared;
+pub use read::read_range;
 pub use resume::LoaderState;
 pub use scenes::Scenes;
 pub use source::{Crop, Rectangle, Source};
