@@ -7,7 +7,7 @@ use rand_core::Rng;
 use rayon::prelude::*;
 
 use super::blur::{gaussian_blur, shifted};
-use super::ending::{BACK_OFF, Ending, MOST_DIVISOR, diverges};
+use super::ending::{BACK_OFF, Ending, MOST_DIVISOR, diverges, stalls};
 use super::goal::Goal;
 use super::priors::{power, total_variation};
 use super::settings::Settings;
@@ -131,6 +131,9 @@ pub fn invert_from(
         for (at, picture) in waiting.into_iter().zip(found) {
             match picture.diverged {
                 Some(_) if divisor < MOST_DIVISOR => again.push(at),
+                Some(step) if step == settings.steps() && stalls(&picture.objective) => {
+                    endings[at] = Ending::Stalled;
+                }
                 Some(step) => endings[at] = Ending::Diverged { step, divisor },
                 None => {
                     endings[at] = Ending::Finished { divisor };
@@ -185,7 +188,9 @@ fn descend<R: Rng + Send>(
     let images = pictures.iter().flat_map(|picture| picture.x.iter().copied()).collect();
     let values = goal.values(images)?;
     pictures.iter_mut().zip(values).for_each(|(picture, value)| {
-        picture.goes_on(step, value);
+        if picture.goes_on(step, value) && stalls(&picture.objective) {
+            picture.diverged = Some(step);
+        }
     });
     Ok(pictures)
 }

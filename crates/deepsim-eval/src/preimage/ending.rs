@@ -32,6 +32,9 @@ pub enum Ending {
         /// Divisor of the schedule's learning rates.
         divisor: u32,
     },
+    /// The features are no nearer at the end than at the start and than those of a zero image, under
+    /// the smallest learning rates, too.
+    Stalled,
     /// All features to come near to are zero, so that the normalised error is undefined.
     ZeroTarget,
     /// Features to come near to are not finite.
@@ -55,6 +58,9 @@ impl fmt::Display for Ending {
             Self::Diverged { step, divisor } => {
                 write!(f, "diverged at step {step} with learning rates divided by {divisor}")
             }
+            Self::Stalled => {
+                write!(f, "stalled: features no nearer than at the start, or than a zero image's")
+            }
             Self::ZeroTarget => {
                 write!(f, "target features are all zero: normalised error undefined")
             }
@@ -72,6 +78,12 @@ pub(super) fn diverges(objective: &[f64]) -> bool {
     }
 }
 
+/// True if a descent with these objectives ends no nearer, by a thousandth, than it began and than a zero image is: the
+/// first steps went so far that rectified features have no gradient left, or it keeps overshooting.
+pub(super) fn stalls(objective: &[f64]) -> bool {
+    matches!(objective, [first, .., last] if *last >= 0.999 * first.max(1.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +96,12 @@ mod tests {
         for bad in [&[f64::NAN][..], &[f64::INFINITY], &[1.0, f64::NAN], &[2.0, 1.0, 3e3]] {
             assert!(diverges(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_end_no_nearer_than_the_start_and_a_zero_image_is_no_result() {
+        assert!(stalls(&[1.0, 1.0]) && stalls(&[4.0, 2.0, 4.5]));
+        assert!(!stalls(&[1.0]) && !stalls(&[4.0, 1.2]) && !stalls(&[0.2, 0.3]));
     }
 
     #[test]
