@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release -p deepsim-data --example jpeg_sweep OUT
 //! ```
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is its result")]
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -53,7 +54,7 @@ impl Count {
         let wanted = Picture::read_png(&jpeg.with_extension("png"))?;
         let bytes = std::fs::read(jpeg)?;
         let found = match decode::decode(&bytes, jpeg) {
-            Err(error) => {
+            Err(_) => {
                 self.refused += 1;
                 return Ok(());
             }
@@ -100,7 +101,7 @@ fn differences(a: &Picture, b: &Picture, halved: [bool; 2]) -> (u8, u8) {
     if (a.height, a.width) != (b.height, b.width) {
         return (255, 255);
     }
-    let edge = |size: usize, halved| halved && size % 2 == 0 && size % 16 != 0;
+    let edge = |size: usize, halved| halved && size.is_multiple_of(2) && !size.is_multiple_of(16);
     let columns = a.width - usize::from(edge(a.width, halved[0]));
     let rows = a.height - usize::from(edge(a.height, halved[1]));
     let (mut whole, mut inner) = (0, 0);

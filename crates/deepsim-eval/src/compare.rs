@@ -13,7 +13,7 @@ use crate::pixels::{peak_signal_to_noise, root_mean_square_error};
 use crate::sharpness::{HIGH, Spectrum};
 use crate::ssim::structural_similarity;
 use crate::statistics::{euclidean_distance, norm};
-use crate::{EvalError, fit, luma, sharpness, ssim};
+use crate::{EvalError, luma, sharpness, ssim};
 
 /// Distances of one picture from another.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +64,7 @@ pub fn compare(
         }
         let net = open_comparator(space.comparator, weights, device)?;
         rows.push(match relative_distance(&*net, &space.tap, &a, &b) {
-            Err(error @ EvalError::Size { .. }) => {
+            Err(error) if error.is_size() => {
                 let origin = net.origin().to_string();
                 Row::undefined(name(&*net, &space.tap), "%", &error.to_string(), origin)
             }
@@ -126,14 +126,14 @@ fn name(net: &dyn Comparator, tap: &str) -> String {
 /// Two times `(1, 3, H, W)`
 ///
 /// # Errors
-/// If there is no such tap; [`EvalError::Size`] if the images do not fit.
+/// If there is no such tap; [`NetError::Size`](deepsim_nets::NetError) if the images do not fit.
 pub fn relative_distance(
     net: &dyn Comparator,
     tap: &str,
     a: &Images,
     b: &Images,
 ) -> Result<Row, EvalError> {
-    let of = |images| numbers(&fit::features(net, tap, images)?);
+    let of = |images| numbers(&net.features(images, tap)?);
     let (of_a, of_b) = (of(a)?, of(b)?);
     let (name, length) = (name(net, tap), norm(&of_a));
     let note = format!("of the norm; {}", net.origin());
@@ -196,8 +196,8 @@ mod tests {
                 assert!(row.value.is_some() || explained, "{width}x{height}: {row:?}");
             }
             let fire = &row(&found, "squeezenet FIRE9").note;
-            let words = format!("squeezenet FIRE9 needs at least 21x21 pixels, {size}");
-            assert!(fire.starts_with(&words), "{fire}");
+            let words = "squeezenet FIRE9: expected sides of at least 21 pixels, found ";
+            assert!(fire.starts_with(words), "{fire}");
         }
         Ok(())
     }

@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<(), Failure> {
     for measure in &arguments.measure {
         match measure_pair(measure, &a, &b, weights, random, &device) {
             Ok(found) => measured.push(found),
-            Err(error @ EvalError::Size { .. }) => {
+            Err(error) if error.is_size() => {
                 let row = Row::undefined(measure.to_string(), "", &error.to_string(), "");
                 measured.push(PairMeasured { rows: vec![row], map: Vec::new() });
                 too_small = too_small.or(Some(error));

@@ -67,16 +67,6 @@ pub enum EvalError {
         /// The tables and figures that are empty.
         targets: Vec<String>,
     },
-    /// Images of a size that a measure or a network cannot take.
-    #[error("{operation} needs {needs} pixels, found {found}")]
-    Size {
-        /// The measure, e.g. `squeezenet FIRE9`.
-        operation: String,
-        /// The sizes that it takes, e.g. `at least 31x31`.
-        needs: String,
-        /// Width x height of the images.
-        found: String,
-    },
     /// A measure without a single number.
     #[error("{measure}: no value is defined: {reason}")]
     Undefined {
@@ -122,6 +112,14 @@ impl EvalError {
         got: impl Into<String>,
     ) -> Self {
         Self::Content { path: path.to_owned(), line, wanted: wanted.into(), got: got.into() }
+    }
+}
+
+impl EvalError {
+    /// Whether the reason is that images are of a size that a network cannot be computed for.
+    pub fn is_size(&self) -> bool {
+        let (Self::Net(error) | Self::Loss(LossError::Net(error))) = self else { return false };
+        matches!(error, NetError::Size { .. })
     }
 }
 

@@ -14,7 +14,6 @@
 //! | [`ssim`], [`pixels`], [`luma`] | distances of two pictures | - |
 //! | [`lpips`] | learned perceptual image patch similarity | - |
 //! | [`mod@compare`] | all distances of two pictures at once | - |
-//! | [`fit`] | features of images, and the size that a tap needs | - |
 //! | [`distribution`] | distances of two sets of feature vectors | - |
 //! | [`prior`] | samples of a variational autoencoder | v1 Figure 4 |
 //! | [`preimage`] | inversion by optimisation, with three priors | v1 section 4.3 |
@@ -25,7 +24,6 @@ pub mod compare;
 pub mod distribution;
 pub mod error;
 pub mod euclidean;
-pub mod fit;
 pub mod lpips;
 pub mod luma;
 pub mod measure;

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use deepsim_loss::{Distances, PerceptualDistance, TapDistance};
 use deepsim_nets::params::{parse, read, values_of};
-use deepsim_nets::{ComparatorKind, Images, NetError};
+use deepsim_nets::{ComparatorKind, Images, NetError, Sides};
 
 use crate::EvalError;
 use crate::measure::context::is_random;
@@ -226,11 +226,11 @@ impl Lpips {
         let smallest = self.net.smallest_side();
         for images in [a, b] {
             if images.height().min(images.width()) < smallest {
-                return Err(EvalError::Size {
+                return Err(EvalError::Net(NetError::Size {
                     operation: self.net.name().into(),
-                    needs: format!("at least {smallest}x{smallest}"),
-                    found: format!("{}x{}", images.width(), images.height()),
-                });
+                    expected: Sides { least: smallest, most: None },
+                    found: (images.height(), images.width()),
+                }));
             }
         }
         Ok(self.distance.between(a, &self.distance.targets(b)?)?)

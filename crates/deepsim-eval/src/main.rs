@@ -180,10 +180,9 @@ impl Failure {
             Self::Eval(
                 EvalError::Unknown { .. }
                 | EvalError::Input { .. }
-                | EvalError::Size { .. }
                 | EvalError::Net(NetError::UnknownTap { .. }),
             ) => 2,
-            Self::Eval(_) => 1,
+            Self::Eval(error) => 1 + u8::from(error.is_size()),
             Self::Device(error) => error.code,
         }
     }

@@ -6,14 +6,14 @@ use std::str::FromStr;
 
 use candle_core::{Device, Tensor};
 use deepsim_data::picture::Picture;
-use deepsim_loss::{Distances, LossError, PerceptualDistance, TapDistance, Upsampling};
+use deepsim_loss::{Distances, PerceptualDistance, TapDistance, Upsampling};
 use deepsim_nets::{ComparatorKind, Images, PixelFormat};
 
+use crate::EvalError;
 use crate::compare::same_size;
 use crate::lpips::{Lpips, LpipsNet};
 use crate::measure::Row;
 use crate::measure::context::{RANDOM_COMPARATOR_SEED, Space, is_random, numbers};
-use crate::{EvalError, fit};
 
 /// A perceptual measure of two pictures, written `lpips-alex`, `lpips-squeeze` or
 /// `feature:NET:TAP[,TAP]`.
@@ -76,8 +76,8 @@ pub struct PairMeasured {
 /// random ones are only used if `random` says so, and the rows tell.
 ///
 /// # Errors
-/// If the pictures differ in size, or weights are missing or do not fit; [`EvalError::Size`] if the
-/// pictures are too small.
+/// If the pictures differ in size, or weights are missing or do not fit; [`EvalError::is_size`] tells
+/// pictures that are too small.
 pub fn measure_pair(
     measure: &PairMeasure,
     a: &Picture,
@@ -113,7 +113,7 @@ pub fn measure_pair(
             let origin = format!("half the sum of squares; {}{word}", net.origin());
             let taps = taps.iter().map(|tap| TapDistance::deepsim(tap.as_str(), 1.0)).collect();
             let distance = PerceptualDistance::new(net, taps)?;
-            let targets = distance.targets(&a).map_err(|error| too_small(&distance, &a, error))?;
+            let targets = distance.targets(&a)?;
             (distance.between(&b, &targets)?, origin)
         }
     };
@@ -121,13 +121,6 @@ pub fn measure_pair(
         rows: rows(measure, &distances, &origin)?,
         map: numbers(&distances.map(Upsampling::Bilinear)?)?,
     })
-}
-
-/// The size that a tap needs, if that is why the features of images are not found.
-fn too_small(distance: &PerceptualDistance, images: &Images, error: LossError) -> EvalError {
-    let of_tap = |tap: &TapDistance| fit::features(distance.net(), tap.tap(), images).err();
-    let sizes = distance.taps().iter().filter_map(of_tap);
-    sizes.last().filter(|e| matches!(e, EvalError::Size { .. })).unwrap_or(error.into())
 }
 
 fn rows(measure: &PairMeasure, distances: &Distances, origin: &str) -> Result<Vec<Row>, EvalError> {
@@ -229,13 +222,13 @@ mod tests {
     fn pictures_that_are_too_small_are_told_the_size_that_is_needed() {
         let a = Picture::new(17, 20, [90; 3]);
         for (measure, words) in [
-            ("lpips-alex", "lpips-alex needs at least 31x31 pixels, found 20x17"),
-            ("feature:squeezenet:FIRE9", "squeezenet FIRE9 needs at least 21x21 pixels"),
-            ("feature:alexnet:CONV1,CONV5", "alexnet CONV5 needs at least 39x39 pixels"),
+            ("lpips-alex", "lpips-alex: expected sides of at least 31 pixels, found 17 x 20"),
+            ("feature:squeezenet:FIRE9", "squeezenet FIRE9: expected sides of at least 21 pixels"),
+            ("feature:alexnet:CONV1,CONV5", "alexnet CONV5: expected sides of at least 39 pixels"),
         ] {
             let measure: PairMeasure = measure.parse().expect(measure);
             let error = measure_pair(&measure, &a, &a, None, true, &Device::Cpu).expect_err(words);
-            assert!(matches!(error, EvalError::Size { .. }), "{error}");
+            assert!(error.is_size(), "{error}");
             assert!(error.to_string().contains(words), "{error}");
         }
     }

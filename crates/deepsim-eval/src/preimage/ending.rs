@@ -72,7 +72,7 @@ impl fmt::Display for Ending {
 /// True if a descent with these objectives, the last one new, diverges.
 pub(super) fn diverges(objective: &[f64]) -> bool {
     match objective {
-        [first, .., last] => !(*last <= LARGEST_RISE * first.max(1.0)),
+        [first, .., last] => !last.is_finite() || *last > LARGEST_RISE * first.max(1.0),
         [only] => !only.is_finite(),
         [] => false,
     }
