@@ -4,7 +4,8 @@
 //! ```text
 //! cargo run --release -p deepsim-data --example jpeg_sweep OUT
 //! ```
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a table is its result")]
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
