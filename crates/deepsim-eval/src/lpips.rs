@@ -301,7 +301,7 @@ mod tests {
             let (least, below) = (grey(side, side)?, grey(side, side - 1)?);
             assert_eq!(lpips.per_sample(&least, &least)?.to_vec1::<f32>()?, [0.0]);
             let message = lpips.between(&below, &below).expect_err("too small").to_string();
-            assert!(message.contains(&format!("at least {side}x{side} pixels")), "{message}");
+            assert!(message.contains(&format!("sides of at least {side} pixels")), "{message}");
             // The network itself refuses it, too: the limit is not stricter than need be.
             assert!(lpips.distance().targets(&below).is_err());
             assert!(!lpips.is_trained());
