@@ -77,7 +77,7 @@ pub(super) fn nvrtc() -> Result<PathBuf> {
     let nvrtc = folder().join("nvrtc");
     let libraries = nvrtc.join("nvidia/cu13/lib");
     if !libraries.is_dir() {
-        let list = "xtask/cuda/emulator/requirements.txt";
+        let list = "tests/cuda-emulator/requirements.txt";
         wheels(list, "NVIDIA's compiler for kernels at run time", &nvrtc, |_| Ok(()))?;
     }
     Ok(libraries)
