@@ -35,14 +35,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // Of the features that are off by default, the tests above had all but the hub's, whose 400 crates take ten
     // minutes if they are optimised, on two cores. What builds its tests looks for lints too, as checking all
     // of these crates first takes another four.
-    let every = ["-p", "deepsim-data", "--all-features"];
+    let every = ["-p", "deepsim-data", "-p", "deepsim-fetch", "--all-features"];
     // As `cargo clippy` does it.
     let lints = [("RUSTC_WORKSPACE_WRAPPER", "clippy-driver"), ("CLIPPY_ARGS", "-Dwarnings")];
-    for (what, of) in
-        [("lints and tests", &["--lib", "--test", "hub"][..]), ("examples", &["--doc"])]
-    {
+    let tests = &["--lib", "--test", "parquet_files", "--test", "hub"][..];
+    for (what, of) in [("lints and tests", tests), ("examples", &["--doc"])] {
         let test = [&["test"][..], &every, of].concat();
-        check(&format!("{what} of deepsim-data with every feature"), &test, &lints)?;
+        check(&format!("{what} of data and fetch with every feature"), &test, &lints)?;
     }
     let doc = ["doc", "--release", "--no-deps", "--workspace"];
     check("documentation", &doc, &[("RUSTDOCFLAGS", "-D warnings")])?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
-use deepsim_data::fetch::{
+use deepsim_fetch::{
     Artifact, Event, FetchError, Fetched, Fetcher, Need, Options, Registry, Selection, State, Watch,
 };
 use indicatif::HumanBytes;
@@ -19,7 +19,7 @@ use progress::Progress;
 /// Download data sets and weights, or verify those that are there.
 ///
 /// What breaks off is continued, and nothing stands under its name before its size and sums are those
-/// of data/registry.toml. See docs/downloads.md.
+/// of the registry. See docs/downloads.md.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// What to get; `--list` shows the names.
@@ -50,7 +50,7 @@ pub(crate) struct Source {
     /// Where files go [default: data in the workspace].
     #[arg(long, value_name = "DIR", help_heading = HEADING)]
     to: Option<PathBuf>,
-    /// Another registry than data/registry.toml.
+    /// Another registry than that of deepsim-fetch.
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     registry: Option<PathBuf>,
 }
@@ -64,8 +64,7 @@ impl Source {
     }
 
     fn registry(&self) -> Result<Registry> {
-        let default = || workspace::root().join("data/registry.toml");
-        Ok(Registry::open(&self.registry.clone().unwrap_or_else(default))?)
+        Ok(self.registry.as_deref().map_or_else(Registry::built_in, Registry::open)?)
     }
 
     fn fetcher(&self, offline: bool, verify_again: bool) -> Result<Fetcher> {

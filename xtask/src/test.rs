@@ -5,8 +5,17 @@ use anyhow::Result;
 use crate::{process, workspace};
 
 /// The command for all others. Which crates it names decides with which features what they rest on is built.
-pub(crate) const OPTIMISED: [&str; 7] =
-    ["test", "--release", "--workspace", "--exclude", "xtask", "--exclude", "cuda-emulator"];
+pub(crate) const OPTIMISED: [&str; 9] = [
+    "test",
+    "--release",
+    "--workspace",
+    "--exclude",
+    "xtask",
+    "--exclude",
+    "cuda-emulator",
+    "--exclude",
+    "deepsim-fetch",
+];
 
 /// Run all tests: of every crate, of the documentation's examples, and across crates.
 ///
@@ -29,10 +38,8 @@ pub(crate) struct Arguments {
 /// If a test failed.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let words = &arguments.words[..];
-    let mut here =
-        workspace::cargo(&["test", "--no-fail-fast", "-p", "xtask", "-p", "cuda-emulator"]);
-    here.args(["-p", "deepsim-data", "--features", "deepsim-data/fetch"]);
-    here.args(["--lib", "--bins", "--test", "fetch", "--test", "seeds"]);
+    let mut here = workspace::cargo(&["test", "--no-fail-fast"]);
+    here.args(["-p", "xtask", "-p", "cuda-emulator", "-p", "deepsim-fetch"]);
     let mut others = workspace::cargo(&OPTIMISED);
     others.arg("--no-fail-fast");
     for command in [&mut here, &mut others] {

@@ -39,7 +39,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
 }
 
 /// Flushes a temporary file to the disk and gives it its name, in the same folder.
-pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<(), DataError> {
+pub fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<(), DataError> {
     let io = || DataError::io("writing", path);
     file.as_file().sync_all().map_err(io())?;
     file.persist(path).map_err(|e| io()(e.error))?;
@@ -48,7 +48,7 @@ pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<(), 
 }
 
 /// Puts a folder's names on the disk: a rename lasts only then. Not every system can do that.
-pub(crate) fn sync_folder(folder: &Path) {
+pub fn sync_folder(folder: &Path) {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     if let Ok(folder) = std::fs::File::open(folder) {
         let _ = folder.sync_all();
@@ -57,7 +57,7 @@ pub(crate) fn sync_folder(folder: &Path) {
 
 /// A temporary file that, once renamed, can be read by whom the user's umask allows; the default
 /// would be the owner alone.
-pub(crate) fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+pub fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX);
     #[cfg(unix)]

@@ -95,10 +95,6 @@ pub enum DataError {
         /// Bytes that were asked for; `None` if their number overflows.
         bytes: Option<usize>,
     },
-    /// Something between us and the Hugging Face hub.
-    #[cfg(feature = "hub")]
-    #[error(transparent)]
-    Hub(#[from] crate::hub::HubError),
 }
 
 #[cfg(feature = "candle")]

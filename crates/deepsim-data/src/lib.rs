@@ -17,10 +17,11 @@
 //! | [`duplicates`] | images that are in two sets |
 //! | [`dataset`] | a training set, labelled splits and folds together |
 //! | [`picture`] | PNG files and grids |
-//! | [`archive`], [`tar_index`] | archives unpacked with care; where the members of a tar are |
+//! | [`tar_index`] | where the members of a tar are |
+//! | [`splits`] | which parquet files make up a split |
+//! | `parquet` | parquet data sets of the Hugging Face hub (feature `parquet`) |
 //! | [`atomic`] | files that appear whole or not at all |
 
-pub mod archive;
 pub mod atomic;
 mod batch;
 pub mod cache;
@@ -31,13 +32,9 @@ mod draw;
 pub mod duplicates;
 pub mod error;
 pub mod exemplars;
-#[cfg(feature = "fetch")]
-pub mod fetch;
 pub mod files;
 pub mod folder;
 pub mod format;
-#[cfg(feature = "hub")]
-pub mod hub;
 pub mod ilsvrc;
 mod kinds;
 pub mod loader;
@@ -47,6 +44,8 @@ mod names;
 pub mod order;
 pub mod pairs;
 mod panics;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod picture;
 mod planes;
 mod positioned;
@@ -58,6 +57,7 @@ mod resume;
 pub mod scenes;
 pub mod shards;
 pub mod source;
+pub mod splits;
 mod square;
 pub mod stl10;
 pub mod tar_index;

@@ -11,15 +11,16 @@ use serde_json::Value;
 use crate::programs::workspace;
 
 /// A crate, and the crates of this workspace that it may depend on, tests and examples included.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("deepsim-ops", &[]),
     ("deepsim-data", &[]),
+    ("deepsim-fetch", &["deepsim-data"]),
     ("deepsim-nets", &["deepsim-ops"]),
     ("deepsim-import", &["deepsim-nets"]),
     ("deepsim-loss", &["deepsim-ops", "deepsim-nets"]),
     ("deepsim-train", &["deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"]),
     ("deepsim-eval", &["deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"]),
-    ("xtask", &["deepsim-data"]),
+    ("xtask", &["deepsim-data", "deepsim-fetch"]),
     ("cuda-emulator", &[]),
 ];
 
@@ -28,10 +29,11 @@ const TESTS: &str = "deepsim-tests";
 
 /// What must stay free of candle: useful without a tensor library, or quick to build.
 const WITHOUT_CANDLE: [&[&str]; 3] =
-    [&["-p", "deepsim-data"], &["-p", "deepsim-data", "--features", "fetch"], &["-p", "xtask"]];
+    [&["-p", "deepsim-data"], &["-p", "deepsim-fetch"], &["-p", "xtask"]];
 
 /// Crates whose presence means that something is compiled with a C compiler, or linked from outside.
-/// Only features that are off by default may bring them: `hub` of deepsim-data and `mpi` of deepsim-train do.
+/// Only features that are off by default may bring them: `parquet` of deepsim-data, `hub` of deepsim-fetch and
+/// `mpi` of deepsim-train do.
 const NATIVE: [&str; 5] = ["cc", "cmake", "bindgen", "pkg-config", "pyo3"];
 
 /// Every crate of the workspace with the names of all that it depends on.
@@ -157,7 +159,10 @@ const PROGRAMS: [&str; 4] = ["-p", "deepsim-train", "-p", "deepsim-eval"];
 fn other_features(chosen: &[&str]) -> Result<Vec<String>, String> {
     const FORMAT: &str = "{p} | {f}";
     let name = |line: &String| line.split('|').next().expect("a name").to_owned();
-    let tests = ["--workspace", "--exclude", "xtask", "--exclude", "cuda-emulator"];
+    let mut tests = vec!["--workspace"];
+    for left_out in ["xtask", "cuda-emulator", "deepsim-fetch"] {
+        tests.extend(["--exclude", left_out]);
+    }
     let of_tests = lines(&cargo(&tree_of(&tests, "normal,build,dev", FORMAT)));
     let known: BTreeSet<String> = of_tests.iter().map(name).collect();
     let of_programs = lines(&ask_cargo(&tree_of(chosen, "normal", FORMAT))?);

@@ -1,6 +1,6 @@
 //! A bar with rate and time left, where there is a terminal.
 
-use deepsim_data::fetch::Event;
+use deepsim_fetch::Event;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::process::complain;

@@ -3,7 +3,7 @@ use clap::Parser;
 use super::*;
 
 #[allow(dead_code, reason = "other tests use more of it")]
-#[path = "../../../crates/deepsim-data/tests/support/server.rs"]
+#[path = "../../../crates/deepsim-fetch/tests/support/server.rs"]
 pub(crate) mod server;
 
 use server::Server;

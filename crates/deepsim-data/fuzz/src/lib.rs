@@ -15,7 +15,7 @@ use std::path::Path;
 use deepsim_data::ilsvrc::{parse_meta, parse_truth};
 use deepsim_data::shards::Shards;
 use deepsim_data::tar_index::TarIndex;
-use deepsim_data::{MeanImage, PictureFiles, archive as archives, decode, stl10};
+use deepsim_data::{MeanImage, PictureFiles, decode, stl10};
 
 /// A target and its name, which is also that of its seeds.
 pub type Target = (&'static str, fn(&[u8]));
@@ -27,10 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("devkit", devkit),
     ("picture", picture),
     ("mean", mean),
-    ("archive", archive),
     ("shards", shards),
-    #[cfg(feature = "fetch")]
-    ("registry", registry),
 ];
 
 /// Labels and folds of STL-10.
@@ -101,19 +98,6 @@ pub fn mean(bytes: &[u8]) {
     }
 }
 
-/// An archive that claims to be STL-10.
-pub fn archive(bytes: &[u8]) {
-    let Ok(folder) = tempfile::tempdir() else { return };
-    let (file, target) = (folder.path().join("a.tar.gz"), folder.path().join("stl10_binary"));
-    if std::fs::write(&file, bytes).is_err() {
-        return;
-    }
-    let whole = archives::extract(&file, &target, &archives::stl10()).is_ok();
-    // All of it or nothing, and nothing beside it.
-    let left = std::fs::read_dir(folder.path()).map_or(0, Iterator::count);
-    assert_eq!((left, target.exists()), if whole { (2, true) } else { (1, false) });
-}
-
 /// A tar whose members are the files of samples.
 pub fn shards(bytes: &[u8]) {
     let Ok(folder) = tempfile::tempdir() else { return };
@@ -127,17 +111,5 @@ pub fn shards(bytes: &[u8]) {
     for at in 0..shards.len() {
         shards.read(at, &mut picture).expect("indexed pictures lie in the file");
         assert!(shards.path(at).starts_with(folder.path()) && shards.label(at) != Some(u32::MAX));
-    }
-}
-
-/// The list of what can be downloaded.
-#[cfg(feature = "fetch")]
-pub fn registry(bytes: &[u8]) {
-    use deepsim_data::fetch::Registry;
-    if let Ok(registry) = Registry::parse(&String::from_utf8_lossy(bytes), "fuzz") {
-        for artifact in registry.artifacts() {
-            assert!(!artifact.file.contains(['/', '\\']) && artifact.file != "..");
-            assert!(artifact.urls.iter().all(|url| url.starts_with("http")));
-        }
     }
 }

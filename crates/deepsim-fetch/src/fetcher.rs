@@ -1,0 +1,346 @@
+//! Getting artifacts: present, downloaded, or an error that says what to do.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::http::{Client, Timeouts, check_url};
+use crate::part::Part;
+use crate::registry::{Artifact, Need, Selection};
+use crate::sums::{Algorithm, Notice, Sums, verify_watched};
+use crate::transfer::Transfer;
+use crate::{Clock, Event, FetchError, Retry, SystemClock, Watch, beside, record, unpack};
+
+/// How to get files.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options {
+    /// No socket is opened: what is there is verified, what is missing is an error.
+    pub offline: bool,
+    /// Takes the place of everything before the file's name in every address.
+    pub mirror: Option<String>,
+    /// Licences that have to be accepted are.
+    pub accept_licence: bool,
+    /// Read files again that were verified before and have not changed since.
+    pub verify_again: bool,
+    /// When to try again.
+    pub retry: Retry,
+    /// When to give up waiting.
+    pub timeouts: Timeouts,
+}
+
+/// An artifact that is there and right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// The artifact.
+    pub id: String,
+    /// The file, or the folder it was unpacked to.
+    pub path: PathBuf,
+    /// Whether anything was downloaded.
+    pub downloaded: bool,
+    /// What the user should know.
+    pub notices: Vec<Notice>,
+}
+
+/// What is on the disk of an artifact; only names and sizes are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing.
+    Absent,
+    /// This many bytes of a download that goes on next time.
+    Partial(u64),
+    /// The file, or the folder it was unpacked to.
+    Present,
+}
+
+/// Gets artifacts into a folder.
+pub struct Fetcher {
+    folder: PathBuf,
+    options: Options,
+    clock: Box<dyn Clock>,
+}
+
+impl Fetcher {
+    /// Files go to `folder`, which is made when the first one is downloaded.
+    ///
+    /// # Errors
+    /// If the mirror is no address.
+    pub fn new(folder: &Path, options: Options) -> Result<Self, FetchError> {
+        if let Some(mirror) = &options.mirror {
+            check_url(mirror).map_err(|wanted| FetchError::Registry {
+                origin: "options".into(),
+                place: "mirror".into(),
+                wanted: wanted.into(),
+                got: mirror.clone(),
+            })?;
+        }
+        Ok(Self { folder: folder.to_path_buf(), options, clock: Box::new(SystemClock) })
+    }
+
+    /// The same with another clock to wait by.
+    #[must_use]
+    pub fn with_clock(self, clock: impl Clock + 'static) -> Self {
+        Self { clock: Box::new(clock), ..self }
+    }
+
+    /// Where an artifact's file is, or will be.
+    pub fn path(&self, artifact: &Artifact) -> PathBuf {
+        self.folder.join(&artifact.file)
+    }
+
+    /// What is there of an artifact.
+    pub fn state(&self, artifact: &Artifact) -> State {
+        let path = self.path(artifact);
+        let size = |path: &Path| path.metadata().ok().filter(|m| m.is_file()).map(|m| m.len());
+        let whole = size(&path).is_some_and(|len| artifact.sums.bytes.is_none_or(|b| b == len));
+        let unpacked = artifact.unpack.as_ref().is_some_and(|unpack| {
+            unpack.allowed().check(&self.folder.join(&unpack.folder)).is_ok()
+        });
+        match size(&beside(&path, "part")) {
+            _ if whole || unpacked => State::Present,
+            Some(bytes) if bytes > 0 => State::Partial(bytes),
+            _ => State::Absent,
+        }
+    }
+
+    /// Gets all artifacts of a selection, or the first that can be had, as the selection needs.
+    ///
+    /// # Errors
+    /// As [`Fetcher::fetch`]; where one will do, only if none can be had.
+    pub fn fetch_selection(
+        &self,
+        selection: &Selection<'_>,
+        watch: &mut Watch<'_>,
+    ) -> Result<Vec<Fetched>, FetchError> {
+        if selection.need == Need::All {
+            return selection.artifacts.iter().map(|a| self.fetch(a, watch)).collect();
+        }
+        // One that is there already is better than the first to be downloaded.
+        let mut artifacts = selection.artifacts.clone();
+        artifacts.sort_by_key(|artifact| self.state(artifact) != State::Present);
+        let mut tried = Vec::new();
+        for artifact in artifacts {
+            match self.fetch(artifact, watch) {
+                Ok(fetched) => return Ok(vec![fetched]),
+                Err(error @ FetchError::Offline { .. }) => tried.push(error),
+                Err(error) if error.is_of_the_source() => {
+                    (watch.report)(Event::Next { error: &error });
+                    tried.push(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(FetchError::AllFailed { id: selection.id.to_owned(), tried })
+    }
+
+    /// Gets one artifact: verifies it if it is there, downloads it if not, unpacks it if the registry
+    /// says so.
+    ///
+    /// # Errors
+    /// If it cannot be had or is not what the registry describes. Nothing wrong ever stands under the
+    /// artifact's name; a file of the user's that is wrong is left as it is.
+    pub fn fetch(&self, artifact: &Artifact, watch: &mut Watch<'_>) -> Result<Fetched, FetchError> {
+        let id = artifact.id.clone();
+        let unpacked = artifact.unpack.as_ref().map(|u| (u, self.folder.join(&u.folder)));
+        if let Some((unpack, folder)) = &unpacked
+            && unpack::is_there(unpack, folder, self.options.verify_again, watch)?
+        {
+            let path = folder.clone();
+            return Ok(Fetched { id, path, downloaded: false, notices: Vec::new() });
+        }
+        let path = self.path(artifact);
+        let (downloaded, notices) = match self.present(artifact, &path, watch)? {
+            Some(notices) => (false, notices),
+            None => self.download(artifact, &path, watch)?,
+        };
+        match unpacked {
+            None => Ok(Fetched { id, path, downloaded, notices }),
+            Some((unpack, folder)) => {
+                unpack::unpack(&path, unpack, &folder, watch)?;
+                Ok(Fetched { id, path: folder, downloaded, notices })
+            }
+        }
+    }
+
+    /// Verifies the file if it is there.
+    fn present(
+        &self,
+        artifact: &Artifact,
+        path: &Path,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<Vec<Notice>>, FetchError> {
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(FetchError::io("looking for", path)(error)),
+            Ok(_) => {}
+        }
+        let wanted = wanted(artifact, path)?;
+        if !self.options.verify_again
+            && wanted.can_verify()
+            && let Some(sums) = record::remembered(path, &wanted)
+        {
+            return wanted.compare(&sums, path).map(Some);
+        }
+        let (sums, mut notices) = verify_watched(path, &wanted, watch)?;
+        if !wanted.can_verify() {
+            notices.push(pin(path, &sums)?);
+        }
+        // In a folder that cannot be written the file is read again next time; it is right anyhow.
+        let _ = record::remember(path, &sums);
+        Ok(Some(notices))
+    }
+
+    /// Downloads the file; whether that was necessary.
+    fn download(
+        &self,
+        artifact: &Artifact,
+        path: &Path,
+        watch: &mut Watch<'_>,
+    ) -> Result<(bool, Vec<Notice>), FetchError> {
+        let id = artifact.id.clone();
+        if let Some(how) = &artifact.manual {
+            let (path, how) = (path.to_path_buf(), how.clone());
+            return Err(FetchError::Manual { id, path, how });
+        }
+        if self.options.offline {
+            return Err(FetchError::Offline { id, path: path.to_path_buf() });
+        }
+        if artifact.accept && !self.options.accept_licence {
+            return Err(FetchError::Licence { id, licence: artifact.licence.clone() });
+        }
+        std::fs::create_dir_all(&self.folder).map_err(FetchError::io("making", &self.folder))?;
+        let _lock = lock(&beside(path, "lock"))?;
+        // Another process may have finished it between the look above and the lock.
+        if let Some(notices) = self.present(artifact, path, watch)? {
+            return Ok((false, notices));
+        }
+        let wanted = wanted(artifact, path)?;
+        let mut algorithms = wanted.algorithms();
+        if !algorithms.contains(&Algorithm::Sha256) {
+            algorithms.push(Algorithm::Sha256);
+        }
+        let mut part = Part::open(path, algorithms, watch)?;
+        let result = self.try_addresses(artifact, &wanted, path, &mut part, watch);
+        let mut notices = match result {
+            Ok(notices) => notices,
+            Err(error) if part.len() == 0 => {
+                part.discard()?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let sums = part.sums();
+        if !wanted.can_verify() {
+            notices.push(pin(path, &sums)?);
+        }
+        part.finish()?;
+        record::remember(path, &sums)?;
+        Ok((true, notices))
+    }
+
+    /// Fills `part` from the first address that gives the right file.
+    fn try_addresses(
+        &self,
+        artifact: &Artifact,
+        wanted: &Sums,
+        path: &Path,
+        part: &mut Part,
+        watch: &mut Watch<'_>,
+    ) -> Result<Vec<Notice>, FetchError> {
+        let client = Client::new(self.options.timeouts);
+        let mut urls = self.urls(artifact);
+        // Where the part came from first: another address would begin from nothing.
+        urls.sort_by_key(|url| part.url() != Some(url));
+        let mut tried = Vec::new();
+        let count = urls.len();
+        for (at, url) in urls.iter().enumerate() {
+            let transfer = Transfer {
+                client: &client,
+                retry: &self.options.retry,
+                clock: &*self.clock,
+                url,
+                bytes: wanted.bytes,
+                max_bytes: artifact.max_bytes,
+                verified: wanted.can_verify(),
+            };
+            let error = match self.verified(&transfer, wanted, path, part, watch) {
+                Err(error) if error.is_of_the_source() => error,
+                done => return done,
+            };
+            if at + 1 < count {
+                (watch.report)(Event::Next { error: &error });
+            }
+            tried.push(error);
+        }
+        match tried.pop() {
+            Some(only) if tried.is_empty() => Err(only),
+            last => {
+                tried.extend(last);
+                Err(FetchError::AllFailed { id: artifact.id.clone(), tried })
+            }
+        }
+    }
+
+    /// A file from one address that has the wanted sums.
+    fn verified(
+        &self,
+        transfer: &Transfer<'_>,
+        wanted: &Sums,
+        path: &Path,
+        part: &mut Part,
+        watch: &mut Watch<'_>,
+    ) -> Result<Vec<Notice>, FetchError> {
+        loop {
+            transfer.run(part, watch)?;
+            let error = match wanted.compare(&part.sums(), path) {
+                Ok(notices) => return Ok(notices),
+                Err(error) => error,
+            };
+            // The beginning is of an earlier run, which may have ended with the power: once more
+            // without it before the server is blamed.
+            let inherited = part.inherited;
+            part.restart(None)?;
+            if !inherited {
+                return Err(error);
+            }
+            (watch.report)(Event::Retrying { error: &error, wait: std::time::Duration::ZERO });
+        }
+    }
+
+    fn urls(&self, artifact: &Artifact) -> Vec<String> {
+        match &self.options.mirror {
+            Some(mirror) => vec![format!("{}/{}", mirror.trim_end_matches('/'), artifact.file)],
+            None => artifact.urls.clone(),
+        }
+    }
+}
+
+/// The registry's sums, and the pinned hash where the registry has none.
+fn wanted(artifact: &Artifact, path: &Path) -> Result<Sums, FetchError> {
+    let mut sums = artifact.sums.clone();
+    if !sums.can_verify() {
+        sums.sha256 = record::pinned(path)?;
+    }
+    Ok(sums)
+}
+
+fn pin(path: &Path, sums: &Sums) -> Result<Notice, FetchError> {
+    let sha256 = sums.sha256.clone().unwrap_or_default();
+    record::pin(path, &sha256)?;
+    Ok(Notice::Pinned { bytes: sums.bytes.unwrap_or_default(), sha256 })
+}
+
+/// Held as long as the file is open. The file stays: whoever removed it could take it from under one
+/// who waits for it.
+fn lock(path: &Path) -> Result<File, FetchError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(FetchError::io("opening", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(FetchError::Locked { path: path.to_path_buf() }),
+        Err(TryLockError::Error(error)) => Err(FetchError::io("locking", path)(error)),
+    }
+}

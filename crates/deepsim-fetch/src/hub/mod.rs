@@ -1,0 +1,146 @@
+//! Files of the Hugging Face hub: downloaded by its own client, each verified.
+//!
+//! [`split`] fetches the parquet files of one split of a data set, [`file`] one file of a model. Both go into the
+//! cache folder that all of the hub's tools share, and every file is held against the hash that the hub's
+//! repository states.
+//!
+//! ```no_run
+//! use deepsim_fetch::hub::{self, HubOptions};
+//! let options = HubOptions::default();
+//! let unlabeled = hub::split("jxie/stl10", "unlabeled", &options)?;
+//! println!("{} parquet files of commit {}", unlabeled.files.len(), unlabeled.commit);
+//! let weights = hub::file("hf://owner/name/alexnet.safetensors", &options)?;
+//! # Ok::<(), deepsim_fetch::FetchError>(())
+//! ```
+
+mod download;
+mod error;
+mod known;
+mod verify;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hf_hub::{RepoTypeDataset, RepoTypeModel};
+
+use crate::FetchError;
+use download::{Wanted, obtain};
+
+pub use error::HubError;
+pub use known::{KNOWN, KnownRepository};
+
+/// Where files come from and how they are fetched.
+#[derive(Clone)]
+pub struct HubOptions {
+    /// Branch, tag or commit. `None`: the revision of [`KNOWN`], or the hub's own conversion to
+    /// parquet. A full commit hash pins the data for ever.
+    pub revision: Option<String>,
+    /// Only files below this folder of the repository, for repositories with several
+    /// configurations of one split.
+    pub folder: Option<String>,
+    /// Use what an earlier call downloaded and recorded, without any network. Default: the variable
+    /// `HF_HUB_OFFLINE`, if it is 1, ON, YES or TRUE, as for the hub's own tools.
+    pub offline: bool,
+    /// Hash files again that have not changed since they were verified. By default a file whose
+    /// size and time equal the record's is taken as it is.
+    pub rehash: bool,
+    /// Address of the hub or a mirror. `None`: the variable `HF_ENDPOINT`, or the hub itself.
+    pub endpoint: Option<String>,
+    /// Access token. `None`: the variable `HF_TOKEN`, or the file that `hf auth login` wrote.
+    pub token: Option<String>,
+    /// The hub's cache folder. `None`: by `HF_HUB_CACHE` and `HF_HOME`, as for the hub's own tools.
+    pub cache: Option<PathBuf>,
+    /// How often a request or a broken transfer is tried; at least once.
+    pub attempts: usize,
+    /// Told about downloads as they go on, from another thread; it must not block.
+    pub progress: Option<ProgressFn>,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            revision: None,
+            folder: None,
+            offline: offline_by_variable(),
+            rehash: false,
+            endpoint: None,
+            token: None,
+            cache: None,
+            attempts: 5,
+            progress: None,
+        }
+    }
+}
+
+/// Is told how far a download is.
+pub type ProgressFn = Arc<dyn Fn(&HubProgress) + Send + Sync>;
+
+/// How far a download is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubProgress {
+    /// The file under way, by its path in the repository.
+    pub file: String,
+    /// Bytes of all that are here.
+    pub done: u64,
+    /// Bytes of all.
+    pub total: u64,
+}
+
+fn offline_by_variable() -> bool {
+    let value = std::env::var("HF_HUB_OFFLINE").unwrap_or_default().to_uppercase();
+    ["1", "ON", "YES", "TRUE"].contains(&value.as_str())
+}
+
+/// A split of a data set that is on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// The parquet files, in order.
+    pub files: Vec<PathBuf>,
+    /// The commit of the repository that they are of; for [`HubOptions::revision`] of the next run.
+    pub commit: String,
+    /// Number of pictures, for repositories of [`KNOWN`].
+    pub rows: Option<usize>,
+}
+
+/// Fetches the parquet files of a split, where they are not in the cache yet.
+///
+/// # Errors
+/// [`FetchError::Hub`] if the hub refuses, does not have it or cannot be reached, or if it is not here and
+/// `offline` is set; [`FetchError::Content`] if a file is not what the hub's repository says.
+pub fn split(repository: &str, split: &str, options: &HubOptions) -> Result<Split, FetchError> {
+    let known = known::find(repository);
+    let revision = options.revision.as_deref();
+    let revision = revision.or(known.map(|k| k.revision)).unwrap_or(known::CONVERTED);
+    let found = obtain::<RepoTypeDataset>(repository, Wanted::Split(split), revision, options)?;
+    let rows = known.and_then(|known| known.rows(split));
+    Ok(Split { files: found.files, commit: found.commit, rows })
+}
+
+/// How the address of a file begins.
+pub const SCHEME: &str = "hf://";
+
+/// Fetches one file of a model: `hf://owner/name/path`, or `hf://owner/name@revision/path`.
+///
+/// [`HubOptions::revision`] counts where the address names none, and `main` where that is `None`.
+///
+/// # Errors
+/// Those of [`split`], and [`HubError::Name`] for an address of another form.
+pub fn file(address: &str, options: &HubOptions) -> Result<PathBuf, FetchError> {
+    let bad = || HubError::Name { wanted: "`hf://owner/name/path`", got: address.into() };
+    let rest = address.strip_prefix(SCHEME).ok_or_else(bad)?;
+    let mut parts = rest.splitn(3, '/');
+    let (Some(owner), Some(name), Some(path)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(bad().into());
+    };
+    let (name, revision) = match name.split_once('@') {
+        Some((name, revision)) => (name, Some(revision)),
+        None => (name, options.revision.as_deref()),
+    };
+    if path.is_empty() || revision == Some("") {
+        return Err(bad().into());
+    }
+    let repository = format!("{owner}/{name}");
+    let revision = revision.unwrap_or("main");
+    let found = obtain::<RepoTypeModel>(&repository, Wanted::File(path), revision, options)?;
+    found.files.into_iter().next().ok_or_else(|| bad().into())
+}

@@ -1,0 +1,303 @@
+//! Sizes and sums of files.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use md5::Md5;
+use serde::{Deserialize, Serialize};
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+use crate::{Event, FetchError, Watch};
+
+/// Bytes read and hashed at a time.
+pub(crate) const CHUNK: usize = 128 << 10;
+
+/// A way to compute a sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// SHA-256.
+    Sha256,
+    /// SHA-1; withstands accidents, and no longer those who can choose the file.
+    Sha1,
+    /// MD5; as SHA-1, and weaker.
+    Md5,
+}
+
+impl Algorithm {
+    /// All, the strongest first.
+    pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha1, Self::Md5];
+
+    /// Hexadecimal digits of a sum.
+    pub fn digits(self) -> usize {
+        match self {
+            Self::Sha256 => 64,
+            Self::Sha1 => 40,
+            Self::Md5 => 32,
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sha256 => "sha256",
+            Self::Sha1 => "sha1",
+            Self::Md5 => "md5",
+        })
+    }
+}
+
+/// What is known of a file's content; hashes in lower-case hexadecimal digits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sums {
+    /// Its size.
+    pub bytes: Option<u64>,
+    /// Its SHA-256.
+    pub sha256: Option<String>,
+    /// Its SHA-1.
+    pub sha1: Option<String>,
+    /// Its MD5.
+    pub md5: Option<String>,
+    /// Hashes that somebody else reported and nobody confirmed: where only these differ, the file is
+    /// accepted and a [`Notice::SecondHand`] says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub second_hand: Vec<Algorithm>,
+}
+
+impl Sums {
+    /// The hash of one kind.
+    pub fn get(&self, algorithm: Algorithm) -> Option<&str> {
+        match algorithm {
+            Algorithm::Sha256 => self.sha256.as_deref(),
+            Algorithm::Sha1 => self.sha1.as_deref(),
+            Algorithm::Md5 => self.md5.as_deref(),
+        }
+    }
+
+    fn set(&mut self, algorithm: Algorithm, hash: String) {
+        match algorithm {
+            Algorithm::Sha256 => self.sha256 = Some(hash),
+            Algorithm::Sha1 => self.sha1 = Some(hash),
+            Algorithm::Md5 => self.md5 = Some(hash),
+        }
+    }
+
+    /// The kinds of hashes that are known.
+    pub fn algorithms(&self) -> Vec<Algorithm> {
+        Algorithm::ALL.into_iter().filter(|kind| self.get(*kind).is_some()).collect()
+    }
+
+    /// Whether a hash is known that a file must have.
+    pub fn can_verify(&self) -> bool {
+        self.algorithms().iter().any(|kind| !self.second_hand.contains(kind))
+    }
+
+    /// Compares with what was measured of `path`.
+    ///
+    /// # Errors
+    /// If the size or a hash differs, other than a second-hand one; or if a hash is wanted that was
+    /// not measured.
+    pub fn compare(&self, got: &Sums, path: &Path) -> Result<Vec<Notice>, FetchError> {
+        if let (Some(wanted), Some(bytes)) = (self.bytes, got.bytes)
+            && wanted != bytes
+        {
+            return Err(FetchError::Content {
+                path: path.to_path_buf(),
+                wanted: format!("{wanted} bytes"),
+                got: format!("{bytes} bytes"),
+            });
+        }
+        let mut notices = Vec::new();
+        for algorithm in self.algorithms() {
+            let wanted = self.get(algorithm).unwrap_or_default();
+            let got = got.get(algorithm).unwrap_or("nothing");
+            if wanted.eq_ignore_ascii_case(got) {
+                continue;
+            }
+            let (wanted, got) = (wanted.to_owned(), got.to_owned());
+            if self.second_hand.contains(&algorithm) && self.can_verify() {
+                notices.push(Notice::SecondHand { algorithm, wanted, got });
+            } else {
+                return Err(FetchError::Sum { path: path.to_path_buf(), algorithm, wanted, got });
+            }
+        }
+        Ok(notices)
+    }
+}
+
+/// Something the user should know although the file was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A second-hand hash differs, while another one that is not second-hand agrees.
+    SecondHand {
+        /// Which.
+        algorithm: Algorithm,
+        /// The registry's.
+        wanted: String,
+        /// The file's.
+        got: String,
+    },
+    /// No hash was known; the first file that came was taken, and every later one must equal it.
+    Pinned {
+        /// Its size.
+        bytes: u64,
+        /// Its hash, now in the file beside it.
+        sha256: String,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SecondHand { algorithm, wanted, got } => write!(
+                f,
+                "the registry's second-hand {algorithm} {wanted} is not the file's, {got}; its other \
+                 sums agree. Please report both"
+            ),
+            Self::Pinned { bytes, sha256 } => write!(
+                f,
+                "NOT VERIFIED: no sum of this file is known. This copy has {bytes} bytes and sha256 \
+                 {sha256}; it is recorded, and later copies must equal it. Please report it"
+            ),
+        }
+    }
+}
+
+/// Hashes of several kinds at once.
+#[derive(Clone, Default)]
+pub(crate) struct Hasher {
+    bytes: u64,
+    sha256: Option<Sha256>,
+    sha1: Option<Sha1>,
+    md5: Option<Md5>,
+}
+
+impl Hasher {
+    pub(crate) fn new(algorithms: &[Algorithm]) -> Self {
+        let wanted = |kind| algorithms.contains(&kind);
+        Self {
+            bytes: 0,
+            sha256: wanted(Algorithm::Sha256).then(Sha256::new),
+            sha1: wanted(Algorithm::Sha1).then(Sha1::new),
+            md5: wanted(Algorithm::Md5).then(Md5::new),
+        }
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        if let Some(hash) = &mut self.sha256 {
+            hash.update(bytes);
+        }
+        if let Some(hash) = &mut self.sha1 {
+            hash.update(bytes);
+        }
+        if let Some(hash) = &mut self.md5 {
+            hash.update(bytes);
+        }
+    }
+
+    pub(crate) fn finish(self) -> Sums {
+        let mut sums = Sums { bytes: Some(self.bytes), ..Sums::default() };
+        if let Some(hash) = self.sha256 {
+            sums.set(Algorithm::Sha256, hexadecimal(&hash.finalize()));
+        }
+        if let Some(hash) = self.sha1 {
+            sums.set(Algorithm::Sha1, hexadecimal(&hash.finalize()));
+        }
+        if let Some(hash) = self.md5 {
+            sums.set(Algorithm::Md5, hexadecimal(&hash.finalize()));
+        }
+        sums
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads a file to its end and hashes it; with no kind of hash, SHA-256.
+pub(crate) fn measure(
+    path: &Path,
+    algorithms: &[Algorithm],
+    watch: &mut Watch<'_>,
+) -> Result<Sums, FetchError> {
+    let mut file = File::open(path).map_err(FetchError::io("opening", path))?;
+    let total = file.metadata().map_err(FetchError::io("reading the size of", path))?.len();
+    let algorithms = if algorithms.is_empty() { &[Algorithm::Sha256] } else { algorithms };
+    let mut hasher = Hasher::new(algorithms);
+    hash_on(&mut file, path, &mut hasher, total, watch)?;
+    Ok(hasher.finish())
+}
+
+/// Feeds what is left of `file` to `hasher`.
+pub(crate) fn hash_on(
+    file: &mut File,
+    path: &Path,
+    hasher: &mut Hasher,
+    total: u64,
+    watch: &mut Watch<'_>,
+) -> Result<(), FetchError> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        if watch.stop.load(Ordering::Relaxed) {
+            return Err(FetchError::Interrupted { path: path.to_path_buf() });
+        }
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(FetchError::io("reading", path)(error)),
+        }
+        (watch.report)(Event::Checking { path, done: hasher.bytes, total });
+    }
+}
+
+/// Reads a file and compares its size and hashes with those that are known.
+///
+/// ```
+/// use deepsim_fetch::{Sums, verify};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("abc");
+/// std::fs::write(&path, "abc")?;
+/// let sha1 = Some("a9993e364706816aba3e25717850c26c9cd0d89d".into());
+/// assert!(verify(&path, &Sums { sha1, ..Sums::default() }).is_ok());
+/// let md5 = Some("d41d8cd98f00b204e9800998ecf8427e".into()); // of no bytes
+/// assert!(verify(&path, &Sums { md5, ..Sums::default() }).is_err());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// If the file cannot be read, or is another one.
+pub fn verify(path: &Path, sums: &Sums) -> Result<Vec<Notice>, FetchError> {
+    verify_watched(path, sums, &mut Watch::nobody()).map(|(_, notices)| notices)
+}
+
+/// [`verify`] with progress; also what was measured.
+pub(crate) fn verify_watched(
+    path: &Path,
+    sums: &Sums,
+    watch: &mut Watch<'_>,
+) -> Result<(Sums, Vec<Notice>), FetchError> {
+    let found = path.metadata().map_err(FetchError::io("reading the size of", path))?;
+    if !found.is_file() {
+        return Err(FetchError::Content {
+            path: path.to_path_buf(),
+            wanted: "a file".into(),
+            got: "something else of that name".into(),
+        });
+    }
+    // A wrong size is seen without reading 138 GB.
+    let size = Sums { bytes: Some(found.len()), ..Sums::default() };
+    Sums { bytes: sums.bytes, ..Sums::default() }.compare(&size, path)?;
+    let got = measure(path, &sums.algorithms(), watch)?;
+    let notices = sums.compare(&got, path)?;
+    Ok((got, notices))
+}
