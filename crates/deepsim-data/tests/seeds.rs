@@ -7,7 +7,10 @@ mod seeds;
 #[expect(unreachable_pub, reason = "a library to the fuzzer, a module here")]
 mod targets;
 
+use std::path::Path;
+
 #[test]
 fn every_reader_takes_any_bytes() {
-    seeds::check(targets::TARGETS, env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    seeds::check(targets::TARGETS, |name| seeds::files(&root.join("fuzz/seeds").join(name)));
 }
