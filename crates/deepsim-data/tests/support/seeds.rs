@@ -16,10 +16,7 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Calls each target, which must return, with the seeds for its name and with changes of them.
-pub(crate) fn check(
-    targets: &[Target],
-    seeds: impl Fn(&'static str) -> Vec<PathBuf>,
-) {
+pub(crate) fn check(targets: &[Target], seeds: impl Fn(&'static str) -> Vec<PathBuf>) {
     let mut state = 7u64;
     let mut random = |n: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
