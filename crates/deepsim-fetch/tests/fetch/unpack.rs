@@ -99,7 +99,7 @@ fn a_member_with_a_wrong_hash_leaves_no_folder() {
     }
     // A member that lists another size than it has, too.
     thing.unpack.as_mut().expect("members").members[0].1.bytes = Some(7);
-    assert!(matches!(bench.fetch(&thing), Err(FetchError::Data(_))));
+    assert!(matches!(bench.fetch(&thing), Err(FetchError::Content { .. })));
     assert!(!bench.path("things").exists());
     let names: Vec<_> = fs::read_dir(bench.path("")).expect("the folder").collect();
     assert_eq!(names.len(), 3, "the archive, its record, its lock: {names:?}");
