@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use crate::ImportError;
-use crate::file::{Blob, Contents};
+use crate::contents::{Blob, Contents};
 use crate::heads;
-use crate::import::{Fate, Line};
 use crate::nearest;
 use crate::plan::{Plan, Role, is_dense, list, same};
+use crate::report::{Fate, Line};
 
 /// Tensors of a network with their values.
 pub(crate) type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;

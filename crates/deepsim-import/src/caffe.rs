@@ -6,8 +6,8 @@
 use prost::Message;
 use prost::bytes::Bytes;
 
+use crate::contents::Blob;
 use crate::error::{Reason, reason};
-use crate::file::Blob;
 use crate::wire::{self, BYTES, FIXED32, FIXED64, Fields, VARINT};
 
 /// Most layers that are read: the largest networks of Caffe's time have a few hundred.

@@ -35,6 +35,7 @@
 
 mod assign;
 pub mod caffe;
+mod contents;
 mod error;
 mod file;
 mod foreign;
@@ -45,11 +46,14 @@ mod nearest;
 pub mod net;
 pub mod onnx;
 mod plan;
+mod report;
 pub mod safetensors;
 pub mod torch;
 mod wire;
 
+pub use contents::{Blob, Contents, Format};
 pub use error::ImportError;
-pub use file::{Blob, Contents, Format, MAX_FILE, parse, read};
-pub use import::{Fate, ImportOptions, Line, Report, import};
+pub use file::{MAX_FILE, parse, read};
+pub use import::{ImportOptions, import};
 pub use net::Net;
+pub use report::{Fate, Line, Report};

@@ -1,6 +1,6 @@
 //! Words for files that do not fit: the nearest network, what it lacks, and names of the file.
 
-use crate::file::{Blob, Contents};
+use crate::contents::{Blob, Contents};
 use crate::heads;
 use crate::net::Net;
 use crate::plan::{Plan, Role, fits, list, squeezed};

@@ -4,8 +4,8 @@
 use prost::Message;
 use prost::bytes::Bytes;
 
+use crate::contents::Blob;
 use crate::error::{Reason, reason};
-use crate::file::Blob;
 use crate::wire::{self, BYTES, Fields, VARINT};
 
 /// Most initialisers and constants that are read.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::file::{Blob, Contents};
+use crate::contents::{Blob, Contents};
 use crate::names::Names;
 use crate::net::{self, Net};
 use crate::torch::is_averaged;

@@ -3,8 +3,8 @@
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors};
 
+use crate::contents::Blob;
 use crate::error::reason;
-use crate::file::Blob;
 
 /// Longest header of the format.
 const MAX_HEADER: u64 = 100_000_000;

@@ -6,9 +6,8 @@ use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::errors::ParquetError;
 use parquet::file::reader::SerializedFileReader;
 
-use super::table::Table;
+use super::table::{Table, guarded};
 use crate::DataError;
-use crate::panics::caught;
 
 /// For each row its picture, or why there is none.
 pub(super) type Pictures = Vec<Result<ByteArray, String>>;
@@ -79,12 +78,4 @@ fn end_of_page(
         pages.skip_next_page()?;
     }
     Err(ParquetError::EOF("no more pages".into()))
-}
-
-/// The parquet reader checks most of what a file claims, but asserts the rest; a panic over a
-/// hostile file is an error like the others.
-pub(super) fn guarded<T>(
-    read: impl FnOnce() -> Result<T, ParquetError>,
-) -> Result<T, ParquetError> {
-    caught(read).unwrap_or_else(|message| Err(ParquetError::General(message)))
 }

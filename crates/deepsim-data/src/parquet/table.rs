@@ -12,8 +12,8 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::SerializedFileReader;
 
 use super::TableOptions;
-use super::pictures::guarded;
 use crate::DataError;
+use crate::panics::caught;
 
 /// The footer of an ImageNet file takes about 0.1 MB; its parser needs many times its length.
 const MAX_FOOTER_BYTES: u32 = 16 << 20;
@@ -233,4 +233,12 @@ fn class_names(
         serde_json::Value::Null => Ok(None),
         names => serde_json::from_value(names.clone()).map(Some).map_err(|e| e.to_string()),
     }
+}
+
+/// The parquet reader checks most of what a file claims, but asserts the rest; a panic over a
+/// hostile file is an error like the others.
+pub(super) fn guarded<T>(
+    read: impl FnOnce() -> Result<T, ParquetError>,
+) -> Result<T, ParquetError> {
+    caught(read).unwrap_or_else(|message| Err(ParquetError::General(message)))
 }

@@ -8,8 +8,8 @@ use std::ops::Range;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle;
+use crate::contents::{Contents, Format};
 use crate::error::{Reason, reason};
-use crate::file::{Contents, Format};
 
 /// Most members that are looked at.
 const MAX_MEMBERS: usize = 100_000;

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use super::pickle::{self, Kind};
+use crate::contents::{Contents, Format};
 use crate::error::Reason;
-use crate::file::{Contents, Format};
 
 /// The number 0x1950a86a20f9469cfc6c as Python's pickles hold it: an opcode, a length, its bytes.
 const MARK: [u8; 12] = [0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];

@@ -13,8 +13,8 @@ pub mod pickle;
 
 use std::collections::HashMap;
 
+use crate::contents::{Blob, Contents, Format};
 use crate::error::Reason;
-use crate::file::{Blob, Contents, Format};
 pub(crate) use pickle::is_averaged;
 use pickle::{Kind, State, TensorInfo};
 
