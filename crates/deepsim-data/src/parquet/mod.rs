@@ -192,11 +192,8 @@ impl PictureFiles for Parquet {
         self.identity.clone()
     }
 
-    /// The commit; of files that were not fetched, their names and sizes, and all labels.
+    /// Names and sizes of the files, and all labels.
     fn content(&self) -> String {
-        if self.commit.is_some() {
-            return self.identity.clone();
-        }
         let mut fingerprint = Fingerprint::default();
         for table in &self.tables {
             fingerprint.add(table.path.file_name().unwrap_or_default().as_encoded_bytes());
