@@ -12,6 +12,10 @@ const MAX_SCANS: usize = 100;
 /// Pixels times scans, which bounds the time that a few bytes can claim.
 const MAX_SCANNED: usize = 1 << 30;
 
+/// Coefficients of a block, DC first. While some of these are unknown or rough, libjpeg smooths between blocks,
+/// and zune-jpeg does not.
+const SMOOTHED: usize = 10;
+
 /// What the components are, by the rules of libjpeg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Colour {
@@ -113,19 +117,54 @@ impl Header {
         })
     }
 
-    /// Refuses a progressive JPEG of too many scans.
+    /// Refuses a progressive JPEG of too many scans, or whose scans leave it unfinished.
     fn limited(self, bytes: &[u8]) -> Result<Self, String> {
-        if self.progressive {
-            let scans = Segments::of(bytes).filter(|(marker, _)| *marker == SOS).count();
-            let allowed = MAX_SCANS.min(MAX_SCANNED / (self.width * self.height).max(1));
-            if scans > allowed {
-                let (width, height) = (self.width, self.height);
-                return Err(format!(
-                    "expected at most {allowed} scans of {width}x{height} pixels, found {scans}"
-                ));
+        if !self.progressive {
+            return Ok(self);
+        }
+        let (mut scans, mut precision) = (0, vec![[None; SMOOTHED]; self.components.len()]);
+        for (marker, content) in Segments::of(bytes) {
+            match marker {
+                SOS => {
+                    scans += 1;
+                    self.refine(&mut precision, content);
+                }
+                0xe0 | 0xee if scans > 0 => {
+                    return Err("expected JFIF and Adobe markers before the scans".into());
+                }
+                _ => {}
             }
         }
+        let allowed = MAX_SCANS.min(MAX_SCANNED / (self.width * self.height).max(1));
+        if scans > allowed {
+            let (width, height) = (self.width, self.height);
+            return Err(format!(
+                "expected at most {allowed} scans of {width}x{height} pixels, found {scans}"
+            ));
+        }
+        if precision.as_flattened().iter().any(|bits| *bits != Some(0)) {
+            let text =
+                "expected low frequencies in full precision, found scans that leave some out";
+            return Err(text.into());
+        }
         Ok(self)
+    }
+
+    /// Notes the bits that a scan leaves out of each coefficient that libjpeg smooths by.
+    fn refine(&self, precision: &mut [[Option<u8>; SMOOTHED]], scan: &[u8]) {
+        let [count, rest @ ..] = scan else { return };
+        let Some((names, [first, last, bits, ..])) = rest.split_at_checked(2 * usize::from(*count))
+        else {
+            return;
+        };
+        for name in names.iter().step_by(2) {
+            let component = self.components.iter().position(|component| component.0 == *name);
+            let (first, last) = (usize::from(*first), usize::from(*last));
+            let range = first..(last + 1).clamp(first, SMOOTHED.max(first));
+            if let Some(refined) = component.and_then(|at| precision[at].get_mut(range)) {
+                refined.fill(Some(bits & 15));
+            }
+        }
     }
 
     /// Refuses the kinds that zune-jpeg 0.5.15 decodes otherwise than libjpeg, without an error.

@@ -52,6 +52,26 @@ fn a_damaged_jpeg_of_an_odd_kind_is_an_error_and_no_panic() {
 }
 
 #[test]
+fn progressive_jpegs_without_all_scans_are_refused_where_libjpeg_guesses() {
+    let whole = bytes("progressive-444.jpg");
+    assert!(decode(&whole, "a.jpg".as_ref()).is_ok());
+    let scans: Vec<usize> =
+        (2..whole.len()).filter(|at| whole[*at..].starts_with(&[0xff, 0xda])).collect();
+    assert!(scans.len() > 3, "{scans:?}");
+    // A file that ends after its first scan or the next, as a download that was stopped and given an end marker.
+    for next in &scans[1..3] {
+        let cut = [&whole[..*next], &[0xff, 0xd9]].concat();
+        let error = decode(&cut, "a.jpg".as_ref()).expect_err("refused").to_string();
+        assert!(error.contains("low frequencies"), "{error}");
+    }
+    // Adobe's marker between scans: the colours before and after it would differ.
+    let adobe = [&[0xff, 0xee, 0, 14][..], b"Adobe", &[0, 100, 0, 0, 0, 0, 0]].concat();
+    let late = [&whole[..scans[1]], &adobe, &whole[scans[1]..]].concat();
+    let error = decode(&late, "a.jpg".as_ref()).expect_err("refused").to_string();
+    assert!(error.contains("before the scans"), "{error}");
+}
+
+#[test]
 fn bytes_between_segments_do_not_hide_that_a_file_is_cut_off() {
     let whole = bytes("bytes-between.jpg");
     assert!(decode(&whole, "a.jpg".as_ref()).is_ok());
