@@ -11,7 +11,7 @@
 //!
 //! A file with an impossible code, or that ends before its last pixel, is an error, where Pillow fills
 //! some of these with grey. A JPEG whose missing part was replaced with an end marker, as tools for
-//! recovery do, is decoded, partly grey, as in Pillow. A panic of a decoder is an error of the picture.
+//! recovery do, is decoded: that part is grey or has the last colours. A panic of a decoder is an error of the picture.
 
 use std::path::Path;
 

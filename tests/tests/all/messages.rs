@@ -106,14 +106,16 @@ fn messages_of_tensor_operations_have_no_backtrace() {
 #[test]
 fn what_a_plan_can_know_is_refused_before_a_run_folder_is_written() {
     let folder = folder_with_recipe(TINY);
-    let cases: [(&str, &str); 9] = [
+    let cases: [(&str, &str); 11] = [
         ("crop=32", "crop: discriminator: expected sides of at least 35 pixels, found 32"),
         ("crop=104", "crop: expected at most 96, the least side of the training images"),
         ("feature.tap=FC6", "crop: alexnet FC6: expected sides of"),
         ("feature.tap=CONV9", "feature.tap: alexnet has CONV1"),
         ("batch=0", "batch: wanted at least 1, got 0"),
-        ("adversarial.weight=nan", "adversarial.weight: wanted a number >= 0, got NaN"),
+        ("adversarial.weight=nan", "adversarial.weight: expected a number from 0 to 3.4"),
         ("adam.beta1=1", "adam.beta1: expected 0 <= beta < 1, found 1"),
+        ("adam.epsilon=0", "adam.epsilon: expected at least 1.17"),
+        ("image.weight=1e300", "image.weight: expected a number from 0 to 3.4"),
         ("generator.slope=2", "generator.slope: expected 0 <= slope < 1, found 2"),
         ("adversarial.discriminator.stride=70000", "crop: discriminator: expected sides of"),
     ];

@@ -6,9 +6,13 @@ use crate::TrainError;
 impl Recipe {
     /// Refuses values that make no sense, naming the key.
     pub(super) fn check(&self) -> Result<(), TrainError> {
-        let positive = |what: &str, value: f64| match value.is_finite() && value >= 0.0 {
+        // Weights and moments are single precision, which these multiply and divide.
+        let largest = f64::from(f32::MAX);
+        let positive = |what: &str, value: f64| match (0.0..=largest).contains(&value) {
             true => Ok(()),
-            false => Err(TrainError::recipe(format!("{what}: wanted a number >= 0, got {value}"))),
+            false => Err(TrainError::recipe(format!(
+                "{what}: expected a number from 0 to {largest:e}, found {value:e}"
+            ))),
         };
         let at_least_one = |what: &str, value: u64| match value {
             0 => Err(TrainError::recipe(format!("{what}: wanted at least 1, got 0"))),
@@ -66,6 +70,14 @@ impl Recipe {
         below_one("adam.beta2", "beta", self.adam.beta2)?;
         positive("adam.factor", self.adam.factor)?;
         positive("adam.epsilon", self.adam.epsilon)?;
+        // A weight whose gradient has always been zero would be divided by it.
+        if self.adam.epsilon < f64::from(f32::MIN_POSITIVE) {
+            return Err(TrainError::recipe(format!(
+                "adam.epsilon: expected at least {:e}, found {:e}",
+                f32::MIN_POSITIVE,
+                self.adam.epsilon
+            )));
+        }
         positive("adam.generator_decay", self.adam.generator_decay)?;
         positive("adam.discriminator_decay", self.adam.discriminator_decay)?;
         if let Some(feature) = &self.feature {
