@@ -88,7 +88,7 @@ fn sorted(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Whether chroma has half the columns, and half the rows: sampling of luma 2, of chroma 1.
+/// True if chroma has half the columns, and half the rows: sampling of luma 2, of chroma 1.
 fn halved(jpeg: &[u8]) -> [bool; 2] {
     let frame = jpeg.windows(2).position(|w| w[0] == 0xff && (0xc0..=0xc2).contains(&w[1]));
     let sampling = |at: usize| frame.and_then(|frame| jpeg.get(frame + at)).copied().unwrap_or(0);

@@ -25,7 +25,7 @@ impl Cursor {
     }
 }
 
-/// What to do with a sample that cannot be read.
+/// Treatment of a sample that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Broken {
@@ -38,14 +38,14 @@ pub enum Broken {
     Skip(u64),
 }
 
-/// How batches are made.
+/// Configuration of the batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoaderConfig {
     /// Samples in a batch; every batch is full and may reach into the next epoch.
     pub batch: usize,
-    /// What is cut out of each image.
+    /// Part cut out of each image.
     pub crop: Crop,
-    /// Whether half of the images, chosen at random, are mirrored left to right.
+    /// True if half of the images, chosen at random, are mirrored left to right.
     pub mirror: bool,
     /// Seed of order, crops and mirroring.
     pub seed: u64,
@@ -53,14 +53,14 @@ pub struct LoaderConfig {
     pub workers: usize,
     /// Batches prepared ahead, by all workers together.
     pub prefetch: usize,
-    /// Whether each epoch has its own random order.
+    /// True if each epoch has its own random order.
     pub shuffle: bool,
-    /// Which of `world` equal shares of each step this loader takes.
+    /// Share of each step that this loader takes, of `world` equal ones.
     pub rank: usize,
     /// Number of processes that share the data. The batches of ranks 0, 1, ... of a step, one after
     /// the other, are what a single process with a batch `world` times as large gets.
     pub world: usize,
-    /// What to do with a sample that cannot be read.
+    /// Treatment of a sample that cannot be read.
     pub broken: Broken,
 }
 
@@ -92,32 +92,32 @@ pub struct Batch {
     pub height: usize,
     /// Width in pixels.
     pub width: usize,
-    /// Where each image comes from.
+    /// Origin of each image.
     pub samples: Vec<Sample>,
     /// Samples that could not be read and were replaced.
     pub skipped: Vec<Skipped>,
-    /// Where to go on after this batch; the same for every rank.
+    /// Position after this batch; the same for every rank.
     pub next: Cursor,
 }
 
-/// Where an image of a batch comes from.
+/// Origin of an image of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// Which image of the source.
+    /// Index of the image in the source.
     pub index: usize,
-    /// Its class, if the source has labels.
+    /// Class, if the source has labels.
     pub label: Option<u32>,
-    /// Which part of it.
+    /// Part of the image.
     pub part: Rectangle,
-    /// Whether it was mirrored left to right after cutting.
+    /// True if it was mirrored left to right after cutting.
     pub mirrored: bool,
 }
 
 /// A sample that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
-    /// Which image of the source.
+    /// Index of the image in the source.
     pub index: usize,
-    /// Why: the error's words.
+    /// Message of the error.
     pub reason: String,
 }

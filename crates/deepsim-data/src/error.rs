@@ -52,7 +52,7 @@ pub enum DataError {
     TooManyBroken {
         /// How many may be skipped.
         limit: u64,
-        /// How many were, each counted once.
+        /// Number that could not be read, each counted once.
         count: u64,
         /// What was wrong with the last one.
         reason: String,
@@ -65,7 +65,7 @@ pub enum DataError {
     Panicked {
         /// Image of the source.
         index: usize,
-        /// Its file, where that is known.
+        /// File of the image, where known.
         file: Option<PathBuf>,
         /// The panic's message.
         reason: String,
@@ -79,11 +79,11 @@ pub enum DataError {
     /// The saved state of a loader does not belong to this source and configuration.
     #[error("resuming a loader: expected {expected}, found {found}; {advice}")]
     Resume {
-        /// What the state was saved with.
+        /// Seed or data that the state was saved with.
         expected: String,
-        /// What it is resumed with.
+        /// Seed or data that it is resumed with.
         found: String,
-        /// How to go on.
+        /// Advice on how to continue.
         advice: &'static str,
     },
     /// Memory that the system does not give.

@@ -288,7 +288,7 @@ pub(crate) struct Entry {
     pub(crate) folder: bool,
 }
 
-/// What is in a folder, in the order of names, except for junk. A name that is no UTF-8 is refused where a
+/// Lists a folder in the order of names, without junk. A name that is no UTF-8 is refused where a
 /// class, a picture or a tar would be missing.
 pub(crate) fn sorted(folder: &Path) -> Result<Vec<Entry>, DataError> {
     let io = || DataError::io("listing", folder);

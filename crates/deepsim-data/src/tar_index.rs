@@ -138,7 +138,7 @@ impl TarIndex {
         Some(self.members.groups.get(self.group_number(index)?))
     }
 
-    /// Which of the inner tars a member is in.
+    /// Returns the inner tar that a member is in.
     pub(crate) fn group_number(&self, index: usize) -> Option<usize> {
         let group = self.members.places.get(index)?.group;
         (group != NO_GROUP).then_some(group as usize)

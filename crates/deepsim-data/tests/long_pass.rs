@@ -74,7 +74,7 @@ fn resident() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
-/// What came out of a pass: a checksum of pixels, samples and what was skipped, in order.
+/// Result of a pass: a checksum of pixels, samples and what was skipped, in order.
 #[derive(Debug, PartialEq)]
 struct Pass {
     sum: u32,

@@ -14,7 +14,7 @@ use deepsim_data::{
 #[derive(Default)]
 struct Panics {
     lock: Mutex<()>,
-    /// Whether the panic comes while a lock is held, which poisons it.
+    /// True if the panic comes while a lock is held, which poisons it.
     poison: bool,
 }
 

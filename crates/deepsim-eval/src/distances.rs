@@ -21,7 +21,7 @@ pub(crate) struct CompareArguments {
     /// lpips-alex, lpips-squeeze or feature:NET:TAP[,TAP]; may be repeated
     #[arg(long, value_name = "MEASURE")]
     measure: Vec<PairMeasure>,
-    /// Where to draw where the pictures differ, by the one measure asked for
+    /// Draw a map of the differences to this file, by the one measure asked for
     #[arg(long, value_name = "FILE.png", requires = "measure")]
     map: Option<PathBuf>,
     /// Lets measures take random weights where there is no file
@@ -30,7 +30,7 @@ pub(crate) struct CompareArguments {
     /// Folder with comparators' weights, which feature distances need
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
     device: DeviceKind,
 }

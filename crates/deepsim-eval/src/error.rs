@@ -72,7 +72,7 @@ pub enum EvalError {
     Undefined {
         /// The measure.
         measure: String,
-        /// What was measured first, and why it has no value.
+        /// First row, and the reason why it has no value.
         reason: String,
     },
     /// The data set.
@@ -116,7 +116,7 @@ impl EvalError {
 }
 
 impl EvalError {
-    /// Whether the reason is that images are of a size that a network cannot be computed for.
+    /// True if the reason is that images are of a size that a network cannot be computed for.
     pub fn is_size(&self) -> bool {
         let (Self::Net(error) | Self::Loss(LossError::Net(error))) = self else { return false };
         matches!(error, NetError::Size { .. })

@@ -276,7 +276,7 @@ pub fn to_bytes(tensor: &Tensor) -> Result<Vec<u8>, NetError> {
 /// are not too small.
 const MAX_HALF_LOSS: f64 = 1e-2;
 
-/// What is lost if values are rounded to half precision, if it is too much.
+/// Loss by rounding values to half precision, if it is too much.
 fn half_problem(values: &[f32]) -> Option<String> {
     let rounded = |value: f32| half::f16::from_f32(value).to_f32();
     if let Some(value) =

@@ -23,7 +23,7 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// Whether images of this side fit.
+    /// True if images of this side fit.
     pub fn contains(&self, side: usize) -> bool {
         side >= self.least && self.most.is_none_or(|most| side <= most)
     }

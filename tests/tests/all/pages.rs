@@ -23,7 +23,7 @@ fn pages(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// What only rustdoc understands in a page: hidden lines of examples, and links to items.
+/// Lines that only rustdoc understands: hidden lines of examples, and links to items.
 fn only_rustdoc(page: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let (mut code, mut rust) = (false, false);

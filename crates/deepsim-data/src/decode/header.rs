@@ -1,4 +1,4 @@
-//! What the headers of a JPEG say about its kind.
+//! Kind of a JPEG, by its headers.
 
 use super::segments::Segments;
 
@@ -16,7 +16,7 @@ const MAX_SCANNED: usize = 1 << 30;
 /// and zune-jpeg does not.
 const SMOOTHED: usize = 10;
 
-/// What the components are, by the rules of libjpeg.
+/// Meaning of the components, by the rules of libjpeg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Colour {
     Grey,

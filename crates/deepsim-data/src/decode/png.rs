@@ -19,7 +19,7 @@ pub(crate) enum Alpha {
     OverWhite,
 }
 
-/// Whether a file begins as a PNG does.
+/// True if a file begins as a PNG does.
 pub(super) fn is_png(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x89PNG")
 }

@@ -1,4 +1,4 @@
-//! What the pictures of ILSVRC-2012 are in: tars, or folders.
+//! Storage of the pictures of ILSVRC-2012: tars, or folders.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ pub(super) enum Store {
 #[derive(Clone, Debug)]
 pub(super) struct Tars {
     set: TarSet,
-    /// Which members are pictures; all of them without.
+    /// Indices of the members that are pictures; `None`: all are.
     pictures: Option<Vec<u32>>,
     unread: Unread,
 }
@@ -117,7 +117,7 @@ impl Store {
         }
     }
 
-    /// Whether a picture is in a tar inside a tar.
+    /// True if a picture is in a tar inside a tar.
     pub(super) fn is_grouped(&self, index: usize) -> bool {
         match self {
             Self::Tars(tars) => {

@@ -7,7 +7,7 @@ use deepsim_data::decode::{decode, read};
 
 use super::{bytes, difference, read_png};
 
-/// Those that zune-jpeg decodes; more are welcome.
+/// Number of fixtures that zune-jpeg decodes; more are welcome.
 const RIGHT: usize = 20;
 
 fn folder(name: &str) -> PathBuf {

@@ -8,12 +8,12 @@ use crate::statistics::mean_and_spread;
 /// One number that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// What was measured, e.g. `image space`.
+    /// Name of the quantity, e.g. `image space`.
     pub name: String,
     /// The number; `None` (`null` in files) if it is not defined, and the note begins with the reason.
     #[serde(deserialize_with = "nullable")]
     pub value: Option<f64>,
-    /// Its unit, e.g. `%`.
+    /// Unit, e.g. `%`.
     pub unit: String,
     /// Population standard deviation, where the number is a mean.
     #[serde(default)]
@@ -22,7 +22,7 @@ pub struct Row {
     /// images are not independent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<usize>,
-    /// How it was computed, for people.
+    /// Note for people on how it was computed.
     #[serde(default)]
     pub note: String,
 }

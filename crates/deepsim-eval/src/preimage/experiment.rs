@@ -94,9 +94,9 @@ pub struct Inversion {
 /// A picture without a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// Its index.
+    /// Index of the picture.
     pub picture: usize,
-    /// Why, e.g. `target features are all zero`.
+    /// Reason, e.g. `target features are all zero`.
     pub reason: String,
 }
 
@@ -332,7 +332,7 @@ fn backed_off(endings: &[Ending]) -> String {
     }
 }
 
-/// What a file says, if it was made from this job. A file that cannot be read is made anew, and so is
+/// Reads the result in a file, if it was made from this job. A file that cannot be read is made anew, and so is
 /// one that lacks a value and does not say why.
 fn finished(file: &Path, job: &Job) -> Option<Inversion> {
     let done: Inversion = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;

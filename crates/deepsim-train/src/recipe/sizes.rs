@@ -1,4 +1,4 @@
-//! What the networks of a recipe and the images of a data set have to fit, before anything is computed or
+//! Sizes that the networks of a recipe and the images of a data set have to fit, before anything is computed or
 //! written.
 
 use deepsim_data::{DataError, Dataset, Source};

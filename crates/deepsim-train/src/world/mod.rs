@@ -48,7 +48,7 @@ pub trait World: Debug {
     /// If another process is lost, or a tensor cannot be read or made.
     fn sum_tensors(&self, tensors: &mut [Tensor]) -> Result<(), TrainError>;
 
-    /// Whether [`World::sum_tensors`] leaves the sums on the GPUs and waits for nothing.
+    /// True if [`World::sum_tensors`] leaves the sums on the GPUs and waits for nothing.
     fn sums_on_gpus(&self) -> bool {
         false
     }
@@ -63,7 +63,7 @@ impl dyn World + '_ {
         self.rank() == 0
     }
 
-    /// Whether the host has to wait for the others to know a sum: not if there are none, nor if GPUs sum.
+    /// True if the host has to wait for the others to know a sum: not if there are none, nor if GPUs sum.
     pub(crate) fn sums_on_host(&self) -> bool {
         self.size() > 1 && !self.sums_on_gpus()
     }
