@@ -11,16 +11,17 @@ use crate::picture::Picture;
 
 /// EXIF's tag of the orientation.
 const ORIENTATION: u16 = 0x0112;
-/// EXIF's type of 16-bit integers.
+/// EXIF's types of 16-bit and 32-bit integers.
 const SHORT: u16 = 3;
+const LONG: u16 = 4;
 /// The marker of the segment with EXIF data.
 const APP1: u8 = 0xe1;
 
 /// Decodes a photograph as people see it: turned upright as its EXIF data say (as Pillow's
 /// `ImageOps.exif_transpose`), with transparent pixels composited over white.
 ///
-/// Orientation is read from the EXIF segment of a JPEG and from the chunk `eXIf` of a PNG. EXIF data
-/// that are missing or damaged turn nothing. Otherwise as [`decode`], which does neither, because
+/// Orientation is read from the EXIF segment of a JPEG and from the chunk `eXIf` of a PNG, not from XMP. EXIF
+/// data that are missing or damaged turn nothing. Otherwise as [`decode`], which does neither, because
 /// data sets are read as Pillow reads them.
 ///
 /// ```
@@ -75,9 +76,12 @@ fn orientation(exif: &[u8]) -> Option<u8> {
     // An entry has 12 bytes: tag, type, count, value.
     let mut entries = (0..entries).map_while(|i| start.checked_add(2 + 12 * i));
     let entry = entries.find(|at| u16_at(*at) == Some(ORIENTATION))?;
-    let known = u16_at(entry + 2)? == SHORT && u32_at(entry + 4)? == 1;
-    let value = u16_at(entry + 8)?;
-    (known && (1..=8).contains(&value)).then_some(value as u8)
+    let value = match (u16_at(entry + 2)?, u32_at(entry + 4)?) {
+        (SHORT, 1) => u32::from(u16_at(entry + 8)?),
+        (LONG, 1) => u32_at(entry + 8)?,
+        _ => return None,
+    };
+    (1..=8).contains(&value).then_some(value as u8)
 }
 
 /// Turns a picture of this EXIF orientation upright.

@@ -57,6 +57,8 @@ fn damaged_exif_data_turn_nothing() {
         assert!(patched(at, bytes) == stored, "{bytes:?} at {at}");
     }
     assert!(patched(entry, &[0x01, 0x12]) == turned);
+    // The same number in 32 bits.
+    assert!(patched(entry + 2, &[0, 4, 0, 0, 0, 1, 0, 0, 0, 6]) == turned);
     // More entries than there are do not hide those that exist.
     assert!(patched(8, &[0xff; 2]) == turned);
     // The end of the segment, anywhere.
