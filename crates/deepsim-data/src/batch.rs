@@ -7,7 +7,7 @@ use crate::source::Rectangle;
 
 /// A position in the endless sequence of samples.
 ///
-/// It means something only together with the seed and the data: [`LoaderState`] holds all three.
+/// It means something only together with the seed and the data: [`LoaderState`](crate::LoaderState) holds all three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
@@ -34,7 +34,7 @@ pub enum Broken {
     Fail,
     /// Another sample, drawn at random, takes its place, and [`Batch::skipped`] says so. More than
     /// this many different pictures are an error: one that is met again in each epoch counts once,
-    /// also after [`Loader::resume`].
+    /// also after [`Loader::resume`](crate::Loader::resume).
     Skip(u64),
 }
 
