@@ -42,6 +42,59 @@ fn legacy_checkpoints_hold_tensors_outside_of_the_state_and_come_in_every_protoc
     }
 }
 
+/// The archive that PyTorch writes of the same members under a folder of another name.
+fn in_folder(folder: &str, members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, bytes) in members {
+        archive.start_file(format!("{folder}/{name}"), stored).expect("a member");
+        std::io::Write::write_all(&mut archive, bytes).expect("its bytes");
+    }
+    let mut bytes = archive.finish().expect("an archive").into_inner();
+    // PyTorch always writes the records of large archives, 76 bytes before the end record.
+    let end = bytes.split_off(bytes.len() - 22);
+    let wide = |at: usize| u64::from(u32::from_le_bytes(*end[at..].first_chunk().expect("four")));
+    let (count, size, start) = (members.len() as u64, wide(12), wide(16));
+    let records = bytes.len() as u64;
+    bytes.extend(b"PK\x06\x06");
+    bytes.extend(44u64.to_le_bytes());
+    bytes.extend([45, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    [count, count, size, start].iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+    bytes.extend(b"PK\x06\x07\0\0\0\0");
+    bytes.extend(records.to_le_bytes());
+    bytes.extend(1u32.to_le_bytes());
+    bytes.extend(end);
+    bytes
+}
+
+#[test]
+fn archives_open_whatever_the_length_of_their_folders_name() {
+    let name = "twenty-one-characters.pth";
+    assert_layer(name, &contents(name).blobs);
+    let bytes = std::fs::read(fixture(name)).expect(name);
+    let mut archive = zip::ZipArchive::with_config(
+        zip::read::Config { archive_offset: zip::read::ArchiveOffset::Known(0) },
+        std::io::Cursor::new(&bytes),
+    )
+    .expect("an archive");
+    let members: Vec<(String, Vec<u8>)> = (0..archive.len())
+        .map(|i| {
+            let mut member = archive.by_index(i).expect("a member");
+            let name = member.name().expect("its name").into_owned();
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut member, &mut bytes).expect("its bytes");
+            (name.split_once('/').expect("a folder").1.to_owned(), bytes)
+        })
+        .collect();
+    let members: Vec<_> = members.iter().map(|(n, bytes)| (n.as_str(), &bytes[..])).collect();
+    for length in 1..=60 {
+        let bytes = in_folder(&"n".repeat(length), &members);
+        let contents = parse(&bytes, None).unwrap_or_else(|error| panic!("{length}: {error}"));
+        assert_layer(&format!("a folder of {length} characters"), &contents.blobs);
+    }
+}
+
 #[test]
 fn values_that_are_no_tensors_are_passed_over() {
     for name in ["opaque.pth", "opaque-legacy.pth"] {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io::Cursor;
 use std::ops::Range;
 
+use zip::read::{ArchiveOffset, Config};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle;
@@ -49,7 +50,10 @@ pub fn read(bytes: &[u8], part: Option<&str>) -> Result<Contents, String> {
 
 /// Names of all members and where their bytes are.
 fn members(bytes: &[u8]) -> Result<HashMap<String, Range<usize>>, Reason> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| {
+    // PyTorch's archives begin where their files do. The library's guess is wrong where an entry of the
+    // directory is as long as the records behind it.
+    let config = Config { archive_offset: ArchiveOffset::Known(0) };
+    let mut archive = ZipArchive::with_config(config, Cursor::new(bytes)).map_err(|error| {
         format!("a zip archive without the directory at its end, as if its download had stopped ({error})")
     })?;
     if archive.len() > MAX_MEMBERS {
