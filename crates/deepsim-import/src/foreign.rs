@@ -1,5 +1,7 @@
 //! Files that are given for weights and are something else: each is called what it is.
 
+use std::borrow::Cow;
+
 use crate::caffe;
 
 /// First bytes of forms that are not read, and what to do about each.
@@ -41,7 +43,7 @@ pub(crate) fn describe(bytes: &[u8]) -> String {
             .to_owned();
     }
     if let Some(text) = text(bytes) {
-        return describe_text(text);
+        return describe_text(&text);
     }
     if bytes.iter().all(|byte| *byte == 0) {
         return "nothing but zeros, as of a download that failed".to_owned();
@@ -50,15 +52,21 @@ pub(crate) fn describe(bytes: &[u8]) -> String {
 }
 
 /// The first characters, if a file is text.
-fn text(bytes: &[u8]) -> Option<&str> {
+fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let begin = &bytes[..bytes.len().min(4096)];
-    let text = match std::str::from_utf8(begin) {
-        Ok(text) => text,
+    let wide = |unit: fn([u8; 2]) -> u16, rest: &[u8]| {
+        let units: Vec<u16> = rest.as_chunks().0.iter().map(|pair| unit(*pair)).collect();
+        Cow::Owned(String::from_utf16_lossy(&units))
+    };
+    let text = match (begin, std::str::from_utf8(begin)) {
+        ([0xff, 0xfe, rest @ ..], _) => wide(u16::from_le_bytes, rest),
+        ([0xfe, 0xff, rest @ ..], _) => wide(u16::from_be_bytes, rest),
+        (_, Ok(text)) => Cow::Borrowed(text),
         // A character may be cut.
-        Err(error) if error.valid_up_to() + 4 > begin.len() && begin.len() > 4 => {
-            std::str::from_utf8(&begin[..error.valid_up_to()]).ok()?
+        (_, Err(error)) if error.valid_up_to() + 4 > begin.len() && begin.len() > 4 => {
+            Cow::Borrowed(std::str::from_utf8(&begin[..error.valid_up_to()]).ok()?)
         }
-        Err(_) => return None,
+        (_, Err(_)) => return None,
     };
     let control = |c: char| c.is_control() && !c.is_whitespace();
     (!text.chars().any(control)).then_some(text)
@@ -73,8 +81,9 @@ fn describe_text(text: &str) -> String {
     if begin.starts_with("/annex/objects/") || begin.starts_with("../.git/annex") {
         return "a pointer of git-annex; fetch the file itself with `git annex get`".to_owned();
     }
-    if lower.starts_with("<!doctype html") || lower.starts_with("<html") || lower.contains("<head")
-    {
+    // A comment may stand first.
+    let begins = ["<!doctype html", "<html", "<!--"].iter().any(|tag| lower.starts_with(tag));
+    if begins || lower.contains("<head") {
         return "an HTML page, which a server sent in place of the file".to_owned();
     }
     if lower.starts_with("<?xml") || lower.starts_with("<error") {

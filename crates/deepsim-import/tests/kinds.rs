@@ -127,6 +127,14 @@ fn containers_are_opened_and_named() {
 }
 
 #[test]
+fn dictionaries_of_classes_of_their_own_are_read_as_dictionaries() {
+    for name in ["own-dictionary.pth", "own-dictionary-legacy.pth", "own-dictionary-inside.pth"] {
+        assert_layer(name, &contents(name).blobs);
+    }
+    assert_eq!(contents("own-dictionary-inside.pth").container.as_deref(), Some("model"));
+}
+
+#[test]
 fn averaged_weights_are_read_on_request_only_and_mentioned_otherwise() {
     let plain = contents("averaged.pth");
     assert_layer("averaged.pth", &plain.blobs);
@@ -214,11 +222,20 @@ fn onnx_in_short_forms_in_any_order_and_in_constants() {
 #[test]
 fn what_is_no_file_of_weights_is_called_what_it_is() {
     let html = b"\n<!DOCTYPE html><html><head><title>404</title></head></html>";
+    let comment = b"<!-- saved from a mirror -->\n<body>Not found</body>";
+    let wide = |text: &str, order: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(order).collect()
+    };
+    let page = "<!DOCTYPE html>\r\n<html>\u{e9}</html>";
+    let (little, big) = (wide(page, u16::to_le_bytes), wide(page, u16::to_be_bytes));
     let lfs = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 243862414\n";
     let prototxt = b"# AlexNet\nname: \"AlexNet\"\nlayer {\n  name: \"data\"\n}\n";
     for (bytes, words) in [
         (&b""[..], "an empty file"),
         (html, "an HTML page"),
+        (comment, "an HTML page"),
+        (&little, "an HTML page"),
+        (&big, "an HTML page"),
         (lfs, "git lfs pull"),
         (prototxt, "a prototxt"),
         (b"\x1f\x8b\x08\x00", "a gzip archive"),
@@ -250,5 +267,11 @@ fn a_download_that_stopped_is_said_to_have_stopped() {
         let end = if share == 1 { bytes.len() - 10 } else { bytes.len() / share };
         let message = parse(&bytes[..end], None).expect_err(name);
         assert!(message.contains(stopped), "{name}: {message}");
+    }
+    // In any of its pickles: the first is enough to know the form.
+    let bytes = std::fs::read(fixture("checkpoint-legacy.pth")).expect("a legacy file");
+    for end in (14..bytes.len()).step_by(7) {
+        let message = parse(&bytes[..end], None).expect_err("a part of a file");
+        assert!(message.contains(stopped), "{end}: {message}");
     }
 }

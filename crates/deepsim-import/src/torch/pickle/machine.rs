@@ -23,8 +23,9 @@ pub(super) struct Machine {
 }
 
 fn take<'a>(rest: &mut &'a [u8], n: usize) -> Result<&'a [u8], Reason> {
-    let (taken, left) =
-        rest.split_at_checked(n).ok_or_else(|| format!("ends where {n} bytes should follow"))?;
+    let (taken, left) = rest.split_at_checked(n).ok_or_else(|| {
+        format!("ends where {n} bytes should follow, as if its download had stopped")
+    })?;
     *rest = left;
     Ok(taken)
 }
@@ -45,7 +46,10 @@ fn text(bytes: Vec<u8>) -> Value {
 }
 
 fn line<'a>(rest: &mut &'a [u8]) -> Result<&'a str, Reason> {
-    let end = rest.iter().position(|byte| *byte == b'\n').ok_or("a line without end")?;
+    let end = rest
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .ok_or("ends in a line, as if its download had stopped")?;
     let text = take(rest, end)?;
     take(rest, 1)?;
     std::str::from_utf8(text).map_err(|_| "a line that is not UTF-8".to_owned())
@@ -299,7 +303,11 @@ impl Machine {
         match (&mut self.values[dict], items.as_chunks()) {
             (_, (_, [_, ..])) => return Err("a key without a value".into()),
             (Value::Dict(all), (pairs, _)) => all.extend(pairs.iter().map(|[k, v]| (*k, *v))),
-            (Value::Opaque { .. }, _) => {}
+            (Value::Opaque { module: true, .. }, _) => {}
+            // A dictionary of another class; its entries are all that is needed of it.
+            (object @ Value::Opaque { .. }, (pairs, _)) => {
+                *object = Value::Dict(pairs.iter().map(|[k, v]| (*k, *v)).collect());
+            }
             _ => return Err("inserts into something that is no dictionary".into()),
         }
         self.stack.push(dict);

@@ -3,7 +3,7 @@
 //! Values live in one list and refer to each other by position, so that a file can be no larger in
 //! memory than its opcodes are many, however it is tied together. An object whose class or function
 //! is not one of those that describe tensors becomes an opaque value: it is never made, and whatever
-//! it is told afterwards is dropped.
+//! it is told afterwards is dropped, but for the entries of a dictionary of a class of its own.
 
 mod known;
 mod machine;
