@@ -24,6 +24,32 @@ impl Blob {
     }
 }
 
+/// A value that stands among the tensors of a file and is not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its name.
+    pub name: String,
+    /// What it is, e.g. `a tensor of numbers that are no weights`.
+    pub what: String,
+    /// Whether it may hold the weights of a layer all the same, e.g. as bytes.
+    pub weights: bool,
+}
+
+impl Skipped {
+    /// A tensor of whole or complex numbers, or of others that no weights are here.
+    pub(crate) fn tensor(name: String, shape: &[usize]) -> Self {
+        let what = "a tensor of numbers that are no weights".to_owned();
+        Self { name, what, weights: may_be_weights(shape) }
+    }
+}
+
+/// Whether a shape is that of a matrix or of kernels, perhaps in a row.
+pub(crate) fn may_be_weights(shape: &[usize]) -> bool {
+    const LONGEST_BIAS: usize = 4096;
+    let long = shape.iter().fold(1usize, |n, side| n.saturating_mul(*side)) > LONGEST_BIAS;
+    long || shape.iter().filter(|side| **side != 1).count() > 1
+}
+
 /// Tensors of a file, and what surrounds them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contents {
@@ -33,8 +59,8 @@ pub struct Contents {
     pub blobs: Vec<Blob>,
     /// Keys of the dictionaries of a PyTorch checkpoint that hold the tensors, e.g. `state_dict`.
     pub container: Option<String>,
-    /// Names of values that stand among the tensors and are none, and what they are.
-    pub skipped: Vec<(String, String)>,
+    /// Values that stand among the tensors and are not read.
+    pub skipped: Vec<Skipped>,
     /// Sentences about the file for people.
     pub notes: Vec<String>,
 }

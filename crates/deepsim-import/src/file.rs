@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::ImportError;
-use crate::contents::{Blob, Contents, Format};
+use crate::contents::{Blob, Contents, Format, Skipped};
 use crate::{caffe, foreign, onnx, safetensors, torch};
 
 /// Largest file that is read, in bytes: the largest network imported here has half of it, and a
@@ -40,17 +40,17 @@ pub fn parse(bytes: &[u8], part: Option<&str>) -> Result<Contents, String> {
         let forms = ".caffemodel, .binaryproto, .onnx, .pth or safetensors";
         format!("expected a {forms} file, found {}", foreign::describe(bytes))
     })?;
-    let plain = |blobs: Result<Vec<Blob>, String>| {
-        let (container, skipped, notes) = (None, Vec::new(), Vec::new());
-        Ok::<_, String>(Contents { format, blobs: blobs?, container, skipped, notes })
+    let plain = |(blobs, skipped): (Vec<Blob>, Vec<Skipped>)| {
+        let (container, notes) = (None, Vec::new());
+        Contents { format, blobs, container, skipped, notes }
     };
     let contents = match format {
-        Format::Caffe => plain(caffe::blobs(bytes)),
-        Format::CaffeBlob => plain(caffe::mean(bytes).map(|blob| vec![blob])),
-        Format::Onnx => plain(onnx::blobs(bytes)),
+        Format::Caffe => caffe::blobs(bytes).map(|blobs| plain((blobs, Vec::new()))),
+        Format::CaffeBlob => caffe::mean(bytes).map(|blob| plain((vec![blob], Vec::new()))),
+        Format::Onnx => onnx::blobs(bytes).map(plain),
         Format::TorchZip => torch::archive::read(bytes, part),
         Format::TorchLegacy => torch::legacy::read(bytes, part),
-        Format::Safetensors => plain(safetensors::blobs(bytes)),
+        Format::Safetensors => safetensors::blobs(bytes).map(plain),
     }?;
     match contents.blobs.is_empty() {
         true => Err(format!("{format:?}, without a tensor of floating-point numbers")),

@@ -51,7 +51,7 @@ pub mod safetensors;
 pub mod torch;
 mod wire;
 
-pub use contents::{Blob, Contents, Format};
+pub use contents::{Blob, Contents, Format, Skipped};
 pub use error::ImportError;
 pub use file::{MAX_FILE, parse, read};
 pub use import::{ImportOptions, import};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use deepsim_import::{ImportError, ImportOptions, Net, import, read};
+use deepsim_import::{ImportError, ImportOptions, Net, Skipped, import, read};
 
 /// Read weights from a Caffe, ONNX, PyTorch or safetensors file and write them for a network.
 ///
@@ -75,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<(), ImportError> {
         for blob in &contents.blobs {
             println!("{} {:?}", blob.name, blob.shape);
         }
-        for (name, what) in &contents.skipped {
+        for Skipped { name, what, .. } in &contents.skipped {
             println!("{name}: not read, {what}");
         }
         return Ok(());

@@ -1,6 +1,6 @@
 //! Words for files that do not fit: the nearest network, what it lacks, and names of the file.
 
-use crate::contents::{Blob, Contents};
+use crate::contents::{Blob, Contents, Skipped};
 use crate::heads;
 use crate::net::Net;
 use crate::plan::{Plan, Role, fits, list, squeezed};
@@ -35,7 +35,7 @@ pub(crate) fn problems(plan: &Plan, contents: &Contents) -> Vec<String> {
 fn instead(plan: &Plan, missing: usize, contents: &Contents) -> String {
     let (name, _) = &plan.tensors[missing];
     let full = format!("{}{name}", plan.prefix);
-    if let Some((name, what)) = contents.skipped.iter().find(|(skipped, _)| *skipped == full) {
+    if let Some(Skipped { name, what, .. }) = contents.skipped.iter().find(|s| s.name == full) {
         return format!("; `{name}` is no tensor of weights: {what}");
     }
     let free = contents.blobs.iter().zip(&plan.roles).filter(|(blob, role)| {

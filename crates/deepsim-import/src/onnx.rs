@@ -4,7 +4,7 @@
 use prost::Message;
 use prost::bytes::Bytes;
 
-use crate::contents::Blob;
+use crate::contents::{Blob, Skipped};
 use crate::error::{Reason, reason};
 use crate::wire::{self, BYTES, Fields, VARINT};
 
@@ -112,11 +112,11 @@ pub(crate) fn recognises(bytes: &[u8]) -> bool {
     wire::is(bytes, MODEL, &[7], true) && graph.map_or_else(cut_in_graph, within)
 }
 
-/// The floating-point tensors of a model; those of whole numbers are left out.
+/// The floating-point tensors of a model of 16 bits and more, and the others, which are not read.
 ///
 /// # Errors
 /// Names the tensor that is broken.
-pub fn blobs(bytes: &[u8]) -> Result<Vec<Blob>, String> {
+pub fn blobs(bytes: &[u8]) -> Result<(Vec<Blob>, Vec<Skipped>), String> {
     if let Some(cut) = wire::cut(bytes) {
         return Err(cut);
     }
@@ -127,38 +127,39 @@ pub fn blobs(bytes: &[u8]) -> Result<Vec<Blob>, String> {
     if count > MAX_TENSORS {
         return many(count);
     }
-    let mut all = Vec::with_capacity(count);
+    let (mut all, mut skipped) = (Vec::with_capacity(count), Vec::new());
     for (number, bytes) in graph.initializer.into_iter().enumerate() {
         let tensor =
             TensorProto::decode(bytes).map_err(|e| format!("initialiser {number}: {e}"))?;
-        all.extend(blob(tensor)?);
+        all.extend(blob(tensor, &mut skipped)?);
     }
     for (number, bytes) in graph.node.into_iter().enumerate() {
         if wire::Message::bytes(&bytes, 4) == Some(b"Constant") {
-            all.extend(constant(bytes).map_err(|e| format!("node {number}: {e}"))?);
+            let found = constant(bytes, &mut skipped);
+            all.extend(found.map_err(|e| format!("node {number}: {e}"))?);
         }
-        if all.len() > MAX_TENSORS {
-            return many(all.len());
+        if all.len() + skipped.len() > MAX_TENSORS {
+            return many(all.len() + skipped.len());
         }
     }
-    Ok(all)
+    Ok((all, skipped))
 }
 
 /// The tensor of a `Constant` node, under the name of its output.
-fn constant(bytes: Bytes) -> Result<Option<Blob>, Reason> {
+fn constant(bytes: Bytes, skipped: &mut Vec<Skipped>) -> Result<Option<Blob>, Reason> {
     let node = NodeProto::decode(bytes).map_err(reason)?;
     let output = node.output.first().map(|name| String::from_utf8_lossy(name).into_owned());
     for attribute in node.attribute {
         if let Some(tensor) = AttributeProto::decode(attribute).map_err(reason)?.t {
             let mut tensor = TensorProto::decode(tensor).map_err(reason)?;
             tensor.name = output.unwrap_or(tensor.name);
-            return blob(tensor);
+            return blob(tensor, skipped);
         }
     }
     Ok(None)
 }
 
-fn blob(tensor: TensorProto) -> Result<Option<Blob>, Reason> {
+fn blob(tensor: TensorProto, skipped: &mut Vec<Skipped>) -> Result<Option<Blob>, Reason> {
     let TensorProto { name, dims, raw_data: raw, .. } = tensor;
     if tensor.data_location != 0 || !tensor.external_data.is_empty() {
         let place = tensor.external_data.iter().find_map(|entry| {
@@ -180,7 +181,10 @@ fn blob(tensor: TensorProto) -> Result<Option<Blob>, Reason> {
         FLOAT => 4,
         FLOAT16 | BFLOAT16 => 2,
         DOUBLE => 8,
-        _ => return Ok(None),
+        _ => {
+            skipped.push(Skipped::tensor(name, &shape));
+            return Ok(None);
+        }
     };
     if !raw.len().is_multiple_of(size) {
         return Err(format!("{name}: {} bytes are no numbers of {size}", raw.len()));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::contents::{Blob, Contents};
+use crate::contents::{Blob, Contents, may_be_weights};
 use crate::names::Names;
 use crate::net::{self, Net};
 use crate::torch::is_averaged;
@@ -77,7 +77,7 @@ impl Plan {
         let (kept, missing) = (tensors.len(), Vec::new());
         let problems = problem.into_iter().collect();
         let mut plan = Self { net, tensors, prefix, roles, found, kept, problems, missing, notes };
-        plan.end(blobs);
+        plan.end(contents);
         plan
     }
 
@@ -98,7 +98,8 @@ impl Plan {
     }
 
     /// Finds where the network ends, and what is missing before.
-    fn end(&mut self, blobs: &[Blob]) {
+    fn end(&mut self, contents: &Contents) {
+        let blobs = &contents.blobs;
         let misfits: BTreeSet<usize> = self
             .roles
             .iter()
@@ -141,22 +142,32 @@ impl Plan {
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
         if let Some(cut) = cut {
             let last = layers[cut - 1].0;
-            // Those that may be the layers behind, under names that are not known.
+            // Those that may be the layers behind, under names that are not known. Averages are copies of
+            // what is there.
+            let copied = |blob: &Blob| {
+                let found = self.tensors.iter().zip(&self.found).filter(|(_, found)| **found);
+                is_averaged(&blob.name)
+                    && found.into_iter().any(|(tensor, _)| fits(self.net, &blob.shape, tensor))
+            };
             let strange = blobs.iter().zip(&self.roles).filter(|(blob, role)| {
                 let unknown =
                     matches!(role, Role::None(why) if [NO_LAYER, ELSEWHERE].contains(why));
-                unknown && !is_averaged(&blob.name) && squeezed(&blob.shape).len() > 1
+                unknown && may_be_weights(&blob.shape) && !copied(blob)
             });
-            let strange: Vec<&str> = strange.map(|(blob, _)| blob.name.as_str()).collect();
+            let mut strange: Vec<&str> = strange.map(|(blob, _)| blob.name.as_str()).collect();
+            let unread = contents.skipped.iter().filter(|skipped| skipped.weights);
+            let unread: Vec<&str> = unread.map(|skipped| skipped.name.as_str()).collect();
             if in_head {
-                let other = match (misfit(&layers[cut].1), strange.is_empty()) {
-                    (false, true) => String::new(),
-                    _ => "; the file has the classifier of another task".to_owned(),
+                let other = match (misfit(&layers[cut].1) || !strange.is_empty(), &unread[..]) {
+                    (true, []) => "; the file has the classifier of another task".to_owned(),
+                    (false, []) => String::new(),
+                    _ => format!("; not read, as their numbers are no weights: {}", list(&unread)),
                 };
                 notes.push(format!("ends after {last}, before {}{other}", layers[cut].0));
-            } else if strange.is_empty() {
+            } else if strange.is_empty() && unread.is_empty() {
                 notes.push(format!("ends after {last}, as the file does"));
             } else {
+                strange.extend(unread);
                 problems.push(format!(
                     "expected the file to end after {last}, as the tensors of {} are missing; found {} \
                      tensors that look like weights and have no place: {}",

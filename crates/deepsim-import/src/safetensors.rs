@@ -3,7 +3,7 @@
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors};
 
-use crate::contents::Blob;
+use crate::contents::{Blob, Skipped};
 use crate::error::reason;
 
 /// Longest header of the format.
@@ -17,18 +17,18 @@ pub(crate) fn recognises(bytes: &[u8]) -> bool {
     whole || length <= MAX_HEADER && rest.starts_with(b"{\"")
 }
 
-/// The floating-point tensors of a file; others are left out.
+/// The floating-point tensors of a file of 16 bits and more, and the others, which are not read.
 ///
 /// # Errors
 /// In the library's words.
-pub fn blobs(bytes: &[u8]) -> Result<Vec<Blob>, String> {
+pub fn blobs(bytes: &[u8]) -> Result<(Vec<Blob>, Vec<Skipped>), String> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| match error {
         SafeTensorError::InvalidHeaderLength | SafeTensorError::MetadataIncompleteBuffer => {
             "the file ends before its tensors do, as if its download had stopped".to_owned()
         }
         error => reason(error),
     })?;
-    let mut all = Vec::new();
+    let (mut all, mut skipped) = (Vec::new(), Vec::new());
     for (name, view) in file.iter() {
         let data = view.data();
         let values: Vec<f32> = match view.dtype() {
@@ -42,10 +42,14 @@ pub fn blobs(bytes: &[u8]) -> Result<Vec<Blob>, String> {
             Dtype::BF16 => {
                 data.as_chunks().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect()
             }
-            _ => continue,
+            _ => {
+                skipped.push(Skipped::tensor(name.to_owned(), view.shape()));
+                continue;
+            }
         };
         all.push(Blob::new(name.to_owned(), view.shape().to_vec(), values)?);
     }
     all.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(all)
+    skipped.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((all, skipped))
 }

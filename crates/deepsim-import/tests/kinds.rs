@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deepsim_import::{Blob, Contents, Format, parse, read};
+use deepsim_import::{Blob, Contents, Format, Skipped, parse, read};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kinds").join(name)
@@ -108,9 +108,9 @@ fn values_that_are_no_tensors_are_passed_over() {
 fn a_value_that_is_no_tensor_is_listed_where_a_tensor_is_expected() {
     let contents = contents("opaque-needed.pth");
     assert_eq!(contents.blobs.len(), 1);
-    let (name, what) = &contents.skipped[0];
+    let Skipped { name, what, weights } = &contents.skipped[0];
     assert_eq!(name, "a.weight");
-    assert!(what.contains("torch._utils._rebuild_qtensor"), "{what}");
+    assert!(what.contains("torch._utils._rebuild_qtensor") && *weights, "{what}");
 }
 
 #[test]

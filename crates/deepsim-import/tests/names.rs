@@ -99,10 +99,51 @@ fn a_network_ends_early_only_where_its_file_ends() {
     let mut short = filled(SQUEEZE);
     short.truncate(8);
     short.push(("bn.num_batches".into(), vec![1], vec![3.0]));
-    short.push(("bn.running_mean".into(), vec![96], vec![0.0; 96]));
+    short.push(("offsets".into(), vec![96], vec![0.0; 96]));
     let report = named(&short, SQUEEZE).expect("conv1 and fire2");
     assert_eq!(report.used().count(), 8);
     assert_eq!(report.notes, ["ends after fire2, as the file does"]);
+    // Weights in a row, and averages of layers that are not there.
+    for (name, shape) in [("fire3_flat", vec![64 * 128]), ("ema.f3", vec![16, 128, 1, 1])] {
+        let count = shape.iter().product();
+        let tensors = [&short[..], &[(name.into(), shape, vec![0.5; count])]].concat();
+        let message = named(&tensors, SQUEEZE).expect_err(name);
+        assert!(message.contains("found 1 tensors that look like weights"), "{message}");
+        assert!(message.contains(name), "{message}");
+    }
+}
+
+#[test]
+fn tensors_of_numbers_that_are_not_read_count_as_layers() {
+    let write = |is_float: fn(&str) -> bool| {
+        let tensors = filled(TORCH);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file.safetensors");
+        let bytes: Vec<(Dtype, Vec<u8>)> = tensors
+            .iter()
+            .map(|(name, _, values)| match is_float(name) {
+                true => (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+                false => (Dtype::I8, values.iter().map(|value| (value * 100.0) as u8).collect()),
+            })
+            .collect();
+        let views = tensors.iter().zip(&bytes).map(|((name, shape, _), (kind, bytes))| {
+            (name.as_str(), TensorView::new(*kind, shape.clone(), bytes).expect("values"))
+        });
+        serialize_to_file(views, None, &path).expect("a file");
+        let net = Some(Net::Comparator(TORCH));
+        import(&path, folder.path(), &ImportOptions { net, ..Default::default() })
+            .map_err(|error| error.to_string())
+    };
+    let message = write(|name| name.starts_with("features.0.")).expect_err("a stem alone");
+    assert!(message.contains("expected the file to end after features.0"), "{message}");
+    assert!(message.contains("found 25 tensors") && message.contains("`features.3."), "{message}");
+    let message = write(|name| !name.starts_with("features.3.")).expect_err("a hole");
+    let words = "features.3.squeeze.weight` is no tensor of weights";
+    assert!(message.contains("missing") && message.contains(words), "{message}");
+    let report = write(|name| name.starts_with("features.")).expect("the trunk");
+    let words =
+        "before classifier.1; not read, as their numbers are no weights: `classifier.1.weight`";
+    assert!(report.notes.concat().contains(words), "{:?}", report.notes);
 }
 
 #[test]

@@ -50,12 +50,12 @@ pub fn caffemodel(bytes: &[u8]) {
 
 /// ONNX.
 pub fn model(bytes: &[u8]) {
-    check(&onnx::blobs(bytes).unwrap_or_default());
+    check(&onnx::blobs(bytes).unwrap_or_default().0);
 }
 
 /// safetensors.
 pub fn tensors(bytes: &[u8]) {
-    check(&safetensors::blobs(bytes).unwrap_or_default());
+    check(&safetensors::blobs(bytes).unwrap_or_default().0);
 }
 
 /// Any file, whose form is told from its bytes.

@@ -1,6 +1,7 @@
 //! The tensors in what a pickle describes, and the dictionary of a checkpoint that holds them.
 
 use super::{Id, Kind, Pickle, TensorInfo, Value, class};
+use crate::contents::Skipped;
 use crate::error::Reason;
 
 /// Deepest nesting of dictionaries in which tensors are looked for.
@@ -25,6 +26,9 @@ const CONTAINERS: [&str; 9] = [
     "params",
 ];
 
+/// Parts of the names of functions that make tensors of other forms and arrays of NumPy.
+const ARRAYS: [&str; 3] = ["._rebuild_", "multiarray._reconstruct", "numeric._frombuffer"];
+
 /// Tensors of a file, without their values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
@@ -32,8 +36,8 @@ pub struct State {
     pub container: Option<String>,
     /// Tensors and their names: keys of dictionaries within dictionaries, joined by a dot.
     pub tensors: Vec<(String, TensorInfo)>,
-    /// Values under names that are no tensors of weights, and what they are.
-    pub skipped: Vec<(String, String)>,
+    /// Values under names that are no tensors of weights.
+    pub skipped: Vec<Skipped>,
     /// Further containers with averaged weights.
     pub averaged: Vec<String>,
 }
@@ -83,7 +87,7 @@ impl Pickle<'_> {
             _ => self.collect(root, "", 0, &mut visits, &mut state)?,
         }
         if state.tensors.is_empty() {
-            let held = state.skipped.iter().take(3).map(|(name, what)| format!("{name}: {what}"));
+            let held = state.skipped.iter().take(3).map(|s| format!("{}: {}", s.name, s.what));
             let held: Vec<String> = held.collect();
             return Err(format!(
                 "no tensors of weights; {}",
@@ -178,11 +182,13 @@ impl Pickle<'_> {
             let name = format!("{prefix}{key}");
             match &self.values[value] {
                 Value::Tensor(info) if matches!(info.storage.kind, Kind::Other(_)) => {
-                    state.skipped.push((name, "a tensor of numbers that are no weights".into()));
+                    state.skipped.push(Skipped::tensor(name, &info.shape));
                 }
                 Value::Tensor(info) => state.tensors.push((name, (**info).clone())),
                 Value::Opaque { .. } => {
-                    state.skipped.push((name, unread(&class(&self.values, value))));
+                    let class = class(&self.values, value);
+                    let weights = ARRAYS.iter().any(|array| class.contains(array));
+                    state.skipped.push(Skipped { name, what: unread(&class), weights });
                 }
                 Value::Dict(_) | Value::List(_) | Value::Tuple(_) if depth < MAX_DEPTH => {
                     self.collect(value, &format!("{name}."), depth + 1, visits, state)?;
