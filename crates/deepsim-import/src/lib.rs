@@ -48,6 +48,7 @@ pub mod onnx;
 mod plan;
 mod report;
 pub mod safetensors;
+mod strangers;
 pub mod torch;
 mod wire;
 

@@ -17,7 +17,7 @@ const PARTS: [(&str, &str); 6] = [
 ];
 
 /// A name with one separator: `fire2/squeeze1x1_w_0` is `fire2.squeeze1x1` and `weight`.
-fn split(name: &str) -> (String, &'static str) {
+pub(crate) fn split(name: &str) -> (String, &'static str) {
     let name = name.replace(['/', '_'], ".");
     let found = PARTS.iter().find_map(|(end, part)| Some((name.strip_suffix(end)?, *part)));
     match found {

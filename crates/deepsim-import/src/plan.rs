@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::contents::{Blob, Contents, may_be_weights};
 use crate::names::Names;
 use crate::net::{self, Net};
+use crate::strangers;
 use crate::torch::is_averaged;
 
 /// Most leading parts of a name that are tried as a prefix.
 const MAX_PREFIX: usize = 8;
 
 /// Reasons for which a tensor has no place.
-const NO_LAYER: &str = "no such layer in the network";
+pub(crate) const NO_LAYER: &str = "no such layer in the network";
 const ELSEWHERE: &str = "not under the prefix of the network";
 
 /// What becomes of a tensor of a file.
@@ -78,6 +79,9 @@ impl Plan {
         let problems = problem.into_iter().collect();
         let mut plan = Self { net, tensors, prefix, roles, found, kept, problems, missing, notes };
         plan.end(contents);
+        if plan.works() {
+            plan.problems.extend(strangers::problem(&plan, blobs));
+        }
         plan
     }
 

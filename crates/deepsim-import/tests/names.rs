@@ -147,6 +147,56 @@ fn tensors_of_numbers_that_are_not_read_count_as_layers() {
 }
 
 #[test]
+fn other_layers_within_a_network_make_another_of_it() {
+    let alex = ComparatorKind::AlexNetTorchvision;
+    let row = |name: &str, n: usize| (name.to_owned(), vec![n], vec![0.5; n]);
+    let kernels = |name: &str, shape: [usize; 4]| {
+        (name.to_owned(), shape.to_vec(), vec![0.5; shape.iter().product()])
+    };
+    for (kind, stranger) in [
+        (alex, row("bn1.running_mean", 64)),
+        (alex, row("bn1.running_var", 64)),
+        (alex, row("bn1.weight", 64)),
+        (alex, row("relu1.weight", 64)),
+        (alex, kernels("extra.0.weight", [5, 256, 3, 3])),
+        (alex, kernels("conv2.lora.weight", [8, 64, 1, 1])),
+        (SQUEEZE, row("scale_fire2.weight", 128)),
+        (TORCH, kernels("features.3.bypass.weight", [128, 64, 1, 1])),
+        (TORCH, row("features.1.running_var", 64)),
+    ] {
+        let name = stranger.0.clone();
+        let tensors = [filled(kind), vec![stranger]].concat();
+        for message in [named(&tensors, kind), guessed(&tensors)] {
+            let message = message.expect_err(&name);
+            assert!(message.contains("expected no other layers within the network"), "{message}");
+            assert!(message.contains(&name), "{message}");
+        }
+        // Beside the network they are other parts of a larger one.
+        let mut beside = renamed(tensors, |name| format!("backbone.{name}"));
+        beside.last_mut().expect("the stranger").0 = format!("decoder.{name}");
+        named(&beside, kind).unwrap_or_else(|error| panic!("{error}"));
+    }
+    for (name, shape) in [
+        ("top_layer.weight", vec![2, 9216]),
+        ("top.weight", vec![1, 4096]),
+        ("fc8_flickr.weight", vec![20, 4096]),
+        ("conv10_new.weight", vec![1, 512, 1, 1]),
+        ("classifier.bn.running_mean", vec![64]),
+        ("ema.conv1.weight", vec![64, 3, 11, 11]),
+        ("num_batches_tracked", vec![1]),
+        ("scaling_layer.shift", vec![1, 3, 1, 1]),
+        ("data_mean", vec![1, 3, 227, 227]),
+    ] {
+        let count = shape.iter().product();
+        let tensors = [filled(alex), vec![(name.into(), shape, vec![0.5; count])]].concat();
+        named(&tensors, alex).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    let mut tied = filled(alex);
+    tied.push(("alias".into(), tied[2].1.clone(), tied[2].2.clone()));
+    named(&tied, alex).expect("a tensor under two names");
+}
+
+#[test]
 fn prefixes_are_peeled_and_said() {
     for prefix in ["module.", "_orig_mod.", "model.", "net.module.", "a.b.backbone.", "alexnet/"] {
         let tensors = renamed(filled(TORCH), |name| format!("{prefix}{name}"));
