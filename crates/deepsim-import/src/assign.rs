@@ -53,7 +53,10 @@ pub(crate) fn assign(
     // What does not fit is said together with what is wrong with the values of the rest.
     let mut problems = match plan.works() {
         true => Vec::new(),
-        false => nearest::problems(plan, &contents),
+        false => nearest::problems(plan, &contents)
+            .into_iter()
+            .chain(nearest::elsewhere(&contents))
+            .collect(),
     };
     let mut found: Vec<Option<Vec<f32>>> = vec![None; plan.tensors.len()];
     let (mut lines, mut infinite) = (Vec::new(), Vec::new());

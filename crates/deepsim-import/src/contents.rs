@@ -59,6 +59,8 @@ pub struct Contents {
     pub blobs: Vec<Blob>,
     /// Keys of the dictionaries of a PyTorch checkpoint that hold the tensors, e.g. `state_dict`.
     pub container: Option<String>,
+    /// Other dictionaries of the checkpoint that hold tensors.
+    pub others: Vec<String>,
     /// Values that stand among the tensors and are not read.
     pub skipped: Vec<Skipped>,
     /// Sentences about the file for people.

@@ -40,9 +40,13 @@ pub fn parse(bytes: &[u8], part: Option<&str>) -> Result<Contents, String> {
         let forms = ".caffemodel, .binaryproto, .onnx, .pth or safetensors";
         format!("expected a {forms} file, found {}", foreign::describe(bytes))
     })?;
-    let plain = |(blobs, skipped): (Vec<Blob>, Vec<Skipped>)| {
-        let (container, notes) = (None, Vec::new());
-        Contents { format, blobs, container, skipped, notes }
+    let plain = |(blobs, skipped): (Vec<Blob>, Vec<Skipped>)| Contents {
+        format,
+        blobs,
+        container: None,
+        others: Vec::new(),
+        skipped,
+        notes: Vec::new(),
     };
     let contents = match format {
         Format::Caffe => caffe::blobs(bytes).map(|blobs| plain((blobs, Vec::new()))),

@@ -53,6 +53,17 @@ fn alike(a: &str, b: &str) -> usize {
     common(&mut a.chars(), &mut b.chars()) + common(&mut a.chars().rev(), &mut b.chars().rev())
 }
 
+/// The sentence for other dictionaries of a checkpoint, which may hold the network.
+pub(crate) fn elsewhere(contents: &Contents) -> Option<String> {
+    let container = contents.container.as_deref()?;
+    let others: Vec<&str> = contents.others.iter().map(String::as_str).collect();
+    let first = others.first()?;
+    Some(format!(
+        "these are the tensors in `{container}`; others are in {}, which --part {first} reads",
+        list(&others)
+    ))
+}
+
 /// The words for a file that fits no network.
 pub(crate) fn nearest(plans: &[Plan], contents: &Contents) -> Vec<String> {
     let mut lines: Vec<String> = heads_of_others(plans, contents).into_iter().collect();
@@ -80,6 +91,7 @@ pub(crate) fn nearest(plans: &[Plan], contents: &Contents) -> Vec<String> {
     }
     let names: Vec<&str> = contents.blobs.iter().map(|blob| blob.name.as_str()).collect();
     lines.push(format!("tensors of the file: {}", list(&names)));
+    lines.extend(elsewhere(contents));
     lines
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deepsim_import::{Blob, Contents, Format, Skipped, parse, read};
+use deepsim_import::{Blob, Contents, Format, ImportOptions, Net, Skipped, import, parse, read};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kinds").join(name)
@@ -124,6 +124,20 @@ fn containers_are_opened_and_named() {
     let nested = contents("nested.pth");
     assert_eq!(nested.container.as_deref(), Some("model.state_dict"));
     assert_eq!(nested.blobs[0].name, "module.a.weight");
+}
+
+#[test]
+fn other_containers_are_named_where_the_likeliest_fits_no_network() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let net = Net::by_name("alexnet");
+    for options in [ImportOptions::default(), ImportOptions { net, ..Default::default() }] {
+        let message = import(&fixture("two-containers.pth"), folder.path(), &options);
+        let message = message.expect_err("no network").to_string();
+        let words = "in `state_dict`; others are in `model`, which --part model reads";
+        assert!(message.contains(words), "{message}");
+    }
+    let (_, contents) = read(&fixture("two-containers.pth"), Some("model")).expect("the other");
+    assert_layer("two-containers.pth", &contents.blobs);
 }
 
 #[test]

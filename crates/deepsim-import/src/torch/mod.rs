@@ -31,12 +31,12 @@ fn contents<'a>(
     storage: impl Fn(&str, usize) -> Result<&'a [u8], Reason>,
 ) -> Result<Contents, Reason> {
     let blobs = tensors(state.tensors, storage)?;
-    let State { container, skipped, averaged, .. } = state;
+    let State { container, others, skipped, averaged, .. } = state;
     let notes = averaged
         .iter()
         .map(|name| format!("averaged weights are there too; --part {name} reads them"))
         .collect();
-    Ok(Contents { format, blobs, container, skipped, notes })
+    Ok(Contents { format, blobs, container, others, skipped, notes })
 }
 
 fn tensors<'a>(

@@ -38,6 +38,8 @@ pub struct State {
     pub tensors: Vec<(String, TensorInfo)>,
     /// Values under names that are no tensors of weights.
     pub skipped: Vec<Skipped>,
+    /// Further containers, but for those of optimisers and of averages.
+    pub others: Vec<String>,
     /// Further containers with averaged weights.
     pub averaged: Vec<String>,
 }
@@ -63,8 +65,11 @@ impl Pickle<'_> {
             let asked = part.and_then(|part| part.split('.').nth(path.len()));
             let Some((key, inside)) = self.container(root, asked, &mut visits)? else { break };
             for (other, _) in self.held(root, &mut visits)? {
-                if other != key && is_averaged(other) {
-                    state.averaged.push([&path[..], &[other]].concat().join("."));
+                let name = [&path[..], &[other]].concat().join(".");
+                match other {
+                    _ if other == key || other.contains("optim") => {}
+                    _ if is_averaged(other) => state.averaged.push(name),
+                    _ => state.others.push(name),
                 }
             }
             (path, root) = ([&path[..], &[key]].concat(), inside);
