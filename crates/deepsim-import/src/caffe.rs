@@ -6,7 +6,7 @@
 use prost::Message;
 use prost::bytes::Bytes;
 
-use crate::contents::Blob;
+use crate::contents::{Blob, single};
 use crate::error::{Reason, reason};
 use crate::wire::{self, BYTES, FIXED32, FIXED64, Fields, VARINT};
 
@@ -206,7 +206,7 @@ fn blob(name: String, bytes: Bytes) -> Result<Blob, Reason> {
     let values = if !blob.data.is_empty() {
         blob.data
     } else if !blob.double_data.is_empty() {
-        blob.double_data.into_iter().map(|value| value as f32).collect()
+        single(&name, blob.double_data.into_iter())?
     } else {
         raw(&name, blob.raw_data_type, &blob.raw_data)?
     };
@@ -225,7 +225,7 @@ fn raw(name: &str, kind: i32, raw: &[u8]) -> Result<Vec<f32>, Reason> {
         return Err(format!("{name}: {} bytes are no numbers of {size}", raw.len()));
     }
     Ok(match kind {
-        0 => raw.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+        0 => single(name, raw.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)))?,
         1 => raw.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
         _ => raw.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect(),
     })

@@ -43,6 +43,31 @@ impl Skipped {
     }
 }
 
+/// Numbers in single precision.
+///
+/// # Errors
+/// If all of them become zero that were none.
+pub(crate) fn single(name: &str, values: impl Iterator<Item = f64>) -> Result<Vec<f32>, Reason> {
+    let mut vanishing = false;
+    let values: Vec<f32> = values
+        .map(|value| {
+            vanishing |= value != 0.0 && value as f32 == 0.0;
+            value as f32
+        })
+        .collect();
+    match vanishing && values.iter().all(|value| *value == 0.0) {
+        true => Err(vanished(name, values.len())),
+        false => Ok(values),
+    }
+}
+
+/// The words for a tensor that single precision makes zero.
+pub(crate) fn vanished(name: &str, count: usize) -> Reason {
+    format!(
+        "{name}: its {count} values are too small for single precision, which makes all of them zero"
+    )
+}
+
 /// Whether a shape is that of a matrix or of kernels, perhaps in a row.
 pub(crate) fn may_be_weights(shape: &[usize]) -> bool {
     const LONGEST_BIAS: usize = 4096;

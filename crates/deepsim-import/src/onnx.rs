@@ -4,7 +4,7 @@
 use prost::Message;
 use prost::bytes::Bytes;
 
-use crate::contents::{Blob, Skipped};
+use crate::contents::{Blob, Skipped, single};
 use crate::error::{Reason, reason};
 use crate::wire::{self, BYTES, Fields, VARINT};
 
@@ -197,10 +197,8 @@ fn blob(tensor: TensorProto, skipped: &mut Vec<Skipped>) -> Result<Option<Blob>,
     let values: Vec<f32> = match (tensor.data_type, raw.is_empty()) {
         (FLOAT, true) => tensor.float_data,
         (FLOAT, false) => raw.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-        (DOUBLE, true) => tensor.double_data.into_iter().map(|value| value as f32).collect(),
-        (DOUBLE, false) => {
-            raw.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect()
-        }
+        (DOUBLE, true) => single(&name, tensor.double_data.into_iter())?,
+        (DOUBLE, false) => single(&name, raw.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)))?,
         (_, true) => tensor.int32_data.into_iter().map(|bits| short(bits as u16)).collect(),
         (_, false) => raw.as_chunks().0.iter().map(|b| short(u16::from_le_bytes(*b))).collect(),
     };

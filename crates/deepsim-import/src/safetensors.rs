@@ -3,7 +3,7 @@
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors};
 
-use crate::contents::{Blob, Skipped};
+use crate::contents::{Blob, Skipped, single};
 use crate::error::reason;
 
 /// Longest header of the format.
@@ -33,9 +33,7 @@ pub fn blobs(bytes: &[u8]) -> Result<(Vec<Blob>, Vec<Skipped>), String> {
         let data = view.data();
         let values: Vec<f32> = match view.dtype() {
             Dtype::F32 => data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-            Dtype::F64 => {
-                data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect()
-            }
+            Dtype::F64 => single(name, data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)))?,
             Dtype::F16 => {
                 data.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect()
             }

@@ -373,6 +373,23 @@ fn what_is_no_number_is_reported_once() {
 }
 
 #[test]
+fn values_that_single_precision_makes_zero_are_refused() {
+    let parsed = |values: [f64; 2]| {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let view = TensorView::new(Dtype::F64, vec![2], &bytes).expect("values");
+        let file = safetensors::serialize([("conv1.bias", view)], None).expect("a file");
+        deepsim_import::parse(&file, None)
+    };
+    let message = parsed([1e-60, 0.0]).expect_err("too small");
+    assert!(message.contains("conv1.bias: its 2 values are too small"), "{message}");
+    assert_eq!(parsed([0.0, 0.0]).expect("zeros").blobs[0].values, [0.0, 0.0]);
+    assert_eq!(parsed([1e-60, 1.0]).expect("one is left").blobs[0].values, [0.0, 1.0]);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kinds/vanishing.pth");
+    let message = deepsim_import::read(&path, None).expect_err("too small").to_string();
+    assert!(message.contains("a.weight: its 6 values are too small"), "{message}");
+}
+
+#[test]
 fn half_precision_refuses_what_it_cannot_hold_and_says_what_it_loses() {
     let half = |change: &dyn Fn(&mut Vec<f32>)| {
         let mut tensors = filled(ComparatorKind::ExemplarCnn);

@@ -13,7 +13,7 @@ pub mod pickle;
 
 use std::collections::HashMap;
 
-use crate::contents::{Blob, Contents, Format};
+use crate::contents::{Blob, Contents, Format, vanished};
 use crate::error::Reason;
 pub(crate) use pickle::is_averaged;
 use pickle::{Kind, State, TensorInfo};
@@ -82,6 +82,7 @@ fn values(
 ) -> Result<Vec<f32>, Reason> {
     let mut values = Vec::with_capacity(count);
     let mut index = vec![0usize; info.shape.len()];
+    let (kind, mut vanishing) = (info.storage.kind, false);
     for _ in 0..count {
         let place = index
             .iter()
@@ -90,7 +91,8 @@ fn values(
         let value = place
             .and_then(|place| bytes.get(place.checked_mul(size)?..)?.get(..size))
             .ok_or_else(|| format!("{name}: reaches out of its storage"))?;
-        values.push(info.storage.kind.value(value));
+        vanishing |= kind.vanishes(value);
+        values.push(kind.value(value));
         for (i, side) in index.iter_mut().zip(&info.shape).rev() {
             *i += 1;
             if *i < *side {
@@ -99,7 +101,10 @@ fn values(
             *i = 0;
         }
     }
-    Ok(values)
+    match vanishing && values.iter().all(|value| *value == 0.0) {
+        true => Err(vanished(name, count)),
+        false => Ok(values),
+    }
 }
 
 impl Kind {
@@ -111,6 +116,13 @@ impl Kind {
             Self::Half | Self::BFloat16 => 2,
             Self::Other(size) => size,
         }
+    }
+
+    /// Whether a number is zero in single precision alone.
+    fn vanishes(self, bytes: &[u8]) -> bool {
+        let Ok(bytes) = bytes.try_into() else { return false };
+        let value = f64::from_le_bytes(bytes);
+        self == Self::Double && value != 0.0 && value as f32 == 0.0
     }
 
     fn value(self, bytes: &[u8]) -> f32 {
