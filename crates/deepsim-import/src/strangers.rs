@@ -45,7 +45,7 @@ pub(crate) fn problem(plan: &Plan, blobs: &[Blob]) -> Option<String> {
     let used = blobs.iter().zip(&plan.roles).filter(|(_, role)| matches!(role, Role::Is(_)));
     let used: Vec<&Blob> = used.map(|(blob, _)| blob).collect();
     // Weights that are tied are there under two names.
-    let copied = |blob: &Blob| used.iter().any(|other| other.values.starts_with(&blob.values));
+    let copied = |blob: &Blob| used.iter().any(|other| is_part(blob, other));
     let modules: BTreeSet<String> = trunk.map(|name| module(&name).to_owned()).collect();
     let strange = blobs.iter().zip(&plan.roles).filter(|(blob, role)| {
         let Some(name) = own(blob).filter(|_| **role == Role::None(NO_LAYER)) else { return false };
@@ -65,6 +65,17 @@ pub(crate) fn problem(plan: &Plan, blobs: &[Blob]) -> Option<String> {
             list(&strange)
         )
     })
+}
+
+/// Whether a tensor is another one, or some of its rows.
+fn is_part(part: &Blob, whole: &Blob) -> bool {
+    let (&[rows, ref row @ ..], &[_, ref other @ ..]) = (&part.shape[..], &whole.shape[..]) else {
+        return false;
+    };
+    let count = part.values.len();
+    row == other
+        && count > 0
+        && whole.values.windows(count).step_by(count / rows).any(|values| values == part.values)
 }
 
 /// The outermost module of a tensor.

@@ -193,7 +193,12 @@ fn other_layers_within_a_network_make_another_of_it() {
     }
     let mut tied = filled(alex);
     tied.push(("alias".into(), tied[2].1.clone(), tied[2].2.clone()));
-    named(&tied, alex).expect("a tensor under two names");
+    let row = 64 * 25;
+    tied.push(("view".into(), vec![10, 64, 5, 5], tied[2].2[5 * row..15 * row].to_vec()));
+    named(&tied, alex).expect("a tensor under two names, and a part of it");
+    tied.last_mut().expect("the part").2[7] += 1.0;
+    let message = named(&tied, alex).expect_err("other kernels");
+    assert!(message.contains("found 1 tensors of some: `view`"), "{message}");
 }
 
 #[test]
