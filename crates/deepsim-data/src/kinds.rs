@@ -60,8 +60,8 @@ fn ending(path: &[u8]) -> &[u8] {
     }
 }
 
-/// Picture files that were found and are not read, because they are neither JPEG nor PNG by their
-/// endings. Programs say so once.
+/// Picture files that were found and are not read: they are neither JPEG nor PNG by their endings, or
+/// fields of samples in [shards](crate::shards). Programs say so once.
 ///
 /// ```
 /// use deepsim_data::{PictureFiles, folder::ImageFolder, picture::Picture};
@@ -75,17 +75,18 @@ fn ending(path: &[u8]) -> &[u8] {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unread {
     endings: BTreeMap<&'static str, usize>,
+    fields: BTreeMap<String, usize>,
 }
 
 impl Unread {
-    /// Number of files.
+    /// Number of files in other formats.
     pub fn total(&self) -> usize {
         self.endings.values().sum()
     }
 
     /// True if all pictures are read.
     pub fn is_empty(&self) -> bool {
-        self.endings.is_empty()
+        self.endings.is_empty() && self.fields.is_empty()
     }
 
     /// Each ending in lower case, without its dot, and the number of files with it.
@@ -93,8 +94,18 @@ impl Unread {
         self.endings.iter().map(|(ending, count)| (*ending, *count))
     }
 
+    /// Each further picture that all samples of [shards](crate::shards) have, as `seg.png`, and the
+    /// number of those samples.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.fields.iter().map(|(field, count)| (field.as_str(), *count))
+    }
+
     pub(crate) fn count(&mut self, ending: &'static str) {
         *self.endings.entry(ending).or_default() += 1;
+    }
+
+    pub(crate) fn count_field(&mut self, field: String, samples: usize) {
+        *self.fields.entry(field).or_default() += samples;
     }
 }
 
@@ -104,7 +115,18 @@ impl fmt::Display for Unread {
         let (are, it) = if total == 1 { ("picture is", "it") } else { ("pictures are", "them") };
         let each: Vec<String> =
             self.endings().map(|(ending, count)| format!("{count} .{ending}")).collect();
-        write!(f, "{total} {are} not read ({}): convert {it} to JPEG or PNG", each.join(", "))
+        if total > 0 {
+            let each = each.join(", ");
+            write!(f, "{total} {are} not read ({each}): convert {it} to JPEG or PNG")?;
+        }
+        for (at, (field, count)) in self.fields().enumerate() {
+            let and = if at > 0 || total > 0 { "; " } else { "" };
+            write!(
+                f,
+                "{and}`KEY.{field}` of {count} samples is not read: only `KEY.jpg` or the like is"
+            )?;
+        }
+        Ok(())
     }
 }
 

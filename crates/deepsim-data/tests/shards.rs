@@ -179,7 +179,6 @@ fn shards_of_other_programs_are_read() {
         ("n01/a.cls", b"12\n"),
         ("n01/a.jpg", b"first"),
         ("n01/a.json", b"{}"),
-        ("n01/a.seg.png", b"another picture of a, which is not read"),
         ("n01/c.PNG", b"second"),
     ]);
     let shards = shards.expect("two samples");
@@ -187,6 +186,56 @@ fn shards_of_other_programs_are_read() {
     let mut bytes = Vec::new();
     shards.read(1, &mut bytes).expect("a picture");
     assert_eq!(bytes, b"second");
+}
+
+#[test]
+fn a_further_picture_of_every_sample_is_a_field_that_is_counted() {
+    let (_folder, shards) = foreign(&[
+        ("a.jpg", b"first"),
+        ("a.SEG.png", b"a field"),
+        ("n01.x/b.seg.png", b"a field"),
+        ("n01.x/b.jpg", b"second"),
+        ("c.webp", b"a sample that is not read"),
+        ("c.seg.png", b"a field"),
+    ]);
+    let shards = shards.expect("two samples");
+    let unread = shards.unread();
+    assert_eq!((shards.len(), unread.fields().collect::<Vec<_>>()), (2, vec![("seg.png", 3)]));
+    assert_eq!(
+        unread.to_string(),
+        "1 picture is not read (1 .webp): convert it to JPEG or PNG; `KEY.seg.png` of 3 samples is not \
+         read: only `KEY.jpg` or the like is"
+    );
+}
+
+#[test]
+fn a_picture_whose_key_may_have_a_dot_is_never_dropped() {
+    for names in [
+        &["img.jpg", "img.txt", "img.v2.jpg", "img.v2.txt", "x.jpg", "x.txt"][..],
+        &["x.jpg", "img.jpg", "img.v2.jpg"],
+        &["img.jpg", "img.json", "img.v2.jpg", "img.v2.json"],
+        &["img.jpg", "img.v2.jpg", "img.v3.jpg"],
+        &["img.jpg", "img.cls", "img.v2.jpg", "img.v2.json"],
+        &["1.jpg", "1.v2.jpg", "1.cls", "1.v2.json"],
+        &["img.webp", "img.v2.jpg"],
+        &["img.webp", "img.v2.jpg", "x.jpg"],
+        // A field of all samples, but there are notes on it, or it is there twice.
+        &["a.jpg", "a.v2.jpg", "a.v2.txt", "b.jpg", "b.v2.jpg"],
+        &["a.jpg", "a.v2.jpg", "a.V2.jpg", "b.jpg", "b.v2.jpg"],
+        &["a.jpg", "a.v2.jpg", "a.v2.jpg", "b.jpg"],
+        // The second sample lacks it, or the first.
+        &["a.jpg", "a.v2.jpg", "b.jpg", "b.v3.jpg"],
+        &["a.jpg", "a.v2.jpg", "b.jpg", "c.jpg", "c.v2.jpg"],
+    ] {
+        let members: Vec<(&str, &[u8])> = names
+            .iter()
+            .map(|name| (*name, if name.ends_with("cls") { &b"1"[..] } else { b"x" }))
+            .collect();
+        let (_folder, shards) = foreign(&members);
+        let error = shards.map(|_| ()).expect_err("a key with a dot").to_string();
+        assert!(error.contains("wanted keys without dots"), "{names:?}: {error}");
+        assert!(error.contains("; rename it"), "{names:?}: {error}");
+    }
 }
 
 fn fixture(name: &str) -> Result<Shards, DataError> {
@@ -243,7 +292,7 @@ fn a_label_in_a_json_file_is_none() {
 fn samples_in_other_formats_are_counted() {
     let (_folder, shards) = foreign(&[
         ("a.jpg", b"1"),
-        ("a.depth.tiff", b"a field of a"),
+        ("a.depth.tiff", b"another picture of a"),
         ("b.webp", b"2"),
         ("b.cls", b"1"),
         ("__MACOSX/._c.webp", b"3"),
@@ -252,7 +301,7 @@ fn samples_in_other_formats_are_counted() {
     ]);
     let shards = shards.expect("one sample");
     let endings: Vec<_> = shards.unread().endings().collect();
-    assert_eq!((shards.len(), endings), (1, vec![("gif", 1), ("webp", 1)]));
+    assert_eq!((shards.len(), endings), (1, vec![("gif", 1), ("tiff", 1), ("webp", 1)]));
 }
 
 #[test]
@@ -273,8 +322,12 @@ fn content_of_shards_is_the_same_wherever_they_are() {
 
 #[test]
 fn samples_that_make_no_sense_are_named() {
-    let cases: [(Contents<'_>, &str); 10] = [
+    let cases: [(Contents<'_>, &str); 11] = [
         (&[("a.jpg", b"1"), ("a.png", b"2")], "one picture in a sample"),
+        (
+            &[("a.jpg", b"1"), ("a.cls", b"1"), ("a.CLS", b"2")],
+            "one class in a sample, got another",
+        ),
         (&[("a.jpg", b"1"), ("a.cls", b"cat")], "got `cat`"),
         (&[("a.jpg", b"1"), ("a.cls", b"4294967295")], "a class index"),
         (&[("a.cls", b"1"), ("b.jpg", b"2")], "a picture beside the class"),

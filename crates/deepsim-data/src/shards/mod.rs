@@ -9,13 +9,19 @@
 //! |---|---|
 //! | `KEY.jpg`, `.jpeg`, `.png`, in any case | the picture of the sample `KEY` |
 //! | `KEY.cls` beside it | its label: a class index in decimal digits |
-//! | `KEY.json`, `KEY.txt`, `KEY.seg.png`, ... beside them | not read: a label that is only in a `.json` is none |
-//! | `KEY.webp`, `.bmp`, `.gif`, ... alone | a sample that is left out and counted: [`unread`](PictureFiles::unread) |
+//! | `KEY.json`, `KEY.txt`, `KEY.x.cls`, ... beside them | not read: a label that is only in a `.json` is none |
+//! | `KEY.webp`, `.bmp`, `.gif`, `KEY.x.tiff`, ... | not read, but counted: [`unread`](PictureFiles::unread) |
+//! | `KEY.seg.png` in every sample | a field of the samples: not read, but counted: [`Unread::fields`] |
+//! | `KEY.v2.jpg` in some samples only | refused |
 //! | `._KEY.jpg`, `.DS_Store`, `__MACOSX/...`, `Thumbs.db`, `desktop.ini` | nothing |
 //!
-//! A key ends at the first dot after the last slash, as in WebDataset. A picture whose key has a dot
-//! would belong to another key, so it is refused. Bytes of names that are no UTF-8 count as they are.
+//! A key ends at the first dot after the last slash, as in WebDataset. `img.v2.jpg` beside `img.jpg` is
+//! therefore a further picture of `img`, although it may have been meant as a sample of its own. It is
+//! taken as a field only if all of two or more samples, over all shards that are opened together, have
+//! a `KEY.jpg` (or in another format) and a `KEY.v2.jpg`, and no other file is named `img.v2`. All others
+//! are refused, with the name to change. Bytes of names that are no UTF-8 count as they are.
 
+mod sample;
 mod write;
 
 use std::fs::File;
@@ -23,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 pub use write::{Limits, Progress, ShardWriter, Written, copy};
 
-use crate::kinds::Kind;
+use self::sample::{Fields, Sample};
 use crate::tar_index::{TarIndex, TarSet};
 use crate::{DataError, PictureFiles, Unread, content};
 
@@ -56,7 +62,7 @@ impl Shards {
     ///
     /// # Errors
     /// If the pattern is wrong, a shard is missing or damaged, or a sample has a label that is no
-    /// number, a label without a picture, two pictures, or a dot in its key.
+    /// number, a label without a picture, two pictures or labels, or a dot in its key.
     pub fn open(pattern: &str) -> Result<Self, DataError> {
         Self::open_files(&paths(pattern)?)
     }
@@ -69,13 +75,17 @@ impl Shards {
         let tars = TarSet::open(paths)?;
         let (members, labels, unread) = (Vec::new(), Vec::new(), Unread::default());
         let mut shards = Self { tars: TarSet::default(), members, labels, unread };
-        let mut start = 0;
+        let (mut start, mut fields) = (0, Fields::default());
         for tar in tars.tars() {
-            shards.group(tar, start)?;
+            shards.group(tar, start, &mut fields)?;
             start += tar.len();
         }
+        fields.count(&mut shards.unread)?;
         if shards.members.is_empty() {
-            let mut got = format!("{} shards without any", paths.len());
+            let mut got = match paths.len() {
+                1 => "a shard without any".to_owned(),
+                many => format!("{many} shards without any"),
+            };
             if !shards.unread.is_empty() {
                 got += &format!("; {}", shards.unread);
             }
@@ -89,15 +99,19 @@ impl Shards {
     }
 
     /// Adds the samples of a shard whose members begin at `start` of the set.
-    fn group(&mut self, tar: &TarIndex, start: usize) -> Result<(), DataError> {
+    fn group(
+        &mut self,
+        tar: &TarIndex,
+        start: usize,
+        fields: &mut Fields,
+    ) -> Result<(), DataError> {
         let file = File::open(tar.path()).map_err(DataError::io("opening", tar.path()))?;
         let mut at = 0;
         while at < tar.len() {
             let sample = Sample::read(tar, &file, &mut at)?;
-            let Some(picture) = sample.picture(tar)? else {
-                sample.unread.iter().for_each(|ending| self.unread.count(ending));
-                continue;
-            };
+            fields.add(tar, &sample)?;
+            sample.unread.iter().for_each(|ending| self.unread.count(ending));
+            let Some(picture) = sample.picture(tar)? else { continue };
             let member = u32::try_from(start + picture).map_err(|_| DataError::Content {
                 path: tar.member_path(picture),
                 wanted: "at most 2^32 members".into(),
@@ -136,91 +150,6 @@ pub fn paths(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
     let entries = crate::folder::sorted(folder)?;
     let tars = entries.iter().filter(|entry| !entry.folder && entry.name.ends_with(".tar"));
     Ok(tars.map(|entry| folder.join(&entry.name)).collect())
-}
-
-/// The members of one key that follow each other.
-#[derive(Default)]
-struct Sample {
-    picture: Option<usize>,
-    label: Option<(usize, u32)>,
-    /// Pictures with more than one dot after the key, as `KEY.seg.png`.
-    dotted: Vec<usize>,
-    /// The same of labels.
-    dotted_labels: Vec<usize>,
-    /// Endings of pictures that are not read.
-    unread: Vec<&'static str>,
-}
-
-impl Sample {
-    /// Reads the members from `at` on that have the same key, and moves `at` behind them.
-    fn read(tar: &TarIndex, file: &File, at: &mut usize) -> Result<Self, DataError> {
-        let refuse = |member: usize, wanted: &str, got: String| {
-            Err(DataError::Content { path: tar.member_path(member), wanted: wanted.into(), got })
-        };
-        let (mut sample, mut bytes) = (Self::default(), Vec::new());
-        let key = split(tar.name(*at)).0;
-        while *at < tar.len() && split(tar.name(*at)).0 == key {
-            let (member, ending) = (*at, split(tar.name(*at)).1.to_ascii_lowercase());
-            let last = ending.rsplit('.').next().unwrap_or_default();
-            let dotted = last.len() < ending.len();
-            match Kind::of_ending(last.as_bytes()) {
-                Kind::Picture if dotted => sample.dotted.push(member),
-                Kind::Picture if sample.picture.replace(member).is_some() => {
-                    return refuse(member, "one picture in a sample", "another one".into());
-                }
-                Kind::Unread(ending) => sample.unread.push(ending),
-                _ if last == LABEL && dotted => sample.dotted_labels.push(member),
-                _ if last == LABEL => {
-                    tar.read_from(file, member, &mut bytes)?;
-                    let text = String::from_utf8_lossy(&bytes);
-                    match text.trim().parse() {
-                        Ok(number) if number != NO_LABEL => sample.label = Some((member, number)),
-                        _ => {
-                            let got: String = text.trim().chars().take(40).collect();
-                            return refuse(member, "a class index", format!("`{got}`"));
-                        }
-                    }
-                }
-                _ => {}
-            }
-            *at += 1;
-        }
-        Ok(sample)
-    }
-
-    /// The picture, if this is a sample that is read; notes and the like are not.
-    fn picture(&self, tar: &TarIndex) -> Result<Option<usize>, DataError> {
-        let refuse = |member: usize, wanted: &str, got: String| {
-            Err(DataError::Content { path: tar.member_path(member), wanted: wanted.into(), got })
-        };
-        let stem = |member: &usize| tar.name(*member).rsplit_once('.').map_or("", |(stem, _)| stem);
-        // `KEY.seg.png` beside `KEY.png` is another picture of the sample; one with its own label, or
-        // with nothing beside it, is a sample whose key has a dot.
-        let own = self.dotted.iter().find(|picture| {
-            let alone = self.picture.is_none() && self.unread.is_empty();
-            alone || self.dotted_labels.iter().any(|label| stem(label) == stem(picture))
-        });
-        if let Some(picture) = own {
-            let got = format!("the sample `{}`; rename it", stem(picture));
-            return refuse(*picture, "keys without dots: a key ends at its first dot", got);
-        }
-        let label = self.label.map(|(member, _)| member).or(self.dotted_labels.first().copied());
-        match (self.picture, label) {
-            (None, Some(label)) if self.unread.is_empty() => {
-                refuse(label, "a picture beside the class", "a sample without".into())
-            }
-            (picture, _) => Ok(picture),
-        }
-    }
-}
-
-/// Key and ending of a member: the name up to the first dot after the last slash, and the rest.
-fn split(name: &str) -> (&str, &str) {
-    let start = name.rfind('/').map_or(0, |slash| slash + 1);
-    match name[start..].find('.') {
-        Some(dot) => (&name[..start + dot], &name[start + dot + 1..]),
-        None => (name, ""),
-    }
 }
 
 /// The paths that a pattern with a range in braces stands for.
@@ -296,12 +225,5 @@ mod tests {
         {
             assert!(names(wrong).is_err_and(|error| error.contains(wrong)), "{wrong}");
         }
-    }
-
-    #[test]
-    fn keys_end_at_the_first_dot_of_the_last_part() {
-        assert_eq!(split("n01/x_1.seg.png"), ("n01/x_1", "seg.png"));
-        assert_eq!(split("v1.0/x.jpg"), ("v1.0/x", "jpg"));
-        assert_eq!(split("readme"), ("readme", ""));
     }
 }
