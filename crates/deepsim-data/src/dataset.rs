@@ -1,11 +1,12 @@
 //! All splits of a data set together.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::duplicates::{self, Subset};
 use crate::ilsvrc::Ilsvrc;
+use crate::kinds::{Kind, Unread};
 use crate::resized::Resized;
 use crate::scenes::{self, Scenes};
 use crate::stl10::{self, Split, Stl10};
@@ -228,9 +229,17 @@ impl Dataset {
 /// Refuses a folder that does not hold STL-10, with what it does hold and what to do.
 fn recognise_stl10(folder: &Path) -> Result<(), DataError> {
     let metadata = std::fs::metadata(folder).map_err(DataError::io("opening", folder))?;
-    let files = ["unlabeled_X.bin", "train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin"];
-    let there =
-        |name: &&str| folder.join(name).exists() || folder.join("stl10_binary").join(name).exists();
+    let files = [
+        "unlabeled_X.bin",
+        "train_X.bin",
+        "train_y.bin",
+        "test_X.bin",
+        "test_y.bin",
+        "class_names.txt",
+        "fold_indices.txt",
+    ];
+    let root = stl10::root(folder);
+    let there = |name: &&str| root.join(name).exists();
     let (there, missing): (Vec<&str>, Vec<&str>) = files.into_iter().partition(there);
     if missing.is_empty() {
         return Ok(());
@@ -255,31 +264,40 @@ fn recognise_stl10(folder: &Path) -> Result<(), DataError> {
 /// Class folders and pictures of a folder that is no data set, and what they are good for.
 fn contents(folder: &Path) -> String {
     const MOST: usize = 10_000;
-    let entries = |folder: &Path| -> Vec<std::path::PathBuf> {
+    // Names and not paths: a folder above that is hidden makes nothing junk.
+    let entries = |folder: &Path| -> Vec<(Kind, PathBuf)> {
         let entries = std::fs::read_dir(folder).into_iter().flatten();
-        entries.filter_map(|entry| Some(entry.ok()?.path())).take(MOST).collect()
-    };
-    let picture = |path: &std::path::PathBuf| {
-        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
-        ["jpg", "jpeg", "png"].iter().any(|known| ending == *known)
+        let entries = entries.filter_map(|entry| Some(entry.ok()?.path())).take(MOST);
+        let kind =
+            |path: &PathBuf| Kind::of(path.file_name().unwrap_or_default().as_encoded_bytes());
+        entries.map(|path| (kind(&path), path)).filter(|(kind, _)| *kind != Kind::Junk).collect()
     };
     let (folders, files): (Vec<_>, Vec<_>) =
-        entries(folder).into_iter().partition(|path| path.is_dir());
-    let below = folders.iter().flat_map(|folder| entries(folder));
-    let pictures = files.iter().cloned().chain(below).filter(picture).take(MOST).count();
-    if pictures == 0 {
-        return format!(
-            "{} folders and {} files, none of these and no pictures",
-            folders.len(),
-            files.len()
-        );
+        entries(folder).into_iter().partition(|(_, path)| path.is_dir());
+    let below = folders.iter().flat_map(|(_, folder)| entries(folder));
+    let here = format!("{}, {}", count(folders.len(), "folder"), count(files.len(), "file"));
+    let (mut pictures, mut unread) = (0, Unread::default());
+    for (kind, _) in files.into_iter().chain(below).take(MOST) {
+        match kind {
+            Kind::Picture => pictures += 1,
+            Kind::Unread(ending) => unread.count(ending),
+            _ => {}
+        }
     }
-    let more = if pictures == MOST { " or more" } else { "" };
+    if pictures == 0 && unread.is_empty() {
+        return format!("{here}, none of these and no pictures");
+    }
+    let more = if unread.is_empty() { String::new() } else { format!("; {unread}") };
     format!(
-        "{pictures}{more} pictures, {} folders, none of these. Folders of pictures are read by recipes of \
+        "{here}, none of these, and {} of JPEG or PNG{more}. Folders of pictures are read by recipes of \
          comparators (deepsim-train) and by `deepsim_data::folder::ImageFolder`, not here",
-        folders.len()
+        count(pictures, "picture")
     )
+}
+
+/// A number of things, in words: 1 folder, 2 folders.
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Whether a folder looks like ILSVRC-2012's; what is in it is another question.

@@ -250,7 +250,8 @@ pub fn read_class_names(folder: &Path) -> Result<Vec<String>, DataError> {
     Ok(names)
 }
 
-fn root(folder: &Path) -> PathBuf {
+/// The folder that the files are in: this one, or the one in it that the archive unpacks to.
+pub(crate) fn root(folder: &Path) -> PathBuf {
     let inner = folder.join("stl10_binary");
     if inner.is_dir() { inner } else { folder.to_path_buf() }
 }
