@@ -154,9 +154,11 @@ impl TarIndex {
         self.members.places.get(index).map(|place| place.length)
     }
 
-    /// Where a member would be if archives were folders; for messages.
+    /// Where a member would be if archives were folders, one with an absolute name, too; for messages.
     pub fn member_path(&self, index: usize) -> PathBuf {
-        self.path.join(self.group(index).unwrap_or_default()).join(self.name(index))
+        // Joining `/abs/a.jpg` would replace the path.
+        let below = |name: &str| name.trim_start_matches('/').to_owned();
+        self.path.join(below(self.group(index).unwrap_or_default())).join(below(self.name(index)))
     }
 
     /// A text that changes when the tar does.

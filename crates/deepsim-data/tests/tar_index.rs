@@ -342,3 +342,42 @@ fn a_tar_that_was_replaced_by_one_of_the_same_size_is_noticed() {
     let error = index.read(0, &mut Vec::new()).expect_err("another tar").to_string();
     assert!(error.contains("as when it was indexed"), "{error}");
 }
+
+#[test]
+fn a_compressed_tar_is_named_and_no_bytes_of_it_are_printed() {
+    for (first, kind) in [
+        (&b"\x1f\x8b\x08\0"[..], "a gzip file"),
+        (b"BZh91AY", "a bzip2 file"),
+        (b"\xfd7zXZ\0", "an xz file"),
+        (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
+        (b"\xff\xd8\xff\xe0", "other bytes"),
+    ] {
+        for length in [300, 2000] {
+            let noise = (0..length).map(|i: usize| (i * 37 % 251) as u8 | 0x80);
+            let bytes: Vec<u8> = first.iter().copied().chain(noise).collect();
+            let error = index(&bytes).1.expect_err(kind).to_string();
+            let short = kind == "other bytes" && length < 512;
+            assert!(short || error.contains(kind), "{error}");
+            assert_eq!(error.contains("unpack it first"), kind != "other bytes", "{error}");
+            assert!(error.chars().all(|c| c.is_ascii_graphic() || c == ' '), "{error}");
+        }
+    }
+    // A member may be called so.
+    let (_folder, index) = index(&tar(&[("BZh.jpg", b"x")]));
+    assert_eq!(index.expect("a tar").name(0), "BZh.jpg");
+}
+
+#[test]
+fn a_member_with_an_absolute_name_is_below_its_tar() {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(1);
+    // The crate's own functions refuse such names.
+    header.as_mut_bytes()[..10].copy_from_slice(b"/abs/a.jpg");
+    header.set_cksum();
+    let mut bytes = header.as_bytes().to_vec();
+    bytes.push(b'x');
+    let (folder, index) = index(&bytes);
+    let index = index.expect("a tar");
+    assert_eq!(index.name(0), "/abs/a.jpg");
+    assert_eq!(index.member_path(0), folder.path().join("a.tar/abs/a.jpg"));
+}
