@@ -95,7 +95,7 @@ impl Source for Prepared {
     }
 
     fn content(&self) -> String {
-        format!("{}; {:?}", self.files.content(), self.transform)
+        format!("{}, {}", self.files.content(), self.transform)
     }
 
     fn unread(&self) -> Unread {

@@ -61,7 +61,7 @@ impl Source for Resized {
     }
 
     fn content(&self) -> String {
-        format!("{}; {:?}", self.source.content(), self.transform)
+        format!("{}, {}", self.source.content(), self.transform)
     }
 
     fn origin(&self, index: usize) -> usize {

@@ -40,7 +40,8 @@ impl LoaderState {
         }
         let found = source.content();
         if self.data != found {
-            let advice = "name the data that the state was saved with, or begin anew";
+            let advice = "name the data that the state was saved with, of the same seed if they are drawn from one, or \
+                          begin anew";
             return differs(self.data.clone(), found, advice);
         }
         Ok(())

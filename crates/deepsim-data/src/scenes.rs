@@ -75,6 +75,11 @@ impl Source for Scenes {
         format!("{self:?}")
     }
 
+    fn content(&self) -> String {
+        let Self { seed, split, len } = self;
+        format!("{len} procedural scenes of split {split}, seed {seed}")
+    }
+
     fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {
         part.check(self, index, pixels.len())?;
         let mut rng = stream(self.seed, Purpose::Scene(self.split), 0, index as u64);

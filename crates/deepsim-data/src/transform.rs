@@ -1,6 +1,7 @@
 //! How a picture of any size becomes an image of one size: named, and pinned by tests against
 //! Pillow, torchvision and OpenCV, because the resize defines the data.
 
+use std::fmt;
 use std::path::Path;
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
@@ -59,6 +60,20 @@ pub struct Transform {
     pub height: usize,
     /// Width of the result in pixels.
     pub width: usize,
+}
+
+impl fmt::Display for Transform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { height, width, .. } = self;
+        match self.fit {
+            Fit::Stretch => write!(f, "stretched to {height}x{width}")?,
+            Fit::ShortSide(side) => write!(f, "short side {side}, middle {height}x{width}")?,
+        }
+        f.write_str(match self.filter {
+            Filter::Antialiased => ", antialiased",
+            Filter::FourNearest => ", four nearest pixels",
+        })
+    }
 }
 
 impl Transform {
@@ -130,9 +145,13 @@ impl Transform {
             return Err(failed(&"there are none"));
         }
         let resized = self.resized((picture.height, picture.width));
-        let (size, corner) = resized.ok_or_else(|| failed(&format!("{self:?} is too large")))?;
+        let (size, corner) =
+            resized.ok_or_else(|| failed(&format!("{self}: the whole is too large")))?;
         if self.height > size.0 || self.width > size.1 || size.0 == 0 || size.1 == 0 {
-            return Err(failed(&format!("{self:?} has no {}x{} in it", self.height, self.width)));
+            return Err(failed(&format!(
+                "{self}: {}x{} has no {}x{} in it",
+                size.0, size.1, self.height, self.width
+            )));
         }
         let (top, left) = (corner.0 + part.top, corner.1 + part.left);
         let scale_y = picture.height as f64 / size.0 as f64;

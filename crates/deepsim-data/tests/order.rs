@@ -250,11 +250,22 @@ fn a_state_is_for_its_seed_and_data_alone() {
     };
     let error = refused(source(5, 20), LoaderConfig { seed: 4, ..config(1) });
     assert!(error.contains("expected seed 3, found seed 4; "), "{error}");
-    for other in [source(6, 20), source(5, 21)] {
+    for (other, found) in [
+        (source(6, 20), "found 20 procedural scenes of split 0, seed 6; "),
+        (source(5, 21), "found 21 procedural scenes of split 0, seed 5; "),
+    ] {
         let error = refused(other, config(1));
-        assert!(error.contains("expected Scenes { seed: 5, split: 0, len: 20 }"), "{error}");
+        assert!(error.contains("expected 20 procedural scenes of split 0, seed 5, "), "{error}");
+        assert!(error.contains(found), "{error}");
         assert!(error.contains("name the data that the state was saved with"), "{error}");
     }
+    let scenes = source(5, 20);
+    let resized = |transform| Resized::new(scenes.clone(), transform).content();
+    assert!(
+        resized(Transform::CAFFE).ends_with("seed 5, stretched to 256x256, four nearest pixels")
+    );
+    let found = resized(Transform::TORCHVISION);
+    assert!(found.ends_with("seed 5, short side 256, middle 224x224, antialiased"), "{found}");
 }
 
 #[test]

@@ -162,7 +162,9 @@ impl Source for Exemplars {
     }
 
     fn content(&self) -> String {
-        format!("{:?} of {}", self.config, self.pictures.content())
+        let ExemplarConfig { classes, deformations, seed } = self.config;
+        let pictures = self.pictures.content();
+        format!("{deformations} deformations of {classes} patches, seed {seed}, of {pictures}")
     }
 
     fn origin(&self, index: usize) -> usize {

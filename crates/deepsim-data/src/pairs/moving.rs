@@ -157,7 +157,11 @@ impl Source for Moving {
     }
 
     fn content(&self) -> String {
-        format!("{:?} over {}", self.config, self.pictures.content())
+        let MovingConfig { side, per_picture, seed } = self.config;
+        let pictures = self.pictures.content();
+        format!(
+            "{per_picture} windows of {side}x{side} moving over each, seed {seed}, of {pictures}"
+        )
     }
 
     fn origin(&self, index: usize) -> usize {
