@@ -23,7 +23,8 @@ pub struct Preimages {
     /// where [`Settings::clip`] says so.
     pub images: Images,
     /// For each picture `‖Φ(x) - Φ0‖²/‖Φ0‖²`: before every step, with that step's jitter, and last of
-    /// the image that is returned. Ends where the descent diverged, and is empty without one.
+    /// the image that is returned. Ends where the descent diverged or found no gradient, and is empty
+    /// without one.
     pub objective: Vec<Vec<f64>>,
     /// End of each picture's descent.
     pub endings: Vec<Ending>,
@@ -120,6 +121,7 @@ pub fn invert_from(
             shift: (0, 0),
             objective: Vec::with_capacity(settings.steps() + 1),
             diverged: None,
+            still: false,
         });
         let what = match divisor {
             1 => tap.to_owned(),
@@ -130,6 +132,7 @@ pub fn invert_from(
         let mut again = Vec::new();
         for (at, picture) in waiting.into_iter().zip(found) {
             match picture.diverged {
+                _ if picture.still => endings[at] = Ending::ZeroGradient,
                 Some(_) if divisor < MOST_DIVISOR => again.push(at),
                 Some(step) if step == settings.steps() && stalls(&picture.objective) => {
                     endings[at] = Ending::Stalled;
@@ -178,7 +181,7 @@ fn descend<R: Rng + Send>(
                     }
                 },
             );
-            if pictures.iter().all(|picture| picture.diverged.is_some()) {
+            if pictures.iter().all(|picture| picture.still || picture.diverged.is_some()) {
                 return Ok(pictures);
             }
             step += 1;
@@ -204,18 +207,20 @@ struct Picture<R> {
     objective: Vec<f64>,
     /// The step before which it was found to diverge.
     diverged: Option<usize>,
+    /// Image and gradient are zero and the features are not the target's: it moves no more.
+    still: bool,
 }
 
 impl<R: Rng> Picture<R> {
-    /// Takes down the objective before `step`; false if the picture diverges or has diverged before.
+    /// Takes down the objective before `step`; false if the descent ends here or has ended before.
     fn goes_on(&mut self, step: usize, value: f64) -> bool {
-        if self.diverged.is_none() {
+        if self.diverged.is_none() && !self.still {
             self.objective.push(value);
             // Rectified features hide an image that is not finite.
             let finite = self.x.iter().all(|x| x.is_finite());
             self.diverged = (!finite || diverges(&self.objective)).then_some(step);
         }
-        self.diverged.is_none()
+        self.diverged.is_none() && !self.still
     }
 
     /// The image as the network sees it in the next step.
@@ -253,6 +258,12 @@ impl<R: Rng> Picture<R> {
         }
         if settings.l2 > 0.0 {
             power(&self.x, 2, settings.l2 as f32, &mut gradient);
+        }
+        let zero = |values: &[f32]| values.iter().all(|value| *value == 0.0);
+        if self.objective.len() == 1 && self.objective[0] > 0.0 && zero(&self.x) && zero(&gradient)
+        {
+            self.still = true;
+            return;
         }
         let (momentum, kept) = (settings.momentum as f32, (1.0 - settings.decay) as f32);
         for ((x, velocity), gradient) in self.x.iter_mut().zip(&mut self.velocity).zip(&gradient) {

@@ -35,6 +35,9 @@ pub enum Ending {
     /// The features are no nearer at the end than at the start and than those of a zero image, under
     /// the smallest learning rates, too.
     Stalled,
+    /// The descent began at a zero image, where the gradient is zero, too, as in a network without
+    /// biases: no step leads anywhere, whatever the learning rates.
+    ZeroGradient,
     /// All features to come near to are zero, so that the normalised error is undefined.
     ZeroTarget,
     /// Features to come near to are not finite.
@@ -61,6 +64,11 @@ impl fmt::Display for Ending {
             Self::Stalled => {
                 write!(f, "stalled: features no nearer than at the start, or than a zero image's")
             }
+            Self::ZeroGradient => write!(
+                f,
+                "no gradient at the zero image it began with, as in a network without biases: begin with \
+                 noise, as other priors do"
+            ),
             Self::ZeroTarget => {
                 write!(f, "target features are all zero: normalised error undefined")
             }
