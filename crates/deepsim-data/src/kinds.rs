@@ -1,4 +1,4 @@
-//! What a file is by its name: one rule for folders, shards and archives.
+//! Kind of a file by its name: one rule for folders, shards and archives.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,7 +42,7 @@ impl Kind {
     }
 }
 
-/// Whether a path leads to, or through, something that starts with a dot or that file managers and
+/// True if a path leads to, or through, something that starts with a dot or that file managers and
 /// archivers leave behind: `._a.jpg`, `.DS_Store`, `__MACOSX/a.jpg`, `Thumbs.db`.
 pub(crate) fn is_junk(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|part| {

@@ -1,4 +1,4 @@
-//! What is saved beside a model, so that a loader continues in another process or on another machine.
+//! State saved beside a model, so that a loader continues in another process or on another machine.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::{Cursor, DataError, LoaderConfig, Source};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoaderState {
-    /// Where to continue.
+    /// Position to continue from.
     pub cursor: Cursor,
     /// Seed of order, crops and mirroring.
     pub seed: u64,

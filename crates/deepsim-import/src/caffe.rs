@@ -112,12 +112,12 @@ struct BlobShape {
     dim: Vec<i64>,
 }
 
-/// Whether bytes are a network, perhaps cut off: fields of one, and at least one layer.
+/// True if bytes are a network, perhaps cut off: fields of one, and at least one layer.
 pub(crate) fn recognises(bytes: &[u8]) -> bool {
     wire::is(bytes, NET, &[2, 100], true)
 }
 
-/// Whether bytes are a single blob, perhaps cut off.
+/// True if bytes are a single blob, perhaps cut off.
 pub(crate) fn recognises_blob(bytes: &[u8]) -> bool {
     let shape = wire::Message::bytes(bytes, 7);
     wire::is(bytes, BLOB, &VALUES, false)
@@ -126,7 +126,7 @@ pub(crate) fn recognises_blob(bytes: &[u8]) -> bool {
         })
 }
 
-/// Whether bytes are the state of a solver, and the name of the network's file that it mentions.
+/// True if bytes are the state of a solver, and the name of the network's file that it mentions.
 pub(crate) fn recognises_solver(bytes: &[u8]) -> Option<String> {
     let history = wire::Message::bytes(bytes, 3);
     let solver = wire::is(bytes, SOLVER, &[3], false) && history.is_some_and(recognises_blob);

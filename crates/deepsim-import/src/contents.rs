@@ -5,11 +5,11 @@ use crate::error::Reason;
 /// A tensor of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Blob {
-    /// Its name. Blobs of a Caffe layer are called `LAYER.weight`, `LAYER.bias`, `LAYER.blob2`, ...
+    /// Name. Blobs of a Caffe layer are called `LAYER.weight`, `LAYER.bias`, `LAYER.blob2`, ...
     pub name: String,
-    /// Its shape.
+    /// Shape.
     pub shape: Vec<usize>,
-    /// Its values, in the order of the shape.
+    /// Values, in the order of the shape.
     pub values: Vec<f32>,
 }
 
@@ -80,7 +80,7 @@ pub(crate) fn may_be_weights(shape: &[usize]) -> bool {
 pub struct Contents {
     /// The form of the file.
     pub format: Format,
-    /// Its tensors of floating-point numbers.
+    /// Tensors of floating-point numbers.
     pub blobs: Vec<Blob>,
     /// Keys of the dictionaries of a PyTorch checkpoint that hold the tensors, e.g. `state_dict`.
     pub container: Option<String>,

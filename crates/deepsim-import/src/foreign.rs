@@ -20,7 +20,7 @@ const MAGIC: [(&[u8], &str); 12] = [
     (b"\x89PNG", "a picture"),
 ];
 
-/// What a file is that is none of the forms that are read.
+/// Describes a file that is none of the forms that are read.
 pub(crate) fn describe(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "an empty file".to_owned();

@@ -29,7 +29,7 @@ const KNOWN: [(&str, &str); 8] = [
 const ALEX: &str = "b0d9aa4ad103d9450eeea97ffdfc31c2f964913cb7a741271a8ee383c28f37f4";
 const SQUEEZE: &str = "649021946eb2dd2b18f68772760d7065da88690a7238b16acfeb9af6020e06da";
 
-/// Which published heads these weights are, and whether they are of version 0.1 for a network here.
+/// Names the published heads that these weights are, and tells whether they are of version 0.1 for a network here.
 pub(crate) fn identify<'a>(heads: impl Iterator<Item = &'a [f32]>) -> Option<(&'static str, bool)> {
     let mut hash = Sha256::new();
     for value in heads.flatten() {

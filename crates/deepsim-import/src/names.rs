@@ -33,7 +33,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Those of a network with these tensors.
+    /// Names of a network with these tensors.
     pub(crate) fn new(net: Net, tensors: &[(String, Vec<usize>)]) -> Self {
         let index = tensors.iter().enumerate().map(|(i, (name, _))| (split(name), i)).collect();
         Self { net, index }
@@ -46,7 +46,7 @@ impl Names {
         found.or_else(|| self.index.get(&(self.renamed(&name.0)?, name.1))).copied()
     }
 
-    /// Why a tensor that is none of the network's is left out, where that is known.
+    /// Reason for which a tensor that is none of the network's is left out, where known.
     pub(crate) fn left_out(&self, name: &str) -> Option<&'static str> {
         let (layer, _) = split(name);
         match self.net {
@@ -60,7 +60,7 @@ impl Names {
         }
     }
 
-    /// Whether a tensor is the bias of one of the authors' up-convolutions, which was never trained.
+    /// True if a tensor is the bias of one of the authors' up-convolutions, which was never trained.
     pub(crate) fn is_untrained_bias(&self, name: &str) -> bool {
         let (layer, part) = split(name);
         let weighted = part == "bias" && self.index.contains_key(&(layer, "weight"));

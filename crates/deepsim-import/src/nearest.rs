@@ -31,7 +31,7 @@ pub(crate) fn problems(plan: &Plan, contents: &Contents) -> Vec<String> {
     lines
 }
 
-/// What the file has in place of a tensor that is missing.
+/// Tensor that the file has in place of a missing one.
 fn instead(plan: &Plan, missing: usize, contents: &Contents) -> String {
     let (name, _) = &plan.tensors[missing];
     let full = format!("{}{name}", plan.prefix);
@@ -45,7 +45,7 @@ fn instead(plan: &Plan, missing: usize, contents: &Contents) -> String {
     nearest.map_or_else(String::new, |other| format!("; `{other}` has its shape"))
 }
 
-/// How many characters two names have in common at their begins and ends.
+/// Number of characters that two names have in common at their beginnings and ends.
 fn alike(a: &str, b: &str) -> usize {
     let common = |a: &mut dyn Iterator<Item = char>, b: &mut dyn Iterator<Item = char>| {
         a.zip(b).take_while(|(a, b)| a == b).count()
@@ -111,7 +111,7 @@ fn heads_of_others(plans: &[Plan], contents: &Contents) -> Option<String> {
     Some(format!("these are the heads of {what}"))
 }
 
-/// How near a file is to a network: tensors with its names and shapes, then those with its shapes.
+/// Nearness of a file to a network: tensors with its names and shapes, then those with its shapes.
 fn score(plan: &Plan, blobs: &[Blob]) -> usize {
     if plan.net == Net::Mean {
         return 0;

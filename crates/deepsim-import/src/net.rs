@@ -92,7 +92,7 @@ pub(crate) fn layer(name: &str) -> &str {
     name.match_indices('.').nth(parts - 1).map_or(name, |(end, _)| &name[..end])
 }
 
-/// Whether a layer is of the classifier of a comparator, which other tasks replace.
+/// True if a layer is of the classifier of a comparator, which other tasks replace.
 pub(crate) fn is_head(layer: &str) -> bool {
     ["fc", "conv_final", "classifier"].iter().any(|head| layer.starts_with(head))
 }

@@ -93,7 +93,7 @@ struct TensorProto {
     data_location: i32,
 }
 
-/// Whether bytes are a model, perhaps cut off: fields of one, and a graph with a node or a tensor.
+/// True if bytes are a model, perhaps cut off: fields of one, and a graph with a node or a tensor.
 pub(crate) fn recognises(bytes: &[u8]) -> bool {
     let graph = wire::Message::bytes(bytes, 7);
     let within = |graph: &[u8]| {

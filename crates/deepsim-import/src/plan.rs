@@ -15,7 +15,7 @@ const MAX_PREFIX: usize = 8;
 pub(crate) const NO_LAYER: &str = "no such layer in the network";
 const ELSEWHERE: &str = "not under the prefix of the network";
 
-/// What becomes of a tensor of a file.
+/// Fate of a tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// It is this tensor of the network, by its number.
@@ -28,12 +28,12 @@ pub(crate) enum Role {
     Zeros,
 }
 
-/// How a file would be read for a network.
+/// Plan of reading a file for a network.
 pub(crate) struct Plan {
     pub(crate) net: Net,
     /// Names and shapes of all tensors of the network.
     pub(crate) tensors: Vec<(String, Vec<usize>)>,
-    /// What stands before the names of the network's tensors in the file.
+    /// Text before the names of the network's tensors in the file.
     pub(crate) prefix: String,
     /// One for each tensor of the file.
     pub(crate) roles: Vec<Role>,
@@ -85,17 +85,17 @@ impl Plan {
         plan
     }
 
-    /// Whether the file can be read so.
+    /// True if the file can be read so.
     pub(crate) fn works(&self) -> bool {
         self.problems.is_empty() && self.missing.is_empty()
     }
 
-    /// Whether the network is there from its first to its last layer.
+    /// True if the network is there from its first to its last layer.
     pub(crate) fn is_whole(&self) -> bool {
         self.works() && self.kept == self.tensors.len()
     }
 
-    /// Whether the network is there at least up to its classifier.
+    /// True if the network is there at least up to its classifier.
     pub(crate) fn has_trunk(&self) -> bool {
         let trunk = |(name, _): &&(String, Vec<usize>)| !net::is_head(net::layer(name));
         self.works() && self.kept >= self.tensors.iter().filter(trunk).count()
@@ -256,18 +256,18 @@ fn prefix(
     (best.to_owned(), note.into_iter().collect(), problem)
 }
 
-/// Whether a tensor of a file has the shape of a network's, or of its convolution without groups.
+/// True if a tensor of a file has the shape of a network's, or of its convolution without groups.
 pub(crate) fn fits(net: Net, shape: &[usize], tensor: &(String, Vec<usize>)) -> bool {
     same(shape, &tensor.1) || is_dense(shape, &tensor.1, net.groups(&tensor.0))
 }
 
-/// Whether a shape is that of a grouped convolution's weight that was stored without groups.
+/// True if a shape is that of a grouped convolution's weight that was stored without groups.
 pub(crate) fn is_dense(shape: &[usize], grouped: &[usize], groups: usize) -> bool {
     matches!((shape, grouped), ([out, inputs, h, w], [o, i, kh, kw])
         if groups > 1 && (out, h, w) == (o, kh, kw) && *inputs == i * groups)
 }
 
-/// Whether a tensor of a file has the shape of a network's, up to axes of length 1 and to the axes of
+/// True if a tensor of a file has the shape of a network's, up to axes of length 1 and to the axes of
 /// the inputs of a fully connected layer that is a convolution here.
 pub(crate) fn same(shape: &[usize], wanted: &[usize]) -> bool {
     let (shape, wanted) = (squeezed(shape), squeezed(wanted));

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::contents::Format;
 use crate::net::Net;
 
-/// What was in a file and what became of it.
+/// Contents of a file and the fate of each tensor.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// The form of the file.
@@ -19,11 +19,11 @@ pub struct Report {
     pub net: Net,
     /// The dictionaries of a PyTorch checkpoint from which the tensors were taken, e.g. `state_dict`.
     pub container: Option<String>,
-    /// What stood before the names of the network's tensors, e.g. `module.`.
+    /// Text before the names of the network's tensors, e.g. `module.`.
     pub prefix: Option<String>,
     /// Sentences about the import for people: where the network ends, what else the file holds.
     pub notes: Vec<String>,
-    /// What was written.
+    /// File that was written.
     pub output: PathBuf,
     /// A line for each tensor of the file, in its order.
     pub lines: Vec<Line>,
@@ -32,15 +32,15 @@ pub struct Report {
 /// A tensor of a file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Line {
-    /// Its name in the file.
+    /// Name in the file.
     pub blob: String,
-    /// Its shape in the file.
+    /// Shape in the file.
     pub shape: Vec<usize>,
-    /// What became of it.
+    /// Fate of the tensor.
     pub fate: Fate,
 }
 
-/// What became of a tensor.
+/// Fate of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {

@@ -9,7 +9,7 @@ use crate::error::reason;
 /// Longest header of the format.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// Whether bytes begin as such a file, perhaps cut off: the length of a header that is one JSON object.
+/// True if bytes begin as such a file, perhaps cut off: the length of a header that is one JSON object.
 pub(crate) fn recognises(bytes: &[u8]) -> bool {
     let Some((length, rest)) = bytes.split_first_chunk() else { return false };
     let length = u64::from_le_bytes(*length);

@@ -15,7 +15,7 @@ pub(crate) struct Message<'a> {
     rest: &'a [u8],
     /// The field in which the bytes end, if they end in one.
     pub(crate) cut: Option<u64>,
-    /// Whether something is no field.
+    /// True if something is no field.
     broken: bool,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Iterator for Message<'a> {
     }
 }
 
-/// Whether bytes are a message of these fields, perhaps cut off, with at least one of `needed`.
+/// True if bytes are a message of these fields, perhaps cut off, with at least one of `needed`.
 /// Fields of other numbers are allowed if `open`: forks have added some.
 pub(crate) fn is(bytes: &[u8], fields: Fields, needed: &[u64], open: bool) -> bool {
     let mut message = Message::new(bytes);

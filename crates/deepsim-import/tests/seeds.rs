@@ -9,7 +9,7 @@ mod targets;
 
 use std::path::Path;
 
-/// Whether a fixture is for the target of this name.
+/// True if a fixture is for the target of this name.
 fn is_for(target: &str, file: &Path) -> bool {
     let endings: &[&str] = match target {
         "torch" => &["pth", "pt", "pkl"],

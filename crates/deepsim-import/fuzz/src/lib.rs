@@ -1,4 +1,4 @@
-//! What is fuzzed: readers of foreign bytes. Each takes any bytes and must return.
+//! Fuzz targets: readers of foreign bytes. Each takes any bytes and must return.
 //!
 //! With a nightly compiler, from the crate's folder:
 //!
@@ -23,7 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("any", any),
 ];
 
-/// What every reader promises of a tensor.
+/// Checks the promises of every reader about a tensor.
 fn check(blobs: &[Blob]) {
     for blob in blobs {
         assert_eq!(blob.shape.iter().product::<usize>(), blob.values.len(), "{}", blob.name);

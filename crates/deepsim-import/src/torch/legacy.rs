@@ -12,7 +12,7 @@ const MARK: [u8; 12] = [0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8
 /// The same as text, in protocol 1.
 const MARK_TEXT: &[u8] = b"L119547037146038801333356L\n.";
 
-/// Whether bytes begin as such a file, in any protocol; from the fourth on, pickles have frames.
+/// True if bytes begin as such a file, in any protocol; from the fourth on, pickles have frames.
 pub(crate) fn recognises(bytes: &[u8]) -> bool {
     match bytes {
         [0x80, 2..=5, 0x95, _, _, _, _, _, _, _, _, rest @ ..] | [0x80, 2..=5, rest @ ..] => {

@@ -117,7 +117,7 @@ impl Machine {
         }
     }
 
-    /// What a persistent reference stands for: `("storage", KindStorage, key, device, length, view)`,
+    /// Storage that a persistent reference stands for: `("storage", KindStorage, key, device, length, view)`,
     /// or `("module", class, ...)` of a model that was pickled whole.
     pub(super) fn persistent(&mut self, id: Id) -> Result<Value, Reason> {
         let Value::Tuple(items) = &self.values[id] else {

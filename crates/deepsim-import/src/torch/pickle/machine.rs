@@ -267,7 +267,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Whether a state is that of a `torch.nn.Module`.
+    /// True if a state is that of a `torch.nn.Module`.
     fn is_modules(&self, state: Id) -> bool {
         let Value::Dict(entries) = &self.values[state] else { return false };
         let named = |key: Id| match &self.values[key] {

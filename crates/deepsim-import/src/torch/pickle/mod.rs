@@ -41,7 +41,7 @@ pub struct StorageInfo {
     pub key: String,
     /// How many numbers.
     pub len: usize,
-    /// Where a view of it begins; 0 for the whole storage.
+    /// Offset of a view of it; 0 for the whole storage.
     pub start: usize,
 }
 
@@ -78,7 +78,7 @@ enum Value {
     /// An object that is no tensor, by its class or function.
     Opaque {
         class: Id,
-        /// Whether it is a `torch.nn.Module`, told from its state.
+        /// True if it is a `torch.nn.Module`, told from its state.
         module: bool,
     },
 }

@@ -44,7 +44,7 @@ pub struct State {
     pub averaged: Vec<String>,
 }
 
-/// Whether a name says that weights are averages over training.
+/// True if a name says that weights are averages over training.
 pub(crate) fn is_averaged(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.split(|c: char| !c.is_ascii_alphanumeric())
@@ -130,7 +130,7 @@ impl Pickle<'_> {
         Ok(averaged.filter(|_| !self.is_state(root)).copied())
     }
 
-    /// Whether a dictionary holds matrices or kernels itself.
+    /// True if a dictionary holds matrices or kernels itself.
     fn is_state(&self, root: Id) -> bool {
         let large = |id: Id| match &self.values[id] {
             Value::Tensor(info) => info.shape.len() > 1,
