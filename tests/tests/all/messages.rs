@@ -106,16 +106,15 @@ fn messages_of_tensor_operations_have_no_backtrace() {
 #[test]
 fn what_a_plan_can_know_is_refused_before_a_run_folder_is_written() {
     let folder = folder_with_recipe(TINY);
-    let cases: [(&str, &str); 11] = [
+    let cases: [(&str, &str); 10] = [
         ("crop=32", "crop: discriminator: expected sides of at least 35 pixels, found 32"),
         ("crop=104", "crop: expected at most 96, the least side of the training images"),
         ("feature.tap=FC6", "crop: alexnet FC6: expected sides of"),
         ("feature.tap=CONV9", "feature.tap: alexnet has CONV1"),
         ("batch=0", "batch: wanted at least 1, got 0"),
-        ("adversarial.weight=nan", "adversarial.weight: expected a number from 0 to 3.4"),
+        ("adversarial.weight=nan", "adversarial.weight: expected a number >= 0, found NaN"),
         ("adam.beta1=1", "adam.beta1: expected 0 <= beta < 1, found 1"),
         ("adam.epsilon=0", "adam.epsilon: expected at least 1.17"),
-        ("image.weight=1e300", "image.weight: expected a number from 0 to 3.4"),
         ("generator.slope=2", "generator.slope: expected 0 <= slope < 1, found 2"),
         ("adversarial.discriminator.stride=70000", "crop: discriminator: expected sides of"),
     ];
@@ -146,9 +145,9 @@ fn data_that_is_no_data_set_is_said_to_be_what_it_is() -> anyhow::Result<()> {
     for (data, words) in [
         ("photos", "photos: wanted a folder with STL-10"),
         ("photos", "unlabeled_X.bin, train_X.bin, train_y.bin, test_X.bin, test_y.bin"),
-        ("photos", "3 pictures, 2 folders, none of these"),
+        ("photos", "2 folders, 1 file, none of these, and 3 pictures"),
         ("photos", "ImageFolder"),
-        ("empty", "0 folders and 0 files, none of these"),
+        ("empty", "0 folders, 0 files, none of these"),
         ("recipe.toml", "got a file"),
         ("nothing", "opening nothing: "),
     ] {

@@ -96,7 +96,7 @@ fn a_run_resumes_to_the_same_bytes_and_is_measured_and_sampled() {
     // Of few images there is no Frechet distance in so many dimensions.
     let (frechet, kernel) = (&samples["rows"][2], &samples["rows"][3]);
     let note = frechet["note"].as_str().unwrap_or_default();
-    assert!(frechet["value"].is_null() && note.contains("wanted more than 512 images"), "{note}");
+    assert!(frechet["value"].is_null() && note.contains("needs more than 512 images"), "{note}");
     let distance = kernel["value"].as_f64().expect("a number");
     assert!(distance > 0.0, "scenes and the samples of four steps are not alike: {distance}");
     assert_eq!(read("eval/samples.png").height, 8 * 64);
@@ -139,7 +139,7 @@ fn too_few_images_for_a_distance_are_said_to_be() {
     let samples = json(&run, "eval/samples.json");
     let row = samples["rows"].as_array().and_then(|rows| rows.last()).expect("a row");
     assert!(row["value"].is_null(), "{row}");
-    assert!(row["note"].as_str().unwrap_or_default().contains("at least 40 test images, got 8"));
+    assert!(row["note"].as_str().unwrap_or_default().contains("at least 40 test images, found 8"));
 }
 
 #[test]

@@ -6,13 +6,11 @@ use crate::TrainError;
 impl Recipe {
     /// Refuses values that make no sense, naming the key.
     pub(super) fn check(&self) -> Result<(), TrainError> {
-        // Weights and moments are single precision, which these multiply and divide.
-        let largest = f64::from(f32::MAX);
-        let positive = |what: &str, value: f64| match (0.0..=largest).contains(&value) {
+        let positive = |what: &str, value: f64| match value.is_finite() && value >= 0.0 {
             true => Ok(()),
-            false => Err(TrainError::recipe(format!(
-                "{what}: expected a number from 0 to {largest:e}, found {value:e}"
-            ))),
+            false => {
+                Err(TrainError::recipe(format!("{what}: expected a number >= 0, found {value}")))
+            }
         };
         let at_least_one = |what: &str, value: u64| match value {
             0 => Err(TrainError::recipe(format!("{what}: wanted at least 1, got 0"))),
