@@ -40,7 +40,7 @@ fn open(options: &HubOptions) -> Result<Split, FetchError> {
 }
 
 fn refusal(options: &HubOptions) -> FetchError {
-    open(options).err().expect("an error")
+    open(options).expect_err("an error")
 }
 
 fn assert_whole(split: &Split) {
@@ -212,7 +212,7 @@ fn what_the_hub_does_not_have_is_named() {
     let error = refusal(&HubOptions { offline: true, ..options.clone() });
     assert!(matches!(&error, FetchError::Hub(HubError::Offline { .. })), "{error}");
     for name in ["", "a/b/c", "../x", "a/..", "a b/c", "/a", "a/"] {
-        let error = hub::split(name, "train", &options).err().expect("no such name");
+        let error = hub::split(name, "train", &options).expect_err("no such name");
         assert!(matches!(&error, FetchError::Hub(HubError::Name { .. })), "{name}: {error}");
     }
 }
