@@ -238,7 +238,7 @@ impl Job<'_> {
 
     /// `deepsim-train` with a recipe, that goes on with what is in the folder.
     fn trainer(&self, recipe: &str, out: &Path) -> Command {
-        let recipes = workspace::root().join("crates/deepsim-train/recipes");
+        let recipes = workspace::root().join("crates/deepsim-run/recipes");
         let mut command = self.program("deepsim-train");
         command.arg(recipes.join(recipe).with_extension("toml"));
         command.arg("--out").arg(out).arg("--resume");

@@ -10,15 +10,17 @@
 use std::path::Path;
 use std::time::Instant;
 
+use anyhow::Context;
 use candle_core::{Device, Tensor};
 use deepsim_data::{Crop, Cursor, Dataset, Loader, LoaderConfig};
 use deepsim_nets::{Images, PixelFormat};
+use deepsim_run::recipe::Recipe;
+use deepsim_run::recipes;
 use deepsim_train::plan::Plan;
-use deepsim_train::recipe::Recipe;
 use deepsim_train::run::{Requests, RunOptions, run};
 use deepsim_train::trainer::Trainer;
 
-const RECIPE: &str = include_str!("../recipes/autoencoder-alexnet-conv3.toml");
+const RECIPE: &str = "autoencoder-alexnet-conv3";
 const ROUNDS: usize = 3;
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -32,7 +34,7 @@ fn main() -> anyhow::Result<()> {
     let sets = [format!("steps={steps}")];
     // Without DATA, scenes are drawn while a run goes on, which costs more than reading photographs.
     let data = std::env::args().nth(2).map(std::path::PathBuf::from);
-    let recipe = Recipe::parse(RECIPE, &sets)?;
+    let recipe = Recipe::parse(recipes::text(RECIPE).context(RECIPE)?, &sets)?;
     let device = Device::Cpu;
     let dataset = Dataset::open(data.as_deref(), recipe.seed)?;
     let (batch, seed, crop) = (recipe.batch, recipe.seed, Crop::Random(recipe.crop));

@@ -7,6 +7,7 @@ use deepsim_loss::{Balance, terms};
 use deepsim_nets::random::streams;
 use deepsim_nets::{Discriminator, Images};
 use deepsim_ops::{Moments, Reading, copy_all, set_moments};
+use deepsim_run::recipe::AdversarialTerm;
 use rand_chacha::ChaCha12Rng;
 
 use crate::TrainError;
@@ -14,7 +15,6 @@ use crate::error::Quantity;
 use crate::gradients::{See, add, check_known, checked_norm, sum};
 use crate::optim::Adam;
 use crate::part::{Part, of_all};
-use crate::recipe::AdversarialTerm;
 use crate::world::World;
 
 /// The discriminator with all that belongs to it.

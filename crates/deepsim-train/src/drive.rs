@@ -10,12 +10,12 @@ use candle_core::Tensor;
 use deepsim_data::picture::Picture;
 use deepsim_data::{Batch, Cursor, Loader, LoaderConfig, Source};
 use deepsim_nets::Params;
+use deepsim_run::recipe::OutputConfig;
 
 use crate::TrainError;
 use crate::error::NonFinite;
 use crate::failure;
 use crate::gradients::See;
-use crate::recipe::OutputConfig;
 use crate::recorder::Recorder;
 use crate::run::{CHECKPOINT, DONE, Event, Outcome, Requests};
 use crate::store::{Put, Store};

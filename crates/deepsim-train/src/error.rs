@@ -1,18 +1,15 @@
 //! What can go wrong in a training run.
 
+use deepsim_run::RunError;
+
 use std::path::PathBuf;
 
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// A recipe, or a `--set`, that is not valid.
-    #[error("recipe{}: {reason}", path.as_ref().map(|p| format!(" {}", p.display())).unwrap_or_default())]
-    Recipe {
-        /// The file, if it came from one.
-        path: Option<PathBuf>,
-        /// What is wrong, with the position where the parser knows it.
-        reason: String,
-    },
+    /// A recipe that is not valid, or a file of a run folder that cannot be read.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// The run folder already holds something else.
     #[error("run folder {}: {reason}", path.display())]
     Folder {
@@ -136,15 +133,12 @@ impl std::fmt::Display for NonFinite {
 
 impl TrainError {
     pub(crate) fn recipe(reason: impl Into<String>) -> Self {
-        Self::Recipe { path: None, reason: reason.into() }
+        Self::Run(RunError::recipe(reason))
     }
 
-    /// Adds the file to an error of a recipe that was read from one.
-    pub(crate) fn in_recipe(self, file: &std::path::Path) -> Self {
-        match self {
-            Self::Recipe { reason, .. } => Self::Recipe { path: Some(file.into()), reason },
-            other => other,
-        }
+    /// Returns true if a recipe, or a `--set`, is not valid.
+    pub fn is_recipe(&self) -> bool {
+        matches!(self, Self::Run(RunError::Recipe { .. }))
     }
 
     pub(crate) fn io(

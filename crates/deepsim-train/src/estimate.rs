@@ -3,12 +3,14 @@
 use std::time::Instant;
 
 use deepsim_data::{Cursor, Loader};
+use deepsim_run::recipe::Recipe;
 
 use crate::TrainError;
 use crate::comparator::{self, ComparatorRecipe};
+use crate::data::{dataset, loader};
 use crate::drive::{Phase, Session};
-use crate::plan::{Plan, dataset, loader};
-use crate::recipe::Recipe;
+use crate::plan::Plan;
+use crate::precision;
 use crate::run::{GeneratorSession, RunOptions, Samples};
 use crate::trainer::Trainer;
 
@@ -49,7 +51,7 @@ pub fn generator(
     steps: usize,
 ) -> Result<Estimate, TrainError> {
     let device = &options.device;
-    recipe.precision.set(device)?;
+    precision::set(recipe.precision, device)?;
     let dataset = dataset(recipe, options)?;
     let weights = options.weights.as_deref();
     let (plan, fixed) = Plan::settle(recipe, &dataset, weights, None, device)?;

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 use crate::checkpoint;
 use crate::comparator;
+use crate::data::images;
 use crate::drive::Session;
-use crate::plan::images;
+use crate::precision;
 use crate::run::{CHECKPOINT, GENERATOR};
 use crate::store::Store;
 use crate::trainer::{StepReport, Trainer};
@@ -68,7 +69,7 @@ pub fn replay(
         return comparator::replay(&file, &batch, device).map_err(named);
     }
     let plan = checkpoint::read_state(&file)?.plan;
-    plan.recipe.precision.set(device)?;
+    precision::set(plan.recipe.precision, device)?;
     let mut trainer = Trainer::new(&plan.recipe, plan.reopen(weights, device)?, device)?;
     checkpoint::load(&file, &mut trainer)?;
     trainer.step(&images(&batch, device)?).map_err(named)

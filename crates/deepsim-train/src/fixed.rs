@@ -7,9 +7,9 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use deepsim_loss::calibrate;
 use deepsim_nets::{Comparator, ComparatorKind, Images, InverterConfig, PixelFormat};
+use deepsim_run::recipe::{FeatureTerm, Inversion, Recipe};
 
 use crate::TrainError;
-use crate::recipe::{FeatureTerm, Inversion, Recipe};
 
 /// The fixed networks of a run.
 #[derive(Clone, Default)]

@@ -1,6 +1,6 @@
 //! Training of DeePSiM generators, as the authors' code does it, and of [`comparator`]s.
 //!
-//! Data flows one way: a [`recipe::Recipe`] (TOML) becomes a checked [`plan::Plan`] with every
+//! Data flows one way: a [recipe](deepsim_run::recipe::Recipe) (TOML) becomes a checked [`plan::Plan`] with every
 //! default filled in; [`run::run`] feeds batches to a [`trainer::Trainer`], whose
 //! [`step`](trainer::Trainer::step) is one iteration of the paper's algorithm, and writes logs
 //! ([`log`], [`tensorboard`]), sample grids and [`checkpoint`]s.
@@ -10,7 +10,8 @@
 //! ```
 //! use candle_core::Device;
 //! use deepsim_nets::{Images, PixelFormat};
-//! use deepsim_train::{fixed::Fixed, recipe::Recipe, trainer::Trainer};
+//! use deepsim_run::recipe::Recipe;
+//! use deepsim_train::{fixed::Fixed, trainer::Trainer};
 //!
 //! # fn main() -> Result<(), deepsim_train::TrainError> {
 //! let recipe = Recipe::parse(
@@ -39,6 +40,7 @@ pub mod checkpoint;
 pub mod comparator;
 pub mod compare;
 mod compute;
+mod data;
 mod drive;
 pub mod error;
 pub mod estimate;
@@ -49,10 +51,9 @@ pub mod log;
 pub mod optim;
 mod part;
 pub mod plan;
-mod precision;
+pub mod precision;
 #[cfg(feature = "cuda")]
 mod prefetch;
-pub mod recipe;
 mod recorder;
 #[cfg(feature = "cuda")]
 mod replay;
@@ -60,10 +61,10 @@ pub mod run;
 pub mod solver;
 mod step_report;
 pub mod store;
-mod suggest;
 pub mod tensorboard;
 pub mod trainer;
 pub mod watch;
 pub mod world;
 
+pub use deepsim_run::recipe;
 pub use error::TrainError;

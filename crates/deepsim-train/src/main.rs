@@ -11,11 +11,11 @@ use std::rc::Rc;
 use candle_core::Device;
 use clap::{Args, Parser, Subcommand};
 use deepsim_train::TrainError;
-use deepsim_train::comparator::{self, ComparatorRecipe};
+use deepsim_train::comparator;
 use deepsim_train::compare::{Comparison, compare};
 use deepsim_train::estimate;
 use deepsim_train::failure::replay;
-use deepsim_train::recipe::Recipe;
+use deepsim_train::recipe::AnyRecipe;
 use deepsim_train::run::{Event, Outcome, Requests, RunOptions, run};
 use deepsim_train::world::{self, LaunchError, World};
 use device::{DeviceError, DeviceKind};
@@ -63,7 +63,7 @@ struct Train {
 /// What is trained on what, and where.
 #[derive(Args)]
 struct What {
-    /// What to train: a TOML file, see crates/deepsim-train/recipes
+    /// What to train: a TOML file, or the name of a built-in recipe (crates/deepsim-run/recipes)
     // Required, and yet absent where a subcommand is given: the parser sees to both.
     #[arg(required = true)]
     recipe: Option<PathBuf>,
@@ -150,7 +150,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         return 2;
     }
     match error.downcast_ref::<TrainError>() {
-        Some(TrainError::Recipe { .. }) => 2,
+        Some(error) if error.is_recipe() => 2,
         Some(TrainError::Write(_)) => 3,
         Some(TrainError::NonFinite(_)) => 4,
         _ => 1,
@@ -206,7 +206,8 @@ impl What {
         out: &Path,
         resume: bool,
     ) -> anyhow::Result<(AnyRecipe, RunOptions)> {
-        let recipe = AnyRecipe::read(&self.recipe.clone().unwrap_or_default(), &self.set)?;
+        let recipe = AnyRecipe::open(&self.recipe.clone().unwrap_or_default(), &self.set)
+            .map_err(TrainError::from)?;
         let options = RunOptions {
             data: self.data.clone(),
             without_duplicates: self.without_duplicates,
@@ -302,22 +303,5 @@ fn print_comparison(comparison: &Comparison) -> u8 {
         0
     } else {
         5
-    }
-}
-
-/// What can be trained.
-enum AnyRecipe {
-    Generator(Box<Recipe>),
-    Comparator(Box<ComparatorRecipe>),
-}
-
-impl AnyRecipe {
-    fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
-        // A file that cannot be read is a generator's: its error says so.
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        Ok(match ComparatorRecipe::recognises(&text) {
-            true => Self::Comparator(Box::new(ComparatorRecipe::read(path, overrides)?)),
-            false => Self::Generator(Box::new(Recipe::read(path, overrides)?)),
-        })
     }
 }

@@ -4,9 +4,9 @@ use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use deepsim_nets::Params;
 use deepsim_ops::{AdamStep, AdamUpdate, Moments, adam_update_all, set_moments};
+use deepsim_run::recipe::AdamConfig;
 
 use crate::TrainError;
-use crate::recipe::AdamConfig;
 
 /// The optimiser of one network; its state is part of a checkpoint.
 #[derive(Clone)]

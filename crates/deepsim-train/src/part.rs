@@ -47,7 +47,7 @@ impl Given {
         }
         if !n.is_multiple_of(size) {
             return Err(TrainError::recipe(format!(
-                "micro_batch: wanted a divisor of the batch of {n}, got {size}"
+                "micro_batch: expected a divisor of the batch of {n}, found {size}"
             )));
         }
         let cut = |at: usize| {

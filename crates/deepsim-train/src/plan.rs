@@ -4,14 +4,15 @@
 use std::path::Path;
 
 use candle_core::Device;
-use deepsim_data::{Crop, Cursor, Dataset, Loader, LoaderConfig};
-use deepsim_nets::{Images, PixelFormat, WeightsOrigin};
+use deepsim_data::Dataset;
+use deepsim_nets::WeightsOrigin;
+use deepsim_run::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::data::{calibration_batch, check_images};
 use crate::fixed::Fixed;
-use crate::recipe::Recipe;
-use crate::run::{Event, RunOptions};
+use crate::run::Event;
 
 /// What a run does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,7 +103,7 @@ impl Plan {
         device: &Device,
     ) -> Result<(Self, Fixed), TrainError> {
         recipe.check_networks()?;
-        recipe.check_images(dataset)?;
+        check_images(recipe, dataset)?;
         let mut recipe = recipe.clone();
         let mut fixed = Fixed::open(&recipe, weights, device)?;
         let (batch, crop, seed) = (recipe.batch, recipe.crop, recipe.seed);
@@ -219,70 +220,6 @@ fn encoder_origin(recipe: &Recipe, fixed: &Fixed) -> Option<String> {
 
 fn comparator_origin(fixed: &Fixed) -> Option<String> {
     fixed.feature.as_ref().map(|feature| feature.comparator.origin().to_string())
-}
-
-/// The data of a recipe, from the folder that was named or made up.
-pub(crate) fn dataset(recipe: &Recipe, options: &RunOptions) -> Result<Dataset, TrainError> {
-    let mut dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
-    if options.without_duplicates {
-        dataset = dataset.without_duplicates()?.0;
-    }
-    Ok(match recipe.resize {
-        Some(side) => dataset.sized(side),
-        None => dataset,
-    })
-}
-
-/// How training batches, or this process's part of them, are drawn.
-pub(crate) fn loader(recipe: &Recipe, options: &RunOptions) -> Result<LoaderConfig, TrainError> {
-    let (rank, world) = (options.world.rank(), options.world.size());
-    let (batch, micro_batch) = (recipe.batch, recipe.micro_batch.unwrap_or(1));
-    if !batch.is_multiple_of(world * micro_batch) {
-        let parts = match recipe.micro_batch {
-            None => format!("{world} processes"),
-            Some(size) => format!("{world} processes, in parts of {size} each"),
-        };
-        return Err(TrainError::recipe(format!(
-            "batch: wanted a multiple for {parts}, got {batch}"
-        )));
-    }
-    Ok(LoaderConfig {
-        batch: batch / world,
-        crop: Crop::Random(recipe.crop),
-        seed: recipe.seed,
-        workers: options.workers,
-        rank,
-        world,
-        ..LoaderConfig::default()
-    })
-}
-
-fn calibration_batch(
-    dataset: &Dataset,
-    n: usize,
-    crop: usize,
-    seed: u64,
-    device: &Device,
-) -> Result<Images, TrainError> {
-    let config = LoaderConfig {
-        batch: n,
-        crop: Crop::Center(crop),
-        seed,
-        prefetch: 1,
-        ..LoaderConfig::default()
-    };
-    let mut loader = Loader::new(dataset.unlabeled.clone(), config, Cursor::default())?;
-    let batch = loader.next().ok_or(TrainError::NoBatch)??;
-    images(&batch, device)
-}
-
-/// What networks in training take.
-pub(crate) const FORMAT: PixelFormat = PixelFormat::CAFFE_BGR;
-
-/// A batch as the images that networks take.
-pub(crate) fn images(batch: &deepsim_data::Batch, device: &Device) -> Result<Images, TrainError> {
-    let (n, height, width) = (batch.n, batch.height, batch.width);
-    Ok(Images::from_u8(&batch.pixels, n, height, width, FORMAT, device)?)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use deepsim_nets::Images;
 use deepsim_ops::Uploader;
 
 use crate::TrainError;
-use crate::plan::FORMAT;
+use crate::data::FORMAT;
 
 /// The batches that are on their way. It is a matter of speed alone: what cannot be sent ahead is sent when its
 /// turn comes.

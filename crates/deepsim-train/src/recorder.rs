@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use deepsim_data::Cursor;
 use deepsim_data::atomic::{clear_temporary, write_atomic};
+use deepsim_run::recipe::OnFailedWrite;
 
 use crate::TrainError;
 use crate::drive::{Course, Session};
 use crate::log::{Log, Record};
-use crate::recipe::OnFailedWrite;
 use crate::run::{DONE, Event, LOG};
 use crate::store::Store;
 use crate::tensorboard::{EventFile, Value};

@@ -10,16 +10,18 @@ use deepsim_data::atomic::write_atomic;
 use deepsim_data::picture::{Picture, grid};
 use deepsim_data::{Batch, Crop, Cursor, Dataset, read_range};
 use deepsim_nets::{Images, Params};
+use deepsim_run::recipe::Recipe;
 
 use crate::TrainError;
 use crate::checkpoint;
+use crate::data::{dataset, images, loader};
 use crate::drive::{Course, Phase, Session, drive, earlier};
 use crate::gradients::See;
 use crate::log::Record;
-use crate::plan::{Plan, dataset, images, loader};
+use crate::plan::Plan;
+use crate::precision;
 #[cfg(feature = "cuda")]
 use crate::prefetch::Prefetched;
-use crate::recipe::Recipe;
 use crate::store::Put;
 use crate::trainer::{StepReport, Trainer};
 use crate::world::{Alone, World};
@@ -124,7 +126,7 @@ pub fn run(
     mut tell: impl FnMut(Event<'_>),
 ) -> Result<Outcome, TrainError> {
     let (out, device) = (&options.out, &options.device);
-    recipe.precision.set(device)?;
+    precision::set(recipe.precision, device)?;
     let world = options.world.clone();
     let loader = loader(recipe, options)?;
     let checkpoint = earlier(out, options.resume, &mut tell)?;

@@ -4,36 +4,9 @@ use candle_core::Var;
 use candle_core::backprop::GradStore;
 use deepsim_nets::Params;
 use deepsim_ops::{SgdStep, sgd_update};
-use serde::{Deserialize, Serialize};
+use deepsim_run::recipe::SgdConfig;
 
 use crate::TrainError;
-
-/// Momentum, penalty and learning rates.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SgdConfig {
-    /// Learning rates and the number of updates from which each holds, the first from 0.
-    pub schedule: Vec<Rate>,
-    /// Share of the last update that is repeated.
-    #[serde(default = "momentum")]
-    pub momentum: f64,
-    /// L2 penalty, added to the gradient.
-    pub weight_decay: f64,
-}
-
-fn momentum() -> f64 {
-    0.9
-}
-
-/// A learning rate and when it begins.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rate {
-    /// Updates before it.
-    pub from: u64,
-    /// The learning rate.
-    pub rate: f64,
-}
 
 /// Factors of one weight's learning rate and penalty.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,37 +15,6 @@ pub struct Multiplier {
     pub rate: f64,
     /// Of the penalty.
     pub decay: f64,
-}
-
-impl SgdConfig {
-    /// Learning rate of the update that follows `updates` others.
-    pub fn rate(&self, updates: u64) -> f64 {
-        let begun = self.schedule.iter().take_while(|rate| rate.from <= updates);
-        begun.last().map_or(0.0, |rate| rate.rate)
-    }
-
-    /// Refuses numbers that make no sense.
-    ///
-    /// # Errors
-    /// Names the key.
-    pub fn check(&self) -> Result<(), TrainError> {
-        let froms: Vec<u64> = self.schedule.iter().map(|rate| rate.from).collect();
-        let rising = froms.first() == Some(&0) && froms.is_sorted_by(|a, b| a < b);
-        let positive = |value: f64| value.is_finite() && value >= 0.0;
-        if !rising || !self.schedule.iter().all(|rate| positive(rate.rate)) {
-            return Err(TrainError::recipe(format!(
-                "sgd.schedule: wanted rates >= 0 from 0 and then ever later updates, got {:?}",
-                self.schedule.iter().map(|rate| (rate.from, rate.rate)).collect::<Vec<_>>()
-            )));
-        }
-        if !(0.0..1.0).contains(&self.momentum) || !positive(self.weight_decay) {
-            return Err(TrainError::recipe(format!(
-                "sgd: wanted 0 <= momentum < 1 and weight_decay >= 0, got {} and {}",
-                self.momentum, self.weight_decay
-            )));
-        }
-        Ok(())
-    }
 }
 
 /// The optimiser of one network; its velocities are part of a checkpoint.
@@ -137,27 +79,5 @@ impl Sgd {
     /// The velocities, named as the weights.
     pub fn velocities(&self) -> &Params {
         &self.velocities
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_hold_from_their_update_on() -> Result<(), TrainError> {
-        let rate = |from, rate| Rate { from, rate };
-        let config = SgdConfig {
-            schedule: vec![rate(0, 0.1), rate(10, 0.01)],
-            momentum: 0.9,
-            weight_decay: 0.0,
-        };
-        config.check()?;
-        assert_eq!([0, 9, 10, 99].map(|updates| config.rate(updates)), [0.1, 0.1, 0.01, 0.01]);
-        for schedule in [vec![], vec![rate(1, 0.1)], vec![rate(0, 0.1), rate(0, 0.2)]] {
-            let broken = SgdConfig { schedule, ..config.clone() };
-            assert!(broken.check().is_err(), "{:?}", broken.schedule);
-        }
-        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use deepsim_loss::{Balance, Distance};
 use deepsim_nets::random::stream;
 use deepsim_nets::{Autoencoder, Discriminator, Generator, Images, Inverter, Vae};
 use deepsim_ops::Reading;
+use deepsim_run::recipe::{Divergence, Recipe};
 
 use crate::TrainError;
 pub use crate::adversary::Adversary;
@@ -16,7 +17,6 @@ use crate::fixed::Fixed;
 use crate::gradients::See;
 use crate::optim::Adam;
 use crate::part::{Given, NOISE};
-use crate::recipe::{Divergence, Recipe};
 #[cfg(feature = "cuda")]
 use crate::replay::Replays;
 pub use crate::step_report::{AdversaryReport, StepReport};

@@ -11,14 +11,18 @@ use serde_json::Value;
 use crate::programs::workspace;
 
 /// A crate, and the crates of this workspace that it may depend on, tests and examples included.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("deepsim-ops", &[]),
     ("deepsim-data", &[]),
     ("deepsim-fetch", &["deepsim-data"]),
     ("deepsim-nets", &["deepsim-ops"]),
     ("deepsim-import", &["deepsim-nets"]),
     ("deepsim-loss", &["deepsim-ops", "deepsim-nets"]),
-    ("deepsim-train", &["deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"]),
+    ("deepsim-run", &["deepsim-nets", "deepsim-loss"]),
+    (
+        "deepsim-train",
+        &["deepsim-run", "deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"],
+    ),
     ("deepsim-eval", &["deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"]),
     ("xtask", &["deepsim-data", "deepsim-fetch"]),
     ("cuda-emulator", &[]),

@@ -108,7 +108,11 @@ fn runs_are_not_mixed_and_errors_say_what_to_do() {
         (&["--set", "steps=2"][..], 1, "--resume"),
         (&["--resume", "--set", "comparator.exemplar-cnn.classes.number=5"], 1, "another plan"),
         (&["--resume", "--set", "sgd.weight_decay=0.1"], 1, "another plan"),
-        (&["--set", "comparator.exemplar-cnn.classes.first=9"], 2, "classes.first: wanted 1 to 6"),
+        (
+            &["--set", "comparator.exemplar-cnn.classes.first=9"],
+            2,
+            "classes.first: expected 1 to 6",
+        ),
         (&["--set", "comparator.squeezenet.x=1"], 2, "in `comparator`"),
     ] {
         let output = run(arguments);

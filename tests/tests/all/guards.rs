@@ -10,10 +10,10 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use deepsim_nets::comparator::WeightsOrigin;
 use deepsim_nets::{Comparator, ComparatorKind, Images, NetError, Params, PixelFormat};
+use deepsim_run::recipe::Recipe;
 use deepsim_train::TrainError;
 use deepsim_train::error::Quantity;
 use deepsim_train::fixed::{Feature, Fixed};
-use deepsim_train::recipe::Recipe;
 use deepsim_train::trainer::Trainer;
 
 use crate::programs::{
@@ -180,7 +180,7 @@ fn gradients_of_parts_add_up_to_those_of_the_batch() -> Result<()> {
     near(a.ratio, b.ratio, "ratio");
     near(a.accuracy, b.accuracy, "accuracy");
     let message = Recipe::parse(TINY, &["micro_batch=3".into()]).expect_err("3 of 2").to_string();
-    assert!(message.contains("micro_batch: wanted a divisor of the batch of 2"), "{message}");
+    assert!(message.contains("micro_batch: expected a divisor of the batch of 2"), "{message}");
     Ok(())
 }
 

@@ -122,8 +122,8 @@ fn bad_recipes_and_arguments_exit_with_2() {
             &["recipe.toml", "unknown field `stepps`", "did you mean `steps`?"],
         ),
         (&["--set", "adam.lr=3"], &["recipe.toml", "unknown field `lr`"]),
-        (&["--set", "crop=41"], &["crop", "multiple of 8", "got 41"]),
-        (&["--set", "feature.tap=CONV9"], &["CONV1, CONV2", "got `CONV9`"]),
+        (&["--set", "crop=41"], &["crop", "multiple of 8", "found 41"]),
+        (&["--set", "feature.tap=CONV9"], &["CONV1, CONV2", "found `CONV9`"]),
         (&["--set", "feature.weight=1.0"], &["exactly one of `weight` and `rho`"]),
         (&["--no-such-option"], &["--no-such-option"]),
     ];

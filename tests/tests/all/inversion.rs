@@ -3,12 +3,13 @@
 use anyhow::{Context, Result};
 use candle_core::Device;
 use deepsim_nets::{ComparatorKind, Generator, Images, PixelFormat};
+use deepsim_run::recipe::Recipe;
+use deepsim_run::recipes;
 use deepsim_train::fixed::Fixed;
-use deepsim_train::recipe::Recipe;
 use deepsim_train::trainer::Trainer;
 
 use crate::programs::{
-    assert_success, bytes, errors, folder_with_recipe, program, train, trained_in_halves, workspace,
+    assert_success, bytes, errors, folder_with_recipe, program, train, trained_in_halves,
 };
 use crate::support::{shared, values};
 
@@ -182,9 +183,9 @@ fn a_batch_in_parts_gives_the_gradient_of_the_whole() -> Result<()> {
 fn what_cannot_be_inverted_is_named() {
     let folder = folder_with_recipe(TINY);
     for (set, words) in [
-        ("inversion.tap=CONV9", "inversion.tap: alexnet has CONV1, CONV2"),
+        ("inversion.tap=CONV9", "inversion.tap: expected one of alexnet's taps CONV1, CONV2"),
         ("crop=16", "crop: alexnet CONV3: expected sides of at least 23 pixels, found 16"),
-        ("inversion=", "conditional: wanted an [inversion]"),
+        ("inversion=", "conditional: expected an [inversion]"),
         ("inversion.encodr=alexnet", "did you mean `encoder`?"),
     ] {
         let output = train(folder.path(), "out", &["--set", set]);
@@ -200,15 +201,9 @@ fn what_cannot_be_inverted_is_named() {
 
 #[test]
 fn the_recipes_of_the_paper_are_valid() -> Result<()> {
-    let folder = workspace().join("crates/deepsim-train/recipes");
     let mut found = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("inversion")) {
-            continue;
-        }
-        let recipe = Recipe::read(&path, &[])?;
-        assert_eq!(Some(recipe.name.as_str()), path.file_stem().and_then(|name| name.to_str()));
+    for name in recipes::names().filter(|name| name.starts_with("inversion")) {
+        let recipe = Recipe::parse(recipes::text(name).context(name)?, &[])?;
         assert_eq!((recipe.resize, recipe.crop, recipe.batch), (Some(256), 227, 64));
         found += 1;
     }

@@ -10,8 +10,8 @@ use deepsim_data::picture::Picture;
 use deepsim_eval::EvalError;
 use deepsim_loss::LossError;
 use deepsim_nets::NetError;
+use deepsim_run::recipe::Recipe;
 use deepsim_train::TrainError;
-use deepsim_train::recipe::Recipe;
 
 use crate::programs::{TINY, errors, folder_with_recipe, program};
 
@@ -110,8 +110,8 @@ fn what_a_plan_can_know_is_refused_before_a_run_folder_is_written() {
         ("crop=32", "crop: discriminator: expected sides of at least 35 pixels, found 32"),
         ("crop=104", "crop: expected at most 96, the least side of the training images"),
         ("feature.tap=FC6", "crop: alexnet FC6: expected sides of"),
-        ("feature.tap=CONV9", "feature.tap: alexnet has CONV1"),
-        ("batch=0", "batch: wanted at least 1, got 0"),
+        ("feature.tap=CONV9", "feature.tap: expected one of alexnet's taps CONV1"),
+        ("batch=0", "batch: expected at least 1, found 0"),
         ("adversarial.weight=nan", "adversarial.weight: expected a number >= 0, found NaN"),
         ("adam.beta1=1", "adam.beta1: expected 0 <= beta < 1, found 1"),
         ("adam.epsilon=0", "adam.epsilon: expected at least 1.17"),

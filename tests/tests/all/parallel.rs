@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier, Mutex};
 
 use candle_core::{Device, Tensor};
+use deepsim_run::recipe::Recipe;
 use deepsim_train::TrainError;
 use deepsim_train::failure::replay;
-use deepsim_train::recipe::Recipe;
 use deepsim_train::run::{CHECKPOINT, Event, GENERATOR, Outcome, Requests, RunOptions, run};
 use deepsim_train::world::World;
 
@@ -175,10 +175,10 @@ fn processes_that_do_not_fit_together_are_told_apart() {
         ended.into_iter().map(|ended| ended.expect_err("refused").to_string()).collect::<Vec<_>>()
     };
     for (sets, wanted) in [
-        (&["batch=4"][..], "batch: wanted a multiple for 3 processes, got 4"),
+        (&["batch=4"][..], "batch: expected a multiple for 3 processes, found 4"),
         (
             &["batch=12", "micro_batch=3"],
-            "batch: wanted a multiple for 3 processes, in parts of 3 each, got 12",
+            "batch: expected a multiple for 3 processes, in parts of 3 each, found 12",
         ),
     ] {
         for message in go(3, &|_| path("odd"), sets) {

@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use deepsim_loss::objective::DIVERGENCE;
 use deepsim_nets::{ComparatorKind, Generator, Images, Params, PixelFormat};
+use deepsim_run::recipe::Recipe;
 use deepsim_train::fixed::{Feature, Fixed};
-use deepsim_train::recipe::Recipe;
 use deepsim_train::trainer::{StepReport, Trainer};
 use serde::Deserialize;
 

@@ -12,7 +12,6 @@ use rand_core::Rng;
 use crate::hostile::write_stl10;
 use crate::programs::{
     TINY, assert_success, bytes, checkpoint, errors, folder_with_recipe, newest, program, train,
-    workspace,
 };
 
 /// The last checkpoint and the generator of a run.
@@ -110,9 +109,8 @@ fn fifty_kills_at_any_moment_change_nothing() {
     const LANES: u64 = 2;
     const KILLS: usize = 25;
     // The recipe of the autoencoder, on a few small crops, with a checkpoint after every step.
-    let recipe = workspace().join("crates/deepsim-train/recipes/autoencoder-alexnet-conv3.toml");
-    let recipe = std::fs::read_to_string(recipe).expect("the recipe");
-    let folder = folder_with_recipe(&recipe);
+    let recipe = deepsim_run::recipes::text("autoencoder-alexnet-conv3").expect("the recipe");
+    let folder = folder_with_recipe(recipe);
     let set = "--set steps=40 --set batch=2 --set crop=40 --set output.checkpoint_every=1 \
                --set output.log_every=1 --set output.grid_every=3";
     let mut arguments: Vec<&str> = set.split_whitespace().collect();

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use candle_core::Device;
 use deepsim_nets::{ComparatorKind, Generator, Images, PixelFormat, Vae, VaeConfig, VaeEncoder};
+use deepsim_run::recipe::Recipe;
 use deepsim_train::fixed::Fixed;
-use deepsim_train::recipe::Recipe;
 use deepsim_train::trainer::Trainer;
 
 use crate::programs::{

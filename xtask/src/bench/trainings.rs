@@ -127,7 +127,7 @@ impl Net {
 
     /// The file of its recipe.
     pub(super) fn recipe(&self) -> PathBuf {
-        workspace::root().join(format!("crates/deepsim-train/recipes/{}.toml", self.recipe))
+        workspace::root().join(format!("crates/deepsim-run/recipes/{}.toml", self.recipe))
     }
 
     /// Images, patches or pairs per step of the recipe.

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     out: Option<PathBuf>,
 }
 
-const RECIPE: &str = "crates/deepsim-train/recipes/autoencoder-alexnet-conv3.toml";
+const RECIPE: &str = "crates/deepsim-run/recipes/autoencoder-alexnet-conv3.toml";
 /// Eight images in each step, four for each of two processes.
 const SETTINGS: [&str; 4] =
     ["batch=8", "output.checkpoint_every=10", "output.log_every=10", "output.grid_every=1000"];

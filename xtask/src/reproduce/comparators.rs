@@ -141,7 +141,7 @@ mod tests {
             [(Comparator::ExemplarCnn, "exemplar-cnn"), (Comparator::VideoNet, "videonet-stills")]
         {
             let Training { recipe, steps, batch, gflop } = net.training(Scale::Paper);
-            let path = format!("crates/deepsim-train/recipes/{recipe}.toml");
+            let path = format!("crates/deepsim-run/recipes/{recipe}.toml");
             let text = std::fs::read_to_string(workspace::root().join(path))?;
             let recipe: toml::Table = text.parse()?;
             let number = |key: &str| recipe[key].as_integer().and_then(|n| u64::try_from(n).ok());

@@ -107,7 +107,7 @@ impl Run {
     }
 
     fn named(&self, table: &str, key: &str) -> Option<String> {
-        let path = workspace::root().join("crates/deepsim-train/recipes").join(&self.recipe);
+        let path = workspace::root().join("crates/deepsim-run/recipes").join(&self.recipe);
         let text = std::fs::read_to_string(path.with_extension("toml")).unwrap_or_default();
         let recipe: toml::Table = text.parse().unwrap_or_default();
         let own = format!("{table}.{key}=");
@@ -147,7 +147,7 @@ mod tests {
     fn every_recipe_exists_and_has_the_tables_that_are_assumed() {
         for run in all() {
             let path = crate::workspace::root()
-                .join("crates/deepsim-train/recipes")
+                .join("crates/deepsim-run/recipes")
                 .join(&run.recipe)
                 .with_extension("toml");
             let text = std::fs::read_to_string(&path).expect("the recipe exists");

@@ -6,8 +6,8 @@ use candle_core::{Device, Tensor};
 use deepsim_loss::BalanceRule;
 use deepsim_nets::random::{normal, streams};
 use deepsim_nets::{ComparatorKind, Images};
+use deepsim_run::recipe::Recipe;
 use deepsim_train::fixed::Fixed;
-use deepsim_train::recipe::Recipe;
 use deepsim_train::trainer::Trainer;
 
 use crate::serve::Result;
@@ -57,7 +57,7 @@ impl Generating {
         if let Some((kind, tap)) = deepest.filter(|_| *check) {
             comparator::draw(*kind, tap, folder)?;
         }
-        recipe.precision.set(device)?;
+        deepsim_train::precision::set(recipe.precision, device)?;
         if *check {
             save_noise(&recipe, folder)?;
         }

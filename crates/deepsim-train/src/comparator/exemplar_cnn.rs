@@ -8,12 +8,13 @@ use deepsim_nets::exemplar_cnn::{CLASSIFIER, ExemplarCnn, FORMAT};
 use deepsim_nets::random::streams;
 use deepsim_nets::{Images, Params};
 use deepsim_ops::softmax_cross_entropy;
+use deepsim_run::recipe::SgdConfig;
 
 use super::Learner;
 use crate::TrainError;
 use crate::error::Quantity;
 use crate::gradients::{See, check, checked_norm, read};
-use crate::solver::{Multiplier, Sgd, SgdConfig};
+use crate::solver::{Multiplier, Sgd};
 use crate::trainer::StepReport;
 
 /// An Exemplar-CNN with its optimiser.

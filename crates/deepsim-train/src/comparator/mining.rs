@@ -1,62 +1,42 @@
-//! Which negatives a pair is compared with: the scheme of VideoNet's authors.
+//! Selection of negatives for each pair: the scheme of VideoNet's authors.
 
 use deepsim_loss::ranking::Similarities;
+use deepsim_run::recipe::Mining;
 use rand_core::Rng;
-use serde::{Deserialize, Serialize};
 
-/// How negatives are chosen among the pictures of other tracks in the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Mining {
-    /// Negatives of each pair.
-    pub negatives: usize,
-    /// How many of them are drawn from as many hardest; the others are drawn from all that is left.
-    pub hard: usize,
-    /// Margin by which a positive should be closer than a negative.
-    pub margin: f64,
-}
-
-impl Default for Mining {
-    fn default() -> Self {
-        Self { negatives: 4, hard: 2, margin: 1.0 }
-    }
-}
-
-impl Mining {
-    /// The negatives of each pair, as rows. Only those that violate the margin are candidates; where
-    /// they are few, all of them are taken.
-    pub fn choose(
-        &self,
-        similarities: &Similarities,
-        tracks: &[u32],
-        rng: &mut impl Rng,
-    ) -> Vec<Vec<usize>> {
-        let pairs = similarities.pairs();
-        (0..pairs)
-            .map(|pair| {
-                let anchor = 2 * pair;
-                let strangers = (0..pairs).filter(|other| tracks[*other] != tracks[pair]);
-                let mut candidates: Vec<usize> = strangers
-                    .flat_map(|other| [2 * other, 2 * other + 1])
-                    .filter(|row| similarities.violates(anchor, *row, self.margin))
-                    .collect();
-                if candidates.len() <= self.negatives {
-                    return candidates;
-                }
-                // The hardest are the most similar; rows decide between equals.
-                candidates.sort_by(|a, b| {
-                    let similarity = |row: &usize| similarities.between(anchor, *row);
-                    similarity(b).total_cmp(&similarity(a)).then(a.cmp(b))
-                });
-                let mut rest = candidates.split_off(self.negatives);
-                shuffle(&mut candidates, rng);
-                rest.extend(candidates.drain(self.hard..));
-                shuffle(&mut rest, rng);
-                candidates.extend(&rest[..self.negatives - self.hard]);
-                candidates
-            })
-            .collect()
-    }
+/// Returns the negatives of each pair, as rows. Only those that violate the margin are candidates; where
+/// they are few, all of them are taken.
+pub fn choose(
+    mining: Mining,
+    similarities: &Similarities,
+    tracks: &[u32],
+    rng: &mut impl Rng,
+) -> Vec<Vec<usize>> {
+    let pairs = similarities.pairs();
+    (0..pairs)
+        .map(|pair| {
+            let anchor = 2 * pair;
+            let strangers = (0..pairs).filter(|other| tracks[*other] != tracks[pair]);
+            let mut candidates: Vec<usize> = strangers
+                .flat_map(|other| [2 * other, 2 * other + 1])
+                .filter(|row| similarities.violates(anchor, *row, mining.margin))
+                .collect();
+            if candidates.len() <= mining.negatives {
+                return candidates;
+            }
+            // The hardest are the most similar; rows decide between equals.
+            candidates.sort_by(|a, b| {
+                let similarity = |row: &usize| similarities.between(anchor, *row);
+                similarity(b).total_cmp(&similarity(a)).then(a.cmp(b))
+            });
+            let mut rest = candidates.split_off(mining.negatives);
+            shuffle(&mut candidates, rng);
+            rest.extend(candidates.drain(mining.hard..));
+            shuffle(&mut rest, rng);
+            candidates.extend(&rest[..mining.negatives - mining.hard]);
+            candidates
+        })
+        .collect()
 }
 
 /// Fisher and Yates.
@@ -91,7 +71,7 @@ mod tests {
         let draws = 4000;
         for step in 0..draws {
             let mut rng = stream(0, "mining", step);
-            let chosen = mining.choose(&similarities, &tracks, &mut rng).remove(0);
+            let chosen = choose(mining, &similarities, &tracks, &mut rng).remove(0);
             assert_eq!(chosen.len(), 4);
             // Rows 2 to 5 are the four hardest; two of them are always there.
             assert!(chosen.iter().filter(|row| (2..6).contains(*row)).count() >= 2, "{chosen:?}");
@@ -120,9 +100,9 @@ mod tests {
     fn a_track_is_never_its_own_negative_and_few_candidates_are_all_taken() {
         let similarities = similarities(4);
         let mut rng = stream(0, "mining", 0);
-        let chosen = Mining::default().choose(&similarities, &[7, 7, 7, 9], &mut rng);
+        let chosen = choose(Mining::default(), &similarities, &[7, 7, 7, 9], &mut rng);
         assert!(chosen[..3].iter().flatten().all(|row| *row >= 6), "{chosen:?}");
         let easy = Mining { margin: -3.0, ..Mining::default() };
-        assert!(easy.choose(&similarities, &[0, 1, 2, 3], &mut rng).iter().all(Vec::is_empty));
+        assert!(choose(easy, &similarities, &[0, 1, 2, 3], &mut rng).iter().all(Vec::is_empty));
     }
 }

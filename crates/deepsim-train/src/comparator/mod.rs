@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`recipe`] | what to train, as TOML |
+//! | [`ComparatorRecipe`] | what to train, as TOML |
 //! | [`exemplar_cnn`] | Exemplar-CNN: classification of surrogate classes |
 //! | [`videonet`], [`mining`] | VideoNet: ranking of tracked pictures, and against which others |
 //! | [`checkpoint`] | weights and velocities on disk |
@@ -11,7 +11,6 @@
 pub mod checkpoint;
 pub mod exemplar_cnn;
 pub mod mining;
-pub mod recipe;
 mod run;
 mod samples;
 pub mod videonet;
@@ -24,7 +23,7 @@ use crate::gradients::See;
 use crate::solver::Sgd;
 use crate::trainer::StepReport;
 
-pub use recipe::{ComparatorRecipe, Learned};
+pub use deepsim_run::recipe::{ComparatorRecipe, Learned};
 pub use run::{COMPARATOR, run};
 pub(crate) use run::{prepare, replay};
 

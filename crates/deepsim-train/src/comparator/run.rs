@@ -7,18 +7,19 @@ use deepsim_data::atomic::write_atomic;
 use deepsim_data::picture::{Picture, grid};
 use deepsim_data::{Batch, Cursor, LoaderConfig};
 use deepsim_nets::Params;
+use deepsim_run::recipe::{ComparatorRecipe, Learned};
 use serde::{Deserialize, Serialize};
 
 use super::exemplar_cnn::ExemplarLearner;
-use super::recipe::{ComparatorRecipe, Learned};
 use super::samples::phases;
 use super::videonet::VideoLearner;
 use super::{Learner, checkpoint};
 use crate::TrainError;
+use crate::data::check_source;
 use crate::drive::{Course, Phase, Session, drive, earlier};
 use crate::gradients::See;
 use crate::plan::DataPlan;
-use crate::recipe::check_source;
+use crate::precision;
 use crate::run::{CHECKPOINT, Event, Outcome, PLAN, Requests, RunOptions};
 use crate::store::Put;
 use crate::trainer::StepReport;
@@ -156,7 +157,7 @@ pub(crate) fn replay(
 }
 
 fn learner(recipe: &ComparatorRecipe, device: &Device) -> Result<Box<dyn Learner>, TrainError> {
-    recipe.precision.set(device)?;
+    precision::set(recipe.precision, device)?;
     let (seed, sgd) = (recipe.seed, &recipe.sgd);
     Ok(match &recipe.comparator {
         Learned::ExemplarCnn(task) => {

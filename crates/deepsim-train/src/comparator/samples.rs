@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use deepsim_data::duplicates::Subset;
-use deepsim_data::exemplars::Exemplars;
+use deepsim_data::exemplars::{ExemplarConfig, Exemplars};
 use deepsim_data::folder::ImageFolder;
 use deepsim_data::ilsvrc::Ilsvrc;
 use deepsim_data::pairs::{Moving, MovingConfig, PairList, Tracks};
 use deepsim_data::shards::{self, Shards};
 use deepsim_data::{Dataset, PictureFiles, Prepared, Source, Transform};
+use deepsim_run::recipe::{Classes, ComparatorRecipe, Learned, PairSource, Pairs};
 
-use super::recipe::{Classes, ComparatorRecipe, From, Learned, Pairs};
 use crate::TrainError;
 use crate::drive::Phase;
 use crate::plan::DataPlan;
@@ -43,7 +43,9 @@ fn surrogate_classes(
     seed: u64,
     pictures: Arc<dyn Source>,
 ) -> Result<Vec<Phase>, TrainError> {
-    let patches = Exemplars::new(pictures, classes.config(seed))?;
+    let Classes { number, deformations, .. } = classes;
+    let config = ExemplarConfig { classes: number, deformations, seed };
+    let patches = Exemplars::new(pictures, config)?;
     let first = patches.members(0).start..patches.members(classes.first - 1).end;
     let patches: Arc<dyn Source> = Arc::new(patches);
     let few = Subset::new(patches.clone(), first.collect())?;
@@ -60,12 +62,12 @@ fn pairs(
     options: &RunOptions,
 ) -> Result<(DataPlan, Arc<dyn Source>), TrainError> {
     match pairs.from {
-        From::Stills => {
+        PairSource::Stills => {
             let (data, pictures) = stills(seed, options)?;
             let config = MovingConfig { side: pairs.side, per_picture: pairs.per_picture, seed };
             Ok((data, Arc::new(Moving::new(pictures, config)?)))
         }
-        From::Tracks => {
+        PairSource::Tracks => {
             let folder = options.data.as_deref().ok_or_else(|| {
                 TrainError::recipe(
                     "pairs.from = \"tracks\" needs --data: a list, shards or a folder",

@@ -8,14 +8,15 @@ use deepsim_loss::ranking::Similarities;
 use deepsim_nets::random::stream;
 use deepsim_nets::videonet::VideoNet;
 use deepsim_nets::{Images, Params, PixelFormat};
+use deepsim_run::recipe::{Mining, SgdConfig};
 use rand_core::Rng;
 
 use super::Learner;
-use super::mining::Mining;
+use super::mining::choose;
 use crate::TrainError;
 use crate::error::Quantity;
 use crate::gradients::{See, check, checked_norm, read};
-use crate::solver::{Multiplier, Sgd, SgdConfig};
+use crate::solver::{Multiplier, Sgd};
 use crate::trainer::StepReport;
 
 /// A VideoNet with its optimiser.
@@ -71,7 +72,7 @@ impl Learner for VideoLearner {
         let leaf = Var::from_tensor(&features.detach())?;
         let similarities = Similarities::new(&leaf)?;
         let mut rng = stream(self.seed, "mining/videonet", step);
-        let negatives = self.mining.choose(&similarities, &tracks, &mut rng);
+        let negatives = choose(self.mining, &similarities, &tracks, &mut rng);
         let loss = similarities.loss(&negatives, self.mining.margin, self.mining.negatives)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         check(step, "ranking", Quantity::Loss, value)?;

@@ -6,17 +6,16 @@
 //! session clears away. An older checkpoint is removed only after the new one has been read back.
 
 mod disk;
-mod retention;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use deepsim_run::recipe::{Candidate, Retention};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::TrainError;
 pub use disk::{Disk, RealDisk};
-pub use retention::{Best, Candidate, Retention};
 
 /// Folder of a run with its checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";

@@ -3,25 +3,34 @@
 //! Unknown keys are errors, every key but the sizes and the image term has a default, and
 //! `--set key.sub=value` overrides any of them.
 
+mod any;
 mod check;
-mod sizes;
+mod comparator;
+mod networks;
+mod optimiser;
+mod output;
+mod retention;
+mod suggest;
+mod text;
 mod vae;
 
 use std::path::{Path, PathBuf};
 
 use deepsim_loss::{BalanceRule, Distance};
 use deepsim_nets::{AutoencoderConfig, ComparatorKind, DiscriminatorConfig};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::TrainError;
-pub use crate::precision::Precision;
-use crate::store::Retention;
-use crate::suggest::nearest;
-pub(crate) use sizes::check_source;
+use crate::RunError;
+pub use any::AnyRecipe;
+pub use comparator::{
+    Classes, ComparatorRecipe, ExemplarTask, Learned, Mining, PairSource, Pairs, VideoTask,
+};
+pub use optimiser::{AdamConfig, Rate, SgdConfig};
+pub use output::{OnFailedWrite, OutputConfig};
+pub use retention::{Best, Candidate, Retention};
 pub use vae::{Divergence, Variational};
 
-/// Everything that decides the numbers of a run, but for the data.
+/// Recipe of a generator: everything that decides the numbers of a run, except the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -58,7 +67,7 @@ pub struct Recipe {
     /// Decay of a running mean of the generator's weights, e.g. 0.999, which is then what is saved as
     /// the generator; none in the paper.
     pub average: Option<f64>,
-    /// How exactly convolutions compute on a GPU.
+    /// Precision of convolutions on a GPU.
     #[serde(default)]
     pub precision: Precision,
     /// The optimiser of both networks.
@@ -67,6 +76,20 @@ pub struct Recipe {
     /// What is written, and how often.
     #[serde(default)]
     pub output: OutputConfig,
+}
+
+/// Numbers that convolutions and linear layers multiply on a GPU; sums, losses, weights and optimisers
+/// are `f32` in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// True `f32`.
+    #[default]
+    F32,
+    /// `f32` rounded to 10 bits of mantissa; GPU only.
+    Tf32,
+    /// `bf16`; GPU only.
+    Bf16,
 }
 
 /// A fixed network whose features are turned back into images (paper section 4.3).
@@ -144,172 +167,24 @@ impl Default for AdversarialTerm {
     }
 }
 
-/// Adam with a multistep learning rate; the defaults are the authors' solver.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AdamConfig {
-    /// Initial learning rate.
-    pub learning_rate: f64,
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Added to the root of the (uncorrected) second moment.
-    pub epsilon: f64,
-    /// Updates of a network after which its learning rate is multiplied by `factor`.
-    pub milestones: Vec<u64>,
-    /// Factor at each milestone.
-    pub factor: f64,
-    /// L2 penalty of the generator, added to its gradient.
-    pub generator_decay: f64,
-    /// L2 penalty of the discriminator, added to its gradient.
-    pub discriminator_decay: f64,
-}
-
-impl Default for AdamConfig {
-    fn default() -> Self {
-        Self {
-            learning_rate: 2e-4,
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            milestones: vec![300_000, 500_000, 700_000, 900_000, 1_100_000],
-            factor: 0.5,
-            generator_decay: 0.0,
-            discriminator_decay: 4e-4,
-        }
-    }
-}
-
-impl AdamConfig {
-    /// Learning rate of a network after `updates` updates.
-    ///
-    /// ```
-    /// let adam = deepsim_train::recipe::AdamConfig::default();
-    /// assert_eq!(adam.rate(299_999), 2e-4);
-    /// assert_eq!(adam.rate(500_000), 0.5e-4);
-    /// ```
-    pub fn rate(&self, updates: u64) -> f64 {
-        let passed = self.milestones.iter().filter(|&&m| m <= updates).count();
-        self.learning_rate * self.factor.powi(passed as i32)
-    }
-}
-
-/// What a run writes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OutputConfig {
-    /// Steps between two lines of the log.
-    pub log_every: u64,
-    /// Steps between two sample grids.
-    pub grid_every: u64,
-    /// Steps between two checkpoints.
-    pub checkpoint_every: u64,
-    /// What to do if a checkpoint or a line of the log cannot be written, e.g. to a full disk.
-    pub on_failed_write: OnFailedWrite,
-    /// Which checkpoints are kept.
-    pub keep: Retention,
-}
-
-/// What to do if something cannot be written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnFailedWrite {
-    /// Stop; the last good checkpoint stays.
-    #[default]
-    Stop,
-    /// Warn, go on training, and try again when the next one is due. What must be there in the end
-    /// stops the run all the same.
-    Continue,
-}
-
-impl Default for OutputConfig {
-    fn default() -> Self {
-        Self {
-            log_every: 10,
-            grid_every: 1000,
-            checkpoint_every: 1000,
-            on_failed_write: OnFailedWrite::Stop,
-            keep: Retention::default(),
-        }
-    }
-}
-
 impl Recipe {
     /// Reads a recipe and applies overrides of the form `key.sub=value`.
     ///
     /// # Errors
     /// Names the file, and the line where TOML knows it.
-    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
-        read(path, |text| Self::parse(text, overrides))
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, RunError> {
+        text::read(path, |text| Self::parse(text, overrides))
     }
 
     /// Parses a recipe and applies overrides of the form `key.sub=value`.
     ///
     /// # Errors
     /// If the text is not TOML, a key is unknown, or a value makes no sense.
-    pub fn parse(text: &str, overrides: &[String]) -> Result<Self, TrainError> {
-        let recipe: Self = parse(text, overrides)?;
+    pub fn parse(text: &str, overrides: &[String]) -> Result<Self, RunError> {
+        let recipe: Self = text::parse(text, overrides)?;
         recipe.check()?;
         Ok(recipe)
     }
-}
-
-/// Reads a recipe of any kind; errors name the file.
-pub(crate) fn read<T>(
-    path: &Path,
-    parse: impl FnOnce(&str) -> Result<T, TrainError>,
-) -> Result<T, TrainError> {
-    let text = std::fs::read_to_string(path).map_err(TrainError::io("reading recipe", path))?;
-    parse(&text).map_err(|error| error.in_recipe(path))
-}
-
-/// Parses TOML after overrides of the form `key.sub=value`.
-pub(crate) fn parse<T: DeserializeOwned>(
-    text: &str,
-    overrides: &[String],
-) -> Result<T, TrainError> {
-    let broken = |e: toml::de::Error| {
-        let message = e.to_string().trim_end().to_owned();
-        let meant = nearest(&message).map(|name| format!("\ndid you mean `{name}`?"));
-        TrainError::recipe(message + &meant.unwrap_or_default())
-    };
-    if overrides.is_empty() {
-        // Straight from the text, so that errors point at the line.
-        return toml::from_str(text).map_err(broken);
-    }
-    let mut table: toml::Table = toml::from_str(text).map_err(broken)?;
-    for text in overrides {
-        apply(&mut table, text)?;
-    }
-    table.try_into().map_err(broken)
-}
-
-/// Sets `key.sub` of `key.sub=value`; the value is TOML, or a string if it is not. Without a value the
-/// key is taken out of the recipe.
-fn apply(table: &mut toml::Table, text: &str) -> Result<(), TrainError> {
-    let Some((path, value)) = text.split_once('=') else {
-        return Err(TrainError::recipe(format!("--set: wanted key=value, got `{text}`")));
-    };
-    let path_only = value.trim().is_empty();
-    let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
-        .ok()
-        .and_then(|mut t| t.remove("value"))
-        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
-    let mut keys: Vec<&str> = path.trim().split('.').collect();
-    let last = keys.pop().unwrap_or_default();
-    let mut table = table;
-    for key in keys {
-        let entry = table.entry(key).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        table = entry
-            .as_table_mut()
-            .ok_or_else(|| TrainError::recipe(format!("--set {text}: `{key}` is not a table")))?;
-    }
-    match path_only {
-        true => table.remove(last),
-        false => table.insert(last.to_owned(), value),
-    };
-    Ok(())
 }
 
 #[cfg(test)]
@@ -327,7 +202,7 @@ weight = 1.0
 "#;
 
     #[test]
-    fn defaults_are_the_papers_and_overrides_win() -> Result<(), TrainError> {
+    fn defaults_are_the_papers_and_overrides_win() -> Result<(), RunError> {
         let recipe = Recipe::parse(BASE, &[])?;
         assert_eq!(recipe.adam.learning_rate, 2e-4);
         assert!(recipe.adversarial.is_none());
@@ -347,36 +222,39 @@ weight = 1.0
     #[test]
     fn what_makes_no_sense_is_named() {
         let cases: [(&[&str], &str); 27] = [
-            (&["vae.encoder=alexnet"], "vae: alexnet sees images of 227 pixels, got crop 64"),
+            (&["vae.encoder=alexnet"], "vae: alexnet expects images of 227 pixels, found crop 64"),
             (
                 &["vae.encoder=autoencoder", "vae.weights=x"],
                 "vae.weights: autoencoder begins with none",
             ),
             (
                 &["crop=227", "vae.weights=x", "vae.from_scratch=true"],
-                "vae.weights: wanted none with vae.from_scratch, got x",
+                "vae.weights: expected none with vae.from_scratch, found x",
             ),
-            (&["vae.encoder=autoencoder", "generator.slope=0.1"], "generator: wanted none"),
-            (&["vae.encoder=autoencoder", "vae.latent=0"], "vae.latent: wanted at least 1"),
+            (&["vae.encoder=autoencoder", "generator.slope=0.1"], "generator: expected none"),
+            (&["vae.encoder=autoencoder", "vae.latent=0"], "vae.latent: expected at least 1"),
             (&["vae.encoder=autoencoder", "vae.divergence.weight=-1"], "vae.divergence.weight"),
             (
                 &["vae.encoder=autoencoder", "inversion.encoder=alexnet", "inversion.tap=FC6"],
-                "wanted [inversion] or [vae]",
+                "expected [inversion] or [vae]",
             ),
-            (&["resize=60"], "resize: wanted at least the crop of 64, got 60"),
-            (&["adversarial.discriminator.conditional=true"], "wanted an [inversion]"),
+            (&["resize=60"], "resize: expected at least the crop of 64, found 60"),
+            (&["adversarial.discriminator.conditional=true"], "expected an [inversion]"),
             (&["stesp=1"], "did you mean `steps`?"),
             (&["adam.lr=1"], "did you mean `learning_rate`?"),
-            (&["steps=0"], "steps: wanted at least 1, got 0"),
-            (&["crop=60"], "crop: wanted a multiple of 8, got 60"),
-            (&["batch=0"], "batch: wanted at least 1, got 0"),
+            (&["steps=0"], "steps: expected at least 1, found 0"),
+            (&["crop=60"], "crop: expected a multiple of 8, found 60"),
+            (&["batch=0"], "batch: expected at least 1, found 0"),
             (&["image.weight=nan"], "image.weight: expected a number >= 0, found NaN"),
             (&["adversarial.weight=-1"], "adversarial.weight: expected a number >= 0, found -1"),
             (&["adam.beta1=1"], "adam.beta1: expected 0 <= beta < 1, found 1"),
             (&["adam.beta2=nan"], "adam.beta2: expected 0 <= beta < 1, found NaN"),
             (&["adam.factor=-1"], "adam.factor: expected a number >= 0, found -1"),
             (&["generator.slope=1"], "generator.slope: expected 0 <= slope < 1, found 1"),
-            (&["generator.code_channels=0"], "generator.code_channels: wanted at least 1, got 0"),
+            (
+                &["generator.code_channels=0"],
+                "generator.code_channels: expected at least 1, found 0",
+            ),
             (
                 &["adversarial.discriminator.slope=nan"],
                 "adversarial.discriminator.slope: expected 0 <= slope < 1, found NaN",
@@ -384,8 +262,8 @@ weight = 1.0
             (&["image.weight=-1"], "image.weight: expected a number >= 0, found -1"),
             (&["image.distance=l3"], "unknown variant `l3`"),
             (&["feature.comparator=alexnet", "feature.tap=CONV3"], "exactly one of"),
-            (&["adversarial.discriminator.dropout=1"], "wanted 0 <= p < 1, got 1"),
-            (&["steps"], "wanted key=value, got `steps`"),
+            (&["adversarial.discriminator.dropout=1"], "expected 0 <= p < 1, found 1"),
+            (&["steps"], "expected key=value, found `steps`"),
         ];
         for (sets, words) in cases {
             let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();

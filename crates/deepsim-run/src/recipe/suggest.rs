@@ -1,4 +1,4 @@
-//! What a mistyped key of a recipe was probably meant to be.
+//! Suggestions for mistyped keys of a recipe.
 
 /// The nearest of the names that a parser expected, from its message.
 pub(crate) fn nearest(message: &str) -> Option<&str> {

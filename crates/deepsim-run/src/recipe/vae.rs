@@ -6,7 +6,8 @@ use deepsim_nets::{VaeConfig, VaeEncoder};
 use serde::{Deserialize, Serialize};
 
 use super::Recipe;
-use crate::TrainError;
+use super::text::{at_least_one, not_negative, refuse};
+use crate::RunError;
 
 /// An encoder to distributions of codes, and the decoder, trained together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,7 +58,7 @@ impl Divergence {
     /// The weight at a step, which is counted from 1.
     ///
     /// ```
-    /// use deepsim_train::recipe::Divergence;
+    /// use deepsim_run::recipe::Divergence;
     /// let slow = Divergence { weight: 20.0, warm_up: 100 };
     /// assert_eq!([1, 50, 100, 101].map(|step| slow.at(step)), [0.2, 10.0, 20.0, 20.0]);
     /// assert_eq!(Divergence::default().at(1), 20.0);
@@ -77,33 +78,26 @@ impl Variational {
     }
 
     /// Refuses values that make no sense in a recipe.
-    pub(super) fn check(&self, recipe: &Recipe) -> Result<(), TrainError> {
-        let wrong = |text: String| Err(TrainError::recipe(text));
+    pub(super) fn check(&self, recipe: &Recipe) -> Result<(), RunError> {
         if recipe.inversion.is_some() {
-            return wrong("wanted [inversion] or [vae], got both".into());
+            return refuse("expected [inversion] or [vae], found both");
         }
-        if self.latent == 0 {
-            return wrong("vae.latent: wanted at least 1, got 0".into());
-        }
+        at_least_one("vae.latent", self.latent as u64)?;
         if self.encoder.trained().is_some() && recipe.crop != 227 {
             let (name, crop) = (self.encoder.name(), recipe.crop);
-            return wrong(format!("vae: {name} sees images of 227 pixels, got crop {crop}"));
+            return refuse(format!("vae: {name} expects images of 227 pixels, found crop {crop}"));
         }
         if let Some(file) = &self.weights {
             let (name, file) = (self.encoder.name(), file.display());
             if self.encoder.trained().is_none() {
-                return wrong(format!("vae.weights: {name} begins with none, got {file}"));
+                return refuse(format!("vae.weights: {name} begins with none, found {file}"));
             }
             if self.from_scratch {
-                return wrong(format!(
-                    "vae.weights: wanted none with vae.from_scratch, got {file}"
+                return refuse(format!(
+                    "vae.weights: expected none with vae.from_scratch, found {file}"
                 ));
             }
         }
-        let weight = self.divergence.weight;
-        if !(weight.is_finite() && weight >= 0.0) {
-            return wrong(format!("vae.divergence.weight: wanted a number >= 0, got {weight}"));
-        }
-        Ok(())
+        not_negative("vae.divergence.weight", self.divergence.weight)
     }
 }

@@ -1,8 +1,8 @@
-//! Which checkpoints are kept.
+//! Checkpoints that are kept.
 
 use serde::{Deserialize, Serialize};
 
-/// What is kept of all checkpoints; whatever one rule keeps is kept.
+/// Rules for the checkpoints that are kept: whatever one rule keeps is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
@@ -46,7 +46,7 @@ impl Retention {
     /// Steps of the checkpoints that may go. The newest one never does.
     ///
     /// ```
-    /// use deepsim_train::store::{Candidate, Retention};
+    /// use deepsim_run::recipe::{Candidate, Retention};
     /// let all = [100, 200, 300, 400].map(|step| Candidate { step, measure: None });
     /// let keep = Retention { last: 1, every: 200, best: None };
     /// assert_eq!(keep.discard(&all), [100, 300]);

@@ -1,24 +1,22 @@
-//! Recipes of comparators.
+//! Recipes of comparators that are trained here.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use deepsim_data::exemplars::ExemplarConfig;
 use serde::{Deserialize, Serialize};
 
-use super::mining::Mining;
-use crate::TrainError;
-use crate::recipe::{OutputConfig, Precision, parse, read};
-use crate::solver::SgdConfig;
+use super::text::{self, at_least_one, refuse};
+use super::{OutputConfig, Precision, SgdConfig};
+use crate::RunError;
 
-/// Sides of pictures for which VideoNet's pool5 is 6x6, as its fully connected layers need.
+/// Sides of images for which VideoNet's pool5 is 6x6, as its fully connected layers need.
 const CROPS: RangeInclusive<usize> = 199..=230;
 
-/// Everything that decides the numbers of a run, but for the data.
+/// Recipe of a comparator: everything that decides the numbers of a run, except the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ComparatorRecipe {
-    /// Which network, and what it learns from.
+    /// The network, and the task it learns.
     pub comparator: Learned,
     /// Name of the run, for logs and reports.
     pub name: String,
@@ -29,12 +27,12 @@ pub struct ComparatorRecipe {
     pub steps: u64,
     /// Samples per update: patches, or pairs.
     pub batch: usize,
-    /// How exactly convolutions compute on a GPU.
+    /// Precision of convolutions on a GPU.
     #[serde(default)]
     pub precision: Precision,
     /// The optimiser.
     pub sgd: SgdConfig,
-    /// What is written, and how often.
+    /// Outputs, and how often they are written.
     #[serde(default)]
     pub output: OutputConfig,
 }
@@ -45,13 +43,13 @@ pub struct ComparatorRecipe {
 pub enum Learned {
     /// Exemplar-CNN, on surrogate classes.
     ExemplarCnn(ExemplarTask),
-    /// VideoNet, on pairs of pictures of the same thing.
+    /// VideoNet, on pairs of images of the same object.
     #[serde(rename = "videonet")]
     VideoNet(VideoTask),
 }
 
 impl Learned {
-    /// The name of the comparator.
+    /// Returns the name of the comparator.
     pub fn name(&self) -> &'static str {
         match self {
             Self::ExemplarCnn(_) => "exemplar-cnn",
@@ -60,7 +58,7 @@ impl Learned {
     }
 }
 
-/// What an Exemplar-CNN learns from.
+/// Task of an Exemplar-CNN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExemplarTask {
@@ -68,42 +66,60 @@ pub struct ExemplarTask {
     pub classes: Classes,
 }
 
-/// What a VideoNet learns from.
+/// Task of a VideoNet.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VideoTask {
     /// The pairs.
     pub pairs: Pairs,
-    /// What each pair is compared with.
+    /// Negatives of each pair.
     #[serde(default)]
     pub mining: Mining,
 }
 
-/// Pairs of pictures of the same thing.
+/// Pairs of images of the same object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pairs {
-    /// Where they come from.
-    pub from: From,
-    /// Side in pixels that pictures are brought to; 227 in the authors' code.
+    /// Their source.
+    pub from: PairSource,
+    /// Side in pixels that images are resized to; 227 in the authors' code.
     #[serde(default = "side")]
     pub side: usize,
     /// Side of the random crops; 224 in the authors' code.
     #[serde(default = "crop")]
     pub crop: usize,
-    /// Pairs from each still picture.
+    /// Pairs from each still image.
     #[serde(default = "per_picture")]
     pub per_picture: usize,
 }
 
-/// Where pairs come from.
+/// Source of pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum From {
+pub enum PairSource {
     /// Tracked patches of videos.
     Tracks,
-    /// A camera that moves over still pictures: a stand-in.
+    /// A camera that moves over still images: a stand-in.
     Stills,
+}
+
+/// Selection of negatives among the images of other tracks in the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mining {
+    /// Negatives of each pair.
+    pub negatives: usize,
+    /// Number of them that are drawn from as many hardest; the others are drawn from all that is left.
+    pub hard: usize,
+    /// Margin by which a positive should be closer than a negative.
+    pub margin: f64,
+}
+
+impl Default for Mining {
+    fn default() -> Self {
+        Self { negatives: 4, hard: 2, margin: 1.0 }
+    }
 }
 
 fn side() -> usize {
@@ -122,7 +138,7 @@ fn per_picture() -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Classes {
-    /// How many, each from another picture; 16,000 in the release.
+    /// Number of classes, each from another image; 16,000 in the release.
     pub number: usize,
     /// Deformations drawn for each; 150 in the release.
     #[serde(default = "deformations")]
@@ -131,7 +147,7 @@ pub struct Classes {
     /// hardly learns to tell thousands of classes apart, but soon learns to tell a few.
     #[serde(default = "first")]
     pub first: usize,
-    /// How many steps are made with them, as the release's script does before its training proper;
+    /// Number of steps made with them, as the release's script does before its training proper;
     /// 0 for 16,000 classes there.
     #[serde(default)]
     pub first_steps: u64,
@@ -145,15 +161,8 @@ fn deformations() -> usize {
     150
 }
 
-impl Classes {
-    /// The classes of a run with `seed`.
-    pub fn config(&self, seed: u64) -> ExemplarConfig {
-        ExemplarConfig { classes: self.number, deformations: self.deformations, seed }
-    }
-}
-
 impl ComparatorRecipe {
-    /// Whether a recipe is one of a comparator: it has the key `comparator`.
+    /// Returns true if a recipe is one of a comparator: it has the key `comparator`.
     pub fn recognises(text: &str) -> bool {
         text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("comparator"))
     }
@@ -162,21 +171,21 @@ impl ComparatorRecipe {
     ///
     /// # Errors
     /// Names the file, and the line where TOML knows it.
-    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
-        read(path, |text| Self::parse(text, overrides))
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, RunError> {
+        text::read(path, |text| Self::parse(text, overrides))
     }
 
     /// Parses a recipe and applies overrides of the form `key.sub=value`.
     ///
     /// # Errors
     /// If the text is not TOML, a key is unknown, or a value makes no sense.
-    pub fn parse(text: &str, overrides: &[String]) -> Result<Self, TrainError> {
-        let recipe: Self = parse(text, overrides)?;
+    pub fn parse(text: &str, overrides: &[String]) -> Result<Self, RunError> {
+        let recipe: Self = text::parse(text, overrides)?;
         recipe.check()?;
         Ok(recipe)
     }
 
-    fn check(&self) -> Result<(), TrainError> {
+    fn check(&self) -> Result<(), RunError> {
         at_least_one("steps", self.steps)?;
         at_least_one("batch", self.batch as u64)?;
         self.output.check()?;
@@ -189,32 +198,31 @@ impl ComparatorRecipe {
 }
 
 impl Classes {
-    fn check(&self) -> Result<(), TrainError> {
+    fn check(&self) -> Result<(), RunError> {
         at_least_one("comparator.exemplar-cnn.classes.number", self.number as u64)?;
         at_least_one("comparator.exemplar-cnn.classes.deformations", self.deformations as u64)?;
         match (1..=self.number).contains(&self.first) {
             true => Ok(()),
-            false => Err(TrainError::recipe(format!(
-                "comparator.exemplar-cnn.classes.first: wanted 1 to {}, got {}",
+            false => refuse(format!(
+                "comparator.exemplar-cnn.classes.first: expected 1 to {}, found {}",
                 self.number, self.first
-            ))),
+            )),
         }
     }
 }
 
 impl VideoTask {
-    fn check(&self, batch: usize) -> Result<(), TrainError> {
+    fn check(&self, batch: usize) -> Result<(), RunError> {
         let Self { pairs, mining } = self;
-        let refuse = |reason: String| Err(TrainError::recipe(reason));
         if batch < 2 {
             return refuse(
-                "batch: negatives come from other pairs, wanted at least 2, got 1".into(),
+                "batch: expected at least 2, because negatives come from other pairs; found 1",
             );
         }
         if !CROPS.contains(&pairs.crop) || pairs.crop > pairs.side {
             return refuse(format!(
-                "comparator.videonet.pairs.crop: wanted {} to {} pixels, for which pool5 is 6x6, and \
-                 at most the side of {}, got {}",
+                "comparator.videonet.pairs.crop: expected {} to {} pixels, for which pool5 is 6x6, \
+                 and at most the side of {}, found {}",
                 CROPS.start(),
                 CROPS.end(),
                 pairs.side,
@@ -225,19 +233,12 @@ impl VideoTask {
         at_least_one("comparator.videonet.mining.negatives", mining.negatives as u64)?;
         if mining.hard > mining.negatives || !mining.margin.is_finite() {
             return refuse(format!(
-                "comparator.videonet.mining: wanted hard of at most {} and a finite margin, got {} \
-                 and {}",
+                "comparator.videonet.mining: expected hard of at most {} and a finite margin, \
+                 found {} and {}",
                 mining.negatives, mining.hard, mining.margin
             ));
         }
         Ok(())
-    }
-}
-
-fn at_least_one(what: &str, value: u64) -> Result<(), TrainError> {
-    match value {
-        0 => Err(TrainError::recipe(format!("{what}: wanted at least 1, got 0"))),
-        _ => Ok(()),
     }
 }
 
@@ -257,7 +258,7 @@ schedule = [{ from = 0, rate = 0.1 }]
 "#;
 
     #[test]
-    fn recipes_are_told_apart_and_have_the_releases_defaults() -> Result<(), TrainError> {
+    fn recipes_are_told_apart_and_have_the_releases_defaults() -> Result<(), RunError> {
         assert!(
             ComparatorRecipe::recognises(EXEMPLAR) && !ComparatorRecipe::recognises("steps = 1")
         );
@@ -274,11 +275,11 @@ schedule = [{ from = 0, rate = 0.1 }]
         assert_eq!((task.pairs.side, task.pairs.crop, recipe.steps), (227, 224, 3));
         assert_eq!((task.mining.negatives, task.mining.hard, task.mining.margin), (4, 2, 1.0));
         for (set, words) in [
-            ("comparator.videonet.pairs.crop=100", "wanted 199 to 230 pixels"),
+            ("comparator.videonet.pairs.crop=100", "expected 199 to 230 pixels"),
             ("comparator.videonet.pairs.side=200", "at most the side of 200"),
             ("comparator.videonet.mining.hard=5", "hard of at most 4"),
             ("comparator.videonet.pairs.from=films", "unknown variant `films`"),
-            ("batch=1", "wanted at least 2"),
+            ("batch=1", "expected at least 2"),
         ] {
             let message =
                 ComparatorRecipe::parse(&video, &[set.into()]).expect_err(set).to_string();
@@ -290,12 +291,15 @@ schedule = [{ from = 0, rate = 0.1 }]
     #[test]
     fn what_makes_no_sense_is_named() {
         for (set, words) in [
-            ("steps=0", "steps: wanted at least 1"),
-            ("comparator.exemplar-cnn.classes.number=0", "classes.number: wanted at least 1"),
-            ("comparator.exemplar-cnn.classes.first=21", "classes.first: wanted 1 to 20, got 21"),
+            ("steps=0", "steps: expected at least 1"),
+            ("comparator.exemplar-cnn.classes.number=0", "classes.number: expected at least 1"),
+            (
+                "comparator.exemplar-cnn.classes.first=21",
+                "classes.first: expected 1 to 20, found 21",
+            ),
             ("comparator.exemplar-cnn.clases=1", "clases"),
             ("sgd.momentum=1", "0 <= momentum < 1"),
-            ("sgd.schedule=[]", "sgd.schedule: wanted rates"),
+            ("sgd.schedule=[]", "sgd.schedule: expected rates"),
             ("output.log_every=0", "output.log_every"),
             ("crop=64", "crop"),
         ] {

@@ -1,0 +1,106 @@
+//! Checks of a generator's recipe.
+
+use super::Recipe;
+use super::text::{at_least_one, below_one, not_negative, refuse};
+use crate::RunError;
+
+impl Recipe {
+    /// Refuses values that make no sense, naming the key.
+    pub(super) fn check(&self) -> Result<(), RunError> {
+        at_least_one("steps", self.steps)?;
+        at_least_one("batch", self.batch as u64)?;
+        self.output.check()?;
+        at_least_one("crop", self.crop as u64)?;
+        if self.resize.is_some_and(|side| side < self.crop) {
+            return refuse(format!(
+                "resize: expected at least the crop of {}, found {}",
+                self.crop,
+                self.resize.unwrap_or_default()
+            ));
+        }
+        if self.inversion.is_none()
+            && self.adversarial.is_some_and(|term| term.discriminator.conditional)
+        {
+            return refuse(
+                "adversarial.discriminator.conditional: expected an [inversion] whose features it sees, found none",
+            );
+        }
+        let autoencoder = self.inversion.is_none() && self.vae.is_none();
+        if !autoencoder && self.generator != Default::default() {
+            return refuse(
+                "generator: expected none with [inversion] or [vae], whose networks it does not describe",
+            );
+        }
+        if let Some(vae) = &self.vae {
+            vae.check(self)?;
+        }
+        let trained = |vae: &super::Variational| vae.encoder.trained().is_some();
+        if self.inversion.is_none()
+            && !self.vae.as_ref().is_some_and(trained)
+            && !self.crop.is_multiple_of(deepsim_nets::autoencoder::DOWNSAMPLING)
+        {
+            return refuse(format!(
+                "crop: expected a multiple of {}, found {}",
+                deepsim_nets::autoencoder::DOWNSAMPLING,
+                self.crop
+            ));
+        }
+        not_negative("image.weight", self.image.weight)?;
+        at_least_one("generator.code_channels", self.generator.code_channels as u64)?;
+        below_one("generator.slope", "slope", self.generator.slope)?;
+        not_negative("adam.learning_rate", self.adam.learning_rate)?;
+        below_one("adam.beta1", "beta", self.adam.beta1)?;
+        below_one("adam.beta2", "beta", self.adam.beta2)?;
+        not_negative("adam.factor", self.adam.factor)?;
+        not_negative("adam.epsilon", self.adam.epsilon)?;
+        // A weight whose gradient has always been zero would be divided by it.
+        if self.adam.epsilon < f64::from(f32::MIN_POSITIVE) {
+            return refuse(format!(
+                "adam.epsilon: expected at least {:e}, found {:e}",
+                f32::MIN_POSITIVE,
+                self.adam.epsilon
+            ));
+        }
+        not_negative("adam.generator_decay", self.adam.generator_decay)?;
+        not_negative("adam.discriminator_decay", self.adam.discriminator_decay)?;
+        if let Some(feature) = &self.feature {
+            match (feature.weight, feature.rho) {
+                (Some(value), None) => not_negative("feature.weight", value)?,
+                (None, Some(value)) => {
+                    not_negative("feature.rho", value)?;
+                    if self.batch < 2 {
+                        return refuse(
+                            "feature.rho: expected a batch of at least 2 for calibration, found 1",
+                        );
+                    }
+                }
+                _ => {
+                    return refuse("feature: expected exactly one of `weight` and `rho`");
+                }
+            }
+        }
+        if let Some(size) = self.micro_batch
+            && (size == 0 || !self.batch.is_multiple_of(size))
+        {
+            return refuse(format!(
+                "micro_batch: expected a divisor of the batch of {}, found {size}",
+                self.batch
+            ));
+        }
+        if let Some(decay) = self.average {
+            below_one("average", "decay", decay)?;
+        }
+        if let Some(adversarial) = &self.adversarial {
+            not_negative("adversarial.weight", adversarial.weight)?;
+            at_least_one(
+                "adversarial.discriminator.stride",
+                adversarial.discriminator.stride as u64,
+            )?;
+            let (slope, dropout) =
+                (adversarial.discriminator.slope, adversarial.discriminator.dropout);
+            below_one("adversarial.discriminator.slope", "slope", slope)?;
+            below_one("adversarial.discriminator.dropout", "p", dropout)?;
+        }
+        self.check_networks()
+    }
+}
