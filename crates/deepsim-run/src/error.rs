@@ -23,6 +23,25 @@ pub enum RunError {
         /// The cause. Part of the message and, by the raw name, not the error's `source()`: it is printed once.
         r#source: std::io::Error,
     },
+    /// A file or folder does not hold what it should.
+    #[error(
+        "{}{}: expected {expected}, found {found}{}",
+        path.display(),
+        line.map(|line| format!(":{line}")).unwrap_or_default(),
+        advice.map(|advice| format!("; {advice}")).unwrap_or_default()
+    )]
+    Content {
+        /// The file or folder.
+        path: PathBuf,
+        /// Line, counted from 1, where it is known.
+        line: Option<usize>,
+        /// The expected content.
+        expected: &'static str,
+        /// The content that was found, or the parser's words.
+        found: String,
+        /// How to go on, where that is known.
+        advice: Option<&'static str>,
+    },
 }
 
 impl RunError {

@@ -14,10 +14,23 @@
 //! # }
 //! ```
 //!
+//! A run writes into a folder whose files are called as in [`files`]: the checked [`plan`], the [`log`], the
+//! [`Identity`] of the run, and [`Done`] in the end. [`RunFolder`] reads all of them.
+//!
 //! Nothing here trains or measures.
 
+pub mod done;
 pub mod error;
+pub mod files;
+pub mod folder;
+pub mod identity;
+pub mod log;
+pub mod plan;
+mod read;
 pub mod recipe;
 pub mod recipes;
 
+pub use done::Done;
 pub use error::RunError;
+pub use folder::RunFolder;
+pub use identity::{Identity, Method};

@@ -16,7 +16,7 @@ use deepsim_data::{Crop, Cursor, Dataset, Loader, LoaderConfig};
 use deepsim_nets::{Images, PixelFormat};
 use deepsim_run::recipe::Recipe;
 use deepsim_run::recipes;
-use deepsim_train::plan::Plan;
+use deepsim_train::plan;
 use deepsim_train::run::{Requests, RunOptions, run};
 use deepsim_train::trainer::Trainer;
 
@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<()> {
 
     let (mut bare, mut whole, mut guards) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        let (plan, fixed) = Plan::settle(&recipe, &dataset, None, None, &device)?;
+        let (plan, fixed) = plan::settle(&recipe, &dataset, None, None, &device)?;
         let mut trainer = Trainer::new(&plan.recipe, fixed, &device)?;
         let start = Instant::now();
         for batch in &batches {

@@ -13,12 +13,12 @@ use deepsim_loss::Balance;
 use deepsim_nets::Params;
 use deepsim_nets::params::{self, SPEC_KEY, from_bytes, parse, read};
 use deepsim_ops::Moments;
+use deepsim_run::plan::Plan;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::optim::Adam;
-use crate::plan::Plan;
 use crate::trainer::Trainer;
 
 /// Everything but tensors.

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use deepsim_nets::params::{from_bytes, parse, read};
+use deepsim_run::files::{COMPARATOR, GENERATOR, LOG, PLAN};
 use safetensors::Dtype;
 use serde_json::Value;
 
 use crate::TrainError;
-use crate::comparator::COMPARATOR;
-use crate::run::{GENERATOR, LOG, PLAN};
 use crate::store::Store;
 
 /// What two runs have in common, and where they part.

@@ -1,12 +1,16 @@
 //! Data of a run: the data set, its batches, and the images that networks take.
 
+use std::path::Path;
+
 use candle_core::Device;
 use deepsim_data::{Crop, Cursor, DataError, Dataset, Loader, LoaderConfig, Source};
 use deepsim_nets::{Images, PixelFormat};
+use deepsim_run::plan::DataPlan;
 use deepsim_run::recipe::Recipe;
 
 use crate::TrainError;
-use crate::run::RunOptions;
+use crate::events::Event;
+use crate::options::RunOptions;
 
 /// Opens the data of a recipe: the folder that the options name, or procedural scenes.
 pub(crate) fn dataset(recipe: &Recipe, options: &RunOptions) -> Result<Dataset, TrainError> {
@@ -96,6 +100,45 @@ pub(crate) fn check_source(images: &dyn Source, what: &str, crop: usize) -> Resu
     Ok(())
 }
 
+/// Refuses to continue a run on `earlier` with other data. Data that were moved are the same.
+/// Where no fingerprint was kept, names and numbers decide, and a warning says so.
+///
+/// # Errors
+/// With what was expected and what to do.
+pub(crate) fn check_continues(
+    now: &DataPlan,
+    earlier: &DataPlan,
+    out: &Path,
+    tell: &mut dyn FnMut(Event<'_>),
+) -> Result<(), TrainError> {
+    let differs = |expected: String, found: String| {
+        Err(TrainError::Folder {
+            path: out.into(),
+            reason: format!(
+                "it holds a run on other data: expected {expected}, found {found}; name the data \
+                 that it was begun with, or choose another folder"
+            ),
+        })
+    };
+    match (&earlier.content, &now.content) {
+        (Some(expected), Some(found)) if expected != found => {
+            differs(expected.clone(), found.clone())
+        }
+        (Some(_), Some(_)) => Ok(()),
+        _ if (&earlier.name, earlier.images) != (&now.name, now.images) => {
+            let say = |data: &DataPlan| format!("{} images of {}", data.images, data.name);
+            differs(say(earlier), say(now))
+        }
+        _ => {
+            tell(Event::Warning(
+                "the checkpoint does not say which images it was trained on: only their name and \
+                 number were compared",
+            ));
+            Ok(())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +169,36 @@ mod tests {
             assert!(message.contains(words), "{message}");
         }
         Ok(())
+    }
+
+    #[test]
+    fn data_are_the_same_by_their_content_or_else_by_name_and_number() {
+        let data = |name: &str, images, content: Option<&str>| DataPlan {
+            name: name.into(),
+            synthetic: false,
+            images,
+            content: content.map(Into::into),
+        };
+        let check = |earlier: &DataPlan, now: &DataPlan| {
+            let mut warnings = Vec::new();
+            let mut tell = |event: Event<'_>| warnings.push(format!("{event:?}"));
+            let checked = check_continues(now, earlier, Path::new("run"), &mut tell);
+            (checked.map_err(|error| error.to_string()), warnings)
+        };
+        let now = data("here", 9, Some("nine cats"));
+        assert_eq!(check(&data("there", 9, Some("nine cats")), &now), (Ok(()), Vec::new()));
+        let error = check(&data("here", 9, Some("nine dogs")), &now).0.expect_err("others");
+        assert!(error.contains("other data: expected nine dogs, found nine cats"), "{error}");
+        // A checkpoint of a version that did not keep the content.
+        let text = r#"{"name":"here","synthetic":false,"images":9}"#;
+        let old: DataPlan = serde_json::from_str(text).expect("an old plan");
+        assert_eq!(serde_json::to_string(&old).expect("text"), text);
+        let (checked, warnings) = check(&old, &now);
+        assert_eq!(checked, Ok(()));
+        assert!(warnings[0].contains("does not say which images"), "{warnings:?}");
+        for other in [data("there", 9, None), data("here", 8, None)] {
+            let error = check(&other, &now).0.expect_err("others");
+            assert!(error.contains("found 9 images of here; name the data"), "{error}");
+        }
     }
 }

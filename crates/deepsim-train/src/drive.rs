@@ -2,101 +2,22 @@
 //! checkpoint.
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use candle_core::Tensor;
-use deepsim_data::picture::Picture;
-use deepsim_data::{Batch, Cursor, Loader, LoaderConfig, Source};
-use deepsim_nets::Params;
-use deepsim_run::recipe::OutputConfig;
+use deepsim_data::{Batch, Cursor, Loader, LoaderConfig};
+use deepsim_run::files::{CHECKPOINT, DONE};
 
 use crate::TrainError;
 use crate::error::NonFinite;
+use crate::events::{Event, Outcome, Requests};
 use crate::failure;
 use crate::gradients::See;
 use crate::recorder::Recorder;
-use crate::run::{CHECKPOINT, DONE, Event, Outcome, Requests};
-use crate::store::{Put, Store};
+use crate::session::{Course, Phase, Session};
+use crate::store::Store;
 use crate::tensorboard::Value;
-use crate::trainer::StepReport;
 use crate::world::World;
-
-/// Something that is trained.
-pub(crate) trait Session {
-    /// Steps made.
-    fn steps(&self) -> u64;
-
-    /// One step; every gradient is shown to `see`, if there is one.
-    fn step(&mut self, batch: &Batch, see: Option<&mut See<'_>>) -> Result<StepReport, TrainError>;
-
-    /// Steps at the beginning that take longer than later ones.
-    fn first_steps(&self) -> usize {
-        0
-    }
-
-    /// Whether [`Session::prefetch`] wants each batch one step early.
-    fn prefetches(&self) -> bool {
-        false
-    }
-
-    /// Begins to bring the batch of the step after the coming one to where it is computed with.
-    fn prefetch(&mut self, _batch: &Batch) {}
-
-    /// Something about the step that people should know, once.
-    fn notice(&mut self) -> Option<String> {
-        None
-    }
-
-    /// A picture that shows how far it is.
-    fn draw(&self) -> Result<Picture, TrainError>;
-
-    /// The networks that are trained, by name.
-    fn networks(&self) -> Vec<(&'static str, &Params)>;
-
-    /// Hands over the files of a checkpoint: all that a run needs to go on from here, and what it made
-    /// so far.
-    fn save(&self, cursor: Cursor, put: &mut Put<'_>) -> Result<(), TrainError>;
-
-    /// What it made so far, as a file of the run folder: its name and bytes.
-    fn product(&self) -> Result<(&'static str, Vec<u8>), TrainError>;
-}
-
-/// Where a run goes, and how far.
-pub(crate) struct Course<'a> {
-    /// The run folder, which exists.
-    pub(crate) out: &'a Path,
-    /// Name of the run.
-    pub(crate) name: &'a str,
-    /// What is trained on what, in a few lines.
-    pub(crate) heading: Vec<String>,
-    /// Steps of the whole run.
-    pub(crate) steps: u64,
-    /// What is learned from, one after the other.
-    pub(crate) phases: Vec<Phase>,
-    /// How batches are made.
-    pub(crate) loader: LoaderConfig,
-    /// What is written, and how often.
-    pub(crate) output: &'a OutputConfig,
-    /// The processes of the run, of which the first writes.
-    pub(crate) world: Rc<dyn World>,
-}
-
-impl Course<'_> {
-    /// Whether a picture is drawn after a step.
-    pub(crate) fn pictured(&self, step: u64) -> bool {
-        step.is_multiple_of(self.output.grid_every) || step == self.steps
-    }
-}
-
-/// A part of a run with its own data.
-pub(crate) struct Phase {
-    /// Steps of the run after which it ends.
-    pub(crate) until: u64,
-    /// The data.
-    pub(crate) source: Arc<dyn Source>,
-}
 
 /// The checkpoint file that the run in `out` goes on from, if there is one.
 pub(crate) fn earlier(

@@ -8,10 +8,11 @@ use deepsim_run::recipe::Recipe;
 use crate::TrainError;
 use crate::comparator::{self, ComparatorRecipe};
 use crate::data::{dataset, loader};
-use crate::drive::{Phase, Session};
-use crate::plan::Plan;
+use crate::options::RunOptions;
+use crate::plan;
 use crate::precision;
-use crate::run::{GeneratorSession, RunOptions, Samples};
+use crate::run::{GeneratorSession, Samples};
+use crate::session::{Phase, Session};
 use crate::trainer::Trainer;
 
 /// A checked plan and what it costs.
@@ -54,7 +55,7 @@ pub fn generator(
     precision::set(recipe.precision, device)?;
     let dataset = dataset(recipe, options)?;
     let weights = options.weights.as_deref();
-    let (plan, fixed) = Plan::settle(recipe, &dataset, weights, None, device)?;
+    let (plan, fixed) = plan::settle(recipe, &dataset, weights, None, device)?;
     let mut trainer = Trainer::new(&plan.recipe, fixed, device)?;
     trainer.set_graphs(options.graphs);
     let samples = Samples::new(&dataset, plan.recipe.crop, device)?;

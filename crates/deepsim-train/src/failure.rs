@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use deepsim_data::{Batch, Cursor, Sample};
+use deepsim_run::files::{BATCH, CHECKPOINT, FAILURES, GENERATOR};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
@@ -12,16 +13,11 @@ use crate::TrainError;
 use crate::checkpoint;
 use crate::comparator;
 use crate::data::images;
-use crate::drive::Session;
+use crate::plan;
 use crate::precision;
-use crate::run::{CHECKPOINT, GENERATOR};
+use crate::session::Session;
 use crate::store::Store;
 use crate::trainer::{StepReport, Trainer};
-
-/// Folder of a run with what is needed to replay steps that failed.
-pub const FAILURES: &str = "failures";
-/// File of such a folder with the batch.
-pub const BATCH: &str = "batch.safetensors";
 
 /// Where the images of a batch come from, and where it ends.
 #[derive(Serialize, Deserialize)]
@@ -70,7 +66,7 @@ pub fn replay(
     }
     let plan = checkpoint::read_state(&file)?.plan;
     precision::set(plan.recipe.precision, device)?;
-    let mut trainer = Trainer::new(&plan.recipe, plan.reopen(weights, device)?, device)?;
+    let mut trainer = Trainer::new(&plan.recipe, plan::reopen(&plan, weights, device)?, device)?;
     checkpoint::load(&file, &mut trainer)?;
     trainer.step(&images(&batch, device)?).map_err(named)
 }

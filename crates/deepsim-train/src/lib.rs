@@ -1,9 +1,9 @@
 //! Training of DeePSiM generators, as the authors' code does it, and of [`comparator`]s.
 //!
-//! Data flows one way: a [recipe](deepsim_run::recipe::Recipe) (TOML) becomes a checked [`plan::Plan`] with every
+//! Data flows one way: a [recipe](deepsim_run::recipe::Recipe) (TOML) becomes a checked [plan](deepsim_run::plan::Plan) with every
 //! default filled in; [`run::run`] feeds batches to a [`trainer::Trainer`], whose
 //! [`step`](trainer::Trainer::step) is one iteration of the paper's algorithm, and writes logs
-//! ([`log`], [`tensorboard`]), sample grids and [`checkpoint`]s.
+//! ([log](deepsim_run::log), [`tensorboard`]), sample grids and [`checkpoint`]s.
 //!
 //! One iteration by itself, without files:
 //!
@@ -44,11 +44,13 @@ mod data;
 mod drive;
 pub mod error;
 pub mod estimate;
+mod events;
 pub mod failure;
 pub mod fixed;
 pub mod gradients;
-pub mod log;
+mod log;
 pub mod optim;
+mod options;
 mod part;
 pub mod plan;
 pub mod precision;
@@ -58,6 +60,7 @@ mod recorder;
 #[cfg(feature = "cuda")]
 mod replay;
 pub mod run;
+mod session;
 pub mod solver;
 mod step_report;
 pub mod store;

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use deepsim_train::log::Record;
+use deepsim_run::log::Record;
 use deepsim_train::run::Event;
 use indicatif::{ProgressBar, ProgressStyle};
 

@@ -5,15 +5,18 @@ use std::time::Instant;
 
 use deepsim_data::Cursor;
 use deepsim_data::atomic::{clear_temporary, write_atomic};
+use deepsim_run::Done;
+use deepsim_run::files::{DONE, GRIDS, LOG};
+use deepsim_run::log::Record;
 use deepsim_run::recipe::OnFailedWrite;
 
 use crate::TrainError;
-use crate::drive::{Course, Session};
-use crate::log::{Log, Record};
-use crate::run::{DONE, Event, LOG};
+use crate::events::Event;
+use crate::log::{Log, record};
+use crate::session::{Course, Session};
+use crate::step_report::StepReport;
 use crate::store::Store;
 use crate::tensorboard::{EventFile, Value};
-use crate::trainer::StepReport;
 use crate::watch::Watch;
 
 /// What a run writes to, and when it began.
@@ -36,7 +39,7 @@ impl<'a> Recorder<'a> {
     /// the log to `step`.
     pub(crate) fn open(course: &'a Course<'a>, step: u64) -> Result<Self, TrainError> {
         let out = course.out;
-        let grids = out.join("grids");
+        let grids = out.join(GRIDS);
         std::fs::create_dir_all(&grids).map_err(TrainError::io("creating folder", &grids))?;
         let (log, last) = Log::open(&out.join(LOG), step)?;
         let store = Store::new(out, course.output.keep.clone());
@@ -84,7 +87,7 @@ impl<'a> Recorder<'a> {
             let samples = made * (loader.batch * loader.world) as u64;
             let speed = samples as f64 / since.elapsed().as_secs_f64().max(1e-9);
             self.window = (Instant::now(), 0);
-            let record = Record::new(report, self.seconds(), speed, self.last.as_ref());
+            let record = record(report, self.seconds(), speed, self.last.as_ref());
             let logged = self.log(record);
             self.settle(logged, tell)?;
             if let Some(record) = &self.last {
@@ -125,12 +128,10 @@ impl<'a> Recorder<'a> {
         self.save(session, cursor).map_err(|error| TrainError::Write(Box::new(error)))?;
         tell(Event::Saved(session.steps()));
         if finished {
-            let done = serde_json::json!({
-                "name": self.course.name,
-                "step": session.steps(),
-                "seconds": self.seconds(),
-            });
-            write_atomic(&self.course.out.join(DONE), done.to_string().as_bytes())?;
+            let (name, step, seconds) =
+                (self.course.name.to_owned(), session.steps(), self.seconds());
+            let done = Done { name, step, seconds };
+            write_atomic(&self.course.out.join(DONE), done.to_json().as_bytes())?;
         }
         Ok(())
     }

@@ -1,119 +1,28 @@
 //! A training run: batches in, checkpoints, log and pictures out.
 
-use std::path::PathBuf;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
 use candle_core::Device;
-use deepsim_data::atomic::write_atomic;
 use deepsim_data::picture::{Picture, grid};
 use deepsim_data::{Batch, Crop, Cursor, Dataset, read_range};
 use deepsim_nets::{Images, Params};
+use deepsim_run::Identity;
+use deepsim_run::files::{CHECKPOINT, GENERATOR};
+use deepsim_run::plan::Plan;
 use deepsim_run::recipe::Recipe;
 
 use crate::TrainError;
 use crate::checkpoint;
-use crate::data::{dataset, images, loader};
-use crate::drive::{Course, Phase, Session, drive, earlier};
+use crate::data::{check_continues, dataset, images, loader};
+use crate::drive::{drive, earlier};
+pub use crate::events::{Event, Outcome, Requests};
 use crate::gradients::See;
-use crate::log::Record;
-use crate::plan::Plan;
+pub use crate::options::RunOptions;
+use crate::plan;
 use crate::precision;
 #[cfg(feature = "cuda")]
 use crate::prefetch::Prefetched;
+use crate::session::{Course, Phase, Session};
 use crate::store::Put;
 use crate::trainer::{StepReport, Trainer};
-use crate::world::{Alone, World};
-
-/// File of a checkpoint with everything needed to go on.
-pub const CHECKPOINT: &str = "checkpoint.safetensors";
-/// File of a run folder, and of each checkpoint, with the generator alone.
-pub const GENERATOR: &str = "generator.safetensors";
-/// File of a run folder with the plan.
-pub const PLAN: &str = "plan.toml";
-/// File of a run folder with the log.
-pub const LOG: &str = "log.jsonl";
-/// File of a run folder that is there once the run is finished.
-pub const DONE: &str = "done.json";
-
-/// Where a run reads, computes and writes.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// The run folder.
-    pub out: PathBuf,
-    /// Folder in STL-10's binary format; procedural scenes without one.
-    pub data: Option<PathBuf>,
-    /// Leave out unlabeled and training images that are also test images.
-    pub without_duplicates: bool,
-    /// Folder in which comparators' weights are looked for.
-    pub weights: Option<PathBuf>,
-    /// Continue the run that the folder holds.
-    pub resume: bool,
-    /// Where networks are.
-    pub device: Device,
-    /// On a GPU, record steps as CUDA graphs ([`Trainer::set_graphs`]); without one it changes nothing.
-    pub graphs: bool,
-    /// Threads that prepare batches.
-    pub workers: usize,
-    /// The processes that train together.
-    pub world: Rc<dyn World>,
-}
-
-impl RunOptions {
-    /// A new run of a single process in `out`, on procedural scenes and the CPU, with random comparators.
-    pub fn new(out: impl Into<PathBuf>) -> Self {
-        Self {
-            out: out.into(),
-            data: None,
-            without_duplicates: false,
-            weights: None,
-            resume: false,
-            device: Device::Cpu,
-            graphs: true,
-            workers: 1,
-            world: Rc::new(Alone),
-        }
-    }
-}
-
-/// What is asked of a run while it goes on, from another thread or a signal.
-#[derive(Clone, Debug, Default)]
-pub struct Requests {
-    /// Save and stop after the step that is being made.
-    pub stop: Arc<AtomicBool>,
-    /// Save after the step that is being made; cleared once that is done.
-    pub save: Arc<AtomicBool>,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All steps are made.
-    Finished,
-    /// It was asked to stop, and saved a checkpoint at this step.
-    Interrupted(u64),
-}
-
-/// What a run tells while it goes on.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// The plan is settled; training starts after `from` of `steps` steps.
-    Started {
-        /// What is trained on what, in a few lines.
-        heading: &'a [String],
-        /// Steps of the whole run.
-        steps: u64,
-        /// Steps already made by an earlier session.
-        from: u64,
-    },
-    /// A step was made.
-    Step(&'a Record),
-    /// A checkpoint was written at this step.
-    Saved(u64),
-    /// Something that people should know; training goes on.
-    Warning(&'a str),
-}
 
 /// Trains until all steps are made or a stop is requested.
 ///
@@ -135,32 +44,22 @@ pub fn run(
     let dataset = dataset(recipe, options)?;
     let earlier = state.map(|state| state.plan);
     let weights = options.weights.as_deref();
-    let (plan, fixed) = Plan::settle(recipe, &dataset, weights, earlier.as_ref(), device)?;
+    let (plan, fixed) = plan::settle(recipe, &dataset, weights, earlier.as_ref(), device)?;
     let trainer = Trainer::new(&plan.recipe, fixed, device)?;
     let mut trainer = trainer.in_world(world.clone());
     trainer.set_graphs(options.graphs);
     let mut cursor = Cursor::default();
     if let (Some(earlier), Some(checkpoint)) = (earlier, checkpoint) {
-        plan.data.check_continues(&earlier.data, out, &mut tell)?;
+        check_continues(&plan.data, &earlier.data, out, &mut tell)?;
         if !plan.continues(&earlier) {
-            return Err(TrainError::Folder {
-                path: out.clone(),
-                reason: format!(
-                    "it holds a run of another plan, which cannot be continued.\nwanted:\n{}\ngot:\n{}",
-                    plan.to_toml()?,
-                    earlier.to_toml()?
-                ),
-            });
+            return Err(plan::other_plan(out, &plan.to_toml()?, &earlier.to_toml()?));
         }
         cursor = checkpoint::load(&checkpoint, &mut trainer)?.cursor;
     }
     let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
 
     // Nothing is written before all that can be refused has been.
-    std::fs::create_dir_all(out).map_err(TrainError::io("creating folder", out))?;
-    if world.leads() {
-        write_atomic(&out.join(PLAN), plan.to_toml()?.as_bytes())?;
-    }
+    plan::write(options, &plan.to_toml()?, Identity::of(&plan.recipe))?;
     let course = Course {
         out,
         name: &plan.recipe.name,

@@ -41,7 +41,7 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Fresh networks beside the fixed ones, which [`Plan::settle`](crate::plan::Plan::settle) opens.
+    /// Fresh networks beside the fixed ones, which [`plan::settle`](crate::plan::settle) opens.
     ///
     /// # Errors
     /// If a network cannot be built.

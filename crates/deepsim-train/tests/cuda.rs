@@ -7,9 +7,11 @@ use candle_core::Device;
 use deepsim_data::Dataset;
 use deepsim_loss::Balance;
 use deepsim_nets::{Images, Params, PixelFormat};
+use deepsim_run::files::{CHECKPOINT, GENERATOR, LOG};
+use deepsim_run::plan::Plan;
 use deepsim_run::recipe::Recipe;
-use deepsim_train::plan::Plan;
-use deepsim_train::run::{CHECKPOINT, GENERATOR, LOG, Outcome, Requests, RunOptions, run};
+use deepsim_train::plan;
+use deepsim_train::run::{Outcome, Requests, RunOptions, run};
 use deepsim_train::trainer::{StepReport, Trainer};
 use deepsim_train::{TrainError, checkpoint};
 
@@ -65,7 +67,7 @@ fn trainer(sets: &[&str], device: &Device) -> Result<(Plan, Trainer), TrainError
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
     let recipe = Recipe::parse(RECIPE, &sets)?;
     let dataset = Dataset::open(None, recipe.seed)?;
-    let (plan, feature) = Plan::settle(&recipe, &dataset, None, None, device)?;
+    let (plan, feature) = plan::settle(&recipe, &dataset, None, None, device)?;
     let trainer = Trainer::new(&plan.recipe, feature, device)?;
     Ok((plan, trainer))
 }

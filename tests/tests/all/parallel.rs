@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier, Mutex};
 
 use candle_core::{Device, Tensor};
+use deepsim_run::files::{CHECKPOINT, GENERATOR};
 use deepsim_run::recipe::Recipe;
 use deepsim_train::TrainError;
 use deepsim_train::failure::replay;
-use deepsim_train::run::{CHECKPOINT, Event, GENERATOR, Outcome, Requests, RunOptions, run};
+use deepsim_train::run::{Event, Outcome, Requests, RunOptions, run};
 use deepsim_train::world::World;
 
 use crate::programs::{TINY, bytes, newest};

@@ -9,10 +9,10 @@ use std::path::Path;
 use deepsim_data::Cursor;
 use deepsim_nets::Params;
 use deepsim_nets::params::{read, read_spec};
+use deepsim_run::plan::ComparatorPlan;
 use serde::{Deserialize, Serialize};
 
 use super::Learner;
-use super::run::Plan;
 use crate::TrainError;
 
 /// Everything but tensors.
@@ -24,14 +24,18 @@ pub struct State {
     /// Position in the data.
     pub cursor: Cursor,
     /// The plan of the run.
-    pub plan: Plan,
+    pub plan: ComparatorPlan,
 }
 
 /// The bytes of a checkpoint.
 ///
 /// # Errors
 /// If a tensor cannot be copied from its device.
-pub fn to_bytes(learner: &dyn Learner, cursor: Cursor, plan: &Plan) -> Result<Vec<u8>, TrainError> {
+pub fn to_bytes(
+    learner: &dyn Learner,
+    cursor: Cursor,
+    plan: &ComparatorPlan,
+) -> Result<Vec<u8>, TrainError> {
     let state = State { step: learner.steps(), cursor, plan: plan.clone() };
     Ok(tensors(learner).to_safetensors(&serde_json::json!(state).to_string())?)
 }

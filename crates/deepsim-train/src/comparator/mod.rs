@@ -10,6 +10,7 @@
 
 pub mod checkpoint;
 pub mod exemplar_cnn;
+mod learners;
 pub mod mining;
 mod run;
 mod samples;
@@ -24,8 +25,9 @@ use crate::solver::Sgd;
 use crate::trainer::StepReport;
 
 pub use deepsim_run::recipe::{ComparatorRecipe, Learned};
-pub use run::{COMPARATOR, run};
-pub(crate) use run::{prepare, replay};
+pub(crate) use learners::replay;
+pub(crate) use run::prepare;
+pub use run::run;
 
 /// A comparator in training.
 pub trait Learner {

@@ -1,62 +1,26 @@
 //! A run: pictures in; checkpoints, a log and the comparator's weights out.
 
-use std::path::Path;
-
-use candle_core::Device;
-use deepsim_data::atomic::write_atomic;
 use deepsim_data::picture::{Picture, grid};
 use deepsim_data::{Batch, Cursor, LoaderConfig};
 use deepsim_nets::Params;
-use deepsim_run::recipe::{ComparatorRecipe, Learned};
-use serde::{Deserialize, Serialize};
+use deepsim_run::Identity;
+use deepsim_run::files::{CHECKPOINT, COMPARATOR};
+use deepsim_run::plan::ComparatorPlan;
+use deepsim_run::recipe::ComparatorRecipe;
 
-use super::exemplar_cnn::ExemplarLearner;
+use super::learners::learner;
 use super::samples::phases;
-use super::videonet::VideoLearner;
 use super::{Learner, checkpoint};
 use crate::TrainError;
-use crate::data::check_source;
-use crate::drive::{Course, Phase, Session, drive, earlier};
+use crate::data::{check_continues, check_source};
+use crate::drive::{drive, earlier};
+use crate::events::{Event, Outcome, Requests};
 use crate::gradients::See;
-use crate::plan::DataPlan;
-use crate::precision;
-use crate::run::{CHECKPOINT, Event, Outcome, PLAN, Requests, RunOptions};
+use crate::options::RunOptions;
+use crate::plan;
+use crate::session::{Course, Phase, Session};
+use crate::step_report::StepReport;
 use crate::store::Put;
-use crate::trainer::StepReport;
-
-/// File of a run folder with the weights of the comparator alone, as `ComparatorKind::open` takes
-/// them.
-pub const COMPARATOR: &str = "comparator.safetensors";
-
-/// What a run does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plan {
-    /// The data set.
-    pub data: DataPlan,
-    /// Samples made from it.
-    pub samples: usize,
-    /// The recipe.
-    pub recipe: ComparatorRecipe,
-}
-
-impl Plan {
-    /// Whether a run of `other` may be continued, on the same data: only its length and what it writes
-    /// may differ.
-    fn continues(&self, other: &Self) -> bool {
-        let numbers = |plan: &Self| {
-            let mut plan = plan.clone();
-            (plan.recipe.steps, plan.recipe.output) = (0, Default::default());
-            plan.data = self.data.clone();
-            plan
-        };
-        numbers(self) == numbers(other)
-    }
-
-    fn to_toml(&self) -> Result<String, TrainError> {
-        toml::to_string(self).map_err(|e| TrainError::recipe(format!("writing the plan: {e}")))
-    }
-}
 
 /// Trains until all steps are made or a stop is requested.
 ///
@@ -75,7 +39,6 @@ pub fn run(
             "a comparator is trained by one process, got {got}"
         )));
     }
-    let folder = |reason: String| TrainError::Folder { path: out.clone(), reason };
     let file = earlier(out, options.resume, &mut tell)?;
     let earlier = file.as_deref().map(checkpoint::read_state).transpose()?;
     let (data, phases) = phases(recipe, options)?;
@@ -83,30 +46,22 @@ pub fn run(
         check_source(&*phase.source, "training", 1)?;
     }
     let samples = phases.last().map_or(0, |phase| phase.source.len());
-    let plan = Plan { data, samples, recipe: recipe.clone() };
+    let plan = ComparatorPlan { data, samples, recipe: recipe.clone() };
     let mut learner = learner(recipe, device)?;
     let mut cursor = Cursor::default();
     if let (Some(state), Some(file)) = (earlier, file) {
-        plan.data.check_continues(&state.plan.data, out, &mut tell)?;
+        check_continues(&plan.data, &state.plan.data, out, &mut tell)?;
         if !plan.continues(&state.plan) {
-            return Err(folder(format!(
-                "it holds a run of another plan, which cannot be continued.\nwanted:\n{}\ngot:\n{}",
-                plan.to_toml()?,
-                state.plan.to_toml()?
-            )));
+            return Err(plan::other_plan(out, &plan.to_toml()?, &state.plan.to_toml()?));
         }
         cursor = checkpoint::load(&file, &mut *learner)?.cursor;
     }
 
-    std::fs::create_dir_all(out).map_err(TrainError::io("creating folder", out))?;
-    write_atomic(&out.join(PLAN), plan.to_toml()?.as_bytes())?;
+    plan::write(options, &plan.to_toml()?, Identity::of_comparator(recipe))?;
     let course = Course {
         out,
         name: &recipe.name,
-        heading: vec![format!(
-            "{}: {} steps of {} samples; {} of them from {} ({} pictures)",
-            recipe.name, recipe.steps, recipe.batch, plan.samples, plan.data.name, plan.data.images
-        )],
+        heading: plan.heading(),
         steps: recipe.steps,
         phases,
         loader: loader(recipe, options),
@@ -130,7 +85,7 @@ pub(crate) fn prepare(
         check_source(&*phase.source, "training", 1)?;
     }
     let samples = phases.last().map_or(0, |phase| phase.source.len());
-    let plan = Plan { data, samples, recipe: recipe.clone() };
+    let plan = ComparatorPlan { data, samples, recipe: recipe.clone() };
     let learner = learner(recipe, &options.device)?;
     Ok((plan.to_toml()?, LearnerSession { learner, plan }, phases, loader(recipe, options)))
 }
@@ -144,34 +99,9 @@ fn loader(recipe: &ComparatorRecipe, options: &RunOptions) -> LoaderConfig {
     }
 }
 
-/// Makes one step on `batch` from a checkpoint.
-pub(crate) fn replay(
-    file: &Path,
-    batch: &Batch,
-    device: &Device,
-) -> Result<StepReport, TrainError> {
-    let plan = checkpoint::read_state(file)?.plan;
-    let mut learner = learner(&plan.recipe, device)?;
-    checkpoint::load(file, &mut *learner)?;
-    learner.step(batch, &mut |_, _, _| Ok(()))
-}
-
-fn learner(recipe: &ComparatorRecipe, device: &Device) -> Result<Box<dyn Learner>, TrainError> {
-    precision::set(recipe.precision, device)?;
-    let (seed, sgd) = (recipe.seed, &recipe.sgd);
-    Ok(match &recipe.comparator {
-        Learned::ExemplarCnn(task) => {
-            Box::new(ExemplarLearner::new(task.classes.number, seed, sgd, device)?)
-        }
-        Learned::VideoNet(task) => {
-            Box::new(VideoLearner::new(task.mining, task.pairs.crop, seed, sgd, device)?)
-        }
-    })
-}
-
 pub(crate) struct LearnerSession {
     learner: Box<dyn Learner>,
-    plan: Plan,
+    plan: ComparatorPlan,
 }
 
 impl Session for LearnerSession {

@@ -10,12 +10,12 @@ use deepsim_data::ilsvrc::Ilsvrc;
 use deepsim_data::pairs::{Moving, MovingConfig, PairList, Tracks};
 use deepsim_data::shards::{self, Shards};
 use deepsim_data::{Dataset, PictureFiles, Prepared, Source, Transform};
+use deepsim_run::plan::DataPlan;
 use deepsim_run::recipe::{Classes, ComparatorRecipe, Learned, PairSource, Pairs};
 
 use crate::TrainError;
-use crate::drive::Phase;
-use crate::plan::DataPlan;
-use crate::run::RunOptions;
+use crate::options::RunOptions;
+use crate::session::Phase;
 
 /// Side that pictures of any size are brought to before a camera moves over them.
 const STILL: usize = 256;

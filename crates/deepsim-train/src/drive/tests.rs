@@ -1,9 +1,15 @@
 use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
 
-use deepsim_data::picture::grid;
-use deepsim_data::{Crop, DataError, Rectangle};
+use deepsim_data::picture::{Picture, grid};
+use deepsim_data::{Crop, DataError, Rectangle, Source};
+use deepsim_nets::Params;
+use deepsim_run::recipe::OutputConfig;
 
 use super::*;
+use crate::step_report::StepReport;
+use crate::store::Put;
 use crate::world::Alone;
 
 /// Counts its steps, and learns nothing.

@@ -10,6 +10,7 @@ mod disk;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use deepsim_run::files::{CHECKPOINTS, MANIFEST};
 use deepsim_run::recipe::{Candidate, Retention};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -17,10 +18,6 @@ use sha2::{Digest, Sha256};
 use crate::TrainError;
 pub use disk::{Disk, RealDisk};
 
-/// Folder of a run with its checkpoints.
-pub const CHECKPOINTS: &str = "checkpoints";
-/// File that makes a folder a checkpoint.
-pub const MANIFEST: &str = "MANIFEST.json";
 /// Version of the layout.
 const VERSION: u32 = 1;
 const ASIDE: &str = ".saving-";

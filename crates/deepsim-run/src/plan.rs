@@ -1,0 +1,278 @@
+//! Checked plans: a recipe with every default filled in, the data and the comparator found, and the feature weight
+//! settled. A plan is written beside the results before training starts.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::RunError;
+use crate::recipe::{ComparatorRecipe, Recipe};
+
+/// Plan of a run that trains a generator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The data set.
+    pub data: DataPlan,
+    /// Origin of the weights of the network that is inverted, or of those that the encoder of a variational
+    /// autoencoder begins with.
+    pub encoder: Option<String>,
+    /// Origin of the comparator's weights.
+    pub comparator: Option<String>,
+    /// The recipe; `feature.weight` is the calibrated weight where `feature.rho` was given.
+    pub recipe: Recipe,
+}
+
+/// The data set of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataPlan {
+    /// Its name.
+    pub name: String,
+    /// True if it is generated and not photographed.
+    pub synthetic: bool,
+    /// Training images.
+    pub images: usize,
+    /// Fingerprint of the training images: the same wherever the files are. `None` in checkpoints of versions that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+}
+
+impl Plan {
+    /// Writes the plan as TOML.
+    ///
+    /// # Errors
+    /// If a value has no TOML form.
+    pub fn to_toml(&self) -> Result<String, RunError> {
+        to_toml(self)
+    }
+
+    /// Describes in a few lines what is trained on what.
+    pub fn heading(&self) -> Vec<String> {
+        let recipe = &self.recipe;
+        let mut lines = vec![format!(
+            "{}: {} steps of {} images from {} ({} images)",
+            recipe.name, recipe.steps, recipe.batch, self.data.name, self.data.images
+        )];
+        if let (Some(inversion), Some(origin)) = (&recipe.inversion, &self.encoder) {
+            let (encoder, tap) = (inversion.encoder.name(), &inversion.tap);
+            lines.push(format!("inverts {encoder} {tap}, {origin}"));
+        }
+        if let (Some(vae), Some(origin)) = (&recipe.vae, &self.encoder) {
+            let (encoder, latent) = (vae.encoder.name(), vae.latent);
+            let weight = vae.divergence.weight;
+            lines.push(format!(
+                "variational autoencoder, codes of {latent} numbers, weight of the divergence {weight}; \
+                 the encoder is {encoder}, {origin}"
+            ));
+        }
+        if let (Some(feature), Some(origin)) = (&recipe.feature, &self.comparator) {
+            lines.push(format!(
+                "comparator {} {}, {origin}, weight {:.4e}",
+                feature.comparator.name(),
+                feature.tap,
+                feature.weight.unwrap_or_default()
+            ));
+        }
+        lines
+    }
+
+    /// Returns true if a run of `other` may be continued under this plan, on the same data: only its length
+    /// and its outputs may differ.
+    pub fn continues(&self, other: &Self) -> bool {
+        let numbers = |plan: &Self| {
+            let mut plan = plan.clone();
+            plan.recipe.steps = 0;
+            plan.recipe.output = Default::default();
+            plan.data = self.data.clone();
+            plan
+        };
+        numbers(self) == numbers(other)
+    }
+}
+
+/// Plan of a run that trains a comparator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComparatorPlan {
+    /// The data set.
+    pub data: DataPlan,
+    /// Samples made from it.
+    pub samples: usize,
+    /// The recipe.
+    pub recipe: ComparatorRecipe,
+}
+
+impl ComparatorPlan {
+    /// Writes the plan as TOML.
+    ///
+    /// # Errors
+    /// If a value has no TOML form.
+    pub fn to_toml(&self) -> Result<String, RunError> {
+        to_toml(self)
+    }
+
+    /// Describes in a line what is trained on what.
+    pub fn heading(&self) -> Vec<String> {
+        let Self { data, samples, recipe } = self;
+        vec![format!(
+            "{}: {} steps of {} samples; {samples} of them from {} ({} pictures)",
+            recipe.name, recipe.steps, recipe.batch, data.name, data.images
+        )]
+    }
+
+    /// Returns true if a run of `other` may be continued under this plan, on the same data: only its length
+    /// and its outputs may differ.
+    pub fn continues(&self, other: &Self) -> bool {
+        let numbers = |plan: &Self| {
+            let mut plan = plan.clone();
+            (plan.recipe.steps, plan.recipe.output) = (0, Default::default());
+            plan.data = self.data.clone();
+            plan
+        };
+        numbers(self) == numbers(other)
+    }
+}
+
+/// Plan of a run of either kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AnyPlan {
+    /// Trains a generator.
+    Generator(Box<Plan>),
+    /// Trains a comparator.
+    Comparator(Box<ComparatorPlan>),
+}
+
+impl AnyPlan {
+    /// Reads a plan.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not TOML, or was written by a version with other keys.
+    pub fn read(path: &Path) -> Result<Self, RunError> {
+        let text = std::fs::read_to_string(path).map_err(RunError::io("reading plan", path))?;
+        Self::parse(path, &text)
+    }
+
+    /// Parses the text of a plan; `path` is for errors.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, RunError> {
+        let table: toml::Table = content(path, text, "TOML", DAMAGED)?;
+        let trains = |kind| table.get("recipe").is_some_and(|recipe| recipe.get(kind).is_some());
+        Ok(match trains("comparator") {
+            true => Self::Comparator(content(path, text, PLAN, OTHER_VERSION)?),
+            false => Self::Generator(content(path, text, PLAN, OTHER_VERSION)?),
+        })
+    }
+
+    /// Returns the plan of a generator, if it is one.
+    pub fn generator(&self) -> Option<&Plan> {
+        match self {
+            Self::Generator(plan) => Some(plan),
+            Self::Comparator(_) => None,
+        }
+    }
+}
+
+const PLAN: &str = "a plan of this version of deepsim";
+const OTHER_VERSION: &str = "it was written by another version of deepsim; train it again in another folder, or use \
+                             the version that wrote it";
+const DAMAGED: &str = "the file is damaged; train it again in another folder";
+
+/// Parses TOML. Errors name the line.
+fn content<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    expected: &'static str,
+    advice: &'static str,
+) -> Result<T, RunError> {
+    toml::from_str(text).map_err(|error| RunError::Content {
+        path: path.into(),
+        line: error.span().map(|span| text[..span.start].matches('\n').count() + 1),
+        expected,
+        found: error.message().to_owned(),
+        advice: Some(advice),
+    })
+}
+
+fn to_toml(plan: &impl Serialize) -> Result<String, RunError> {
+    toml::to_string(plan).map_err(|e| RunError::recipe(format!("writing the plan: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::AnyRecipe;
+
+    fn data() -> DataPlan {
+        let content = Some("nine cats".to_owned());
+        DataPlan { name: "cats".into(), synthetic: false, images: 9, content }
+    }
+
+    fn plan(name: &str) -> AnyPlan {
+        match AnyRecipe::open(Path::new(name), &[]).expect("a recipe") {
+            AnyRecipe::Generator(recipe) => AnyPlan::Generator(Box::new(Plan {
+                data: data(),
+                encoder: None,
+                comparator: Some("random weights of seed 0".into()),
+                recipe: *recipe,
+            })),
+            AnyRecipe::Comparator(recipe) => AnyPlan::Comparator(Box::new(ComparatorPlan {
+                data: data(),
+                samples: 90,
+                recipe: *recipe,
+            })),
+        }
+    }
+
+    fn text(plan: &AnyPlan) -> String {
+        match plan {
+            AnyPlan::Generator(plan) => plan.to_toml(),
+            AnyPlan::Comparator(plan) => plan.to_toml(),
+        }
+        .expect("TOML")
+    }
+
+    #[test]
+    fn a_plan_is_read_as_it_was_written() {
+        for name in crate::recipes::names() {
+            let plan = plan(name);
+            let again = AnyPlan::parse(Path::new("plan.toml"), &text(&plan)).expect("a plan");
+            assert_eq!(again, plan, "{name}");
+        }
+    }
+
+    #[test]
+    fn plans_of_another_version_and_broken_ones_say_how_to_go_on() {
+        let good = text(&plan("autoencoder-se"));
+        let broken = |text: &str| {
+            AnyPlan::parse(Path::new("run/plan.toml"), text).expect_err(text).to_string()
+        };
+        for (from, to, words) in [
+            ("crop = 64", "crop = 64\nmirror = true", "unknown field `mirror`"),
+            ("crop = 64\n", "", "missing field `crop`"),
+            ("[recipe.image]\n", "[recipe.picture]\n", "unknown field `picture`"),
+        ] {
+            assert!(good.contains(from), "{good}");
+            let error = broken(&good.replace(from, to));
+            assert!(error.contains(words) && error.contains("another version"), "{error}");
+        }
+        let error = broken(&good.replace("crop = 64", "crop = 64\nmirror = true"));
+        let line = good.lines().position(|line| line == "crop = 64").expect("a line") + 2;
+        assert!(error.starts_with(&format!("run/plan.toml:{line}: expected a plan")), "{error}");
+        let error = broken("crop = = 1");
+        assert!(error.starts_with("run/plan.toml:1: expected TOML, found "), "{error}");
+        assert!(error.ends_with("in another folder"), "{error}");
+    }
+
+    #[test]
+    fn only_length_and_outputs_of_a_run_that_is_continued_may_differ() {
+        let AnyPlan::Generator(plan) = plan("autoencoder-se") else { panic!("a generator") };
+        let mut longer = plan.clone();
+        longer.recipe.steps += 1;
+        longer.recipe.output.log_every = 1;
+        longer.data.name = "moved".into();
+        assert!(longer.continues(&plan));
+        longer.recipe.batch += 1;
+        assert!(!longer.continues(&plan));
+    }
+}
