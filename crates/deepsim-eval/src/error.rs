@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use deepsim_data::DataError;
 use deepsim_loss::LossError;
 use deepsim_nets::NetError;
+use deepsim_run::RunError;
 
 /// Errors of this crate. Each names the file or the operation, what was wanted and what was got.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,9 @@ pub enum EvalError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file of a run folder.
+    #[error(transparent)]
+    Folder(#[from] RunError),
     /// A name that is not known.
     #[error("unknown {what} `{got}`; known are {known}")]
     Unknown {

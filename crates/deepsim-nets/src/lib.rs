@@ -41,6 +41,7 @@ pub mod discriminator;
 pub mod error;
 pub mod exemplar_cnn;
 pub mod generator;
+pub mod header;
 pub mod image;
 pub mod init;
 pub mod inverter;

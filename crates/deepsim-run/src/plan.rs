@@ -7,6 +7,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
+use crate::files;
+use crate::read::read;
 use crate::recipe::{ComparatorRecipe, Recipe};
 
 /// Plan of a run that trains a generator.
@@ -145,13 +147,13 @@ pub enum AnyPlan {
 }
 
 impl AnyPlan {
-    /// Reads a plan.
+    /// Reads the plan in a run folder; None if there is none.
     ///
     /// # Errors
     /// If the file cannot be read, is not TOML, or was written by a version with other keys.
-    pub fn read(path: &Path) -> Result<Self, RunError> {
-        let text = std::fs::read_to_string(path).map_err(RunError::io("reading plan", path))?;
-        Self::parse(path, &text)
+    pub fn read(run: &Path) -> Result<Option<Self>, RunError> {
+        let path = run.join(files::PLAN);
+        read(&path)?.map(|text| Self::parse(&path, &text)).transpose()
     }
 
     /// Parses the text of a plan; `path` is for errors.
@@ -234,10 +236,12 @@ mod tests {
 
     #[test]
     fn a_plan_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(AnyPlan::read(folder.path()).expect("none is no error"), None);
         for name in crate::recipes::names() {
             let plan = plan(name);
-            let again = AnyPlan::parse(Path::new("plan.toml"), &text(&plan)).expect("a plan");
-            assert_eq!(again, plan, "{name}");
+            std::fs::write(folder.path().join(files::PLAN), text(&plan)).expect("written");
+            assert_eq!(AnyPlan::read(folder.path()).expect("a plan"), Some(plan), "{name}");
         }
     }
 

@@ -5,23 +5,26 @@
 //! (moments), and `average/..` where a running mean is kept. The metadata key `state` holds the rest; nothing in the file depends on the clock, so
 //! equal runs write equal bytes.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use deepsim_data::Cursor;
 use deepsim_loss::Balance;
-use deepsim_nets::Params;
 use deepsim_nets::params::{self, SPEC_KEY, from_bytes, parse, read};
+use deepsim_nets::{NetError, Params, header};
 use deepsim_ops::Moments;
 use deepsim_run::plan::Plan;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::optim::Adam;
 use crate::trainer::Trainer;
 
-/// Everything but tensors.
+/// Key of the metadata under which the state stands, beside the network's description.
+const METADATA: &str = "deepsim";
+
+/// State of a run, except tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
@@ -64,16 +67,40 @@ pub fn to_bytes(trainer: &Trainer, cursor: Cursor, plan: &Plan) -> Result<Vec<u8
     });
     // Metadata is a hash map to the library; one entry keeps the bytes of the file reproducible.
     let header = serde_json::json!({ "state": state, SPEC_KEY: trainer.generator().spec() });
-    let metadata = [("deepsim".to_owned(), header.to_string())].into();
+    let metadata = [(METADATA.to_owned(), header.to_string())].into();
     Ok(serialize(views, Some(metadata)).expect("distinct names and a short description"))
 }
 
-/// Reads the state of a checkpoint, without its tensors.
+/// Reads the state of a checkpoint: only the header of the file, however large its tensors are.
 ///
 /// # Errors
 /// If the file is not a checkpoint.
 pub fn read_state(path: &Path) -> Result<State, TrainError> {
-    state_of(path, &read(path)?)
+    #[derive(Deserialize)]
+    struct Header {
+        state: State,
+    }
+    let header: Header = description(path, METADATA, "a checkpoint")?;
+    Ok(header.state)
+}
+
+/// Reads the JSON description in the metadata of a checkpoint's file.
+pub(crate) fn description<T: DeserializeOwned>(
+    path: &Path,
+    key: &str,
+    kind: &str,
+) -> Result<T, TrainError> {
+    let broken = |reason: String| {
+        let reason = format!("not {kind}: {reason}");
+        TrainError::Checkpoint { path: path.into(), reason }
+    };
+    let metadata = header::metadata(path).map_err(|error| match error {
+        NetError::Format { reason, .. } => broken(reason),
+        other => other.into(),
+    })?;
+    let text =
+        metadata.get(key).ok_or_else(|| broken(format!("its metadata has no key `{key}`")))?;
+    serde_json::from_str(text).map_err(|e| broken(format!("its state cannot be read: {e}")))
 }
 
 /// Puts weights, moments, balance and step count of a checkpoint into a trainer.
@@ -81,8 +108,8 @@ pub fn read_state(path: &Path) -> Result<State, TrainError> {
 /// # Errors
 /// If the file is not a checkpoint of such a run.
 pub fn load(path: &Path, trainer: &mut Trainer) -> Result<State, TrainError> {
+    let state = read_state(path)?;
     let bytes = read(path)?;
-    let state = state_of(path, &bytes)?;
     let file = parse(path, &bytes)?;
     let broken = |reason: &str| TrainError::Checkpoint { path: path.into(), reason: reason.into() };
 
@@ -155,19 +182,51 @@ fn restore(
     Ok(moments)
 }
 
-fn state_of(path: &Path, bytes: &[u8]) -> Result<State, TrainError> {
-    #[derive(Deserialize)]
-    struct Header {
-        state: State,
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use deepsim_run::plan::DataPlan;
+    use deepsim_run::recipe::Recipe;
+
+    use super::*;
+    use crate::fixed::Fixed;
+
+    #[test]
+    fn a_state_is_read_from_the_header_alone_and_other_files_are_named() -> anyhow::Result<()> {
+        let recipe = Recipe::parse(
+            r#"
+            name = "tiny"
+            steps = 1
+            batch = 2
+            crop = 32
+            image = { distance = "squared-error", weight = 1.0 }
+            "#,
+            &[],
+        )?;
+        let data = DataPlan { name: "none".into(), synthetic: true, images: 0, content: None };
+        let mut trainer = Trainer::new(&recipe, Fixed::default(), &Device::Cpu)?;
+        let plan = Plan { data, encoder: None, comparator: None, recipe };
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("checkpoint.safetensors");
+        let bytes = to_bytes(&trainer, Cursor::default(), &plan)?;
+        std::fs::write(&file, &bytes)?;
+        let state = read_state(&file)?;
+        assert_eq!((state.step, &state.plan), (0, &plan));
+        assert_eq!(load(&file, &mut trainer)?, state);
+
+        std::fs::write(&file, &bytes[..bytes.len() - 99])?;
+        assert_eq!(read_state(&file)?, state);
+        assert!(load(&file, &mut trainer).is_err());
+        std::fs::write(&file, trainer.generator().params().to_safetensors("{}")?)?;
+        for (bytes, words) in [
+            (std::fs::read(&file)?, "not a checkpoint: its metadata has no key `deepsim`"),
+            (bytes[..99].to_vec(), "not a checkpoint: expected a header of at most 91 bytes"),
+            (b"no checkpoint".to_vec(), "not a checkpoint: expected a header of at most 5 bytes"),
+        ] {
+            std::fs::write(&file, bytes)?;
+            let error = read_state(&file).expect_err(words).to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        Ok(())
     }
-    let broken = |reason: String| TrainError::Checkpoint { path: path.into(), reason };
-    let (_, metadata) =
-        SafeTensors::read_metadata(bytes).map_err(|e| broken(format!("not a checkpoint: {e}")))?;
-    let metadata: BTreeMap<_, _> = metadata.metadata().iter().flatten().collect();
-    let text = metadata
-        .get(&"deepsim".to_owned())
-        .ok_or_else(|| broken("not a checkpoint: its metadata has no key `deepsim`".into()))?;
-    let header: Header =
-        serde_json::from_str(text).map_err(|e| broken(format!("its state cannot be read: {e}")))?;
-    Ok(header.state)
 }

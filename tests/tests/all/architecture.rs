@@ -23,7 +23,10 @@ const ARROWS: [(&str, &[&str]); 11] = [
         "deepsim-train",
         &["deepsim-run", "deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"],
     ),
-    ("deepsim-eval", &["deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"]),
+    (
+        "deepsim-eval",
+        &["deepsim-run", "deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"],
+    ),
     ("xtask", &["deepsim-data", "deepsim-fetch"]),
     ("cuda-emulator", &[]),
 ];

@@ -10,6 +10,7 @@ use candle_core::{Device, Tensor};
 use deepsim_data::picture::Picture;
 use deepsim_data::{Batch, Crop, Dataset, Source, read_range};
 use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat, WeightsOrigin};
+use deepsim_run::files::EVAL;
 
 use super::model::Model;
 use crate::EvalError;
@@ -155,7 +156,7 @@ impl<'a> Context<'a> {
     /// # Errors
     /// If it cannot be created.
     pub fn folder(&self) -> Result<PathBuf, EvalError> {
-        let folder = self.run.join("eval");
+        let folder = self.run.join(EVAL);
         std::fs::create_dir_all(&folder).map_err(EvalError::io("creating folder", &folder))?;
         Ok(folder)
     }

@@ -5,6 +5,8 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use deepsim_nets::random::stream;
 use deepsim_nets::{Comparator, Generator, Images};
+use deepsim_run::files::GENERATOR;
+use deepsim_run::plan::AnyPlan;
 
 use crate::EvalError;
 
@@ -30,13 +32,14 @@ impl Model {
         if !run.is_dir() {
             return Err(missing("no such folder"));
         }
-        let path = run.join("generator.safetensors");
+        let path = run.join(GENERATOR);
         if !path.is_file() {
             return Err(missing("it holds no generator.safetensors; has the run been trained?"));
         }
         let generator = Generator::load(&path, device)?.frozen();
-        let plan = plan(run)?;
-        let trained_with = plan.as_ref().and_then(|plan| plan.get("encoder")?.as_str());
+        let plan = AnyPlan::read(run)?;
+        let plan = plan.as_ref().and_then(AnyPlan::generator);
+        let trained_with = plan.and_then(|plan| plan.encoder.as_deref());
         let encoder = match &generator {
             Generator::Autoencoder(_) | Generator::Vae(_) => None,
             Generator::Inverter(net) => {
@@ -56,8 +59,8 @@ impl Model {
                 Some((net, tap.clone()))
             }
         };
-        let resize = match &plan {
-            Some(plan) => resize(plan),
+        let resize = match plan {
+            Some(plan) => plan.recipe.resize,
             // The authors' generators come without a plan; they are for crops of pictures of 256 pixels.
             None => matches!(&generator, Generator::Inverter(_)).then_some(256),
         };
@@ -140,22 +143,4 @@ impl Model {
     pub fn reconstruct(&self, images: &Images) -> Result<Images, EvalError> {
         self.decode(&self.code(images)?)
     }
-}
-
-/// The plan of a run that was trained here.
-fn plan(run: &Path) -> Result<Option<toml::Table>, EvalError> {
-    let path = run.join("plan.toml");
-    let text = match std::fs::read_to_string(&path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        result => result.map_err(EvalError::io("reading", &path))?,
-    };
-    toml::from_str(&text)
-        .map(Some)
-        .map_err(|e| EvalError::content(&path, None, "TOML", e.to_string()))
-}
-
-/// The recipe's `resize`, if the plan says so.
-fn resize(plan: &toml::Table) -> Option<usize> {
-    let side = plan.get("recipe")?.get("resize")?.as_integer()?;
-    usize::try_from(side).ok()
 }

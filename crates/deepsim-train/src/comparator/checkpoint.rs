@@ -8,14 +8,15 @@ use std::path::Path;
 
 use deepsim_data::Cursor;
 use deepsim_nets::Params;
-use deepsim_nets::params::{read, read_spec};
+use deepsim_nets::params::SPEC_KEY;
 use deepsim_run::plan::ComparatorPlan;
 use serde::{Deserialize, Serialize};
 
 use super::Learner;
 use crate::TrainError;
+use crate::checkpoint::description;
 
-/// Everything but tensors.
+/// State of a run, except tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
@@ -40,16 +41,12 @@ pub fn to_bytes(
     Ok(tensors(learner).to_safetensors(&serde_json::json!(state).to_string())?)
 }
 
-/// Reads the state of a checkpoint, without its tensors.
+/// Reads the state of a checkpoint: only the header of the file, however large its tensors are.
 ///
 /// # Errors
 /// If the file is not a checkpoint of a comparator.
 pub fn read_state(path: &Path) -> Result<State, TrainError> {
-    let broken = |reason: String| TrainError::Checkpoint { path: path.into(), reason };
-    let text = read_spec(path, &read(path)?)?
-        .ok_or_else(|| broken("not a checkpoint of a comparator: it has no description".into()))?;
-    serde_json::from_str(&text)
-        .map_err(|e| broken(format!("not a checkpoint of a comparator: {e}")))
+    description(path, SPEC_KEY, "a checkpoint of a comparator")
 }
 
 /// Puts weights, velocities and the number of updates of a checkpoint into a learner.

@@ -10,7 +10,7 @@ mod disk;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use deepsim_run::files::{CHECKPOINTS, MANIFEST};
+use deepsim_run::files::{CHECKPOINT, CHECKPOINTS, MANIFEST};
 use deepsim_run::recipe::{Candidate, Retention};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -240,6 +240,33 @@ impl Store {
         steps.sort();
         Ok(steps.into_iter().map(|(_, path)| path).collect())
     }
+}
+
+/// The newest checkpoint of a run, for those who only look at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// Steps made.
+    pub step: u64,
+    /// Its file with the state, as [`checkpoint::read_state`](crate::checkpoint::read_state) takes it.
+    pub checkpoint: PathBuf,
+}
+
+/// Looks for the newest checkpoint of a run by manifests and sizes of files alone. Unlike [`Store::search`], it
+/// hashes nothing, so it takes no time and may find a file whose bytes are damaged.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn newest(run: &Path) -> Result<Option<Newest>, TrainError> {
+    let folders = Store::new(run, Retention::default()).folders()?;
+    let complete = |folder: &PathBuf| {
+        let manifest = manifest(folder).ok()?;
+        let size = |name: &str| std::fs::metadata(folder.join(name)).ok().map(|file| file.len());
+        let mut files = manifest.files.iter();
+        let whole = files.all(|(name, entry)| size(name) == Some(entry.bytes));
+        let checkpoint = folder.join(CHECKPOINT);
+        whole.then_some(Newest { step: manifest.step, checkpoint })
+    };
+    Ok(folders.iter().rev().find_map(complete))
 }
 
 /// Checks every file of a checkpoint against its manifest.

@@ -101,6 +101,26 @@ fn the_newest_whole_checkpoint_is_found() -> anyhow::Result<()> {
 }
 
 #[test]
+fn the_newest_checkpoint_is_told_by_manifests_and_sizes_alone() -> anyhow::Result<()> {
+    let run = tempfile::tempdir()?;
+    let step = || super::newest(run.path()).map(|newest| newest.map(|newest| newest.step));
+    assert_eq!(step()?, None);
+    let store = Store::new(run.path(), keep(3));
+    let [_, twenty, thirty] = [save(&store, 10)?, save(&store, 20)?, save(&store, 30)?];
+    let newest = super::newest(run.path())?.expect("a checkpoint");
+    assert_eq!(newest, Newest { step: 30, checkpoint: thirty.join(CHECKPOINT) });
+
+    // Another byte is not seen; another size and a missing file are.
+    std::fs::write(thirty.join("weights"), "weights of 31")?;
+    assert_eq!(step()?, Some(30));
+    std::fs::write(thirty.join("state"), [0; 99])?;
+    assert_eq!(step()?, Some(20));
+    std::fs::remove_file(twenty.join("weights"))?;
+    assert_eq!(step()?, Some(10));
+    Ok(())
+}
+
+#[test]
 fn a_broken_checkpoint_of_the_same_step_is_replaced_and_a_whole_one_stays() -> anyhow::Result<()> {
     let run = tempfile::tempdir()?;
     let store = Store::new(run.path(), keep(2));
