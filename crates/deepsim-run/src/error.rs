@@ -39,7 +39,7 @@ pub enum RunError {
         expected: &'static str,
         /// The content that was found, or the parser's words.
         found: String,
-        /// How to go on, where that is known.
+        /// Advice, where there is any.
         advice: Option<&'static str>,
     },
 }

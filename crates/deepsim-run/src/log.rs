@@ -48,7 +48,7 @@ pub struct TermRecord {
     /// Weight.
     #[serde(deserialize_with = "number")]
     pub weight: f64,
-    /// Their product.
+    /// Weighted value.
     #[serde(deserialize_with = "number")]
     pub weighted: f64,
     /// Norm of the weighted gradient at the generated images.
@@ -77,9 +77,9 @@ pub struct AdversaryRecord {
     /// Discriminator's loss over the generator's.
     #[serde(deserialize_with = "number")]
     pub ratio: f64,
-    /// Whether the discriminator was updated.
+    /// True if the discriminator was updated.
     pub train_d: bool,
-    /// Whether the generator was updated.
+    /// True if the generator was updated.
     pub train_g: bool,
     /// Updates of the discriminator so far.
     pub d_updates: u64,
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(records.iter().map(|record| record.step).collect::<Vec<_>>(), [7, 8]);
         assert_eq!(records[0].terms["image"].weighted, 6.0);
         assert_eq!(records[0].adversary, None);
-        // What is written is what was read.
+        // A record is written as it was read.
         assert_eq!(serde_json::json!(records[0]).to_string() + "\n", line().replace("  ", ""));
     }
 

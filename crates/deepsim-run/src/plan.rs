@@ -30,7 +30,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataPlan {
-    /// Its name.
+    /// Name of the data set.
     pub name: String,
     /// True if it is generated and not photographed.
     pub synthetic: bool,

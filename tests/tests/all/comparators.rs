@@ -9,7 +9,7 @@ use crate::programs::{
 };
 
 /// An Exemplar-CNN on procedural scenes whose first two steps are made with two classes.
-const EXEMPLAR: &str = r#"
+pub(crate) const EXEMPLAR: &str = r#"
 name = "tiny"
 steps = 5
 batch = 6

@@ -14,6 +14,7 @@
 //! | `comparators` | do runs that train comparators keep the same promises? |
 //! | `parallel` | do several processes make the run that one makes alone? |
 //! | `resume` | does an interrupted run end with the bytes of an uninterrupted one? |
+//! | `run_folder` | can planners and reports read what training leaves? |
 //! | `guards` | is a number that is not finite caught, undone and kept for replay? |
 //! | `hostile` | does bad input end in a clear error with nothing half-written? |
 //! | `pages` | are README and pages whole where rustdoc has not been? |
@@ -39,6 +40,7 @@ mod parity_perceptual;
 mod parity_training;
 mod programs;
 mod resume;
+mod run_folder;
 mod shared;
 mod support;
 mod vae;

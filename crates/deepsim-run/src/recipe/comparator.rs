@@ -81,7 +81,7 @@ pub struct VideoTask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pairs {
-    /// Their source.
+    /// Source of the pairs.
     pub from: PairSource,
     /// Side in pixels that images are resized to; 227 in the authors' code.
     #[serde(default = "side")]
@@ -143,7 +143,7 @@ pub struct Classes {
     /// Deformations drawn for each; 150 in the release.
     #[serde(default = "deformations")]
     pub deformations: usize,
-    /// Classes that the first steps are made with. From the release's small initial weights a network
+    /// Number of classes in the first steps. From the release's small initial weights a network
     /// hardly learns to tell thousands of classes apart, but soon learns to tell a few.
     #[serde(default = "first")]
     pub first: usize,

@@ -48,12 +48,12 @@ pub struct Recipe {
     /// Side that images of another size are stretched to before crops are taken of them; 256 in the
     /// inversion of AlexNet. Left as they are if left out.
     pub resize: Option<usize>,
-    /// The autoencoder, if nothing is inverted and it is no variational one.
+    /// The autoencoder: the generator unless `inversion` or `vae` is given.
     #[serde(default)]
     pub generator: AutoencoderConfig,
-    /// Whose features are inverted; then this, and not the autoencoder, is the generator.
+    /// Inversion of a network's features; if given, its network and not the autoencoder is the generator.
     pub inversion: Option<Inversion>,
-    /// A variational autoencoder is the generator then.
+    /// Variational autoencoder; if given, it is the generator.
     pub vae: Option<Variational>,
     /// The image term.
     pub image: ImageTerm,
@@ -61,8 +61,8 @@ pub struct Recipe {
     pub feature: Option<FeatureTerm>,
     /// The adversarial term and its discriminator; left out for the baselines.
     pub adversarial: Option<AdversarialTerm>,
-    /// Images that go through the networks at once, a divisor of the batch: gradients are summed over
-    /// the parts of a batch, in less memory and more time. The whole batch if left out.
+    /// Images per micro-batch, a divisor of the batch: gradients are summed over micro-batches, in less
+    /// memory and more time. The whole batch if left out.
     pub micro_batch: Option<usize>,
     /// Decay of a running mean of the generator's weights, e.g. 0.999, which is then what is saved as
     /// the generator; none in the paper.
@@ -73,7 +73,7 @@ pub struct Recipe {
     /// The optimiser of both networks.
     #[serde(default)]
     pub adam: AdamConfig,
-    /// What is written, and how often.
+    /// Outputs, and how often they are written.
     #[serde(default)]
     pub output: OutputConfig,
 }
@@ -92,7 +92,7 @@ pub enum Precision {
     Bf16,
 }
 
-/// A fixed network whose features are turned back into images (paper section 4.3).
+/// Inversion of the features of a frozen network (paper section 4.3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inversion {
@@ -119,9 +119,9 @@ pub struct Inversion {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageTerm {
-    /// Which distance.
+    /// Distance of two images.
     pub distance: Distance,
-    /// Its weight.
+    /// Weight of the term.
     pub weight: f64,
 }
 
@@ -149,9 +149,9 @@ pub struct FeatureTerm {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdversarialTerm {
-    /// Its weight; 100 in the authors' code.
+    /// Weight of the term; 100 in the authors' code.
     pub weight: f64,
-    /// When which network is updated.
+    /// Rule that decides which network is updated.
     pub balance: BalanceRule,
     /// The discriminator.
     pub discriminator: DiscriminatorConfig,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Retention {
     /// The newest ones, at least 1. Two survive a medium that loses one of them.
     pub last: usize,
-    /// Those whose step is a multiple of this; 0 for none.
+    /// Interval of steps whose checkpoints are kept; 0 for none.
     pub every: u64,
     /// The best ones by a number of the log.
     pub best: Option<Best>,
@@ -20,9 +20,9 @@ pub struct Retention {
 pub struct Best {
     /// Name of the number, as in TensorBoard: `value/image`, `total`, `measure/accuracy`.
     pub measure: String,
-    /// How many.
+    /// Number of checkpoints.
     pub number: usize,
-    /// Whether more is better.
+    /// True if more is better.
     #[serde(default)]
     pub highest: bool,
 }
@@ -33,17 +33,17 @@ impl Default for Retention {
     }
 }
 
-/// A checkpoint as retention sees it.
+/// A checkpoint that may be removed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
-    /// Its step.
+    /// Step of the checkpoint.
     pub step: u64,
     /// The number that [`Retention::best`] asks for, as the log had it last.
     pub measure: Option<f64>,
 }
 
 impl Retention {
-    /// Steps of the checkpoints that may go. The newest one never does.
+    /// Returns the steps of the checkpoints that may be removed; the newest one is never among them.
     ///
     /// ```
     /// use deepsim_run::recipe::{Candidate, Retention};
@@ -69,7 +69,7 @@ impl Retention {
         let sign = if best.highest { -1.0 } else { 1.0 };
         let finite = |c: &Candidate| Some((sign * c.measure.filter(|m| m.is_finite())?, c.step));
         let mut ranked: Vec<(f64, u64)> = all.iter().filter_map(finite).collect();
-        // Of equals the earlier one, so that a plateau does not throw away what reached it.
+        // The earlier one of equals, so that a plateau does not throw away what reached it.
         ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         ranked.iter().take(best.number).map(|(_, step)| *step).collect()
     }

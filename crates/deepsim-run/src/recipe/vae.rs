@@ -16,7 +16,7 @@ pub struct Variational {
     /// Layers of the encoder; the decoder's follow from it. CaffeNet's as in the authors' code.
     #[serde(default = "caffenet")]
     pub encoder: VaeEncoder,
-    /// Numbers of a code; 4096 as in FC6, which the paper leaves open.
+    /// Length of a code; 4096 as in FC6, which the paper leaves open.
     #[serde(default = "as_fc6")]
     pub latent: usize,
     /// File of the weights that the encoder begins with. Without it they are looked for in `--weights`,
@@ -34,7 +34,7 @@ pub struct Variational {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Divergence {
-    /// Its weight; 20 in the paper (RECALLED, unverified).
+    /// Weight of the term; 20 in the paper (RECALLED, unverified).
     pub weight: f64,
     /// Steps over which the weight grows from 0 to that; 0 in the paper, which mentions none.
     pub warm_up: u64,
