@@ -12,7 +12,7 @@ use super::correlate::Finish;
 use super::kernel::{Kernels, Product};
 use super::layout::transpose;
 use super::simd::Isa;
-use super::weight_gradient::backward_weight;
+use super::weight_gradient::correlate_images;
 
 /// Parts that a sum over outputs is split into, if it can be.
 const PARTS: usize = 8;
@@ -88,7 +88,7 @@ impl Linear {
         transpose(isa, dy, self.n, self.outputs, &mut transposed);
         let divides = |parts: &usize| self.outputs.is_multiple_of(*parts);
         let images = (1..=PARTS).rev().find(divides).unwrap_or(1);
-        dx.copy_from_slice(&backward_weight(&self.exchanged(images), isa, w, &transposed));
+        dx.copy_from_slice(&correlate_images(&self.exchanged(images), isa, w, &transposed));
         finish.apply(dx, self.inputs);
     }
 

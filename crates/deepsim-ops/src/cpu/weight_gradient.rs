@@ -25,6 +25,11 @@ const UNITS: usize = 8;
 /// `dw (c_out, c_in / groups, kh, kw)` from the input `x` and the gradient `dy`, both channels-last.
 pub(crate) fn backward_weight(s: &ConvShape, isa: Isa, x: &[f32], dy: &[f32]) -> Vec<f32> {
     crate::work::count(s);
+    correlate_images(s, isa, x, dy)
+}
+
+/// [`backward_weight`] as a part of another operation, which is counted by itself.
+pub(super) fn correlate_images(s: &ConvShape, isa: Isa, x: &[f32], dy: &[f32]) -> Vec<f32> {
     assert!(x.len() == s.n * s.x_len() && dy.len() == s.n * s.y_len(), "images of other sizes");
     if let Some(l) = Linear::of(s) {
         return l.backward_weight(isa, x, dy);
