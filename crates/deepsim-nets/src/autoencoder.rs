@@ -10,12 +10,16 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::NetError;
 use crate::image::{Images, PixelFormat};
 use crate::init::Filler;
 use crate::layers::{Conv, Layer, Op, Stack, conv, layer, upconv};
 use crate::params::{ParamBuilder, Params};
 use crate::spec::Spec;
+use crate::{NetError, Pass};
+
+/// Prefixes of the names of weights.
+const ENCODER: &str = "encoder.";
+const DECODER: &str = "decoder.";
 
 /// How many times smaller the code is than the image, per side.
 pub const DOWNSAMPLING: usize = 8;
@@ -45,7 +49,7 @@ const fn encoder(code_channels: usize) -> [Layer; 7] {
     ]
 }
 
-const DECODER: [Layer; 7] = [
+const DECODER_ROWS: [Layer; 7] = [
     conv("c1", same(64, 3).no_bias()),
     conv("c2", same(128, 3).no_bias()),
     upconv("u1", up(64)),
@@ -71,6 +75,25 @@ impl Default for AutoencoderConfig {
     }
 }
 
+impl AutoencoderConfig {
+    /// Rows of the encoder, each but the last with its activation.
+    fn encoder(self) -> Vec<Layer> {
+        activated(&encoder(self.code_channels), Op::LeakyRelu(self.slope))
+    }
+
+    /// Cost of one pass over an image of `side` pixels.
+    ///
+    /// # Errors
+    /// If the side is no multiple of 8.
+    pub fn cost(self, side: usize) -> Result<Pass, NetError> {
+        check_sides("AutoencoderConfig::cost", side, side)?;
+        let mut pass = Pass::default();
+        let code = pass.begin(&self.encoder(), ENCODER, &[3, side, side])?;
+        pass.extend(&expanding(self), DECODER, &code)?;
+        Ok(pass)
+    }
+}
+
 /// Image -> code -> image. Images are [`PixelFormat::CAFFE_BGR`] on both sides.
 #[derive(Clone, Debug)]
 pub struct Autoencoder {
@@ -87,11 +110,8 @@ impl Autoencoder {
     /// If the device cannot hold the weights.
     pub fn new(config: AutoencoderConfig, seed: u64, device: &Device) -> Result<Self, NetError> {
         let mut builder = ParamBuilder::new("autoencoder", seed, device);
-        let activation = Op::LeakyRelu(config.slope);
-        let rows = activated(&encoder(config.code_channels), activation);
-        let encoder = Stack::new(&rows, 3, "encoder.", &mut builder)?;
-        let decoder =
-            Stack::new(&expanding(config), config.code_channels, "decoder.", &mut builder)?;
+        let encoder = Stack::new(&config.encoder(), 3, ENCODER, &mut builder)?;
+        let decoder = Stack::new(&expanding(config), config.code_channels, DECODER, &mut builder)?;
         Ok(Self { config, encoder, decoder, params: builder.params })
     }
 
@@ -140,13 +160,7 @@ impl Autoencoder {
     /// If the images have another size.
     pub fn encode(&self, images: &Images) -> Result<Tensor, NetError> {
         let (height, width) = (images.height(), images.width());
-        if !height.is_multiple_of(DOWNSAMPLING) || !width.is_multiple_of(DOWNSAMPLING) {
-            return Err(NetError::Shape {
-                operation: "Autoencoder::encode",
-                wanted: format!("sides that are multiples of {DOWNSAMPLING}"),
-                got: format!("{height} x {width}"),
-            });
-        }
+        check_sides("Autoencoder::encode", height, width)?;
         self.encoder.forward(images.convert(PixelFormat::CAFFE_BGR)?.tensor(), None)
     }
 
@@ -183,6 +197,15 @@ impl Autoencoder {
     }
 }
 
+/// Refuses images that the code is not a whole number of times smaller than.
+fn check_sides(operation: &'static str, height: usize, width: usize) -> Result<(), NetError> {
+    if height.is_multiple_of(DOWNSAMPLING) && width.is_multiple_of(DOWNSAMPLING) {
+        return Ok(());
+    }
+    let wanted = format!("sides that are multiples of {DOWNSAMPLING}");
+    Err(NetError::Shape { operation, wanted, got: format!("{height} x {width}") })
+}
+
 /// The convolutions of the encoder but the last, each with its activation: `(N, 3, H, W)` to
 /// `(N, 64, H/8, W/8)`.
 pub(crate) fn contracting(config: AutoencoderConfig) -> Vec<Layer> {
@@ -193,7 +216,7 @@ pub(crate) fn contracting(config: AutoencoderConfig) -> Vec<Layer> {
 
 /// The decoder: maps with any number of channels to images that are 8 times larger per side.
 pub(crate) fn expanding(config: AutoencoderConfig) -> Vec<Layer> {
-    activated(&DECODER, Op::LeakyRelu(config.slope))
+    activated(&DECODER_ROWS, Op::LeakyRelu(config.slope))
 }
 
 /// `rows` with an activation after each but the last.

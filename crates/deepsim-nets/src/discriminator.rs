@@ -5,12 +5,12 @@ use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha12Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::NetError;
 use crate::image::{Images, PixelFormat};
 use crate::init::Filler;
 use crate::layers::{Conv, Layer, Op, Stack, conv, layer};
 use crate::params::{ParamBuilder, Params};
 use crate::sides::{Sides, sides, through};
+use crate::{NetError, Pass};
 
 /// Class index of real images, as in the authors' code.
 pub const REAL: u32 = 0;
@@ -46,6 +46,49 @@ impl DiscriminatorConfig {
     /// Sides of the images that it can be computed for.
     pub fn sides(self) -> Sides {
         sides(&self.trunk())
+    }
+
+    /// Cost of one pass over an image of `side` pixels, and over as many `features` of it if it is conditional.
+    ///
+    /// # Errors
+    /// If the image is too small, or a conditional network is to have no features.
+    pub fn cost(self, side: usize, features: Option<usize>) -> Result<Pass, NetError> {
+        let (trunk, mut pass) = (self.trunk(), Pass::default());
+        if through(&trunk, [side; 2]).is_none() {
+            let (operation, found) = ("DiscriminatorConfig::cost".into(), (side, side));
+            return Err(NetError::Size { operation, expected: self.sides(), found });
+        }
+        let mut pooled = pass.begin(&trunk, "", &[3, side, side])?;
+        if let Some(count) = self.branch_input(features)? {
+            pooled[0] += pass.begin(&self.branch(), "", &[count])?[0];
+        }
+        pass.extend(&self.head(), "", &pooled)?;
+        Ok(pass)
+    }
+
+    /// Cost of the part that sees the features alone; nothing if the network is not conditional.
+    ///
+    /// # Errors
+    /// If a conditional network is to have no features.
+    pub fn branch_cost(self, features: Option<usize>) -> Result<Pass, NetError> {
+        let mut pass = Pass::default();
+        if let Some(count) = self.branch_input(features)? {
+            pass.begin(&self.branch(), "", &[count])?;
+        }
+        Ok(pass)
+    }
+
+    /// Number of features that the branch takes, if there is one.
+    fn branch_input(self, features: Option<usize>) -> Result<Option<usize>, NetError> {
+        match (self.conditional, features) {
+            (false, _) => Ok(None),
+            (true, Some(count)) => Ok(Some(count)),
+            (true, None) => Err(NetError::Shape {
+                operation: "a conditional discriminator",
+                wanted: "features of an encoder".into(),
+                got: "a generator without one".into(),
+            }),
+        }
     }
 
     fn relu(self) -> Op {
@@ -148,18 +191,9 @@ impl Discriminator {
     ) -> Result<Self, NetError> {
         let mut builder = ParamBuilder::new("discriminator", seed, device);
         let trunk = Stack::new(&config.trunk(), 3, "", &mut builder)?;
-        let branch = match (config.conditional, features) {
-            (false, _) => None,
-            (true, Some(count)) => {
-                Some((Stack::new(&config.branch(), count, "", &mut builder)?, count))
-            }
-            (true, None) => {
-                return Err(NetError::Shape {
-                    operation: "a conditional discriminator",
-                    wanted: "features of an encoder".into(),
-                    got: "a generator without one".into(),
-                });
-            }
+        let branch = match config.branch_input(features)? {
+            Some(count) => Some((Stack::new(&config.branch(), count, "", &mut builder)?, count)),
+            None => None,
         };
         let pooled = POOLED + if branch.is_some() { BRANCH } else { 0 };
         let head = Stack::new(&config.head(), pooled, "", &mut builder)?;

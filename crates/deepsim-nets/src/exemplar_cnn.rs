@@ -11,7 +11,7 @@ use crate::image::{ChannelOrder, Images, PixelFormat};
 use crate::init::Filler;
 use crate::layers::{Conv, Layer, Op, Stack, conv, layer};
 use crate::params::ParamBuilder;
-use crate::{NetError, Params};
+use crate::{NetError, Params, Pass};
 
 /// RGB minus a mean colour, divided by 256. The release subtracts the mean image of its own
 /// patches, which is not published; the mean colour of photographs stands in for it.
@@ -43,6 +43,20 @@ pub(crate) const TAPS: [(&str, &str); 4] =
 /// Name of the layer that tells surrogate classes apart; it is no part of the comparator.
 pub const CLASSIFIER: &str = "classifier";
 
+/// Side of the patches of training.
+const PATCH: usize = 32;
+
+/// Rows of the network in training.
+fn in_training(classes: usize) -> Vec<Layer> {
+    let scores = Op::Linear(classes, Filler::Gaussian { std: 0.005, bias: 0.0 });
+    let head = [
+        layer("flatten", Op::Flatten(1)),
+        layer("drop4", Op::Dropout(0.5)),
+        layer(CLASSIFIER, scores),
+    ];
+    LAYERS.iter().chain(&head).copied().collect()
+}
+
 /// The network in training: on patches of 32x32, with a classifier of surrogate classes on top.
 ///
 /// ```
@@ -65,16 +79,19 @@ impl ExemplarCnn {
     /// # Errors
     /// If a weight cannot be allocated.
     pub fn new(classes: usize, seed: u64, device: &Device) -> Result<Self, NetError> {
-        let scores = Op::Linear(classes, Filler::Gaussian { std: 0.005, bias: 0.0 });
-        let head = [
-            layer("flatten", Op::Flatten(1)),
-            layer("drop4", Op::Dropout(0.5)),
-            layer(CLASSIFIER, scores),
-        ];
-        let layers: Vec<Layer> = LAYERS.iter().chain(&head).copied().collect();
         let mut builder = ParamBuilder::new("exemplar-cnn", seed, device);
-        let stack = Stack::new(&layers, 3, "", &mut builder)?;
+        let stack = Stack::new(&in_training(classes), 3, "", &mut builder)?;
         Ok(Self { stack, params: builder.params })
+    }
+
+    /// Cost of one pass over a patch of 32x32 pixels, with `classes` surrogate classes.
+    ///
+    /// # Errors
+    /// If the patches do not fit a layer, which those of 32x32 pixels do.
+    pub fn cost(classes: usize) -> Result<Pass, NetError> {
+        let mut pass = Pass::default();
+        pass.begin(&in_training(classes), "", &[3, PATCH, PATCH])?;
+        Ok(pass)
     }
 
     /// Scores of the surrogate classes. Dropout is active only when `dropout_rngs` are given, one for

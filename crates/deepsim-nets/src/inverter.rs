@@ -14,7 +14,7 @@ use crate::params::ParamBuilder;
 use crate::random::normal;
 use crate::released::{fc, first, same, up, upconv_2};
 use crate::spec::Spec;
-use crate::{ComparatorKind, GeneratorKind, NetError, Params};
+use crate::{ComparatorKind, GeneratorKind, NetError, Params, Pass};
 
 /// What is inverted, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,16 @@ impl InverterConfig {
     /// JSON description for the metadata of a weight file, with what [`Inverter::load`] reads.
     pub fn spec(&self) -> String {
         Spec::Inverter(self.clone()).to_json()
+    }
+
+    /// Cost of one pass over the features of one image.
+    ///
+    /// # Errors
+    /// If there is no network for features of this shape.
+    pub fn cost(&self) -> Result<Pass, NetError> {
+        let mut pass = Pass::default();
+        pass.begin(&self.table()?, "", &self.inputs())?;
+        Ok(pass)
     }
 
     /// Shape of what one image is drawn from: the features, and the noise if there is any.

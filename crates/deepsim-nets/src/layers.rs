@@ -172,7 +172,7 @@ pub(crate) fn tensors(layers: &[Layer], mut channels: usize) -> Vec<(String, Vec
 impl Layer {
     /// Endings of the names and shapes of its weights and biases, which have one axis, for an input
     /// with `channels`, and how they are filled; `channels` becomes that of the output.
-    fn weights(&self, channels: &mut usize) -> (Vec<(String, Vec<usize>)>, Filler) {
+    pub(crate) fn weights(&self, channels: &mut usize) -> (Vec<(String, Vec<usize>)>, Filler) {
         let input = *channels;
         let with_bias = |shape: Vec<usize>, out: usize, bias: bool| {
             let mut all = vec![(".weight".to_owned(), shape)];

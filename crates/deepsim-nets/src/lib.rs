@@ -12,6 +12,7 @@
 //! | [`released`], [`inverter`] | generators that invert AlexNet's layers | v1 Table 5 |
 //! | [`generator`] | what is trained to give images back | section 3 |
 //! | [`comparator`] | the [`Comparator`] trait and how to open each network | section 2 |
+//! | [`cost`] | FLOPs, weights and activations of each network | |
 //!
 //! A network is a table of [`layers::Layer`] rows; [`params::Params`] holds its weights in the
 //! order of the table; [`image::Images`] are the only tensors a comparator accepts, because they
@@ -37,6 +38,7 @@
 pub mod alexnet;
 pub mod autoencoder;
 pub mod comparator;
+pub mod cost;
 pub mod discriminator;
 pub mod error;
 pub mod exemplar_cnn;
@@ -58,6 +60,7 @@ pub mod videonet;
 
 pub use autoencoder::{Autoencoder, AutoencoderConfig};
 pub use comparator::{Comparator, ComparatorKind, WeightsOrigin};
+pub use cost::{LayerCost, LayerKind, Pass};
 pub use discriminator::{Discriminator, DiscriminatorConfig};
 pub use error::NetError;
 pub use exemplar_cnn::ExemplarCnn;

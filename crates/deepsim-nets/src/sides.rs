@@ -57,7 +57,8 @@ pub(crate) fn through(layers: &[Layer], [height, width]: [usize; 2]) -> Option<V
     layers.iter().try_fold(vec![3, height, width], |shape, layer| after(layer.op, shape))
 }
 
-fn after(op: Op, shape: Vec<usize>) -> Option<Vec<usize>> {
+/// Shape of one image's features after a layer; `None` if they do not fit it.
+pub(crate) fn after(op: Op, shape: Vec<usize>) -> Option<Vec<usize>> {
     let maps = |channels: usize, size: Option<(usize, usize)>| {
         size.map(|(height, width)| vec![channels, height, width])
     };

@@ -19,7 +19,7 @@ use crate::layers::{Layer, Op, Stack, layer};
 use crate::params::{ParamBuilder, parse, read};
 use crate::random::normal;
 use crate::spec::Spec;
-use crate::{ComparatorKind, NetError, Params, Posterior};
+use crate::{ComparatorKind, NetError, Params, Pass, Posterior};
 
 /// Layers of the encoder, which is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +74,13 @@ const ALEXNET: (usize, usize) = (227, 6 * 6);
 const UNIT: f64 = 64.0;
 /// Channels of the small network's smallest maps.
 const CHANNELS: usize = 64;
+/// Prefixes of the names of weights, and names of the heads.
+const ENCODER: &str = "encoder.";
+const DECODER: &str = "decoder.";
+const MEAN: &str = "mean";
+const LOG_VARIANCE: &str = "log_variance";
+/// Filler of the head for the variance, which begins at 1.
+const VARIANCE: Filler = Filler::Gaussian { std: 0.0, bias: 0.0 };
 
 impl VaeConfig {
     /// The encoder to flat numbers, and how the mean's weights are drawn: so that codes begin about as
@@ -109,6 +116,25 @@ impl VaeConfig {
         ];
         rows.extend(autoencoder::expanding(config));
         Ok(rows)
+    }
+
+    /// Layer of the heads for the mean and the logarithm of the variance, with `filler`.
+    fn head(&self, name: &'static str, filler: Filler) -> [Layer; 1] {
+        [layer(name, Op::Linear(self.latent, filler))]
+    }
+
+    /// Cost of one pass over an image, to its distribution of codes and back.
+    ///
+    /// # Errors
+    /// If there is no network for images of this size.
+    pub fn cost(&self) -> Result<Pass, NetError> {
+        let (rows, filler) = self.encoder()?;
+        let mut pass = Pass::default();
+        let maps = pass.begin(&rows, ENCODER, &[3, self.side, self.side])?;
+        pass.extend(&self.head(MEAN, filler), ENCODER, &maps)?;
+        let code = pass.extend(&self.head(LOG_VARIANCE, VARIANCE), ENCODER, &maps)?;
+        pass.extend(&self.decoder()?, DECODER, &code)?;
+        Ok(pass)
     }
 
     /// Grey levels in a unit of the network's pixels.
@@ -168,14 +194,12 @@ impl Vae {
             VaeEncoder::Autoencoder => CHANNELS * config.smallest()?.pow(2),
             _ => 256 * ALEXNET.1,
         };
-        let encoder = Stack::new(&rows, 3, "encoder.", &mut builder)?;
-        let mut head = |name, filler| {
-            let row = layer(name, Op::Linear(config.latent, filler));
-            Stack::new(&[row], channels, "encoder.", &mut builder)
-        };
-        let mean = head("mean", filler)?;
-        let log_variance = head("log_variance", Filler::Gaussian { std: 0.0, bias: 0.0 })?;
-        let decoder = Stack::new(&config.decoder()?, config.latent, "decoder.", &mut builder)?;
+        let encoder = Stack::new(&rows, 3, ENCODER, &mut builder)?;
+        let mut head =
+            |name, filler| Stack::new(&config.head(name, filler), channels, ENCODER, &mut builder);
+        let mean = head(MEAN, filler)?;
+        let log_variance = head(LOG_VARIANCE, VARIANCE)?;
+        let decoder = Stack::new(&config.decoder()?, config.latent, DECODER, &mut builder)?;
         Ok(Self { config, encoder, mean, log_variance, decoder, params: builder.params })
     }
 

@@ -7,7 +7,7 @@ use crate::alexnet::VIDEONET;
 use crate::image::{Images, PixelFormat};
 use crate::layers::Stack;
 use crate::params::ParamBuilder;
-use crate::{NetError, Params};
+use crate::{NetError, Params, Pass};
 
 /// Added to the length of a feature vector before it divides, so that a vector of zeros stays one.
 const EPSILON: f64 = 1e-6;
@@ -31,6 +31,16 @@ impl VideoNet {
         let mut builder = ParamBuilder::new("videonet", seed, device);
         let stack = Stack::new(&VIDEONET, 3, "", &mut builder)?;
         Ok(Self { stack, params: builder.params })
+    }
+
+    /// Cost of one pass over a picture of `side` pixels.
+    ///
+    /// # Errors
+    /// If pool5 of such a picture is not 6x6.
+    pub fn cost(side: usize) -> Result<Pass, NetError> {
+        let mut pass = Pass::default();
+        pass.begin(&VIDEONET, "", &[3, side, side])?;
+        Ok(pass)
     }
 
     /// Features of length 1. There is no dropout in this network.

@@ -6,11 +6,11 @@ use candle_core::{Device, Tensor};
 use safetensors::tensor::SafeTensors;
 
 use super::{Comparator, ComparatorKind, Table, WeightsOrigin, row};
-use crate::NetError;
 use crate::image::{Images, PixelFormat};
 use crate::layers::{Layer, Op, Stack};
 use crate::params::{ParamBuilder, Params, parse, read};
 use crate::sides::{Sides, sides, through};
+use crate::{NetError, Pass};
 
 impl ComparatorKind {
     /// Sides of the images that the network can be computed for, up to a tap.
@@ -41,6 +41,17 @@ impl ComparatorKind {
             expected: sides(rows),
             found: (height, width),
         })
+    }
+
+    /// Cost of one pass over an image of `side` pixels up to a tap.
+    ///
+    /// # Errors
+    /// If the network has no such tap, or images of this size do not fit.
+    pub fn cost(self, tap: &str, side: usize) -> Result<Pass, NetError> {
+        self.shape(tap, side, side)?;
+        let mut pass = Pass::default();
+        pass.begin(self.rows(tap)?, "", &[3, side, side])?;
+        Ok(pass)
     }
 
     /// The table up to a tap.
