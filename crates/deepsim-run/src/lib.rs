@@ -19,6 +19,7 @@
 //!
 //! Nothing here trains or measures.
 
+pub mod cost;
 pub mod done;
 pub mod error;
 pub mod files;

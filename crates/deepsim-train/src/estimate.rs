@@ -1,9 +1,11 @@
-//! What a run will cost, from a few of its steps.
+//! Cost of a run: counted from its networks, and measured on some of its steps.
 
 use std::time::Instant;
 
 use deepsim_data::{Cursor, Loader};
+use deepsim_run::cost::Cost;
 use deepsim_run::recipe::Recipe;
+use serde::Serialize;
 
 use crate::TrainError;
 use crate::comparator::{self, ComparatorRecipe};
@@ -15,23 +17,26 @@ use crate::run::{GeneratorSession, Samples};
 use crate::session::{Phase, Session};
 use crate::trainer::Trainer;
 
-/// A checked plan and what it costs.
-#[derive(Clone, Debug)]
+/// Checked plan with its cost.
+#[derive(Clone, Debug, Serialize)]
 pub struct Estimate {
-    /// The plan as TOML.
-    pub plan: String,
-    /// Networks that are trained and their numbers of weights.
-    pub networks: Vec<(&'static str, usize)>,
+    /// Name of the recipe.
+    pub name: String,
     /// Steps of the whole run.
     pub steps: u64,
     /// Samples per step.
     pub batch: usize,
-    /// What some steps took, if any were made.
+    /// Cost of a step for one sample, counted without running anything.
+    pub cost: Cost,
+    /// Cost of some steps on this machine, if any were made.
     pub measured: Option<Measured>,
+    /// The plan as TOML.
+    #[serde(skip)]
+    pub plan: String,
 }
 
-/// What a step took on this machine.
-#[derive(Clone, Copy, Debug)]
+/// Cost of a step on this machine.
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Measured {
     /// Median seconds of a step, with the wait for its batch.
     pub seconds: f64,
@@ -42,7 +47,7 @@ pub struct Measured {
     pub peak_memory: Option<u64>,
 }
 
-/// The plan of a generator's recipe, with `steps` steps measured; nothing is written.
+/// Estimates the cost of a generator's recipe from its networks and `steps` measured steps; writes nothing.
 ///
 /// # Errors
 /// As of [`crate::run::run`].
@@ -56,6 +61,17 @@ pub fn generator(
     let dataset = dataset(recipe, options)?;
     let weights = options.weights.as_deref();
     let (plan, fixed) = plan::settle(recipe, &dataset, weights, None, device)?;
+    let estimate = Estimate {
+        name: recipe.name.clone(),
+        steps: recipe.steps,
+        batch: recipe.batch,
+        cost: Cost::of(recipe)?,
+        measured: None,
+        plan: plan.to_toml()?,
+    };
+    if steps == 0 {
+        return Ok(estimate);
+    }
     let mut trainer = Trainer::new(&plan.recipe, fixed, device)?;
     trainer.set_graphs(options.graphs);
     let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
@@ -63,10 +79,10 @@ pub fn generator(
     let config = loader(&plan.recipe, options)?;
     let phase = Phase { until: u64::MAX, source: dataset.unlabeled.clone() };
     let batches = Loader::new(phase.source, config, Cursor::default())?;
-    estimate(&mut session, plan.to_toml()?, (recipe.steps, recipe.batch), batches, steps)
+    Ok(Estimate { measured: measure(&mut session, batches, steps)?, ..estimate })
 }
 
-/// The plan of a comparator's recipe, with `steps` steps measured; nothing is written.
+/// Estimates the cost of a comparator's recipe from its network and `steps` measured steps; writes nothing.
 ///
 /// # Errors
 /// As of [`comparator::run`].
@@ -80,25 +96,29 @@ pub fn comparator(
     let source = phases.last().map(|phase| phase.source.clone());
     let source = source.ok_or_else(|| TrainError::recipe("the data set is empty"))?;
     let batches = Loader::new(source, config, Cursor::default())?;
-    estimate(&mut session, plan, (recipe.steps, recipe.batch), batches, steps)
+    Ok(Estimate {
+        name: recipe.name.clone(),
+        steps: recipe.steps,
+        batch: recipe.batch,
+        cost: Cost::of_comparator(recipe)?,
+        measured: measure(&mut session, batches, steps)?,
+        plan,
+    })
 }
 
-fn estimate(
+/// Median of so many steps; nothing for none.
+fn measure(
     session: &mut dyn Session,
-    plan: String,
-    (steps, batch): (u64, usize),
     mut batches: Loader,
-    measured: usize,
-) -> Result<Estimate, TrainError> {
-    let networks = session.networks();
-    let networks = networks.iter().map(|(name, params)| (*name, params.count())).collect();
+    steps: usize,
+) -> Result<Option<Measured>, TrainError> {
     let (mut seconds, mut operations) = (Vec::new(), 0);
     // On a GPU the first steps are made otherwise than all others.
-    let first = if measured > 0 { session.first_steps() } else { 0 };
+    let first = if steps > 0 { session.first_steps() } else { 0 };
     for batch in batches.by_ref().take(first) {
         session.step(&batch?, None)?;
     }
-    for _ in 0..measured {
+    for _ in 0..steps {
         let start = (Instant::now(), deepsim_ops::operations());
         let batch = batches.next().ok_or(TrainError::NoBatch)??;
         session.step(&batch, None)?;
@@ -111,7 +131,7 @@ fn estimate(
         operations,
         peak_memory: peak_memory(),
     });
-    Ok(Estimate { plan, networks, steps, batch, measured })
+    Ok(measured)
 }
 
 /// Peak resident memory, as Linux tells it.
@@ -124,17 +144,19 @@ fn peak_memory() -> Option<u64> {
 impl std::fmt::Display for Estimate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "{}", self.plan)?;
-        for (name, weights) in &self.networks {
-            writeln!(f, "# {name}: {weights} weights")?;
+        let Cost { flops, memory, networks, .. } = &self.cost;
+        for network in networks.iter().filter(|network| network.trained) {
+            writeln!(f, "# {}: {} weights", network.name, network.weights)?;
         }
-        // Weights, their gradients and two moments (or one velocity) in four bytes each.
-        let weights: usize = self.networks.iter().map(|(_, weights)| weights).sum();
-        writeln!(f, "# weights, gradients and moments: {}", bytes(16 * weights as u64))?;
+        let weights = bytes(self.cost.weights_memory());
+        writeln!(f, "# weights, gradients and moments: {weights}")?;
+        let (gflop, image) = (flops / 1e9, memory / MIB);
+        writeln!(f, "# one sample: {gflop:.3} GFLOP in a step, about {image:.1} MiB of memory")?;
         let Some(measured) = self.measured else {
             return write!(f, "# no step was measured");
         };
         if let Some(peak) = measured.peak_memory {
-            writeln!(f, "# memory of the program at its peak: {}", bytes(peak))?;
+            writeln!(f, "# memory of the program at its peak: {}", bytes(peak as f64))?;
         }
         let speed = self.batch as f64 / measured.seconds;
         writeln!(f, "# one step: {:.3} s, {speed:.0} samples/s", measured.seconds)?;
@@ -177,8 +199,10 @@ fn time(seconds: f64) -> String {
     }
 }
 
-fn bytes(n: u64) -> String {
-    match n as f64 / f64::from(1 << 20) {
+const MIB: f64 = 1024.0 * 1024.0;
+
+fn bytes(n: f64) -> String {
+    match n / MIB {
         mib if mib < 1024.0 => format!("{mib:.0} MiB"),
         mib => format!("{:.2} GiB", mib / 1024.0),
     }

@@ -106,6 +106,9 @@ enum Command {
         /// Steps to measure; with 0 only the plan is checked
         #[arg(long, value_name = "N", default_value_t = 5)]
         measure: usize,
+        /// Print one JSON object instead: name, steps, batch, cost with every layer, measured steps
+        #[arg(long)]
+        json: bool,
     },
     /// Make the step again at which a run stopped because a loss or gradient was not finite
     Replay {
@@ -160,7 +163,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 /// Does what is asked; returns the exit code.
 fn run_command(arguments: &Arguments) -> anyhow::Result<u8> {
     match &arguments.command {
-        Some(Command::Plan { what, measure }) => print_plan(what, *measure),
+        Some(Command::Plan { what, measure, json }) => print_plan(what, *measure, *json),
         Some(Command::Replay { folder, place }) => replay_step(folder, place),
         Some(Command::Compare { a, b }) => Ok(print_comparison(&compare(a, b)?)),
         None => {
@@ -255,13 +258,16 @@ fn train(arguments: &Train, device: Device, world: &Rc<dyn World>) -> anyhow::Re
     })
 }
 
-fn print_plan(what: &What, steps: usize) -> anyhow::Result<u8> {
+fn print_plan(what: &What, steps: usize, json: bool) -> anyhow::Result<u8> {
     let (recipe, options) = what.on(what.place.open()?, Path::new(""), false)?;
     let estimate = match &recipe {
         AnyRecipe::Generator(recipe) => estimate::generator(recipe, &options, steps)?,
         AnyRecipe::Comparator(recipe) => estimate::comparator(recipe, &options, steps)?,
     };
-    println!("{estimate}");
+    match json {
+        true => println!("{}", serde_json::to_string(&estimate)?),
+        false => println!("{estimate}"),
+    }
     Ok(0)
 }
 

@@ -1,34 +1,32 @@
 //! The count from tables of layers against the operations and weights of real steps.
 
-use std::path::Path;
-
 use candle_core::Device;
 use deepsim_data::{Batch, Cursor, Rectangle, Sample};
 use deepsim_nets::random::stream;
-use deepsim_nets::{Images, PixelFormat};
+use deepsim_nets::{Images, LayerKind, PixelFormat};
+use deepsim_run::cost::Cost;
+use deepsim_run::recipe::Recipe;
+use deepsim_run::recipes;
 use deepsim_train::comparator::exemplar_cnn::ExemplarLearner;
 use deepsim_train::comparator::videonet::VideoLearner;
 use deepsim_train::comparator::{ComparatorRecipe, Learned, Learner};
-use deepsim_train::cost::Cost;
 use deepsim_train::fixed::Fixed;
-use deepsim_train::recipe::Recipe;
 use deepsim_train::trainer::Trainer;
 use rand_core::Rng;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-fn text(name: &str) -> Result<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
-    Ok(std::fs::read_to_string(folder.join(name).with_extension("toml"))?)
+fn text(name: &str) -> Result<&'static str> {
+    Ok(recipes::text(name).ok_or("a built-in recipe")?)
 }
 
 fn recipe(name: &str, sets: &[&str]) -> Result<Recipe> {
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-    Ok(Recipe::parse(&text(name)?, &sets)?)
+    Ok(Recipe::parse(text(name)?, &sets)?)
 }
 
 fn comparator(name: &str) -> Result<ComparatorRecipe> {
-    Ok(ComparatorRecipe::parse(&text(name)?, &[])?)
+    Ok(ComparatorRecipe::parse(text(name)?, &[])?)
 }
 
 fn noise(len: usize) -> Vec<u8> {
@@ -133,7 +131,7 @@ const MEASURED: [(&str, f64); 11] = [
 #[test]
 fn memory_is_within_a_factor_of_one_and_a_half_of_what_was_measured() -> Result<()> {
     for (name, mib) in MEASURED {
-        let cost = match ComparatorRecipe::recognises(&text(name)?) {
+        let cost = match ComparatorRecipe::recognises(text(name)?) {
             true => Cost::of_comparator(&comparator(name)?)?,
             false => Cost::of(&recipe(name, &[])?)?,
         };
@@ -186,6 +184,19 @@ fn weights_are_as_many_as_the_papers() -> Result<()> {
     // AlexNet's convolutions, two heads, and the generator that inverts FC6.
     let heads = 2 * (9216 + 1) * 4096;
     assert_eq!(weights("vae-alexnet-conv5", "generator")?, Some(2_334_080 + heads + 56_096_256));
+    Ok(())
+}
+
+#[test]
+fn benchmarks_find_every_convolution() -> Result<()> {
+    let convolutions = |cost: &Cost, name: &str| {
+        let network = cost.networks.iter().find(|network| network.name == name).expect(name);
+        network.layers.iter().filter(|layer| layer.kind != LayerKind::Linear).count()
+    };
+    let step = Cost::of(&recipe("autoencoder-alexnet-conv3", &["feature.tap=CONV5"])?)?;
+    let counts = ["generator", "comparator", "discriminator"].map(|name| convolutions(&step, name));
+    assert_eq!(counts, [14, 5, 5]);
+    assert_eq!(convolutions(&Cost::of(&recipe("inversion-fc6", &[])?)?, "generator"), 9);
     Ok(())
 }
 

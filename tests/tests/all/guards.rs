@@ -280,6 +280,13 @@ fn a_plan_is_checked_and_measured_and_nothing_is_written() {
     }
     // What it prints is the plan, with costs as comments.
     assert!(text.parse::<toml::Table>().is_ok_and(|plan| plan.contains_key("recipe")), "{text}");
+    let json = ["plan", "recipe.toml", "--json", "--measure", "0"];
+    let json = deepsim_train(folder.path(), &json);
+    assert_success(&json);
+    let told: serde_json::Value = serde_json::from_str(&output(&json)).expect("one JSON object");
+    assert_eq!((&told["name"], &told["measured"]), (&"tiny".into(), &serde_json::Value::Null));
+    assert!(told["cost"]["flops"].as_f64() > Some(1e6), "{told}");
+    assert_eq!(told["cost"]["networks"][0]["layers"][0]["name"], "encoder.c1");
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1);
     let typo = deepsim_train(folder.path(), &["plan", "recipe.toml", "--set", "adam.beta_1=0.5"]);
     assert_eq!(typo.status.code(), Some(2));

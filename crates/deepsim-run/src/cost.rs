@@ -1,8 +1,8 @@
 //! Cost of a training, counted from the tables of its networks without building or running anything.
 //!
 //! ```
-//! use deepsim_train::cost::Cost;
-//! use deepsim_train::recipe::Recipe;
+//! use deepsim_run::cost::Cost;
+//! use deepsim_run::recipe::Recipe;
 //! let recipe = r#"
 //!     name = "small"
 //!     steps = 10
@@ -13,20 +13,19 @@
 //! let cost = Cost::of(&Recipe::parse(recipe, &[])?)?;
 //! assert_eq!(cost.networks[0].name, "generator");
 //! println!("{:.2} GFLOP and {:.1} MiB per image", cost.flops / 1e9, cost.memory / 1048576.0);
-//! # Ok::<(), deepsim_train::TrainError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use deepsim_nets::{ExemplarCnn, InverterConfig, LayerCost, NetError, Pass, VideoNet};
 use serde::Serialize;
 
-use crate::comparator::{ComparatorRecipe, Learned};
-use crate::recipe::{AdversarialTerm, Inversion, Recipe};
+use crate::recipe::{AdversarialTerm, ComparatorRecipe, Inversion, Learned, Recipe};
 
-/// Cost of a training step that updates all networks.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// Cost of a training step that updates all networks; the default is that of no step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Cost {
     /// FLOPs of convolutions and fully connected layers for one sample of the batch (an image, a patch or a pair),
-    /// forward and backward, as [`deepsim_ops::operations`] counts them.
+    /// forward and backward, as `deepsim_ops::operations` counts them.
     pub flops: f64,
     /// Number of weights that are trained.
     pub weights: usize,
