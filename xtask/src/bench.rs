@@ -2,8 +2,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`nets`] | tables of the networks: convolutions, weights, FLOPs |
-//! | [`trainings`] | tables of the training steps: networks, and how often they are run |
+//! | [`cost`] | layers, weights and FLOPs, as the library counts them |
+//! | [`trainings`] | trainings by name, with their recipes |
 //! | [`statistics`] | medians, ratios and their spread |
 //! | [`server`] | talking to the programs that do the work |
 //! | [`torch`] | finding or installing PyTorch |
@@ -13,8 +13,8 @@
 //! | [`data`] | `cargo xtask bench data` |
 //! | [`report`] | machine, versions, tables, files |
 
+mod cost;
 mod data;
-mod nets;
 mod ops;
 mod report;
 mod rounds;
@@ -58,13 +58,6 @@ struct Common {
     /// Write the numbers to docs/benchmarks too
     #[arg(long)]
     save: bool,
-}
-
-/// 10⁹ floating-point operations of a training step for each image, patch or pair, counted from the tables of layers.
-#[cfg(test)]
-pub(crate) fn gflop(net: &str) -> Option<f64> {
-    let flops = trainings::Net::named(net)?.training().flops();
-    Some(flops.into_iter().map(|(_, flops)| flops).sum::<f64>() / 1e9)
 }
 
 /// Runs a benchmark.

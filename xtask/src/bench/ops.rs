@@ -1,12 +1,15 @@
 //! `cargo xtask bench ops`
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use super::nets::{self, Kind, Layer};
+use super::cost::{Cost, Kind, Layer};
 use super::rounds::{self, Times};
 use super::server::Server;
 use super::statistics::Ratio;
+use super::trainings::recipe;
 use super::{Common, report, torch};
 use crate::process::{Failure, say};
 use crate::workspace;
@@ -37,10 +40,18 @@ struct Op {
 }
 
 impl Op {
+    /// Whether it is a convolution of so many images under any name.
+    fn is(&self, batch: usize, layer: &Layer) -> bool {
+        let name = self.layer.name.clone();
+        let same = Layer { name, first: self.layer.first, ..layer.clone() };
+        self.batch == batch && self.layer == same
+    }
+
     fn request(&self, pass: &str) -> String {
-        let Layer { kind, inputs, outputs, side, kernel, stride, padding, groups, .. } = self.layer;
+        let Layer { kind, inputs, outputs, side, kernel, stride, padding, groups, .. } =
+            &self.layer;
         let op = match kind {
-            Kind::Conv => "conv2d",
+            Kind::Conv | Kind::Linear => "conv2d",
             Kind::UpConv => "conv_transpose2d",
         };
         let batch = self.batch;
@@ -50,38 +61,60 @@ impl Op {
     }
 }
 
-/// All convolutions, of equal ones the first.
-fn ops() -> Vec<Op> {
-    let mut all: Vec<Op> = Vec::new();
-    let discriminator = nets::discriminator(64, 2, 256);
-    let alexnet = nets::alexnet(64);
-    let networks: [(&str, &[Layer], usize); 4] = [
-        ("G", &nets::AUTOENCODER, 64),
-        ("D", &discriminator, 64),
-        ("C", &alexnet, 64),
-        ("FC6", &nets::FC6_GENERATOR, 4),
-    ];
-    for (network, layers, batch) in networks {
-        for (at, &layer) in layers.iter().enumerate().filter(|(_, layer)| layer.kernel > 1) {
-            let needed = match network {
-                "G" => [true, at > 0, true],
-                "D" => [true; 3],
-                "C" => [at < 3, at < 3, false],
-                _ => [false; 3],
-            };
-            let name = format!("{network}.{}", layer.name);
-            let same = |op: &&Op| op.batch == batch && op.layer.same_shape(&layer);
-            if all.iter().find(same).is_none() {
-                all.push(Op { name, layer, batch, needed });
+/// The networks whose convolutions are timed.
+struct Networks {
+    /// Cost of the autoencoder's step.
+    step: Cost,
+    /// The same with all convolutions of the comparator.
+    deeper: Cost,
+    /// Cost of inverting FC6.
+    inversion: Cost,
+}
+
+impl Networks {
+    fn ask(server: &Path) -> Result<Self> {
+        let ask = |name, sets: &[&str]| Cost::ask(server, &recipe(name), sets);
+        Ok(Self {
+            step: ask("autoencoder-alexnet-conv3", &[])?,
+            deeper: ask("autoencoder-alexnet-conv3", &["feature.tap=CONV5"])?,
+            inversion: ask("inversion-fc6", &[])?,
+        })
+    }
+
+    /// All convolutions, of equal ones the first.
+    fn ops(&self) -> Result<Vec<Op>> {
+        let mut all: Vec<Op> = Vec::new();
+        let compared = &self.step.network("comparator")?.layers;
+        let networks = [
+            ("G", self.step.network("generator")?, 64),
+            ("D", self.step.network("discriminator")?, 64),
+            ("C", self.deeper.network("comparator")?, 64),
+            ("FC6", self.inversion.network("generator")?, 4),
+        ];
+        for (network, of, batch) in networks {
+            for layer in of.layers.iter().filter(|layer| layer.kind != Kind::Linear) {
+                let needed = match network {
+                    "G" => [true, !layer.first, true],
+                    "D" => [true; 3],
+                    "C" if compared.contains(layer) => [true, true, false],
+                    _ => [false; 3],
+                };
+                let name = format!("{network}.{}", layer.name);
+                if !all.iter().any(|op| op.is(batch, layer)) {
+                    all.push(Op { name, layer: layer.clone(), batch, needed });
+                }
             }
         }
+        Ok(all)
     }
-    all
 }
 
 /// Compares, and prints a table.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let mut ops = ops();
+    let common = &arguments.common;
+    let target = workspace::target_dir()?;
+    torch::build(&target, &[torch::OPS, torch::STEP], false)?;
+    let mut ops = Networks::ask(&torch::path(&target, torch::STEP.1))?.ops()?;
     if !arguments.name.is_empty() {
         ops.retain(|op| arguments.name.iter().any(|name| op.name.contains(name.as_str())));
     }
@@ -89,10 +122,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         let names = arguments.name.join(" ");
         return Err(Failure::usage(format!("{names}: no convolution has this in its name")));
     }
-    let common = &arguments.common;
-    let target = workspace::target_dir()?;
     let python = torch::interpreter(common.python.as_deref(), torch::Wants::Cpu, &target)?;
-    torch::build(&target, &[torch::OPS], false)?;
     let load = report::load();
     let channels_last = |last: bool| {
         let mut command = torch::script(&python, "ops.py", 1);
@@ -171,11 +201,11 @@ struct Measured {
 impl Measured {
     /// GFLOP of one pass over the batch.
     fn gflop(&self) -> f64 {
-        self.op.layer.flops() * self.op.batch as f64 / 1e9
+        self.op.layer.flops * self.op.batch as f64 / 1e9
     }
 
     fn row(&self, sgemm: f64) -> Vec<String> {
-        let mut row = vec![self.op.name.clone(), format!("{:.1}", self.op.layer.flops() / 1e6)];
+        let mut row = vec![self.op.name.clone(), format!("{:.1}", self.op.layer.flops / 1e6)];
         row.extend(self.passes.iter().map(|pass| {
             let [ours, nchw, last] = pass.cpu;
             let share = 100.0 * self.gflop() / ours * 1e3 / sgemm;
@@ -205,7 +235,7 @@ impl Measured {
         json!({
             "name": self.op.name,
             "batch": self.op.batch,
-            "mflop_per_image": self.op.layer.flops() / 1e6,
+            "mflop_per_image": self.op.layer.flops / 1e6,
             "needed_by_autoencoder": self.op.needed,
             "passes": passes,
         })
@@ -246,20 +276,25 @@ fn sums(measured: &[Measured]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cost;
     use super::*;
 
+    fn ops() -> Result<Vec<Op>> {
+        let [step, deeper, inversion] = [cost::example(), cost::example(), cost::example()];
+        Networks { step, deeper, inversion }.ops()
+    }
+
     #[test]
-    fn every_convolution_is_there_once() {
-        let ops = ops();
-        let count = |net: &str| ops.iter().filter(|op| op.name.starts_with(net)).count();
-        // Fully connected layers are no convolutions.
-        assert_eq!([count("G."), count("D."), count("C."), count("FC6.")], [14, 5, 5, 9]);
-        for (at, op) in ops.iter().enumerate() {
-            let same = |other: &Op| op.batch == other.batch && op.layer.same_shape(&other.layer);
-            assert!(!ops[at + 1..].iter().any(same), "{} is there twice", op.name);
-        }
-        let up = ops.iter().find(|op| op.name == "G.decoder.u1").expect("it is in the table");
-        assert_eq!(up.request("weight"), "conv_transpose2d weight 64 128 8 8 64 4 2 1 1");
+    fn every_convolution_is_there_once() -> Result<()> {
+        let ops = ops()?;
+        // Fully connected layers are no convolutions; of equal ones the first is there, for each batch.
+        let names: Vec<_> = ops.iter().map(|op| &op.name[..]).collect();
+        let inversion = ["FC6.encoder.c1", "FC6.decoder.u1"];
+        assert_eq!(names, [&["G.encoder.c1", "G.decoder.u1", "D.conv1"][..], &inversion].concat());
+        let needed: Vec<_> = ops.iter().map(|op| op.needed).collect();
+        assert_eq!(needed[..3], [[true, false, true], [true; 3], [true; 3]]);
+        assert_eq!(ops[1].request("weight"), "conv_transpose2d weight 64 128 8 8 64 4 2 1 1");
+        Ok(())
     }
 
     #[test]
@@ -267,7 +302,7 @@ mod tests {
         let times = |cpu: f64| Times { wall: vec![cpu; 3], cpu: vec![cpu; 3] };
         let pass = Pass::new(vec![times(3.0), times(6.0), times(4.0)])?;
         assert_eq!(pass.to_best().median, 0.75);
-        let op = ops().remove(0);
+        let op = ops()?.remove(0);
         let passes = [pass; 3];
         let measured = [Measured { op, passes }];
         // The gradient to the images is not needed, and not in the sum.

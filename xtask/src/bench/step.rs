@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use self::agree::{agree, one_is_the_same};
 use self::measured::Measured;
 use self::platform::{Device, Platform, Precision};
+use super::cost::Cost;
 use super::rounds;
 use super::server::Server;
 use super::trainings::{NETS, Net};
@@ -69,6 +70,7 @@ fn names() -> PossibleValuesParser {
 /// What the contestants share.
 struct Job {
     net: &'static Net,
+    cost: Cost,
     platform: Platform,
     threads: usize,
     rounds: usize,
@@ -111,6 +113,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     };
     let job = Job {
         net,
+        cost: Cost::ask(&server, &net.recipe(), &[])?,
         platform,
         threads: arguments.threads.map_or_else(report::cores, usize::from),
         rounds: usize::from(common.rounds.unwrap_or_else(|| platform.rounds())),
@@ -136,7 +139,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         version = measured.torch;
     }
     say(&report::table(&measured::HEADER, &rows));
-    let flops = net.training().flops().into_iter();
+    let flops = job.cost.flops().into_iter();
     let flops: Vec<_> = flops.map(|(net, flops)| format!("{net} {:.0}", flops / 1e6)).collect();
     say(&format!(
         "{} threads, {}, {} rounds; MFLOP per image: {}",
@@ -229,7 +232,7 @@ impl Job {
         let mut times = rounds::play(&mut servers, &requests, self.rounds, true)?;
         rate.extend(times.drain(names.len()..).flat_map(|times| times.wall));
         let fastest = rate.into_iter().fold(f64::INFINITY, f64::min);
-        let flops: f64 = self.net.training().flops().iter().map(|(_, flops)| flops).sum();
+        let flops: f64 = self.cost.flops().iter().map(|(_, flops)| flops).sum();
         servers.truncate(names.len());
         let memory = |(server, on_gpu): (&Server, Option<u64>)| match platform.device {
             Device::Cpu => server.peak_memory(),
@@ -264,7 +267,7 @@ impl Job {
         for at in 0..self.platform.contestants().len() {
             let theirs = self.theirs(folder, at, precision, true)?;
             let tolerance = precision.tolerance();
-            let difference = agree(&self.net.training(), &ours.facts, &theirs.facts, tolerance)
+            let difference = agree(&self.cost, &ours.facts, &theirs.facts, tolerance)
                 .context("the two do not train alike, so there is nothing to report")?;
             worst = worst.max(difference);
             losses.push(theirs.facts["losses"].clone());

@@ -133,21 +133,17 @@ impl Comparator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{bench, workspace};
+    use crate::workspace;
 
     #[test]
-    fn the_papers_scale_is_the_recipes_and_costs_what_the_table_of_layers_says() -> Result<()> {
-        for (net, benchmarked) in
-            [(Comparator::ExemplarCnn, "exemplar-cnn"), (Comparator::VideoNet, "videonet-stills")]
-        {
-            let Training { recipe, steps, batch, gflop } = net.training(Scale::Paper);
+    fn the_papers_scale_is_the_recipes() -> Result<()> {
+        for net in Comparator::ALL {
+            let Training { recipe, steps, batch, .. } = net.training(Scale::Paper);
             let path = format!("crates/deepsim-run/recipes/{recipe}.toml");
             let text = std::fs::read_to_string(workspace::root().join(path))?;
             let recipe: toml::Table = text.parse()?;
             let number = |key: &str| recipe[key].as_integer().and_then(|n| u64::try_from(n).ok());
             assert_eq!((number("steps"), number("batch")), (Some(steps), Some(batch)));
-            let counted = bench::gflop(benchmarked).expect("it is benchmarked");
-            assert!((gflop / counted - 1.0).abs() < 0.02, "{gflop}, counted {counted}");
         }
         Ok(())
     }

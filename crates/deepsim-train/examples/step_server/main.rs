@@ -1,7 +1,8 @@
 //! Our side of `cargo xtask bench step`: training steps for each line of input.
 //!
 //! A request is a number of steps. With `--check` it writes its initial weights and its images, makes two steps without dropout and
-//! says what the losses were, so that the same steps can be made elsewhere and compared.
+//! says what the losses were, so that the same steps can be made elsewhere and compared. With `--cost` it only prints
+//! the layers and FLOPs of the recipe.
 
 mod comparator;
 #[path = "../../src/device.rs"]
@@ -11,12 +12,15 @@ mod learner;
 #[path = "../../../deepsim-ops/examples/op_server/serve.rs"]
 mod serve;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use candle_core::Device;
 use clap::Parser;
 use deepsim_train::comparator::ComparatorRecipe;
+use deepsim_train::cost::Cost;
+use deepsim_train::recipe::Recipe;
 use device::DeviceKind;
 use serde_json::{Map, Value};
 use serve::Result;
@@ -26,10 +30,16 @@ struct Arguments {
     /// What is trained
     #[arg(long)]
     recipe: PathBuf,
+    /// Override a key of the recipe
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Print what a step costs, counted from the layers, and end
     #[arg(long)]
+    cost: bool,
+    #[arg(long, default_value_t = 1)]
     batch: usize,
     /// Folder with images and fixed weights; `--check` fills it
-    #[arg(long)]
+    #[arg(long, default_value = ".")]
     folder: PathBuf,
     #[arg(long)]
     check: bool,
@@ -45,8 +55,8 @@ struct Arguments {
 
 impl Arguments {
     /// What is set in the recipe.
-    fn sets(&self) -> [String; 1] {
-        [format!("precision={}", self.precision)]
+    fn sets(&self) -> Vec<String> {
+        [&self.set[..], &[format!("precision={}", self.precision)]].concat()
     }
 }
 
@@ -88,7 +98,20 @@ fn complain(error: &dyn std::error::Error) {
     eprintln!("step_server: {error}");
 }
 
+/// Cost of a step as JSON.
+fn cost(arguments: &Arguments) -> Result<String> {
+    let text = std::fs::read_to_string(&arguments.recipe)?;
+    let cost = match ComparatorRecipe::recognises(&text) {
+        true => Cost::of_comparator(&ComparatorRecipe::parse(&text, &arguments.sets())?)?,
+        false => Cost::of(&Recipe::parse(&text, &arguments.sets())?)?,
+    };
+    Ok(serde_json::to_string(&cost)?)
+}
+
 fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.cost {
+        return Ok(writeln!(std::io::stdout(), "{}", cost(arguments)?)?);
+    }
     let device = arguments.device.open(0)?;
     let mut training = open(arguments, &device)?;
     if arguments.check {

@@ -3,25 +3,18 @@
 use anyhow::{Result, bail};
 use serde_json::{Map, Value};
 
-use super::super::trainings::Training;
+use super::super::cost::Cost;
 
 /// The largest relative difference between the losses of both.
 ///
 /// # Errors
-/// If it is too large, or the networks have other numbers of weights than one another or the table.
-pub(super) fn agree(
-    training: &Training,
-    ours: &Value,
-    theirs: &Value,
-    tolerance: f64,
-) -> Result<f64> {
-    for (net, wanted) in training.parameters() {
+/// If it is too large, or the networks have other numbers of weights than one another or the count.
+pub(super) fn agree(cost: &Cost, ours: &Value, theirs: &Value, tolerance: f64) -> Result<f64> {
+    for (net, wanted) in cost.parameters() {
         let count = |facts: &Value| facts["parameters"][net].as_u64();
         let [ours, theirs] = [count(ours), count(theirs)];
         if ours != theirs || ours != Some(wanted as u64) {
-            bail!(
-                "weights of the {net}: ours {ours:?}, PyTorch's {theirs:?}, the table's {wanted}"
-            );
+            bail!("weights of the {net}: ours {ours:?}, PyTorch's {theirs:?}, counted {wanted}");
         }
     }
     let mut worst = 0f64;
@@ -61,12 +54,11 @@ pub(super) fn one_is_the_same(losses: &[Value], others: &[Value]) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::super::super::trainings::NETS;
+    use super::super::super::cost;
     use super::*;
 
     fn facts(loss: f64) -> Value {
-        let parameters: Map<_, _> = NETS[0]
-            .training()
+        let parameters: Map<_, _> = cost::example()
             .parameters()
             .into_iter()
             .map(|(net, count)| (net.to_owned(), count.into()))
@@ -77,11 +69,11 @@ mod tests {
 
     #[test]
     fn equal_trainings_agree_and_others_are_refused() -> Result<()> {
-        let training = NETS[0].training();
-        assert_eq!(agree(&training, &facts(2.0), &facts(2.0), 1e-3)?, 0.0);
-        assert!((agree(&training, &facts(2.0), &facts(2.001), 1e-3)? - 5e-4).abs() < 1e-6);
+        let cost = cost::example();
+        assert_eq!(agree(&cost, &facts(2.0), &facts(2.0), 1e-3)?, 0.0);
+        assert!((agree(&cost, &facts(2.0), &facts(2.001), 1e-3)? - 5e-4).abs() < 1e-6);
         let refused = |ours: Value, theirs: Value| {
-            agree(&training, &ours, &theirs, 1e-3).expect_err("they differ").to_string()
+            agree(&cost, &ours, &theirs, 1e-3).expect_err("they differ").to_string()
         };
         let message = refused(facts(2.0), facts(2.003));
         assert_eq!(message, "loss `image` of step 2: ours 2, PyTorch's 2.003");
@@ -96,7 +88,7 @@ mod tests {
         let mut smaller = facts(2.0);
         smaller["parameters"]["generator"] = 7.into();
         assert!(refused(facts(2.0), smaller.clone()).contains("PyTorch's Some(7)"));
-        // Two that agree with one another, but not with the table that FLOPs are counted from.
+        // Two that agree with one another, but not with the layers that FLOPs are counted from.
         assert!(refused(smaller.clone(), smaller).contains("weights of the generator"));
         Ok(())
     }
