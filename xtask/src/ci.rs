@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     // Unit tests take every instruction set of the machine; here all operations do.
     for isa in ["avx2", "portable"] {
-        let ops = [&test::OPTIMISED[..], &["--test", "ops"]].concat();
+        let ops = [&workspace::optimised("test")[..], &["--test", "ops"]].concat();
         check(&format!("tests with {isa} only"), &ops, &[("DEEPSIM_ISA", isa)])?;
     }
     // Of the features that are off by default, the tests above had all but the hub's, whose 400 crates take ten

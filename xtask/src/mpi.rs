@@ -64,8 +64,8 @@ fn build() -> Result<PathBuf> {
             PACKAGES.join(", ")
         );
     }
-    // Both programs, as `cargo xtask reproduce` builds them, so that what they rest on is built once.
-    let mut cargo = workspace::cargo(&["build", "--release", "-p", PROGRAM, "-p", "deepsim-eval"]);
+    let mut cargo = workspace::cargo(&workspace::optimised("build"));
+    cargo.args(["--bin", PROGRAM]);
     process::run(cargo.args(["--features", "deepsim-train/mpi"]), "building with MPI")?;
     let target = workspace::target_dir()?;
     // The next ordinary build replaces the program where cargo puts it.

@@ -132,12 +132,12 @@ impl Job<'_> {
 
     fn build(&self) -> Result<()> {
         say("== build");
-        let mut packages = vec!["-p", "deepsim-train", "-p", "deepsim-eval"];
+        let mut programs = vec!["--bin", "deepsim-train", "--bin", "deepsim-eval"];
         if self.arguments.fetch || self.arguments.reference.is_some() {
-            packages.extend(["-p", "deepsim-import"]);
+            programs.extend(["--bin", "deepsim-import"]);
         }
-        let mut command = workspace::cargo(&["build", "--release"]);
-        command.args(packages).arg("--bins").arg("--target-dir").arg(&self.target);
+        let mut command = workspace::cargo(&workspace::optimised("build"));
+        command.args(programs).arg("--target-dir").arg(&self.target);
         if self.arguments.device == DeviceKind::Cuda {
             command.args(["--features", "deepsim-train/cuda,deepsim-eval/cuda"]);
             cuda::prepare(&mut command, None).context("--device cuda")?;

@@ -4,19 +4,6 @@ use anyhow::Result;
 
 use crate::{process, workspace};
 
-/// The command for all others. Which crates it names decides with which features what they rest on is built.
-pub(crate) const OPTIMISED: [&str; 9] = [
-    "test",
-    "--release",
-    "--workspace",
-    "--exclude",
-    "xtask",
-    "--exclude",
-    "cuda-emulator",
-    "--exclude",
-    "deepsim-fetch",
-];
-
 /// Run all tests: of every crate, of the documentation's examples, and across crates.
 ///
 /// Optimised, because numeric code without optimisation is 50 times slower; the tests, the smoke
@@ -40,7 +27,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let words = &arguments.words[..];
     let mut here = workspace::cargo(&["test", "--no-fail-fast"]);
     here.args(["-p", "xtask", "-p", "cuda-emulator", "-p", "deepsim-fetch"]);
-    let mut others = workspace::cargo(&OPTIMISED);
+    let mut others = workspace::cargo(&workspace::optimised("test"));
     others.arg("--no-fail-fast");
     for command in [&mut here, &mut others] {
         if !words.is_empty() {

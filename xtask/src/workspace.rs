@@ -32,6 +32,23 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// Packages that every optimised build names: features are unified over these, so that programs, tests and
+/// benchmarks share one build of what they rest on. Those that are left out share this program's build.
+const SELECTION: [&str; 7] = [
+    "--workspace",
+    "--exclude",
+    "xtask",
+    "--exclude",
+    "cuda-emulator",
+    "--exclude",
+    "deepsim-fetch",
+];
+
+/// Arguments of a cargo command on the optimised packages.
+pub(crate) fn optimised(command: &str) -> Vec<&str> {
+    [&[command, "--release"], &SELECTION[..]].concat()
+}
+
 /// Path of a release binary in a target folder.
 pub(crate) fn binary(target: &Path, name: &str) -> PathBuf {
     target.join("release").join(name).with_extension(env::consts::EXE_EXTENSION)

@@ -141,7 +141,7 @@ fn nothing_but_rust_is_needed_to_build() {
 /// Otherwise each of them is built from the ground up, which takes minutes.
 #[test]
 fn tests_and_programs_rest_on_the_same_crates_with_the_same_features() {
-    let others = other_features(&PROGRAMS).expect("the crates that are built are at hand");
+    let others = other_features(&[]).expect("the crates that are built are at hand");
     assert!(others.is_empty(), "tests have these with other features: {others:?}");
 }
 
@@ -149,7 +149,7 @@ fn tests_and_programs_rest_on_the_same_crates_with_the_same_features() {
 #[test]
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn programs_with_mpi_rest_on_the_same_crates_with_the_same_features() {
-    match other_features(&[&PROGRAMS[..], &["--features", "deepsim-train/mpi"]].concat()) {
+    match other_features(&["--features", "deepsim-train/mpi"]) {
         Ok(others) => {
             assert!(others.is_empty(), "tests have these with other features: {others:?}")
         }
@@ -160,19 +160,41 @@ fn programs_with_mpi_rest_on_the_same_crates_with_the_same_features() {
     }
 }
 
-const PROGRAMS: [&str; 4] = ["-p", "deepsim-train", "-p", "deepsim-eval"];
+/// Cargo unifies features over the packages that are named, and over what tests and examples need if any is built.
+/// With the same packages, benchmarks (examples) are built as tests are, and programs are compared above.
+#[test]
+fn tests_programs_and_benchmarks_name_the_same_packages() {
+    let sources = ["test.rs", "reproduce.rs", "mpi.rs", "bench/torch.rs"];
+    for source in sources.map(|file| format!("xtask/src/{file}")) {
+        let text = std::fs::read_to_string(workspace().join(&source)).expect("a source of xtask");
+        assert!(text.contains("workspace::optimised("), "{source} builds another selection");
+        let own = ["\"-p\", \"deepsim-train\"", "\"build\", \"--release\""];
+        let found: Vec<_> = own.iter().filter(|own| text.contains(**own)).collect();
+        assert!(found.is_empty(), "{source} names packages of its own: {found:?}");
+    }
+}
 
-/// Packages that tests are built with too, but with other features, except deepsim-train itself.
-fn other_features(chosen: &[&str]) -> Result<Vec<String>, String> {
+/// `SELECTION` of `xtask/src/workspace.rs`.
+fn selection() -> Vec<String> {
+    let text = std::fs::read_to_string(workspace().join("xtask/src/workspace.rs"));
+    let text = text.expect("a source of xtask");
+    let (_, list) = text.split_once("const SELECTION").expect("it has the selection");
+    let (_, list) = list.split_once("= [").expect("a list");
+    let (list, _) = list.split_once("];").expect("its end");
+    list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Packages that programs are built with, with other features than tests have, except deepsim-train itself.
+fn other_features(features: &[&str]) -> Result<Vec<String>, String> {
     const FORMAT: &str = "{p} | {f}";
     let name = |line: &String| line.split('|').next().expect("a name").to_owned();
-    let mut tests = vec!["--workspace"];
-    for left_out in ["xtask", "cuda-emulator", "deepsim-fetch"] {
-        tests.extend(["--exclude", left_out]);
-    }
-    let of_tests = lines(&cargo(&tree_of(&tests, "normal,build,dev", FORMAT)));
+    let selection = selection();
+    let selection: Vec<&str> = selection.iter().map(String::as_str).collect();
+    assert!(selection.starts_with(&["--workspace", "--exclude"]), "{selection:?}");
+    let of_tests = lines(&cargo(&tree_of(&selection, "normal,build,dev", FORMAT)));
     let known: BTreeSet<String> = of_tests.iter().map(name).collect();
-    let of_programs = lines(&ask_cargo(&tree_of(chosen, "normal", FORMAT))?);
+    let programs = [&selection[..], features].concat();
+    let of_programs = lines(&ask_cargo(&tree_of(&programs, "normal", FORMAT))?);
     let others = of_programs.difference(&of_tests).filter(|line| known.contains(&name(line)));
     Ok(others.filter(|line| !line.starts_with("deepsim-train ")).cloned().collect())
 }

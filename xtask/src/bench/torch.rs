@@ -173,12 +173,12 @@ pub(super) fn ours(program: &Path, threads: usize) -> Command {
     command
 }
 
-/// Builds our servers, packages and their examples, for a GPU too if it is one.
+/// Builds our servers, examples of packages, for a GPU too if it is one. Tests have built what they rest on.
 pub(super) fn build(target: &Path, servers: &[(&str, &str)], gpu: bool) -> Result<()> {
     say("== build");
-    let mut command = workspace::cargo(&["build", "--release"]);
+    let mut command = workspace::cargo(&workspace::optimised("build"));
     for (package, example) in servers {
-        command.args(["-p", package, "--example", example]);
+        command.args(["--example", example]);
         if gpu {
             command.args(["--features", &format!("{package}/cuda")]);
         }
