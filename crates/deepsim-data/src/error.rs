@@ -43,10 +43,6 @@ pub enum DataError {
         /// What it was given.
         got: String,
     },
-    /// candle could not make a tensor.
-    #[cfg(feature = "candle")]
-    #[error("making a tensor: {0}")]
-    Tensor(candle_core::Error),
     /// More pictures could not be read than the loader may skip.
     #[error("{count} pictures could not be read; wanted at most {limit}; the last: {reason}")]
     TooManyBroken {
@@ -95,17 +91,6 @@ pub enum DataError {
         /// Bytes that were asked for; `None` if their number overflows.
         bytes: Option<usize>,
     },
-}
-
-#[cfg(feature = "candle")]
-impl From<candle_core::Error> for DataError {
-    fn from(error: candle_core::Error) -> Self {
-        Self::Tensor(match error {
-            // It would stand below the message if `RUST_BACKTRACE` is set.
-            candle_core::Error::WithBacktrace { inner, .. } => *inner,
-            other => other,
-        })
-    }
 }
 
 impl DataError {

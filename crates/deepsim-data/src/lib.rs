@@ -12,7 +12,6 @@
 //! | [`pairs`] | pairs of pictures of the same thing |
 //! | [`decode`], [`transform`], [`prepared`], [`resized`] | bytes of a file, or an image, to an image of one size |
 //! | [`loader`], [`order`] | shuffled, cropped batches from worker threads: [`Loader`] makes [`Batch`]es |
-//! | [`mod@format`], [`mean`] | bytes to the numbers a network takes |
 //! | [`cache`] | prepared images on disk |
 //! | [`duplicates`] | images that are in two sets |
 //! | [`dataset`] | a training set, labelled splits and folds together |
@@ -34,11 +33,9 @@ pub mod error;
 pub mod exemplars;
 pub mod files;
 pub mod folder;
-pub mod format;
 pub mod ilsvrc;
 mod kinds;
 pub mod loader;
-pub mod mean;
 mod memory;
 mod names;
 pub mod order;
@@ -61,8 +58,6 @@ pub mod splits;
 mod square;
 pub mod stl10;
 pub mod tar_index;
-#[cfg(feature = "candle")]
-pub mod tensor;
 pub mod transform;
 
 #[doc = include_str!("../docs/from-torchvision.md")]
@@ -72,10 +67,8 @@ pub use batch::{Batch, Broken, Cursor, LoaderConfig, Sample, Skipped};
 pub use dataset::{Dataset, Dropped, Labelled, SceneSizes};
 pub use error::DataError;
 pub use files::PictureFiles;
-pub use format::{ChannelOrder, Format, Mean};
 pub use kinds::Unread;
 pub use loader::Loader;
-pub use mean::MeanImage;
 pub use prepared::Prepared;
 pub use read::read_range;
 pub use resume::LoaderState;

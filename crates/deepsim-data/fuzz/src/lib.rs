@@ -15,7 +15,7 @@ use std::path::Path;
 use deepsim_data::ilsvrc::{parse_meta, parse_truth};
 use deepsim_data::shards::Shards;
 use deepsim_data::tar_index::TarIndex;
-use deepsim_data::{MeanImage, PictureFiles, decode, stl10};
+use deepsim_data::{PictureFiles, decode, stl10};
 
 /// A target and its name, which is also that of its seeds.
 pub type Target = (&'static str, fn(&[u8]));
@@ -26,7 +26,6 @@ pub const TARGETS: &[Target] = &[
     ("tar_index", tar_index),
     ("devkit", devkit),
     ("picture", picture),
-    ("mean", mean),
     ("shards", shards),
 ];
 
@@ -88,13 +87,6 @@ pub fn picture(bytes: &[u8]) {
     // Turning a photograph upright keeps its pixels.
     if let (Ok(picture), Ok(photo)) = (picture, photo) {
         assert_eq!(picture.rgb.len(), photo.rgb.len());
-    }
-}
-
-/// Caffe's mean images.
-pub fn mean(bytes: &[u8]) {
-    if let Ok(mean) = MeanImage::parse(bytes, Path::new("fuzz")) {
-        assert!(mean.height() * mean.width() > 0);
     }
 }
 
