@@ -6,7 +6,6 @@ use ::png::{BitDepth, ColorType, Encoder};
 
 use crate::DataError;
 use crate::atomic::write_atomic;
-use crate::decode::png;
 use crate::source::Rectangle;
 
 /// An RGB picture.
@@ -122,19 +121,6 @@ impl Picture {
     /// If it cannot be written.
     pub fn write_png(&self, path: &Path) -> Result<(), DataError> {
         write_atomic(path, &self.to_png()?)
-    }
-
-    /// Reads a PNG file of any kind; transparency is dropped, grey becomes RGB.
-    ///
-    /// # Errors
-    /// If the file is missing or not a PNG.
-    pub fn read_png(path: &Path) -> Result<Self, DataError> {
-        Self::from_png(&std::fs::read(path).map_err(DataError::io("reading", path))?, path)
-    }
-
-    /// Decodes a PNG file that is in memory; `path` is for messages.
-    pub(crate) fn from_png(bytes: &[u8], path: &Path) -> Result<Self, DataError> {
-        png::decode(bytes, path, png::Alpha::Drop).map(|(picture, _)| picture)
     }
 }
 

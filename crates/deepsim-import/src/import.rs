@@ -12,6 +12,7 @@ use crate::contents::{Contents, Format};
 use crate::file::read;
 use crate::nearest;
 use crate::net::Net;
+use crate::other_layers;
 use crate::plan::Plan;
 use crate::report::Report;
 
@@ -50,7 +51,7 @@ pub fn import(file: &Path, output: &Path, options: &ImportOptions) -> Result<Rep
     let (tensors, lines) = match net {
         Net::Mean => mean(file, contents.blobs)?,
         net => {
-            let mut plan = Plan::new(net, &contents, part);
+            let mut plan = other_layers::plan(net, &contents, part);
             let assigned = assign(&mut plan, file, contents, options.net.is_some())?;
             notes.append(&mut plan.notes);
             prefix = Some(plan.prefix).filter(|prefix| !prefix.is_empty());
@@ -102,7 +103,7 @@ fn vanishing(tensors: &Tensors) -> Option<String> {
 /// The network whose tensors a file has.
 fn guess(file: &Path, contents: &Contents, part: Option<&str>) -> Result<Net, ImportError> {
     let nets = Net::all().into_iter().filter(|net| *net != Net::Mean);
-    let plans: Vec<Plan> = nets.map(|net| Plan::new(net, contents, part)).collect();
+    let plans: Vec<Plan> = nets.map(|net| other_layers::plan(net, contents, part)).collect();
     let whole = || plans.iter().filter(|plan| plan.is_whole());
     // Without a whole one, the deepest of those that lack no more than a classifier. LPIPS's own files
     // have such a network beside the heads.

@@ -45,10 +45,10 @@ mod names;
 mod nearest;
 pub mod net;
 pub mod onnx;
+mod other_layers;
 mod plan;
 mod report;
 pub mod safetensors;
-mod strangers;
 pub mod torch;
 mod wire;
 

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::contents::{Blob, Contents, may_be_weights};
 use crate::names::Names;
 use crate::net::{self, Net};
-use crate::strangers;
 use crate::torch::is_averaged;
 
 /// Most leading parts of a name that are tried as a prefix.
@@ -79,9 +78,6 @@ impl Plan {
         let problems = problem.into_iter().collect();
         let mut plan = Self { net, tensors, prefix, roles, found, kept, problems, missing, notes };
         plan.end(contents);
-        if plan.works() {
-            plan.problems.extend(strangers::problem(&plan, blobs));
-        }
         plan
     }
 

@@ -5,8 +5,6 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use crate::cpu::elementwise;
 use crate::cpu::simd::Isa;
 use crate::glue::{input, like, slice, with};
-#[cfg(feature = "cuda")]
-use crate::reading::Reading;
 
 /// `Σ (a - b)²`: the sum over all elements. The mean that other libraries call squared error is
 /// this over `a.elem_count()`; so is its gradient.
@@ -53,28 +51,6 @@ pub fn absolute_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
         return crate::cuda::absolute_error(a, b);
     }
     apply(a, b, Distance { op: "absolute_error", squared: false })
-}
-
-/// `Σ x²` in double precision, as a number: the way to see at once whether all of `x` is finite, and
-/// how large it is.
-///
-/// # Errors
-/// If the tensor is not `f32`.
-///
-/// ```
-/// use candle_core::{Device, Tensor};
-/// use deepsim_ops::sum_of_squares;
-/// let x = Tensor::new(&[3f32, 4.0], &Device::Cpu)?;
-/// assert_eq!(sum_of_squares(&x)?, 25.0);
-/// # Ok::<(), candle_core::Error>(())
-/// ```
-pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
-    #[cfg(feature = "cuda")]
-    if x.device().is_cuda() {
-        return Ok(Reading::read(&[Reading::squares(&[x])?])?.into_iter().sum());
-    }
-    let x = input("sum_of_squares", "x", x)?;
-    with("sum_of_squares", &x, |x| Ok(elementwise::sum_of_squares(Isa::best(), x)))
 }
 
 fn apply(a: &Tensor, b: &Tensor, distance: Distance) -> Result<Tensor> {

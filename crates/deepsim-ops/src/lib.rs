@@ -32,7 +32,7 @@ pub use conv::{Conv2dConfig, conv_transpose2d, conv2d};
 pub use cuda::{
     Precision, StepGraph, Uploader, keep_freed_device_memory, precision, set_precision,
 };
-pub use distance::{absolute_error, squared_error, sum_of_squares};
+pub use distance::{absolute_error, squared_error};
 pub use dropout::{dropout, dropout_each};
 pub use error::error_message;
 pub use linear::linear;
@@ -41,7 +41,7 @@ pub use norm::{LrnConfig, local_response_norm};
 pub use pixels::{Planes, pixels};
 pub use pool::{Pool2dConfig, global_avg_pool2d, max_pool2d};
 pub use rand_core;
-pub use reading::Reading;
+pub use reading::{Reading, sum_of_squares};
 pub use sequence::{Step, sequence};
 pub use sgd::{SgdStep, sgd_update};
 pub use softmax::softmax_cross_entropy;

@@ -2,7 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::distance::sum_of_squares;
+use crate::cpu::elementwise;
+use crate::cpu::simd::Isa;
+use crate::glue::{input, with};
 
 /// A number that an operation computed. On the CPU it is known at once; on a GPU it is read when asked for,
 /// together with others.
@@ -173,6 +175,28 @@ impl Reading {
         }
         side_by_side(&pending.iter().collect::<Vec<_>>()).map(Some)
     }
+}
+
+/// `Σ x²` in double precision, as a number: the way to see at once whether all of `x` is finite, and
+/// how large it is.
+///
+/// # Errors
+/// If the tensor is not `f32`.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_ops::sum_of_squares;
+/// let x = Tensor::new(&[3f32, 4.0], &Device::Cpu)?;
+/// assert_eq!(sum_of_squares(&x)?, 25.0);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return Ok(Reading::read(&[Reading::squares(&[x])?])?.into_iter().sum());
+    }
+    let x = input("sum_of_squares", "x", x)?;
+    with("sum_of_squares", &x, |x| Ok(elementwise::sum_of_squares(Isa::best(), x)))
 }
 
 /// Scalars of one device as a vector.

@@ -19,6 +19,21 @@ pub(crate) enum Alpha {
     OverWhite,
 }
 
+impl Picture {
+    /// Reads a PNG file of any kind; transparency is dropped, grey becomes RGB.
+    ///
+    /// # Errors
+    /// If the file is missing or not a PNG.
+    pub fn read_png(path: &Path) -> Result<Self, DataError> {
+        Self::from_png(&std::fs::read(path).map_err(DataError::io("reading", path))?, path)
+    }
+
+    /// Decodes a PNG file that is in memory; `path` is for messages.
+    pub(crate) fn from_png(bytes: &[u8], path: &Path) -> Result<Self, DataError> {
+        decode(bytes, path, Alpha::Drop).map(|(picture, _)| picture)
+    }
+}
+
 /// True if a file begins as a PNG does.
 pub(super) fn is_png(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x89PNG")

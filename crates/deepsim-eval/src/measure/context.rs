@@ -83,7 +83,7 @@ pub struct Settings {
     /// How many values of C the SVM protocol tries.
     pub svm_draws: usize,
     /// What SVMs are trained on.
-    pub svm_inputs: Vec<super::svm::SvmInput>,
+    pub svm_inputs: Vec<crate::svm::SvmInput>,
     /// Test images of the grid.
     pub grid_images: Vec<usize>,
     /// Seed of everything that is drawn.
@@ -99,7 +99,7 @@ impl Default for Settings {
             train_images: None,
             spaces: None,
             svm_draws: 50,
-            svm_inputs: super::svm::SvmInput::ALL.into(),
+            svm_inputs: crate::svm::SvmInput::ALL.into(),
             grid_images: (0..12).collect(),
             seed: 0,
         }

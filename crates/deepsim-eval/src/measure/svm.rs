@@ -10,62 +10,15 @@ use deepsim_data::{Crop, Labelled};
 use super::context::{Context, Progress, numbers};
 use super::{Measure, Row};
 use crate::EvalError;
+pub use crate::svm::SvmInput;
 use crate::svm::{Examples, Protocol, accuracy_over_folds};
 
 /// Linear SVMs on the code.
 #[derive(Clone, Copy, Debug)]
 pub struct Svm;
 
-/// What SVMs are trained on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SvmInput {
-    /// The code of the whole image.
-    Code,
-    /// The code of the centre crop.
-    CenterCode,
-    /// Pixels of the whole image, averaged over 4x4 blocks.
-    Pixels,
-}
-
 /// Side of the blocks that pixels are averaged over.
 const BLOCK: usize = 4;
-
-impl SvmInput {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Code, Self::CenterCode, Self::Pixels];
-
-    /// Name of its row.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Code => "code of the whole image",
-            Self::CenterCode => "code of the centre crop",
-            Self::Pixels => "pixels",
-        }
-    }
-
-    /// Its name on the command line.
-    fn option(self) -> &'static str {
-        match self {
-            Self::Code => "code",
-            Self::CenterCode => "center-code",
-            Self::Pixels => "pixels",
-        }
-    }
-}
-
-impl std::str::FromStr for SvmInput {
-    type Err = EvalError;
-
-    fn from_str(text: &str) -> Result<Self, EvalError> {
-        Self::ALL.into_iter().find(|input| input.option() == text).ok_or_else(|| {
-            EvalError::Unknown {
-                what: "SVM input",
-                known: Self::ALL.map(Self::option).join(", "),
-                got: text.into(),
-            }
-        })
-    }
-}
 
 impl Measure for Svm {
     fn name(&self) -> &'static str {

@@ -11,8 +11,10 @@
 //! convex, so its one solution can be checked: `tests/svm.rs` compares weights and accuracies with
 //! those of scikit-learn's `LinearSVC` (which is liblinear) from a committed fixture.
 
+mod input;
 pub mod protocol;
 pub mod solver;
 
+pub use input::SvmInput;
 pub use protocol::{FoldAccuracy, Protocol, accuracy_over_folds};
 pub use solver::{Examples, LinearSvm, SvmConfig};

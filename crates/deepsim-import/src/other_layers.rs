@@ -1,9 +1,9 @@
 //! Layers of a file that a network does not have. Within the network they make another one of it, whose
-//! weights are of no use without them.
+//! weights are of no use without them, so that the plan of such a file is refused.
 
 use std::collections::BTreeSet;
 
-use crate::contents::Blob;
+use crate::contents::{Blob, Contents};
 use crate::names;
 use crate::net::{self, Net};
 use crate::plan::{NO_LAYER, Plan, Role, list, squeezed};
@@ -30,8 +30,18 @@ const HEADS: [&str; 14] = [
 const STATISTICS: [&str; 6] =
     ["running_mean", "running_var", "moving_mean", "moving_variance", "_rm", "_riv"];
 
+/// Plans the import of a file ([`Plan::new`]), and refuses one with other layers within the network.
+pub(crate) fn plan(net: Net, contents: &Contents, part: Option<&str>) -> Plan {
+    let mut plan = Plan::new(net, contents, part);
+    if plan.works() {
+        let problem = problem(&plan, &contents.blobs);
+        plan.problems.extend(problem);
+    }
+    plan
+}
+
 /// The problem of a file with other layers within the network, which has all else that it needs.
-pub(crate) fn problem(plan: &Plan, blobs: &[Blob]) -> Option<String> {
+fn problem(plan: &Plan, blobs: &[Blob]) -> Option<String> {
     if !matches!(plan.net, Net::Comparator(_) | Net::Generator(_)) {
         return None;
     }
