@@ -6,9 +6,9 @@ use candle_core::Device;
 use deepsim_data::picture::Picture;
 use deepsim_nets::{Comparator, Images, PixelFormat};
 
-use crate::measure::Row;
-use crate::measure::context::{Space, is_random, numbers, open_comparator};
+use crate::measure::context::{is_random, numbers, open_comparator};
 use crate::measure::sharpness::share;
+use crate::measure::{Row, Space};
 use crate::pixels::{peak_signal_to_noise, root_mean_square_error};
 use crate::sharpness::{HIGH, Spectrum};
 use crate::ssim::structural_similarity;

@@ -12,8 +12,8 @@ use deepsim_nets::{ComparatorKind, Images, PixelFormat};
 use crate::EvalError;
 use crate::compare::same_size;
 use crate::lpips::{Lpips, LpipsNet};
-use crate::measure::Row;
-use crate::measure::context::{RANDOM_COMPARATOR_SEED, Space, is_random, numbers};
+use crate::measure::context::{RANDOM_COMPARATOR_SEED, is_random, numbers};
+use crate::measure::{Row, Space};
 
 /// A perceptual measure of two pictures, written `lpips-alex`, `lpips-squeeze` or
 /// `feature:NET:TAP[,TAP]`.

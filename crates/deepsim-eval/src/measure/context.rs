@@ -1,73 +1,27 @@
 //! What every measure is given.
 
 use std::cell::OnceCell;
-use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use candle_core::{Device, Tensor};
 use deepsim_data::picture::Picture;
 use deepsim_data::{Batch, Crop, Dataset, Source, read_range};
 use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat, WeightsOrigin};
 use deepsim_run::files::EVAL;
+use serde::{Deserialize, Serialize};
 
 use super::model::Model;
+use super::space::Space;
 use crate::EvalError;
 
 /// Seed of the weights of comparators for which no file is found: the same for every run, and the
 /// one that recipes use, so that "random AlexNet" is one network everywhere.
 pub const RANDOM_COMPARATOR_SEED: u64 = 0;
 
-/// A layer of a comparator in whose feature space to measure, written `alexnet:CONV3`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Space {
-    /// The comparator.
-    pub comparator: ComparatorKind,
-    /// Name of the layer.
-    pub tap: String,
-}
-
-impl Space {
-    /// The spaces that are measured unless others are asked for: the paper's two comparators for
-    /// the autoencoder, and two layers of a network that no generator is trained with.
-    pub fn standard() -> Vec<Self> {
-        use ComparatorKind::{AlexNet, ExemplarCnn, SqueezeNet};
-        let space = |(comparator, tap): (_, &str)| Self { comparator, tap: tap.into() };
-        [(AlexNet, "CONV3"), (ExemplarCnn, "CONV3"), (SqueezeNet, "POOL4"), (SqueezeNet, "FIRE9")]
-            .map(space)
-            .into()
-    }
-}
-
-impl fmt::Display for Space {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.comparator.name(), self.tap)
-    }
-}
-
-impl FromStr for Space {
-    type Err = EvalError;
-
-    fn from_str(text: &str) -> Result<Self, EvalError> {
-        let (name, tap) = text.split_once(':').unwrap_or((text, ""));
-        let known = ComparatorKind::ALL.into_iter().find(|kind| kind.name() == name);
-        match known {
-            Some(comparator) if !tap.is_empty() => Ok(Self { comparator, tap: tap.into() }),
-            _ => Err(EvalError::Unknown {
-                what: "feature space",
-                known: format!(
-                    "COMPARATOR:TAP, e.g. alexnet:CONV3, of {}",
-                    ComparatorKind::ALL.map(ComparatorKind::name).join(", ")
-                ),
-                got: text.into(),
-            }),
-        }
-    }
-}
-
 /// How to measure. The defaults are the protocol of Tables 3 and 4.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Side of the centre crops that are reconstructed, in pixels.
     pub crop: usize,
@@ -346,13 +300,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spaces_are_written_comparator_colon_tap() -> Result<(), EvalError> {
-        for space in Space::standard() {
-            assert_eq!(space.to_string().parse::<Space>()?, space);
-        }
-        for wrong in ["alexnet", "alexnet:", "lenet:CONV1", ""] {
-            let message = wrong.parse::<Space>().expect_err(wrong).to_string();
-            assert!(message.contains("exemplar-cnn, squeezenet"), "{message}");
+    fn settings_are_read_back_and_unknown_keys_are_refused()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let settings = Settings {
+            spaces: Some(Space::standard()),
+            svm_inputs: vec![crate::measure::svm::SvmInput::CenterCode],
+            test_images: Some(3),
+            ..Settings::default()
+        };
+        let text = serde_json::to_string(&settings)?;
+        assert!(text.contains(r#""spaces":["alexnet:CONV3","#), "{text}");
+        assert!(text.contains(r#""svm_inputs":["center-code"]"#), "{text}");
+        assert_eq!(serde_json::from_str::<Settings>(&text)?, settings);
+        assert_eq!(serde_json::from_str::<Settings>("{}")?, Settings::default());
+        for wrong in [r#"{"limit": 3}"#, r#"{"spaces": ["lenet:CONV1"]}"#] {
+            assert!(serde_json::from_str::<Settings>(wrong).is_err(), "{wrong}");
         }
         Ok(())
     }

@@ -8,8 +8,8 @@
 
 use deepsim_nets::{Comparator, ComparatorKind};
 
-use super::context::{Context, Progress, Space, is_random, numbers};
-use super::{Measure, Row};
+use super::context::{Context, Progress, is_random, numbers};
+use super::{Measure, Row, Space};
 use crate::EvalError;
 use crate::euclidean::mean_pair_distance;
 use crate::statistics::euclidean_distance;
@@ -24,6 +24,10 @@ pub const IMAGE_SPACE: &str = "image space";
 impl Measure for Error {
     fn name(&self) -> &'static str {
         "error"
+    }
+
+    fn about(&self) -> &'static str {
+        "normalised Euclidean error in image and feature space (paper Table 3)"
     }
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {

@@ -27,6 +27,10 @@ impl Measure for Grid {
         "grid"
     }
 
+    fn about(&self) -> &'static str {
+        "originals and reconstructions as PNG (paper Figure 3)"
+    }
+
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let (side, test) = (context.side(), &*context.dataset.test.images);
         let mut pixels = Vec::new();

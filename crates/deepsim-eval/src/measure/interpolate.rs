@@ -25,6 +25,10 @@ impl Measure for Interpolate {
         "interpolate"
     }
 
+    fn about(&self) -> &'static str {
+        "images between two images (paper Figure 9)"
+    }
+
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let mut rows = Vec::new();
         for pair in context.settings.grid_images.chunks_exact(2) {

@@ -57,6 +57,10 @@ impl Measure for Latent {
         "latent"
     }
 
+    fn about(&self) -> &'static str {
+        "statistics of a variational autoencoder's codes against its prior"
+    }
+
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let (net, n) = (vae(context.model, "latent")?, context.test_len());
         let (mut means, mut log_variances, mut codes) = (Vec::new(), Vec::new(), Vec::new());

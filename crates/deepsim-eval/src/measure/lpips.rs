@@ -19,6 +19,10 @@ impl Measure for LpipsError {
         "lpips"
     }
 
+    fn about(&self) -> &'static str {
+        "learned perceptual image patch similarity, where its weights are found"
+    }
+
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let folder = context.weights.unwrap_or(Path::new("."));
         let mut nets = LpipsNet::ALL.to_vec();

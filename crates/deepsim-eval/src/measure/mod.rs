@@ -31,6 +31,7 @@ pub mod reencode;
 pub mod row;
 pub mod samples;
 pub mod sharpness;
+pub mod space;
 pub mod svm;
 
 use std::path::PathBuf;
@@ -39,9 +40,10 @@ use std::time::Instant;
 use deepsim_data::atomic::write_atomic;
 use serde::{Deserialize, Serialize};
 
-pub use context::{Context, Progress, Settings, Space};
+pub use context::{Context, Progress, Settings};
 pub use model::Model;
 pub use row::Row;
+pub use space::Space;
 
 use crate::EvalError;
 
@@ -62,6 +64,9 @@ pub struct Measurement {
 pub trait Measure: Sync {
     /// Name on the command line and of the file of results.
     fn name(&self) -> &'static str;
+
+    /// One line on what it measures, for the help of programs.
+    fn about(&self) -> &'static str;
 
     /// Measures.
     ///

@@ -46,6 +46,10 @@ impl Measure for Neighbours {
         "neighbours"
     }
 
+    fn about(&self) -> &'static str {
+        "nearest training images (paper, supplement)"
+    }
+
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let (model, settings) = (context.model, context.settings);
         let crop = Crop::Center(context.side());

@@ -32,6 +32,10 @@ impl Measure for Presamples {
         "presamples"
     }
 
+    fn about(&self) -> &'static str {
+        "differences that noise makes in images of one feature vector (paper section 4.3)"
+    }
+
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let (model, seed) = (context.model, context.settings.seed);
         let Some((encoder, tap)) =

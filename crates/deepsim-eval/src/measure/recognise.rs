@@ -23,6 +23,10 @@ impl Measure for Recognise {
         "recognise"
     }
 
+    fn about(&self) -> &'static str {
+        "share of images to which SqueezeNet gives the same class"
+    }
+
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let net = context.comparator(NET)?;
         if is_random(&*net) {

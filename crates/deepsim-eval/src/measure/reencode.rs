@@ -27,6 +27,10 @@ impl Measure for Reencode {
         "reencode"
     }
 
+    fn about(&self) -> &'static str {
+        "errors and images after 1, 2, 4 and 8 rounds (paper Figure 8)"
+    }
+
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let (images, side) = (context.reconstructions()?, context.side());
         let shown = context.settings.grid_images.len();

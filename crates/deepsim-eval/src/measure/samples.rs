@@ -10,9 +10,9 @@ use deepsim_data::Crop;
 use deepsim_data::picture::{Picture, grid};
 use deepsim_nets::{Comparator, Images, PixelFormat};
 
-use super::context::{Context, Progress, Space, is_random, numbers, ranges};
+use super::context::{Context, Progress, is_random, numbers, ranges};
 use super::sharpness::{BANDS, power, share};
-use super::{Measure, Row};
+use super::{Measure, Row, Space};
 use crate::EvalError;
 use crate::distribution::{
     Estimate, LEAST, Vectors, frechet_distance, frechet_extrapolated, kernel_distance,
@@ -47,6 +47,10 @@ struct Drawn {
 impl Measure for Samples {
     fn name(&self) -> &'static str {
         "samples"
+    }
+
+    fn about(&self) -> &'static str {
+        "samples from a variational autoencoder's prior, and their distance from images (paper Figure 4)"
     }
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {

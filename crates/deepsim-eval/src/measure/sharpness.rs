@@ -21,6 +21,10 @@ impl Measure for Sharpness {
         "sharpness"
     }
 
+    fn about(&self) -> &'static str {
+        "power of high spatial frequencies against the originals'"
+    }
+
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let images = context.reconstructions()?;
         let side = images.side();

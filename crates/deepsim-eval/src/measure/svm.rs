@@ -25,6 +25,10 @@ impl Measure for Svm {
         "svm"
     }
 
+    fn about(&self) -> &'static str {
+        "accuracy of linear SVMs on the code (paper Table 4)"
+    }
+
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         context.settings.svm_inputs.iter().map(|&input| row(context, input)).collect()
     }

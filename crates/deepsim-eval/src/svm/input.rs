@@ -1,9 +1,12 @@
 //! Choice of the numbers that SVMs are trained on.
 
+use serde::{Deserialize, Serialize};
+
 use crate::EvalError;
 
 /// Numbers that SVMs are trained on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SvmInput {
     /// The code of the whole image.
     Code,

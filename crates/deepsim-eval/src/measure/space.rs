@@ -1,0 +1,88 @@
+//! Feature spaces to measure in.
+
+use std::fmt;
+use std::str::FromStr;
+
+use deepsim_nets::ComparatorKind;
+use serde::{Deserialize, Serialize};
+
+use crate::EvalError;
+
+/// A layer of a comparator in whose feature space to measure, written `alexnet:CONV3`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Space {
+    /// The comparator.
+    pub comparator: ComparatorKind,
+    /// Name of the layer.
+    pub tap: String,
+}
+
+impl Space {
+    /// The spaces that are measured unless others are asked for: the paper's two comparators for
+    /// the autoencoder, and two layers of a network that no generator is trained with.
+    pub fn standard() -> Vec<Self> {
+        use ComparatorKind::{AlexNet, ExemplarCnn, SqueezeNet};
+        let space = |(comparator, tap): (_, &str)| Self { comparator, tap: tap.into() };
+        [(AlexNet, "CONV3"), (ExemplarCnn, "CONV3"), (SqueezeNet, "POOL4"), (SqueezeNet, "FIRE9")]
+            .map(space)
+            .into()
+    }
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.comparator.name(), self.tap)
+    }
+}
+
+impl From<Space> for String {
+    fn from(space: Space) -> Self {
+        space.to_string()
+    }
+}
+
+impl TryFrom<String> for Space {
+    type Error = EvalError;
+
+    fn try_from(text: String) -> Result<Self, EvalError> {
+        text.parse()
+    }
+}
+
+impl FromStr for Space {
+    type Err = EvalError;
+
+    fn from_str(text: &str) -> Result<Self, EvalError> {
+        let (name, tap) = text.split_once(':').unwrap_or((text, ""));
+        let known = ComparatorKind::ALL.into_iter().find(|kind| kind.name() == name);
+        match known {
+            Some(comparator) if !tap.is_empty() => Ok(Self { comparator, tap: tap.into() }),
+            _ => Err(EvalError::Unknown {
+                what: "feature space",
+                known: format!(
+                    "COMPARATOR:TAP, e.g. alexnet:CONV3, of {}",
+                    ComparatorKind::ALL.map(ComparatorKind::name).join(", ")
+                ),
+                got: text.into(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spaces_are_written_comparator_colon_tap() -> Result<(), EvalError> {
+        for space in Space::standard() {
+            assert_eq!(space.to_string().parse::<Space>()?, space);
+        }
+        for wrong in ["alexnet", "alexnet:", "lenet:CONV1", ""] {
+            let message = wrong.parse::<Space>().expect_err(wrong).to_string();
+            assert!(message.contains("exemplar-cnn, squeezenet"), "{message}");
+        }
+        Ok(())
+    }
+}
