@@ -1,8 +1,10 @@
-//! `cargo xtask download`
+//! `cargo xtask download`, and the downloads of `cargo xtask reproduce --fetch`.
 
 mod progress;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -10,32 +12,29 @@ use anyhow::{Context, Result, bail};
 use deepsim_fetch::{
     Artifact, Event, FetchError, Fetched, Fetcher, Need, Options, Registry, Selection, State, Watch,
 };
-use indicatif::HumanBytes;
 
 use crate::process::{self, Failure, complain, say};
 use crate::workspace;
 use progress::Progress;
 
-/// Download data sets and weights, or verify those that are there.
+/// Download data sets and weights, or verify those that are there: starts `deepsim download`.
 ///
-/// What breaks off is continued, and nothing stands under its name before its size and sums are those
-/// of the registry. See docs/downloads.md.
+/// `cargo xtask download --help` lists its options.
 #[derive(clap::Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct Arguments {
-    /// What to get; `--list` shows the names.
-    #[arg(value_name = "NAME", required_unless_present = "list")]
-    names: Vec<String>,
-    /// Show what there is, and what of it is here.
-    #[arg(long)]
-    list: bool,
-    /// Use no network: verify what is here, say what is missing.
-    #[arg(long, conflicts_with = "mirror")]
-    offline: bool,
-    #[command(flatten)]
-    source: Source,
-    /// Read files again that were verified before and have not changed since.
-    #[arg(long)]
-    verify: bool,
+    /// Arguments of `deepsim download`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+/// Builds the program and starts it.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let target = workspace::target_dir()?;
+    let mut build = workspace::cargo(&["build", "--release", "--quiet", "-p", "deepsim"]);
+    process::run(build.arg("--target-dir").arg(&target), "build")?;
+    let mut download = Command::new(workspace::binary(&target, "deepsim"));
+    process::run(download.arg("download").args(&arguments.arguments), "download")
 }
 
 /// Where files come from and go to.
@@ -67,12 +66,10 @@ impl Source {
         Ok(self.registry.as_deref().map_or_else(Registry::built_in, Registry::open)?)
     }
 
-    fn fetcher(&self, offline: bool, verify_again: bool) -> Result<Fetcher> {
+    fn fetcher(&self) -> Result<Fetcher> {
         let options = Options {
-            offline,
             mirror: self.mirror.clone(),
             accept_licence: self.accept_licence,
-            verify_again,
             ..Options::default()
         };
         Fetcher::new(&self.folder(), options).map_err(|e| Failure::usage(e.to_string()))
@@ -85,9 +82,9 @@ impl Source {
     /// If there is no such name, or it cannot be had.
     pub(crate) fn get(&self, name: &str) -> Result<Vec<PathBuf>> {
         process::check_interrupted()?;
-        let (registry, fetcher) = (self.registry()?, self.fetcher(false, false)?);
+        let (registry, fetcher) = (self.registry()?, self.fetcher()?);
         let selection = registry.select(name).map_err(|e| Failure::usage(e.to_string()))?;
-        get(&fetcher, &[selection], false)
+        get(&fetcher, &[selection])
     }
 
     /// Whether the registry has this name, and what it says of it.
@@ -100,26 +97,8 @@ impl Source {
     }
 }
 
-/// Gets everything that was named; what fails does not keep the rest from being tried.
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    // Registers the handler that gives an interruption its exit code.
-    process::check_interrupted()?;
-    let source = &arguments.source;
-    let (registry, fetcher) =
-        (source.registry()?, source.fetcher(arguments.offline, arguments.verify)?);
-    if arguments.list {
-        list(&registry, &fetcher);
-        return Ok(());
-    }
-    let select =
-        |name: &String| registry.select(name).map_err(|error| Failure::usage(error.to_string()));
-    // All names first: a mistake in the last one is not found after an hour.
-    let selections = arguments.names.iter().map(select).collect::<Result<Vec<_>>>()?;
-    get(&fetcher, &selections, arguments.offline).map(|_| ())
-}
-
 /// Gets everything that was selected; returns where it is.
-fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result<Vec<PathBuf>> {
+fn get(fetcher: &Fetcher, selections: &[Selection<'_>]) -> Result<Vec<PathBuf>> {
     let Signals { stop, .. } = &Signals::new()?;
     let (mut paths, mut failed) = (Vec::new(), Vec::new());
     for selection in selections {
@@ -132,7 +111,7 @@ fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result
             }
         };
         for part in parts {
-            for artifact in part.artifacts.iter().filter(|a| !offline && absent(fetcher, a)) {
+            for artifact in part.artifacts.iter().filter(|a| absent(fetcher, a)) {
                 say(&format!("{}: {}. Licence: {}", artifact.id, artifact.title, artifact.licence));
             }
             let mut progress = Progress::default();
@@ -213,30 +192,6 @@ impl Drop for Signals {
         for handler in self.handlers.drain(..) {
             signal_hook::low_level::unregister(handler);
         }
-    }
-}
-
-fn list(registry: &Registry, fetcher: &Fetcher) {
-    let names = registry.artifacts().iter().map(|a| a.id.len());
-    let width = names.chain(registry.groups().iter().map(|g| g.id.len())).max().unwrap_or(0);
-    say(&format!("{:width$}  {:>11}  {:<12}  what", "name", "size", "here"));
-    for artifact in registry.artifacts() {
-        let size = artifact.sums.bytes.map_or("?".into(), |bytes| HumanBytes(bytes).to_string());
-        let here = match fetcher.state(artifact) {
-            State::Present => "yes".into(),
-            State::Partial(bytes) => format!("{} of it", HumanBytes(bytes)),
-            State::Absent if artifact.manual.is_some() => "no, by hand".into(),
-            State::Absent => "no".to_owned(),
-        };
-        say(&format!("{:width$}  {size:>11}  {here:<12}  {}", artifact.id, artifact.title));
-        let accept = if artifact.accept { " (--accept-licence)" } else { "" };
-        say(&format!("{:width$}  licence{accept}: {}", "", artifact.licence));
-    }
-    say("\ngroups");
-    for group in registry.groups() {
-        let need = if group.need == Need::All { "all of" } else { "the first there is of" };
-        let members = group.members.join(", ");
-        say(&format!("{:width$}  {}: {need} {members}", group.id, group.title));
     }
 }
 

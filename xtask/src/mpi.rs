@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 enum Subcommands {
     /// Install what a build needs from Debian's or Ubuntu's packages: Open MPI and libclang (needs root)
     Setup,
-    /// Build deepsim-train with MPI: target/mpi/deepsim-train
+    /// Build deepsim with MPI: target/mpi/deepsim
     Build,
     /// Train with two processes, and lose one of them; takes about a minute after the build
     Check(check::Arguments),
@@ -66,7 +66,7 @@ fn build() -> Result<PathBuf> {
     }
     let mut cargo = workspace::cargo(&workspace::optimised("build"));
     cargo.args(["--bin", PROGRAM]);
-    process::run(cargo.args(["--features", "deepsim-train/mpi"]), "building with MPI")?;
+    process::run(cargo.args(["--features", "deepsim/mpi"]), "building with MPI")?;
     let target = workspace::target_dir()?;
     // The next ordinary build replaces the program where cargo puts it.
     let program = target.join("mpi").join(PROGRAM);
@@ -77,4 +77,4 @@ fn build() -> Result<PathBuf> {
     Ok(program)
 }
 
-const PROGRAM: &str = "deepsim-train";
+const PROGRAM: &str = "deepsim";

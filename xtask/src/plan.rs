@@ -11,7 +11,7 @@ use crate::runs::Run;
 use crate::scale::Size;
 
 /// What a run must be to count as the one that was asked for, as far as is known before training;
-/// `deepsim-train` compares the rest of the plan.
+/// `deepsim train` compares the rest of the plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     /// Steps and batch.
@@ -232,7 +232,7 @@ pub(crate) fn duration(minutes: f64) -> String {
     }
 }
 
-/// The newest checkpoint of a run folder; `deepsim-train` checks whether it is whole.
+/// The newest checkpoint of a run folder; `deepsim train` checks whether it is whole.
 fn newest(run: &Path) -> Result<Option<PathBuf>> {
     let folder = run.join("checkpoints");
     if !folder.exists() {

@@ -126,20 +126,19 @@ impl Job<'_> {
         }
     }
 
+    /// `deepsim` with one of its commands.
     fn program(&self, name: &str) -> Command {
-        Command::new(workspace::binary(&self.target, name))
+        let mut command = Command::new(workspace::binary(&self.target, "deepsim"));
+        command.arg(name);
+        command
     }
 
     fn build(&self) -> Result<()> {
         say("== build");
-        let mut programs = vec!["--bin", "deepsim-train", "--bin", "deepsim-eval"];
-        if self.arguments.fetch || self.arguments.reference.is_some() {
-            programs.extend(["--bin", "deepsim-import"]);
-        }
         let mut command = workspace::cargo(&workspace::optimised("build"));
-        command.args(programs).arg("--target-dir").arg(&self.target);
+        command.args(["--bin", "deepsim"]).arg("--target-dir").arg(&self.target);
         if self.arguments.device == DeviceKind::Cuda {
-            command.args(["--features", "deepsim-train/cuda,deepsim-eval/cuda"]);
+            command.args(["--features", "deepsim/cuda"]);
             cuda::prepare(&mut command, None).context("--device cuda")?;
         }
         process::run(&mut command, "build")
@@ -236,10 +235,10 @@ impl Job<'_> {
         }
     }
 
-    /// `deepsim-train` with a recipe, that goes on with what is in the folder.
+    /// `deepsim train` with a recipe, that goes on with what is in the folder.
     fn trainer(&self, recipe: &str, out: &Path) -> Command {
-        let recipes = workspace::root().join("crates/deepsim-run/recipes");
-        let mut command = self.program("deepsim-train");
+        let recipes = workspace::root().join("crates/deepsim-train/recipes");
+        let mut command = self.program("train");
         command.arg(recipes.join(recipe).with_extension("toml"));
         command.arg("--out").arg(out).arg("--resume");
         self.threads(&mut command);
@@ -285,8 +284,7 @@ impl Job<'_> {
         std::fs::create_dir_all(&report)
             .with_context(|| format!("creating folder {}", report.display()))?;
         let file = self.out.join(status::PLAN);
-        let mut command = self.program("deepsim-eval");
-        command.arg("report");
+        let mut command = self.program("report");
         for planned in plan {
             let folder = planned.folder.display();
             command.arg("--run").arg(format!("{}={folder}", planned.run.label));

@@ -16,6 +16,7 @@
 //! | [`mod@compare`] | all distances of two pictures at once | - |
 //! | [`distribution`] | distances of two sets of feature vectors | - |
 //! | [`prior`] | samples of a variational autoencoder | v1 Figure 4 |
+//! | [`mod@invert`] | a photograph of one's own through a trained generator | - |
 //! | [`preimage`] | inversion by optimisation, with three priors | v1 section 4.3 |
 //! | [`pair`] | one perceptual distance of two pictures, with a map | - |
 //! | [`report`] | HTML and JSON | all |
@@ -24,6 +25,7 @@ pub mod compare;
 pub mod distribution;
 pub mod error;
 pub mod euclidean;
+pub mod invert;
 pub mod lpips;
 pub mod luma;
 pub mod measure;

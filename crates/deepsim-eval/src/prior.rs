@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use candle_core::{Device, Tensor};
+use deepsim_data::picture::{Picture, grid};
 use deepsim_nets::random::{normal, stream};
 use deepsim_nets::{Generator, Images, Vae};
 
@@ -76,6 +77,52 @@ pub fn images(
     truncation: Option<f64>,
 ) -> Result<Images, EvalError> {
     Ok(net.decode(&codes(net, positions, seed, truncation)?)?)
+}
+
+/// Sampling options of a [`sheet`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampleOptions {
+    /// Number of images.
+    pub n: usize,
+    /// Images in a row.
+    pub columns: usize,
+    /// Seed; the same one gives the same images.
+    pub seed: u64,
+    /// Largest magnitude of a number of a code; larger ones are drawn again.
+    pub truncation: Option<f64>,
+}
+
+/// Images that go through the network at once.
+const BATCH: usize = 64;
+
+/// Draws samples and arranges them as one picture.
+///
+/// # Errors
+/// If no image is asked for, or as [`codes`].
+pub fn sheet(net: &Vae, options: &SampleOptions) -> Result<Picture, EvalError> {
+    let SampleOptions { n, columns, seed, truncation } = *options;
+    options.check()?;
+    let (side, mut shown) = (net.config().side, Vec::with_capacity(n));
+    for start in (0..n).step_by(BATCH) {
+        let planes = images(net, start..n.min(start + BATCH), seed, truncation)?.to_u8()?;
+        shown.extend(Picture::several(&planes, side, side));
+    }
+    let rows: Vec<Vec<Picture>> = shown.chunks(columns).map(<[_]>::to_vec).collect();
+    Ok(grid(&rows, 0))
+}
+
+impl SampleOptions {
+    /// Checks the numbers, which needs no network.
+    ///
+    /// # Errors
+    /// If there is no image, or no image in a row.
+    pub fn check(&self) -> Result<(), EvalError> {
+        if self.n == 0 || self.columns == 0 {
+            let got = format!("{} in {}", self.n, self.columns);
+            return Err(EvalError::input("sample", "at least one picture in a row", got));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ const STAGES: [Stage; 6] = [
 const REACHED: usize = 4;
 
 impl InverterConfig {
-    /// One of the networks that the authors released; `deepsim-import` writes their weights with this
+    /// One of the networks that the authors released; `deepsim import` writes their weights with this
     /// description.
     pub fn released(kind: GeneratorKind) -> Self {
         Self {

@@ -91,7 +91,7 @@ pub struct NonFinite {
     pub value: f64,
     /// The images of the batch, as numbers of the data set.
     pub batch: Vec<usize>,
-    /// Folder with the batch and the state before the step, for `deepsim-train replay`.
+    /// Folder with the batch and the state before the step, for `deepsim replay`.
     pub reproducer: Option<PathBuf>,
 }
 
@@ -125,7 +125,7 @@ impl std::fmt::Display for NonFinite {
             write!(f, "\nbatch: {:?}", self.batch)?;
         }
         if let Some(folder) = &self.reproducer {
-            write!(f, "\nto look at this step: deepsim-train replay {}", folder.display())?;
+            write!(f, "\nto look at this step: deepsim replay {}", folder.display())?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::programs::workspace;
 
 /// A crate, and the crates of this workspace that it may depend on, tests and examples included.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("deepsim-ops", &[]),
     ("deepsim-data", &[]),
     ("deepsim-fetch", &["deepsim-data"]),
@@ -27,12 +27,29 @@ const ARROWS: [(&str, &[&str]); 11] = [
         "deepsim-eval",
         &["deepsim-run", "deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"],
     ),
+    (
+        "deepsim",
+        &[
+            "deepsim-ops",
+            "deepsim-data",
+            "deepsim-fetch",
+            "deepsim-nets",
+            "deepsim-import",
+            "deepsim-loss",
+            "deepsim-run",
+            "deepsim-train",
+            "deepsim-eval",
+        ],
+    ),
     ("xtask", &["deepsim-data", "deepsim-fetch"]),
     ("cuda-emulator", &[]),
 ];
 
 /// The member that tests all others, and may therefore depend on all of them.
 const TESTS: &str = "deepsim-tests";
+
+/// Crates that only the program needs: no library brings a command line to those who use it.
+const OF_THE_PROGRAM: [&str; 3] = ["clap", "indicatif", "signal-hook"];
 
 /// What must stay free of candle: useful without a tensor library, or quick to build.
 const WITHOUT_CANDLE: [&[&str]; 3] =
@@ -130,6 +147,17 @@ fn data_and_xtask_have_no_candle_in_their_tree() {
 }
 
 #[test]
+fn libraries_have_no_command_line_in_their_tree() {
+    let library = ["-p", "deepsim", "--no-default-features"];
+    let found: Vec<_> = tree(&library, "normal,build").into_iter().collect();
+    let wrong: Vec<_> = found.iter().filter(|name| OF_THE_PROGRAM.contains(&&***name)).collect();
+    assert!(wrong.is_empty(), "the facade without `cli` has {wrong:?} in its tree");
+    assert!(found.iter().any(|name| name == "deepsim-train"));
+    let program = tree(&["-p", "deepsim"], "normal,build");
+    assert!(OF_THE_PROGRAM.iter().all(|name| program.contains(*name)));
+}
+
+#[test]
 fn nothing_but_rust_is_needed_to_build() {
     let tree = tree(&["--workspace"], "normal,build,dev");
     let found: Vec<_> = NATIVE.into_iter().filter(|name| tree.contains(*name)).collect();
@@ -149,7 +177,7 @@ fn tests_and_programs_rest_on_the_same_crates_with_the_same_features() {
 #[test]
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn programs_with_mpi_rest_on_the_same_crates_with_the_same_features() {
-    match other_features(&["--features", "deepsim-train/mpi"]) {
+    match other_features(&["--features", "deepsim/mpi"]) {
         Ok(others) => {
             assert!(others.is_empty(), "tests have these with other features: {others:?}")
         }
@@ -196,7 +224,8 @@ fn other_features(features: &[&str]) -> Result<Vec<String>, String> {
     let programs = [&selection[..], features].concat();
     let of_programs = lines(&ask_cargo(&tree_of(&programs, "normal", FORMAT))?);
     let others = of_programs.difference(&of_tests).filter(|line| known.contains(&name(line)));
-    Ok(others.filter(|line| !line.starts_with("deepsim-train ")).cloned().collect())
+    let own = |line: &str| line.starts_with("deepsim ") || line.starts_with("deepsim-train ");
+    Ok(others.filter(|line| !own(line)).cloned().collect())
 }
 
 #[test]

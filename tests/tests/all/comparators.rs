@@ -5,7 +5,7 @@ use std::path::Path;
 use deepsim_nets::{ComparatorKind, Images, PixelFormat};
 
 use crate::programs::{
-    assert_success, bytes, checkpoint, errors, folder_with_recipe, newest, program, train,
+    assert_success, bytes, checkpoint, deepsim, errors, folder_with_recipe, newest, train,
 };
 
 /// An Exemplar-CNN on procedural scenes whose first two steps are made with two classes.
@@ -77,7 +77,7 @@ fn what_was_trained_is_a_comparator() -> anyhow::Result<()> {
     assert_eq!(net.features(&images, "FC4")?.dims(), [1, 512, 9, 9]);
 
     // Its curves, with those of a number that is not minimised.
-    let mut curves = std::process::Command::new(program("deepsim-eval"));
+    let mut curves = std::process::Command::new(deepsim());
     curves.current_dir(folder.path()).args(["curves", "tiny=run", "--out", "curves.html"]);
     assert_success(&curves.output()?);
     let page = String::from_utf8(bytes(folder.path(), "curves.html"))?;
@@ -146,10 +146,10 @@ fn a_step_that_is_not_finite_is_kept_and_replayed() {
         assert_eq!(output.status.code(), Some(4), "{}", errors(&output));
         let said = errors(&output);
         assert!(said.contains("not finite") || said.contains(term), "{said}");
-        let (_, kept) = said.split_once("deepsim-train replay ").expect("how to replay it");
-        let mut replay = std::process::Command::new(program("deepsim-train"));
+        let (_, kept) = said.split_once("deepsim replay ").expect("how to replay it");
+        let mut replay = std::process::Command::new(deepsim());
         let again = replay.current_dir(folder.path()).args(["replay", kept.trim()]).output();
-        let again = again.expect("deepsim-train runs");
+        let again = again.expect("deepsim runs");
         assert_eq!(again.status.code(), Some(4), "{}", errors(&again));
         let first = |text: &str| {
             text.lines().find(|line| line.starts_with("error: step")).map(str::to_owned)

@@ -1,5 +1,5 @@
 //! What a training does when a number is not finite: it says which, undoes the step, and keeps what is
-//! needed to make it again. And the other commands of `deepsim-train`.
+//! needed to make it again. And the other commands of training.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -17,7 +17,7 @@ use deepsim_train::fixed::{Feature, Fixed};
 use deepsim_train::trainer::Trainer;
 
 use crate::programs::{
-    TINY, assert_success, bytes, checkpoint, errors, folder_with_recipe, newest, program, train,
+    TINY, assert_success, bytes, checkpoint, deepsim, errors, folder_with_recipe, newest, train,
 };
 
 /// A comparator whose features are not numbers while a flag is set.
@@ -213,9 +213,9 @@ fn the_running_mean_is_saved_as_the_generator_and_resumes() -> Result<()> {
     Ok(())
 }
 
-fn deepsim_train(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(program("deepsim-train"));
-    command.current_dir(folder).args(arguments).output().expect("deepsim-train runs")
+fn command(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(deepsim());
+    command.current_dir(folder).args(arguments).output().expect("deepsim runs")
 }
 
 fn output(output: &Output) -> String {
@@ -228,17 +228,17 @@ fn a_failure_is_replayed_from_what_the_run_kept() {
     let stopped = train(folder.path(), "run", &["--set", "adam.learning_rate=1e30"]);
     assert_eq!(stopped.status.code(), Some(4), "{}", errors(&stopped));
     let said = errors(&stopped);
-    let (_, kept) = said.split_once("deepsim-train replay ").expect("how to replay it");
+    let (_, kept) = said.split_once("deepsim replay ").expect("how to replay it");
     assert!(said.contains("batch: [") && kept.trim() == "run/failures/step-0000001", "{said}");
     let message = |text: &str| {
         let start = text.find("error: step").unwrap_or_else(|| panic!("{text}"));
         text[start..].lines().take(2).map(str::to_owned).collect::<Vec<_>>()
     };
-    let again = deepsim_train(folder.path(), &["replay", kept.trim()]);
+    let again = command(folder.path(), &["replay", kept.trim()]);
     assert_eq!(again.status.code(), Some(4), "{}", errors(&again));
     assert_eq!(message(&errors(&again)), message(&said), "the same step, term, value and batch");
     // What is not such a folder is named.
-    let other = deepsim_train(folder.path(), &["replay", "run"]);
+    let other = command(folder.path(), &["replay", "run"]);
     assert_eq!(other.status.code(), Some(1), "{}", errors(&other));
     assert!(errors(&other).contains("run/batch.safetensors"), "{}", errors(&other));
 }
@@ -249,10 +249,10 @@ fn runs_are_compared_number_by_number() {
     for (out, set) in [("a", "seed=0"), ("b", "seed=0"), ("c", "image.weight=3e-5")] {
         assert_success(&train(folder.path(), out, &["--set", set, "--set", "steps=2"]));
     }
-    let same = deepsim_train(folder.path(), &["compare", "a", "b"]);
+    let same = command(folder.path(), &["diff-runs", "a", "b"]);
     assert_eq!(same.status.code(), Some(0), "{}", output(&same));
     assert!(output(&same).ends_with("identical\n"), "{}", output(&same));
-    let other = deepsim_train(folder.path(), &["compare", "a", "c"]);
+    let other = command(folder.path(), &["diff-runs", "a", "c"]);
     assert_eq!(other.status.code(), Some(5), "{}", output(&other));
     for words in [
         "plan: - weight = 0.000025",
@@ -263,7 +263,7 @@ fn runs_are_compared_number_by_number() {
     ] {
         assert!(output(&other).contains(words), "no `{words}` in {}", output(&other));
     }
-    let missing = deepsim_train(folder.path(), &["compare", "a", "nowhere"]);
+    let missing = command(folder.path(), &["diff-runs", "a", "nowhere"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(errors(&missing).contains("nowhere/log.jsonl"), "{}", errors(&missing));
 }
@@ -271,7 +271,7 @@ fn runs_are_compared_number_by_number() {
 #[test]
 fn a_plan_is_checked_and_measured_and_nothing_is_written() {
     let folder = folder_with_recipe(TINY);
-    let plan = deepsim_train(folder.path(), &["plan", "recipe.toml", "--measure", "1"]);
+    let plan = command(folder.path(), &["plan", "recipe.toml", "--measure", "1"]);
     assert_success(&plan);
     let text = output(&plan);
     for words in ["name = \"tiny\"", "# generator: ", "# discriminator: ", " GFLOP", "# 4 steps: "]
@@ -281,14 +281,14 @@ fn a_plan_is_checked_and_measured_and_nothing_is_written() {
     // What it prints is the plan, with costs as comments.
     assert!(text.parse::<toml::Table>().is_ok_and(|plan| plan.contains_key("recipe")), "{text}");
     let json = ["plan", "recipe.toml", "--json", "--measure", "0"];
-    let json = deepsim_train(folder.path(), &json);
+    let json = command(folder.path(), &json);
     assert_success(&json);
     let told: serde_json::Value = serde_json::from_str(&output(&json)).expect("one JSON object");
     assert_eq!((&told["name"], &told["measured"]), (&"tiny".into(), &serde_json::Value::Null));
     assert!(told["cost"]["flops"].as_f64() > Some(1e6), "{told}");
     assert_eq!(told["cost"]["networks"][0]["layers"][0]["name"], "encoder.c1");
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1);
-    let typo = deepsim_train(folder.path(), &["plan", "recipe.toml", "--set", "adam.beta_1=0.5"]);
+    let typo = command(folder.path(), &["plan", "recipe.toml", "--set", "adam.beta_1=0.5"]);
     assert_eq!(typo.status.code(), Some(2));
     assert!(errors(&typo).contains("did you mean `beta1`?"), "{}", errors(&typo));
 }
@@ -306,9 +306,9 @@ fn old_checkpoints_are_kept_as_the_recipe_says() {
     assert!((3..=4).contains(&kept), "2, 4, 6, and the best: {kept}");
     assert!(newest(&run, "generator.safetensors").ends_with("step-0000006/generator.safetensors"));
     // Each is a run for the evaluation.
-    let eval = Command::new(program("deepsim-eval"))
+    let eval = Command::new(deepsim())
         .current_dir(folder.path())
-        .args(["sharpness", "--run", "run/checkpoints/step-0000002"])
+        .args(["eval", "sharpness", "--run", "run/checkpoints/step-0000002"])
         .output();
-    assert_success(&eval.expect("deepsim-eval runs"));
+    assert_success(&eval.expect("deepsim runs"));
 }

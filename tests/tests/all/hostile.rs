@@ -6,7 +6,7 @@ use std::process::Command;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
 use crate::programs::{
-    TINY, assert_success, bytes, checkpoint, errors, folder_with_recipe, newest, program, train,
+    TINY, assert_success, bytes, checkpoint, deepsim, errors, folder_with_recipe, newest, train,
 };
 
 const IMAGE: usize = 3 * 96 * 96;
@@ -141,8 +141,8 @@ fn bad_recipes_and_arguments_exit_with_2() {
     assert_eq!(output.status.code(), Some(2));
     assert!(errors(&output).contains("bath = 3"), "{}", errors(&output));
     // And a missing file is not a mistake of the recipe.
-    let mut command = Command::new(program("deepsim-train"));
-    let output = command.args(["no.toml", "--out", "run"]).output().expect("deepsim-train runs");
+    let mut command = Command::new(deepsim());
+    let output = command.args(["train", "no.toml", "--out", "run"]).output().expect("deepsim runs");
     assert_eq!(output.status.code(), Some(1));
     assert!(errors(&output).contains("no.toml"), "{}", errors(&output));
 }
@@ -218,17 +218,21 @@ fn the_evaluation_names_what_it_cannot_use() {
     std::fs::write(data.join("test_y.bin"), [11; 20]).expect("the labels are changed");
     std::fs::create_dir(folder.path().join("empty")).expect("a folder");
     let cases: [(&[&str], i32, &[&str]); 6] = [
-        (&["error", "--run", "nowhere"], 1, &["nowhere", "no such folder"]),
-        (&["error", "--run", "empty"], 1, &["empty", "generator.safetensors"]),
-        (&["svm", "--run", "run", "--data", "data"], 1, &["test_y.bin", "label 11 at image 0"]),
-        (&["error", "--run", "run", "--data", "empty"], 1, &["empty", "unlabeled_X.bin"]),
+        (&["eval", "error", "--run", "nowhere"], 1, &["nowhere", "no such folder"]),
+        (&["eval", "error", "--run", "empty"], 1, &["empty", "generator.safetensors"]),
+        (
+            &["eval", "svm", "--run", "run", "--data", "data"],
+            1,
+            &["test_y.bin", "label 11 at image 0"],
+        ),
+        (&["eval", "error", "--run", "run", "--data", "empty"], 1, &["empty", "unlabeled_X.bin"]),
         (&["compare", "a.png", "b.png"], 1, &["reading a.png"]),
-        (&["guess", "--run", "run"], 2, &["unknown measure `guess`", "sharpness"]),
+        (&["eval", "guess", "--run", "run"], 2, &["unknown measure `guess`", "sharpness"]),
     ];
     for (arguments, code, words) in cases {
-        let mut command = Command::new(program("deepsim-eval"));
+        let mut command = Command::new(deepsim());
         let output = command.current_dir(folder.path()).args(arguments).output();
-        let output = output.expect("deepsim-eval runs");
+        let output = output.expect("deepsim runs");
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", errors(&output));
         for word in words {
             assert!(errors(&output).contains(word), "{arguments:?}: {}", errors(&output));
@@ -280,13 +284,13 @@ fn a_checkpoint_before_the_loss_blew_up_stays() {
     no_temporary_files(&run);
 }
 
-/// `deepsim-train recipe.toml --out run --resume <more>` where no file can be larger than `blocks` of
+/// `deepsim train recipe.toml --out run --resume <more>` where no file can be larger than `blocks` of
 /// 512 bytes; a write then fails with an error instead of a signal.
 #[cfg(unix)]
 fn train_with_room(folder: &Path, blocks: u32, more: &str) -> std::process::Output {
     let script = format!(
-        "trap '' XFSZ; ulimit -f {blocks}; exec '{}' recipe.toml --out run --resume {more}",
-        program("deepsim-train").display()
+        "trap '' XFSZ; ulimit -f {blocks}; exec '{}' train recipe.toml --out run --resume {more}",
+        deepsim().display()
     );
     let output = Command::new("sh").current_dir(folder).args(["-c", &script]).output();
     output.expect("sh runs")
@@ -356,6 +360,6 @@ fn cuda_is_refused_clearly_by_a_program_built_without_it() {
     let folder = folder_with_recipe(TINY);
     let output = train(folder.path(), "run", &["--device", "cuda"]);
     assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
-    assert!(errors(&output).contains("-p deepsim-train --features cuda"), "{}", errors(&output));
+    assert!(errors(&output).contains("-p deepsim --features cuda"), "{}", errors(&output));
     assert!(!folder.path().join("run").exists());
 }

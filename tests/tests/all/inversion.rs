@@ -9,7 +9,7 @@ use deepsim_train::fixed::Fixed;
 use deepsim_train::trainer::Trainer;
 
 use crate::programs::{
-    assert_success, bytes, errors, folder_with_recipe, program, train, trained_in_halves,
+    assert_success, bytes, deepsim, errors, folder_with_recipe, train, trained_in_halves,
 };
 use crate::support::{shared, values};
 
@@ -65,10 +65,10 @@ fn batch(n: usize, side: usize) -> Result<Images> {
 fn a_run_resumes_to_the_same_bytes_and_is_measured() {
     let (_folder, whole) = trained_in_halves(TINY);
 
-    let mut eval = std::process::Command::new(program("deepsim-eval"));
+    let mut eval = std::process::Command::new(deepsim());
     let run = whole.to_str().expect("a name");
-    eval.args(["error", "grid", "reencode", "interpolate", "--run", run, "--limit", "8"]);
-    assert_success(&eval.output().expect("deepsim-eval runs"));
+    eval.args(["eval", "error", "grid", "reencode", "interpolate", "--run", run, "--limit", "8"]);
+    assert_success(&eval.output().expect("deepsim runs"));
     let error: serde_json::Value =
         serde_json::from_slice(&bytes(&whole, "eval/error.json")).expect("JSON");
     let image = error["rows"][0]["value"].as_f64().expect("a number");
@@ -101,9 +101,9 @@ fn a_run_resumes_to_the_same_bytes_and_is_measured() {
     assert_eq!(read("reencodings.png").height, 5 * 64);
 
     // Without the weights of the judge nothing is recognised, and that is said.
-    let mut eval = std::process::Command::new(program("deepsim-eval"));
-    let output = eval.args(["recognise", "--run", run, "--limit", "4"]).output();
-    let output = output.expect("deepsim-eval runs");
+    let mut eval = std::process::Command::new(deepsim());
+    let output = eval.args(["eval", "recognise", "--run", run, "--limit", "4"]).output();
+    let output = output.expect("deepsim runs");
     assert!(errors(&output).contains("wanted the weights of squeezenet"), "{}", errors(&output));
 }
 

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use crate::inversion::TINY;
 use crate::programs::{
-    assert_success, bytes, checkpoint, errors, folder_with_recipe, program, train,
+    assert_success, bytes, checkpoint, deepsim, errors, folder_with_recipe, train,
 };
 
-fn eval(arguments: &[&str]) -> Output {
-    Command::new(program("deepsim-eval")).args(arguments).output().expect("deepsim-eval runs")
+fn started(arguments: &[&str]) -> Output {
+    Command::new(deepsim()).args(arguments).output().expect("deepsim runs")
 }
 
 fn rows(run: &Path, measure: &str) -> Vec<Value> {
@@ -36,7 +36,7 @@ fn noise_is_drawn_anew_in_every_step_and_the_same_after_a_resume() {
     assert!(checkpoint(&whole) == checkpoint(&halves), "the checkpoints differ");
 
     let run = whole.to_str().expect("a name");
-    assert_success(&eval(&["presamples", "--run", run]));
+    assert_success(&started(&["eval", "presamples", "--run", run]));
     let rows = rows(&whole, "presamples");
     assert_eq!(rows.len(), 2);
     // After a few steps noise still matters; it can matter no more than all there is.
@@ -54,10 +54,11 @@ fn a_generator_without_noise_has_no_presamples_and_an_encoder_keeps_its_seed() {
     assert_success(&train(folder.path(), "run", &["--set", "inversion.seed=3"]));
     let run = folder.path().join("run");
     let name = run.to_str().expect("a name");
-    let output = eval(&["presamples", "--run", name]);
+    let output = started(&["eval", "presamples", "--run", name]);
     assert!(errors(&output).contains("wanted a generator that takes noise"), "{}", errors(&output));
 
-    assert_success(&eval(&[
+    assert_success(&started(&[
+        "eval",
         "error",
         "neighbours",
         "--run",
@@ -77,7 +78,7 @@ fn a_generator_without_noise_has_no_presamples_and_an_encoder_keeps_its_seed() {
     assert_eq!(names, [of("image space"), of("code")]);
     assert!(nearest.iter().all(|row| value(row) > 0.0));
     // More to choose from: what is nearest can only come nearer, and the shares grow.
-    assert_success(&eval(&["neighbours", "--run", name, "--train-limit", "400"]));
+    assert_success(&started(&["eval", "neighbours", "--run", name, "--train-limit", "400"]));
     for (few, many) in nearest.iter().zip(rows(&run, "neighbours")) {
         assert!(value(&many) > value(few), "{many} {few}");
     }
@@ -95,7 +96,7 @@ fn a_picture_of_ones_own_is_inverted() {
     photo.write_png(&folder.path().join("photo.png")).expect("the photo is written");
 
     let (run, photo, out) = (path("run"), path("photo.png"), path("inverted"));
-    assert_success(&eval(&["invert", &photo, "--run", &run, "--out", &out]));
+    assert_success(&started(&["invert", &photo, "--run", &run, "--out", &out]));
     let read = |file: &str| Picture::read_png(&folder.path().join("inverted").join(file));
     let original = read("original.png").expect("the original");
     let reconstruction = read("reconstruction.png").expect("the reconstruction");
@@ -112,7 +113,7 @@ fn a_picture_of_ones_own_is_inverted() {
     assert!(value(&rows[0]) > 0.0 && rows.as_array().is_some_and(|rows| rows.len() > 3));
 
     std::fs::write(folder.path().join("text.jpg"), "no picture").expect("a file");
-    let output = eval(&["invert", &path("text.jpg"), "--run", &run, "--out", &path("nothing")]);
+    let output = started(&["invert", &path("text.jpg"), "--run", &run, "--out", &path("nothing")]);
     assert_eq!(output.status.code(), Some(1));
     assert!(errors(&output).contains("text.jpg"), "{}", errors(&output));
     assert!(!folder.path().join("nothing").exists());

@@ -13,11 +13,11 @@ use deepsim_nets::NetError;
 use deepsim_run::recipe::Recipe;
 use deepsim_train::TrainError;
 
-use crate::programs::{TINY, errors, folder_with_recipe, program};
+use crate::programs::{TINY, deepsim, errors, folder_with_recipe};
 
-/// A program in a folder, with backtraces asked for.
-fn run(folder: &Path, name: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new(program(name));
+/// The program in a folder, with backtraces asked for.
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(deepsim());
     command.current_dir(folder).args(arguments).env("RUST_BACKTRACE", "1");
     command.output().expect("the program runs")
 }
@@ -28,33 +28,36 @@ fn every_command_says_once_why_a_file_is_missing() {
     std::fs::create_dir(folder.path().join("run")).expect("a folder");
     std::fs::write(folder.path().join("samples.jpg"), "no picture").expect("a file");
     let weights = "feature.weights=nothing.safetensors";
-    let commands: [(&str, &[&str]); 16] = [
-        ("deepsim-train", &["nothing.toml", "--out", "out"]),
-        ("deepsim-train", &["recipe.toml", "--out", "out", "--data", "nothing"]),
-        ("deepsim-train", &["recipe.toml", "--out", "out", "--set", weights]),
-        ("deepsim-train", &["recipe.toml", "--out", "recipe.toml/out"]),
-        ("deepsim-train", &["plan", "nothing.toml"]),
-        ("deepsim-train", &["plan", "recipe.toml", "--data", "nothing"]),
-        ("deepsim-train", &["replay", "nothing"]),
-        ("deepsim-eval", &["error", "--run", "run", "--data", "nothing"]),
-        ("deepsim-eval", &["error", "--run", "run"]),
-        ("deepsim-eval", &["compare", "nothing.png", "nothing.png"]),
-        ("deepsim-eval", &["probe", "pixels", "--data", "nothing"]),
-        ("deepsim-eval", &["sample", "--run", "run"]),
-        ("deepsim-eval", &["optimise", "--tap", "CONV1", "--data", "nothing", "--out", "out"]),
-        ("deepsim-eval", &["curves", "a=nothing", "--out", "curves.html"]),
-        ("deepsim-eval", &["report", "--run", "a=nothing", "--target", "table3", "--out", "out"]),
-        ("deepsim-eval", &["invert", "nothing.jpg", "--run", "run"]),
+    let commands: [&[&str]; 19] = [
+        &["train", "nothing.toml", "--out", "out"],
+        &["train", "recipe.toml", "--out", "out", "--data", "nothing"],
+        &["train", "recipe.toml", "--out", "out", "--set", weights],
+        &["train", "recipe.toml", "--out", "recipe.toml/out"],
+        &["plan", "nothing.toml"],
+        &["plan", "recipe.toml", "--data", "nothing"],
+        &["replay", "nothing"],
+        &["eval", "error", "--run", "run", "--data", "nothing"],
+        &["eval", "error", "--run", "run"],
+        &["compare", "nothing.png", "nothing.png"],
+        &["probe", "pixels", "--data", "nothing"],
+        &["sample", "--run", "run"],
+        &["optimise", "--tap", "CONV1", "--data", "nothing", "--out", "out"],
+        &["curves", "a=nothing", "--out", "curves.html"],
+        &["report", "--run", "a=nothing", "--target", "table3", "--out", "out"],
+        &["invert", "nothing.jpg", "--run", "run"],
+        &["diff-runs", "nothing", "run"],
+        &["import", "nothing.pth"],
+        &["download", "stl10", "--registry", "nothing.toml", "--to", "out"],
     ];
     let mut causes = 0;
-    for (name, arguments) in commands {
-        let output = run(folder.path(), name, arguments);
+    for arguments in commands {
+        let output = run(folder.path(), arguments);
         let text = errors(&output);
         assert!(!output.status.success() && text.starts_with("error: "), "{arguments:?}: {text}");
         let times = text.matches("os error").count();
-        assert!(times <= 1, "{name} {arguments:?}: {text}");
+        assert!(times <= 1, "{arguments:?}: {text}");
         assert!(!text.contains("backtrace") && !text.contains("candle_core::"), "{text}");
-        assert!(!folder.path().join("out").exists(), "{name} {arguments:?}: something was written");
+        assert!(!folder.path().join("out").exists(), "{arguments:?}: something was written");
         causes += times;
     }
     assert!(causes >= 8, "only {causes} commands named a cause of the system");
@@ -119,10 +122,10 @@ fn what_a_plan_can_know_is_refused_before_a_run_folder_is_written() {
         ("adversarial.discriminator.stride=70000", "crop: discriminator: expected sides of"),
     ];
     for (set, words) in cases {
-        let train = ["recipe.toml", "--out", "out", "--set", set];
+        let train = ["train", "recipe.toml", "--out", "out", "--set", set];
         let plan = ["plan", "recipe.toml", "--measure", "0", "--set", set];
         for arguments in [&train[..], &plan[..]] {
-            let output = run(folder.path(), "deepsim-train", arguments);
+            let output = run(folder.path(), arguments);
             let text = errors(&output);
             assert_eq!(output.status.code(), Some(2), "{set}: {text}");
             assert!(text.contains(words), "{set}: {text}");
@@ -151,13 +154,13 @@ fn data_that_is_no_data_set_is_said_to_be_what_it_is() -> anyhow::Result<()> {
         ("recipe.toml", "got a file"),
         ("nothing", "opening nothing: "),
     ] {
-        let train = ["recipe.toml", "--out", "out", "--data", data];
+        let train = ["train", "recipe.toml", "--out", "out", "--data", data];
         let probe = ["probe", "pixels", "--data", data];
-        for (name, arguments) in [("deepsim-train", &train[..]), ("deepsim-eval", &probe[..])] {
-            let output = run(folder.path(), name, arguments);
+        for arguments in [&train[..], &probe[..]] {
+            let output = run(folder.path(), arguments);
             let text = errors(&output);
             assert_eq!(output.status.code(), Some(1), "{text}");
-            assert!(text.contains(words), "{name}: no `{words}` in: {text}");
+            assert!(text.contains(words), "{arguments:?}: no `{words}` in: {text}");
         }
         assert!(!folder.path().join("out").exists(), "a run folder was begun");
     }

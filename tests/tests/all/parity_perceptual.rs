@@ -25,7 +25,7 @@ fn fixture() -> Result<(Fixture, Tables)> {
     Ok((fixture, tables))
 }
 
-/// The published heads of a network, as a file of `deepsim-eval`.
+/// The published heads of a network, as a file of `deepsim_eval`.
 fn write_heads(fixture: &Fixture, net: &str, count: usize, path: &Path) -> Result<()> {
     let heads = (0..count).map(|i| {
         let values = fixture.f32(&format!("{net}/lin{i}"))?;

@@ -1,25 +1,24 @@
-//! Running the programs as a user does.
+//! Running the program as a user does.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// Path of `deepsim-train` or `deepsim-eval`, built first if need be, in the profile of the tests.
-pub(crate) fn program(name: &str) -> PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
+/// Path of `deepsim`, built first if need be, in the profile of the tests.
+pub(crate) fn deepsim() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
         let exe = std::env::current_exe().expect("the path of the running test");
         let folder = exe.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "deepsim-train", "-p", "deepsim-eval"]);
+        build.args(["build", "--quiet", "-p", "deepsim"]);
         build.current_dir(workspace());
         if folder.ends_with("release") {
             build.arg("--release");
         }
-        assert!(build.status().expect("cargo runs").success(), "the programs build");
-        folder.to_path_buf()
-    });
-    folder.join(name).with_extension(std::env::consts::EXE_EXTENSION)
+        assert!(build.status().expect("cargo runs").success(), "the program builds");
+        folder.join("deepsim").with_extension(std::env::consts::EXE_EXTENSION)
+    })
 }
 
 /// Root of the workspace.
@@ -59,11 +58,11 @@ pub(crate) fn folder_with_recipe(recipe: &str) -> tempfile::TempDir {
     folder
 }
 
-/// `deepsim-train recipe.toml --out OUT <more>` in `folder`.
+/// `deepsim train recipe.toml --out OUT <more>` in `folder`.
 pub(crate) fn train(folder: &Path, out: &str, more: &[&str]) -> Output {
-    let mut command = Command::new(program("deepsim-train"));
-    command.current_dir(folder).args(["recipe.toml", "--out", out]).args(more);
-    command.output().expect("deepsim-train runs")
+    let mut command = Command::new(deepsim());
+    command.current_dir(folder).args(["train", "recipe.toml", "--out", out]).args(more);
+    command.output().expect("deepsim runs")
 }
 
 /// What a program said on its error stream.

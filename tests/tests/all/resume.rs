@@ -11,7 +11,7 @@ use rand_core::Rng;
 
 use crate::hostile::write_stl10;
 use crate::programs::{
-    TINY, assert_success, bytes, checkpoint, errors, folder_with_recipe, newest, program, train,
+    TINY, assert_success, bytes, checkpoint, deepsim, errors, folder_with_recipe, newest, train,
 };
 
 /// The last checkpoint and the generator of a run.
@@ -148,12 +148,12 @@ fn killed_and_resumed(
     mut after: impl FnMut() -> Duration,
 ) -> usize {
     let mut kills = 0;
-    let mut command = Command::new(program("deepsim-train"));
-    command.current_dir(folder).args(["recipe.toml", "--out", out]).args(arguments);
+    let mut command = Command::new(deepsim());
+    command.current_dir(folder).args(["train", "recipe.toml", "--out", out]).args(arguments);
     let command = command.stderr(Stdio::null());
     // Until the run is finished: from before its first file to some steps later.
     loop {
-        let mut child = command.spawn().expect("deepsim-train runs");
+        let mut child = command.spawn().expect("deepsim runs");
         std::thread::sleep(after());
         let finished = child.try_wait().expect("the run is seen").is_some();
         child.kill().expect("the run can be killed");
@@ -186,10 +186,17 @@ fn killed_and_resumed(
 /// A long run, once it has made a step.
 #[cfg(unix)]
 fn started(folder: &Path) -> Child {
-    let mut command = Command::new(program("deepsim-train"));
-    command.current_dir(folder).args(["recipe.toml", "--out", "run", "--set", "steps=100000"]);
+    let mut command = Command::new(deepsim());
+    command.current_dir(folder).args([
+        "train",
+        "recipe.toml",
+        "--out",
+        "run",
+        "--set",
+        "steps=100000",
+    ]);
     command.args(["--set", "output.checkpoint_every=100000"]);
-    let child = command.stderr(Stdio::piped()).spawn().expect("deepsim-train runs");
+    let child = command.stderr(Stdio::piped()).spawn().expect("deepsim runs");
     let log = folder.join("run/log.jsonl");
     wait_for(|| std::fs::metadata(&log).is_ok_and(|m| m.len() > 0));
     child
@@ -230,10 +237,10 @@ fn a_signal_to_stop_saves_a_checkpoint_and_exits_with_130() {
 fn a_second_signal_to_stop_leaves_at_once_with_131() {
     // A step that takes long: the first signal cannot be obeyed before the second one comes.
     let folder = folder_with_recipe(TINY);
-    let mut command = Command::new(program("deepsim-train"));
-    command.current_dir(folder.path()).args(["recipe.toml", "--out", "run"]);
+    let mut command = Command::new(deepsim());
+    command.current_dir(folder.path()).args(["train", "recipe.toml", "--out", "run"]);
     let child = command.args(["--set", "batch=512"]).stderr(Stdio::piped()).spawn();
-    let child = child.expect("deepsim-train runs");
+    let child = child.expect("deepsim runs");
     wait_for(|| folder.path().join("run/log.jsonl").exists());
     signal(&child, "-TERM");
     std::thread::sleep(Duration::from_millis(50));

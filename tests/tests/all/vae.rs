@@ -8,7 +8,7 @@ use deepsim_train::fixed::Fixed;
 use deepsim_train::trainer::Trainer;
 
 use crate::programs::{
-    assert_success, bytes, errors, folder_with_recipe, program, train, trained_in_halves,
+    assert_success, bytes, deepsim, errors, folder_with_recipe, train, trained_in_halves,
 };
 use crate::support::{Fixture, Weight, shared, values, write_weights};
 
@@ -70,10 +70,10 @@ fn a_run_resumes_to_the_same_bytes_and_is_measured_and_sampled() {
 
     let run = whole.to_str().expect("a name");
     let eval = |arguments: &[&str]| {
-        let mut eval = std::process::Command::new(program("deepsim-eval"));
-        eval.args(arguments).args(["--run", run]).output().expect("deepsim-eval runs")
+        let mut eval = std::process::Command::new(deepsim());
+        eval.args(arguments).args(["--run", run]).output().expect("deepsim runs")
     };
-    let measures = ["error", "grid", "interpolate", "latent", "samples", "--limit", "40"];
+    let measures = ["eval", "error", "grid", "interpolate", "latent", "samples", "--limit", "40"];
     assert_success(&eval(&measures));
     let latent = json(&whole, "eval/latent.json");
     let value = |row: usize| latent["rows"][row]["value"].as_f64().expect("a number");
@@ -133,9 +133,9 @@ fn too_few_images_for_a_distance_are_said_to_be() {
     let sets = ["--set", "steps=1", "--set", "feature=", "--set", "adversarial="];
     assert_success(&train(folder.path(), "run", &sets));
     let run = folder.path().join("run");
-    let mut eval = std::process::Command::new(program("deepsim-eval"));
-    eval.args(["samples", "latent", "--limit", "8", "--run"]).arg(&run);
-    assert_success(&eval.output().expect("deepsim-eval runs"));
+    let mut eval = std::process::Command::new(deepsim());
+    eval.args(["eval", "samples", "latent", "--limit", "8", "--run"]).arg(&run);
+    assert_success(&eval.output().expect("deepsim runs"));
     let samples = json(&run, "eval/samples.json");
     let row = samples["rows"].as_array().and_then(|rows| rows.last()).expect("a row");
     assert!(row["value"].is_null(), "{row}");
@@ -147,13 +147,13 @@ fn a_generator_without_a_prior_is_not_sampled() {
     let folder = folder_with_recipe(TINY);
     let sets = ["--set", "vae=", "--set", "steps=1", "--set", "feature=", "--set", "adversarial="];
     assert_success(&train(folder.path(), "plain", &sets));
-    for what in ["sample", "samples", "latent"] {
-        let mut eval = std::process::Command::new(program("deepsim-eval"));
-        let output = eval.arg(what).arg("--run").arg(folder.path().join("plain")).output();
-        let output = output.expect("deepsim-eval runs");
-        assert_eq!(output.status.code(), Some(2), "{what}");
+    for what in [&["sample"][..], &["eval", "samples"], &["eval", "latent"]] {
+        let mut eval = std::process::Command::new(deepsim());
+        let output = eval.args(what).arg("--run").arg(folder.path().join("plain")).output();
+        let output = output.expect("deepsim runs");
+        assert_eq!(output.status.code(), Some(2), "{what:?}");
         let told = errors(&output);
-        assert!(told.contains("wanted a variational autoencoder"), "{what}: {told}");
+        assert!(told.contains("wanted a variational autoencoder"), "{what:?}: {told}");
     }
 }
 

@@ -12,13 +12,13 @@ use super::toolkit::{self, Toolkit};
 use crate::process::{self, say};
 use crate::workspace;
 
-/// Build the programs with CUDA.
+/// Build the program with CUDA.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Architecture of candle's kernels, e.g. 80 for an A100, 90 for an H100 or H200
     #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u16).range(70..))]
     compute_capability: u16,
-    /// Build deepsim-train for several GPUs (docs/parallel.md); done anyway with a toolkit that was fetched
+    /// Build deepsim for several GPUs (docs/parallel.md); done anyway with a toolkit that was fetched
     #[arg(long)]
     nccl: bool,
     /// Build the tests that need a GPU too, and step_server, our side of `cargo xtask bench step`
@@ -29,11 +29,10 @@ pub(super) struct Arguments {
     out: Option<PathBuf>,
 }
 
-/// Features of the programs, and of the tests.
-const FEATURES: [&str; 2] =
-    ["deepsim-train/cuda,deepsim-eval/cuda", "deepsim-train/cuda,deepsim-ops/cuda"];
-/// That of programs, and their tests, for several GPUs.
-const NCCL: &str = "deepsim-train/nccl";
+/// Feature of the program and of the tests.
+const FEATURE: &str = "deepsim/cuda";
+/// That of the program, and its test, for several GPUs.
+const NCCL: &str = "deepsim/nccl";
 /// What names of tests end with.
 const TESTS: &str = "-tests";
 const CUDA_VERSION: &str = "13000";
@@ -44,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| target.join("programs"));
     let capability = arguments.compute_capability.to_string();
     let mut programs = workspace::cargo(&["build", "--release", "--bins"]);
-    programs.args(["-p", "deepsim-train", "-p", "deepsim-eval", "--features", FEATURES[0]]);
+    programs.args(["-p", "deepsim", "--features", FEATURE]);
     let nccl = arguments.nccl || needs_no_nccl();
     if nccl {
         programs.args(["--features", NCCL]);
@@ -62,7 +61,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 /// The tests that need a GPU, by name.
 pub(super) fn tests(target: &Path, capability: &str, nccl: bool) -> Result<Vec<(String, PathBuf)>> {
     let mut tests = workspace::cargo(&["test", "--release", "--no-run", "--test", "cuda"]);
-    tests.args(["-p", "deepsim-ops", "-p", "deepsim-train", "--features", FEATURES[1]]);
+    tests.args([
+        "-p",
+        "deepsim-ops",
+        "-p",
+        "deepsim-train",
+        "-p",
+        "deepsim",
+        "--features",
+        FEATURE,
+    ]);
     if nccl {
         tests.args(["--features", NCCL]);
     }
@@ -156,8 +164,7 @@ pub(crate) fn prepare(cargo: &mut Command, capability: Option<&str>) -> Result<(
 
 /// The sources of the cudarc that is built.
 fn cudarc() -> Result<PathBuf> {
-    let mut cargo =
-        workspace::cargo(&["metadata", "--format-version", "1", "--features", FEATURES[0]]);
+    let mut cargo = workspace::cargo(&["metadata", "--format-version", "1", "--features", FEATURE]);
     let output = cargo.stderr(Stdio::inherit()).output().context("starting cargo metadata")?;
     if !output.status.success() {
         bail!("cargo metadata failed ({})", output.status);

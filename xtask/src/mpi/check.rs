@@ -94,7 +94,7 @@ impl Check<'_> {
                 mpirun
             }
         };
-        command.current_dir(workspace::root()).arg(RECIPE);
+        command.current_dir(workspace::root()).args(["train", RECIPE]);
         let steps = format!("steps={}", self.steps);
         for setting in SETTINGS.into_iter().chain([&*steps]) {
             command.args(["--set", setting]);
@@ -182,8 +182,8 @@ impl Check<'_> {
     /// Says how two runs differ; true if they do not.
     fn compare(&self, a: &str, b: &str) -> Result<bool> {
         let mut command = Command::new(self.program);
-        command.arg("compare").args([a, b]).current_dir(&self.folder);
-        let output = command.output().context("starting deepsim-train compare")?;
+        command.arg("diff-runs").args([a, b]).current_dir(&self.folder);
+        let output = command.output().context("starting deepsim diff-runs")?;
         let text = String::from_utf8_lossy(&output.stdout);
         text.lines().for_each(|line| say(&format!("{a}, {b}: {line}")));
         match output.status.code() {

@@ -27,7 +27,7 @@ struct Training {
     steps: u64,
     /// Patches or pairs per step.
     batch: u64,
-    /// 10⁹ floating-point operations for each of them, as `deepsim-train plan` counts them.
+    /// 10⁹ floating-point operations for each of them, as `deepsim plan` counts them.
     gflop: f64,
 }
 

@@ -54,7 +54,7 @@ pub(super) fn evaluate(job: &Job<'_>, planned: &Planned) -> Result<()> {
         return Ok(());
     }
     say(&format!("== evaluate {label}"));
-    let mut command = job.program("deepsim-eval");
+    let mut command = job.program("eval");
     command.args(measures).arg("--run").arg(&planned.folder).args(options);
     job.threads(&mut command);
     job.lane.take(&mut command, planned)?;

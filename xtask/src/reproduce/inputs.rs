@@ -66,7 +66,7 @@ impl Input {
         let files = source.get(self.name())?;
         if let Self::Weights(net) = self {
             let file = files.first().with_context(|| format!("{net}: the registry has no file"))?;
-            let mut command = job.program("deepsim-import");
+            let mut command = job.program("import");
             command.arg(file).args(["--net", net]).arg("--out").args(job.arguments.weights());
             process::run(&mut command, &format!("importing {net}"))?;
         }

@@ -15,8 +15,8 @@ pub(super) fn optimise(job: &Job<'_>, layers: &[Layer]) -> Result<()> {
     say("== Mahendran & Vedaldi");
     let size = job.arguments.size(Experiment::Inversion)?;
     let (pictures, iterations) = size.optimised;
-    let mut command = job.program("deepsim-eval");
-    command.args(["optimise", "--net", &job.arguments.encoder().name]);
+    let mut command = job.program("optimise");
+    command.args(["--net", &job.arguments.encoder().name]);
     command.args(["--resize", "256", "--random-weights"]);
     for layer in layers {
         command.args(["--tap", layer.name()]);

@@ -18,7 +18,7 @@ struct Released {
     layer: Layer,
     /// Its folder in the release.
     folder: &'static str,
-    /// Its form, for `deepsim-import`.
+    /// Its form, for `deepsim import`.
     net: &'static str,
     /// What its label has to say of the loss.
     loss: &'static str,
@@ -92,7 +92,7 @@ fn import(job: &Job<'_>, release: &Path, generator: Released, planned: &Planned)
         bail!("--reference: {} is not there", from.display());
     }
     say(&format!("== import {}", planned.run.label));
-    let mut command = job.program("deepsim-import");
+    let mut command = job.program("import");
     command.arg(from).args(["--net", net]).arg("--out").arg(to);
     process::run(&mut command, &format!("importing {}", planned.run.label))
 }

@@ -69,7 +69,7 @@ pub(crate) struct Variant {
     suffix: &'static str,
     sets: &'static [&'static str],
     lacks: &'static [&'static str],
-    /// As `deepsim-train plan` counts for CONV5; the other layers differ by less than a tenth.
+    /// As `deepsim plan` counts for CONV5; the other layers differ by less than a tenth.
     gflop: f64,
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Run {
 /// What a training costs, all its networks together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Cost {
-    /// 10⁹ floating-point operations per image of a step, as `deepsim-train plan` counts them.
+    /// 10⁹ floating-point operations per image of a step, as `deepsim plan` counts them.
     pub(crate) gflop: f64,
     /// 10⁶ weights that are trained.
     pub(crate) weights: f64,
@@ -169,7 +169,7 @@ mod tests {
         assert!(labels.len() > 30, "{labels:?}");
         let known: Vec<String> = all().into_iter().map(|run| run.label).collect();
         for label in labels {
-            // Not a run: `deepsim-eval optimise` names it.
+            // Not a run: `deepsim optimise` names it.
             let optimised = label.ends_with("Mahendran & Vedaldi");
             assert!(optimised || known.iter().any(|known| known == label), "{label}");
         }

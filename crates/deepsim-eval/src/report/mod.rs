@@ -62,7 +62,7 @@ pub fn curves(runs: &[String], out: &Path) -> Result<(), EvalError> {
 /// Writes `index.html`, `results.json` and a PNG file for each figure, e.g. `fig3.png`, and
 /// `fig4-latent.png` for the second and later ones of a target, to a folder; returns the path of the page.
 ///
-/// `runs` are `LABEL=DIR`, `optimised` the folder of `deepsim-eval optimise`, `targets` names of tables
+/// `runs` are `LABEL=DIR`, `optimised` the folder of `deepsim optimise`, `targets` names of tables
 /// and figures, `plan` the file that `cargo xtask reproduce` writes.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! What `deepsim-eval optimise` found, as if it were runs.
+//! What `deepsim optimise` found, as if it were runs.
 
 use std::path::Path;
 

@@ -5,7 +5,7 @@
 //! the layers and FLOPs of the recipe.
 
 mod comparator;
-#[path = "../../src/device.rs"]
+#[path = "../../../deepsim/src/cli/device.rs"]
 mod device;
 mod generator;
 mod learner;

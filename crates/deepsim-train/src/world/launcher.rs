@@ -181,7 +181,7 @@ fn by_mpi(launched: &Launched) -> Result<Rc<dyn World>, LaunchError> {
         true => NO_MPI,
         false => {
             ", but this program was built without MPI, so each would train by itself; build it with `cargo \
-             build --release -p deepsim-train --features mpi`, or for GPUs with `cargo xtask cuda build --nccl` \
+             build --release -p deepsim --features mpi`, or for GPUs with `cargo xtask cuda build --nccl` \
              (docs/parallel.md)"
         }
     }))

@@ -1,18 +1,22 @@
-//! `deepsim-eval compare`: the distances of two pictures.
+//! `deepsim compare`: the distances of two pictures.
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
 use deepsim_data::decode;
-use deepsim_eval::measure::{Row, Space};
+use deepsim_eval::measure::Row;
 use deepsim_eval::pair::{PairMeasure, PairMeasured, heat_map, measure_pair};
 use deepsim_eval::{EvalError, compare};
 
-use crate::Failure;
-use crate::device::DeviceKind;
+use super::place::Place;
+use super::show;
 
+/// Print the image-space and feature-space distances of two pictures of equal size
+///
+/// With --measure, prints the perceptual measures that are asked for instead.
 #[derive(Args)]
-pub(crate) struct CompareArguments {
+pub(crate) struct Arguments {
     /// The reference, a JPEG or PNG file of any size, which is turned as its camera says; what is
     /// transparent is white
     a: PathBuf,
@@ -27,24 +31,19 @@ pub(crate) struct CompareArguments {
     /// Lets measures take random weights where there is no file
     #[arg(long)]
     random_weights: bool,
-    /// Folder with comparators' weights, which feature distances need
-    #[arg(long, value_name = "DIR")]
-    weights: Option<PathBuf>,
-    /// Device to compute on
-    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
-    device: DeviceKind,
+    #[command(flatten)]
+    place: Place,
 }
 
-pub(crate) fn run(arguments: &CompareArguments) -> Result<(), Failure> {
-    let device = arguments.device.open()?;
-    let (weights, random) =
-        (crate::folder(arguments.weights.as_deref())?, arguments.random_weights);
-    let read = |path| decode::read_photo(path).map_err(EvalError::from);
-    let (a, b) = (read(&arguments.a)?, read(&arguments.b)?);
+/// Compares and prints.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let (device, weights) = arguments.place.open()?;
+    let (weights, random) = (weights.as_deref(), arguments.random_weights);
+    let (a, b) = (decode::read_photo(&arguments.a)?, decode::read_photo(&arguments.b)?);
     if arguments.measure.is_empty() {
         let found = compare::compare(&a, &b, weights, random, &device)?;
-        crate::print(&found.rows);
-        tell_without_weights(&found.without_weights);
+        show::rows(&found.rows);
+        show::without_weights(&found.without_weights);
         return Ok(());
     }
     if arguments.map.is_some() && arguments.measure.len() > 1 {
@@ -65,26 +64,15 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<(), Failure> {
             Err(error) => return Err(error.into()),
         }
     }
-    measured.iter().for_each(|found| crate::print(&found.rows));
+    measured.iter().for_each(|found| show::rows(&found.rows));
     if let Some(error) = too_small {
         return Err(error.into());
     }
     if let (Some(path), [found]) = (&arguments.map, &measured[..]) {
         let picture = heat_map(&found.map, a.height, a.width)?;
-        picture.write_png(path).map_err(EvalError::from)?;
+        picture.write_png(path)?;
         let largest = found.map.iter().copied().fold(0f32, f32::max);
         println!("{} (brightest: {largest})", path.display());
     }
     Ok(())
-}
-
-/// A line about feature spaces that need weights.
-pub(crate) fn tell_without_weights(spaces: &[Space]) {
-    if !spaces.is_empty() {
-        let spaces: Vec<_> = spaces.iter().map(Space::to_string).collect();
-        println!(
-            "not measured, no weights found: {}; name their folder with --weights DIR",
-            spaces.join(", ")
-        );
-    }
 }

@@ -1,14 +1,14 @@
-//! `--device`: where to compute.
+//! `--device`. The example `step_server` of deepsim-train includes this file.
 
 use candle_core::Device;
 use clap::ValueEnum;
 
-/// Where to compute.
+/// Kinds of devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DeviceKind {
     /// The processor
     Cpu,
-    /// The first NVIDIA GPU; needs a program built with `--features cuda`
+    /// An NVIDIA GPU: the first, or of several processes on a machine each its own; needs a program built with `--features cuda`
     Cuda,
 }
 
@@ -16,25 +16,25 @@ pub(crate) enum DeviceKind {
 #[derive(Debug, thiserror::Error)]
 #[error("--device cuda: {reason}")]
 pub(crate) struct DeviceError {
-    /// Exit code to end with.
+    /// Exit code of the program.
     pub(crate) code: u8,
     reason: String,
 }
 
 impl DeviceKind {
-    /// Opens the device.
-    pub(crate) fn open(self) -> Result<Device, DeviceError> {
+    /// Opens the device; of several GPUs the one with this number.
+    pub(crate) fn open(self, number: usize) -> Result<Device, DeviceError> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda => gpu(),
+            Self::Cuda => gpu(number),
         }
     }
 }
 
 #[cfg(feature = "cuda")]
-fn gpu() -> Result<Device, DeviceError> {
+fn gpu(number: usize) -> Result<Device, DeviceError> {
     let open = || {
-        let device = Device::new_cuda(0)?;
+        let device = Device::new_cuda(number)?;
         deepsim_ops::keep_freed_device_memory(&device)?;
         Ok(device)
     };
@@ -45,7 +45,7 @@ fn gpu() -> Result<Device, DeviceError> {
 }
 
 #[cfg(not(feature = "cuda"))]
-fn gpu() -> Result<Device, DeviceError> {
+fn gpu(_: usize) -> Result<Device, DeviceError> {
     const NAME: &str = env!("CARGO_PKG_NAME");
     let build = format!("cargo build --release -p {NAME} --features cuda");
     let reason = format!("{NAME} was built without CUDA; build it with `{build}` (docs/cuda.md)");

@@ -1,4 +1,4 @@
-//! What a run says to its user: a bar on a terminal, a line every few seconds elsewhere.
+//! Progress of a training run: a bar on a terminal, a line every few seconds elsewhere.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};

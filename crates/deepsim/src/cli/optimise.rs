@@ -1,8 +1,8 @@
-//! `deepsim-eval optimise`: inversion by optimisation.
+//! `deepsim optimise`: inversion by optimisation.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
 use deepsim_data::{Crop, Dataset};
 use deepsim_eval::EvalError;
@@ -10,14 +10,18 @@ use deepsim_eval::measure::Progress;
 use deepsim_eval::preimage::{Experiment, Prior};
 use deepsim_nets::ComparatorKind;
 
-use crate::Failure;
-use crate::device::DeviceKind;
+use super::locate::DataFolders;
+use super::place::Place;
+use super::show;
 
 /// Side of the crops of photographs, as the networks were trained.
 const CROP: usize = 227;
 
+/// Find images by gradient descent whose features are those of pictures (the paper's baseline)
+///
+/// Measures how far they are from the pictures.
 #[derive(Args)]
-pub(crate) struct OptimiseArguments {
+pub(crate) struct Arguments {
     /// The network, e.g. alexnet
     #[arg(long, value_name = "NET", value_parser = comparator, default_value = "alexnet")]
     net: ComparatorKind,
@@ -31,9 +35,6 @@ pub(crate) struct OptimiseArguments {
     /// Side that pictures of another size are stretched to first
     #[arg(long, value_name = "PIXELS")]
     resize: Option<usize>,
-    /// Folder with the network's weights
-    #[arg(long, value_name = "DIR")]
-    weights: Option<PathBuf>,
     /// Lets it take random weights where there is no file
     #[arg(long)]
     random_weights: bool,
@@ -59,9 +60,8 @@ pub(crate) struct OptimiseArguments {
     /// Folder for <prior>-<tap>.json and pictures; taps that are there with these settings are left
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Where to compute
-    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
-    device: DeviceKind,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Most pictures that `N` is computed from where nobody says how many: 2.5 GB of pixels.
@@ -76,10 +76,10 @@ fn comparator(name: &str) -> Result<ComparatorKind, EvalError> {
     })
 }
 
-pub(crate) fn run(arguments: &OptimiseArguments) -> Result<(), Failure> {
-    let device = arguments.device.open()?;
-    let mut dataset =
-        Dataset::open(arguments.data.as_deref(), arguments.seed).map_err(EvalError::from)?;
+/// Inverts tap by tap, prints the errors and draws a sheet.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let (device, folder) = arguments.place.open()?;
+    let mut dataset = Dataset::open(arguments.data.as_deref(), arguments.seed)?;
     if let Some(side) = arguments.resize {
         dataset = dataset.sized(side);
     }
@@ -89,15 +89,17 @@ pub(crate) fn run(arguments: &OptimiseArguments) -> Result<(), Failure> {
         _ => Crop::Full,
     };
     println!("{}", dataset.description);
-    let folder = crate::folder(arguments.weights.as_deref())?;
-    let weights = folder.and_then(|folder| arguments.net.find_weights(folder));
-    if weights.is_none() && !arguments.random_weights {
-        let wanted = format!("weights of {}, or --random-weights", arguments.net.name());
-        let got =
-            folder.map_or("none".to_owned(), |folder| format!("none in {}", folder.display()));
+    let random = arguments.random_weights;
+    let folder = folder.or_else(|| DataFolders::new().find("weights").filter(|_| !random));
+    let weights = folder.as_ref().and_then(|folder| arguments.net.find_weights(folder));
+    if weights.is_none() && !random {
+        let name = arguments.net.name();
+        let wanted = format!("weights of {name}, or --random-weights");
+        let place = folder.map_or(String::new(), |folder| format!(" in {}", folder.display()));
+        let got = format!("none{place}; docs/weights.md says where there are some");
         return Err(EvalError::Input { operation: "--weights", wanted, got }.into());
     }
-    let tell = |progress: Progress<'_>| crate::tell(&progress);
+    let tell = |progress: Progress<'_>| show::progress(&progress);
     let mut experiment = Experiment::new(arguments.net, &*source, crop);
     experiment.weights = weights.as_deref();
     experiment.dataset = &dataset.description;
@@ -112,11 +114,9 @@ pub(crate) fn run(arguments: &OptimiseArguments) -> Result<(), Failure> {
     let mut undefined = None;
     for tap in &arguments.tap {
         let (inversion, found) = experiment.run(tap, &arguments.out)?;
-        if std::io::stderr().is_terminal() {
-            eprint!("\r\x1b[K");
-        }
+        show::end_of_progress();
         println!("{} {tap}{}", arguments.prior, if found { " (measured before)" } else { "" });
-        crate::print(&inversion.rows);
+        show::rows(&inversion.rows);
         for left in &inversion.left_out {
             println!("  picture {} is left out: {}", left.picture, left.reason);
         }

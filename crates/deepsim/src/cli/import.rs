@@ -1,24 +1,21 @@
-//! `deepsim-import`: weights from Caffe, ONNX and PyTorch files.
-#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to its user")]
+//! `deepsim import`: weights from Caffe, ONNX and PyTorch files.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
-use deepsim_import::{ImportError, ImportOptions, Net, Skipped, import, read};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use deepsim_import::{ImportOptions, Net, Skipped, import, read};
 
-/// Read weights from a Caffe, ONNX, PyTorch or safetensors file and write them for a network.
+use super::locate;
+
+/// Read weights from a Caffe, ONNX, PyTorch or safetensors file and write them for a network
 ///
 /// The form of the file is told from its content, and the network from its tensors where only one
 /// has them; AlexNet and CaffeNet have the same. Every tensor of the file is reported as used or
 /// ignored. No code in a .pth file is run.
-#[derive(Parser)]
-#[command(
-    version,
-    after_help = "Exit codes: 0 done, 1 the file is broken or does not fit, 2 bad arguments."
-)]
-struct Arguments {
-    /// The file
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The file, or hf://OWNER/NAME/PATH
     file: PathBuf,
     /// Which network it is, e.g. caffenet, alexnet, generator-fc6, lpips-alex [default: told from the
     /// tensors]
@@ -55,22 +52,12 @@ fn net(name: &str) -> Result<Net, String> {
     })
 }
 
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            let usage = matches!(error, ImportError::Ambiguous { .. });
-            ExitCode::from(if usage { 2 } else { 1 })
-        }
-    }
-}
-
-fn run(arguments: &Arguments) -> Result<(), ImportError> {
+/// Imports or lists, and prints what is in the file.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let file = locate::file(&arguments.file)?;
     let part = arguments.part.as_deref();
     if arguments.list {
-        let (_, contents) = read(&arguments.file, part)?;
+        let (_, contents) = read(&file, part)?;
         println!("{:?}", contents.format);
         for blob in &contents.blobs {
             println!("{} {:?}", blob.name, blob.shape);
@@ -82,13 +69,13 @@ fn run(arguments: &Arguments) -> Result<(), ImportError> {
     }
     let options =
         ImportOptions { net: arguments.net, half: arguments.f16, part: arguments.part.clone() };
-    let report = import(&arguments.file, &arguments.out, &options)?;
+    let report = import(&file, &arguments.out, &options)?;
     match arguments.report {
         Form::Text => println!("{report}"),
         Form::Json => println!("{}", serde_json::json!(report)),
     }
     if report.net == Net::Mean {
-        let (_, contents) = read(&arguments.file, part)?;
+        let (_, contents) = read(&file, part)?;
         for blob in contents.blobs {
             let plane = (blob.values.len() / 3).max(1);
             let sum = |plane: &[f32]| plane.iter().map(|value| f64::from(*value)).sum::<f64>();

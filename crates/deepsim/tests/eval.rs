@@ -1,5 +1,6 @@
-//! The program `deepsim-eval`: what it prints, writes and exits with.
+//! Commands that measure and report: what they print, write and exit with.
 
+#[path = "../../deepsim-eval/tests/stl10/mod.rs"]
 mod stl10;
 
 use std::path::Path;
@@ -11,8 +12,8 @@ use deepsim_data::{Crop, Dataset, read_range};
 use deepsim_nets::{Autoencoder, AutoencoderConfig, Images, PixelFormat};
 use serde_json::Value;
 
-fn eval(arguments: &[&str]) -> Output {
-    let program = env!("CARGO_BIN_EXE_deepsim-eval");
+fn deepsim(arguments: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_deepsim");
     Command::new(program).args(arguments).output().expect("the program starts")
 }
 
@@ -22,7 +23,7 @@ fn text(path: &Path) -> &str {
 
 /// Exit code and what was said on standard error.
 fn failure(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = eval(arguments);
+    let output = deepsim(arguments);
     assert!(output.stdout.is_empty(), "nothing is printed of a failure");
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
@@ -37,10 +38,10 @@ fn a_generator_is_measured_to_the_same_numbers_by_any_number_of_threads() {
             .and_then(|net| net.save(&run.join("generator.safetensors")))
             .expect("a generator");
         let sizes = ["--limit", "24", "--svm-draws", "2", "--svm-input", "center-code"];
-        let mut arguments = vec!["error", "svm", "sharpness", "grid", "--run", text(&run)];
+        let mut arguments = vec!["eval", "error", "svm", "sharpness", "grid", "--run", text(&run)];
         arguments.extend(["--threads", threads]);
         arguments.extend(sizes);
-        let output = eval(&arguments);
+        let output = deepsim(&arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         for word in ["image space", "alexnet CONV3 feature space, random weights", "error.json"] {
@@ -88,7 +89,7 @@ fn measures_without_a_single_number_fail_with_the_reason() {
     let equal = vec![vec![128; 3 * stl10::SIDE * stl10::SIDE]; 14];
     stl10::write(folder.path(), &equal).expect("a data set");
     let on = |measure, more: &[&str]| {
-        let given = [measure, "--run", text(&run), "--data", text(folder.path())];
+        let given = ["eval", measure, "--run", text(&run), "--data", text(folder.path())];
         failure(&[&given[..], more].concat())
     };
     for (measure, reason) in [
@@ -139,7 +140,7 @@ fn image_error(n: usize) -> Result<f64, Box<dyn std::error::Error>> {
 
 /// What `compare` prints.
 fn compared(a: &Path, b: &Path, more: &[&str]) -> String {
-    let output = eval(&[&["compare", text(a), text(b)], more].concat());
+    let output = deepsim(&[&["compare", text(a), text(b)], more].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -192,7 +193,7 @@ fn networks_without_weights_are_named_and_never_random_unless_asked_for() {
 
 #[test]
 fn photographs_are_compared_as_people_see_them() {
-    let fixture = |name: &str| Path::new("tests/fixtures").join(name);
+    let fixture = |name: &str| Path::new("../deepsim-eval/tests/fixtures").join(name);
     let error = |a: &str, b: &str| -> f64 {
         let printed = compared(&fixture(a), &fixture(b), &[]);
         let line = printed.lines().find(|line| line.contains("root mean square")).expect("a line");
@@ -222,7 +223,8 @@ fn tiny_pictures_are_compared_and_what_needs_larger_ones_says_so() {
     }
     // Of the measures that are named, those that fit are printed, and the program fails.
     let two = ["--measure", "feature:squeezenet:FIRE9", "--measure", "lpips-squeeze"];
-    let output = eval(&[&["compare", text(&a), text(&b), "--random-weights"], &two[..]].concat());
+    let output =
+        deepsim(&[&["compare", text(&a), text(&b), "--random-weights"], &two[..]].concat());
     assert_eq!(output.status.code(), Some(2));
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(printed.contains("  CONV1 "), "the layers of LPIPS: {printed}");
@@ -246,7 +248,7 @@ fn two_pictures_are_measured_and_the_difference_is_drawn() {
     let pair = [text(&a), text(&b)];
 
     let lpips = ["--measure", "lpips-squeeze", "--random-weights", "--map", text(&map)];
-    let output = eval(&compare(pair, &lpips));
+    let output = deepsim(&compare(pair, &lpips));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     for word in ["lpips-squeeze", "FIRE9", "random weights (seed 0), heads of 1", "map.png"] {
@@ -259,7 +261,7 @@ fn two_pictures_are_measured_and_the_difference_is_drawn() {
     assert!(red(8, 46) > red(30, 8) + 50, "bright where the pictures differ");
 
     let two = ["--measure", "lpips-alex", "--measure", "feature:alexnet:CONV1,CONV2"];
-    let output = eval(&compare(pair, &[&two[..], &["--random-weights"]].concat()));
+    let output = deepsim(&compare(pair, &[&two[..], &["--random-weights"]].concat()));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let cases: [(&[&str], &str); 6] = [
         (
@@ -284,13 +286,13 @@ fn bad_arguments_exit_with_2_and_missing_things_with_1() {
     let folder = tempfile::tempdir().expect("a folder");
     let empty = text(folder.path());
     let cases: [(&[&str], i32, &str); 8] = [
-        (&["error", "--run", "/no/such/run"], 1, "run /no/such/run: no such folder"),
-        (&["error", "--run", empty], 1, "generator.safetensors"),
-        (&["fid", "--run", empty], 2, "unknown measure `fid`; known are error, svm"),
-        (&["--run", empty], 2, "measure"),
-        (&["error"], 2, "--run"),
-        (&["error", "--run", empty, "--space", "lenet:CONV1"], 2, "lenet:CONV1"),
-        (&["error", "--run", empty, "--data", "/no/such/data"], 1, "/no/such/data"),
+        (&["eval", "error", "--run", "/no/such/run"], 1, "run /no/such/run: no such folder"),
+        (&["eval", "error", "--run", empty], 1, "generator.safetensors"),
+        (&["eval", "fid", "--run", empty], 2, "unknown measure `fid`; known are error, svm"),
+        (&["eval", "--run", empty], 2, "measure"),
+        (&["eval", "error"], 2, "--run"),
+        (&["eval", "error", "--run", empty, "--space", "lenet:CONV1"], 2, "lenet:CONV1"),
+        (&["eval", "error", "--run", empty, "--data", "/no/such/data"], 1, "/no/such/data"),
         (&["report", "--run", "SE", "--target", "table3", "--out", empty], 2, "LABEL=DIR"),
     ];
     for (arguments, wanted, words) in cases {
@@ -309,21 +311,33 @@ fn bad_arguments_exit_with_2_and_missing_things_with_1() {
 #[cfg(not(feature = "cuda"))]
 #[test]
 fn cuda_is_refused_clearly_by_a_program_built_without_it() {
-    let cases: [&[&str]; 2] =
-        [&["error", "--run", ".", "--device", "cuda"], &["compare", "a", "b", "--device", "cuda"]];
+    let cases: [&[&str]; 2] = [
+        &["eval", "error", "--run", ".", "--device", "cuda"],
+        &["compare", "a", "b", "--device", "cuda"],
+    ];
     for arguments in cases {
         let (code, message) = failure(arguments);
         assert_eq!(code, Some(2), "{message}");
-        assert!(message.contains("-p deepsim-eval --features cuda"), "{message}");
+        assert!(message.contains("-p deepsim --features cuda"), "{message}");
     }
 }
 
 #[test]
-fn help_says_what_is_measured_and_how_it_exits() {
-    let output = eval(&["--help"]);
-    assert!(output.status.success());
-    let help = String::from_utf8_lossy(&output.stdout).into_owned();
-    for word in ["error", "svm", "sharpness", "grid", "compare", "report", "Exit codes"] {
-        assert!(help.contains(word), "{word} is not in {help}");
+fn help_says_what_there_is_what_is_measured_and_how_it_exits() {
+    let help = |words: &[&str]| {
+        let output = deepsim(words);
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let all = help(&["--help"]);
+    assert_eq!(all, help(&["help"]));
+    for words in ["Train:\n  train ", "Measure:\n  eval ", "compare", "report", "Exit codes"] {
+        assert!(all.contains(words), "{words} is not in {all}");
     }
+    let eval = help(&["eval", "--help"]);
+    for measure in deepsim_eval::measure::all() {
+        let line = format!("  {:12} {}", measure.name(), measure.about());
+        assert!(eval.contains(&line), "{line} is not in {eval}");
+    }
+    assert!(eval.contains("Exit codes"), "{eval}");
 }

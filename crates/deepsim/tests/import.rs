@@ -1,15 +1,15 @@
-//! The program: what it prints, and its exit codes.
+//! `deepsim import`: what it prints, and its exit codes.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 fn run(arguments: &[&str], folder: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_deepsim-import"));
-    command.current_dir(folder).args(arguments).output().expect("the program runs")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deepsim"));
+    command.current_dir(folder).arg("import").args(arguments).output().expect("the program runs")
 }
 
 fn fixture(name: &str) -> String {
-    format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
+    format!("{}/../deepsim-import/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 fn text(bytes: &[u8]) -> String {

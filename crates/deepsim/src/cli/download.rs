@@ -1,0 +1,195 @@
+//! `deepsim download`: data sets and weights, verified.
+
+mod progress;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use deepsim_fetch::{
+    Artifact, Event, FetchError, Fetched, Fetcher, Need, Options, Registry, Selection, State, Watch,
+};
+use indicatif::HumanBytes;
+
+use super::exit::{self, Failure};
+use super::locate::DataFolders;
+use progress::Progress;
+
+/// Download data sets and weights, or verify those that are there
+///
+/// What breaks off is continued, and nothing stands under its name before its size and sums are those
+/// of the registry. See docs/downloads.md.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// What to get; `--list` shows the names
+    #[arg(value_name = "NAME", required_unless_present = "list")]
+    names: Vec<String>,
+    /// Show what there is, and what of it is here
+    #[arg(long)]
+    list: bool,
+    /// Use no network: verify what is here, say what is missing
+    #[arg(long, conflicts_with = "mirror")]
+    offline: bool,
+    #[command(flatten)]
+    source: Source,
+    /// Read files again that were verified before and have not changed since
+    #[arg(long)]
+    verify: bool,
+}
+
+/// Where files come from and go to.
+#[derive(Args)]
+struct Source {
+    /// Get files from here instead: URL, a slash, the file's name. They are verified all the same
+    #[arg(long, value_name = "URL", help_heading = HEADING)]
+    mirror: Option<String>,
+    /// Accept the licences that are shown
+    #[arg(long, help_heading = HEADING)]
+    accept_licence: bool,
+    /// Where files go [default: the folder that DEEPSIM_DATA names, else data in the checkout]
+    #[arg(long, value_name = "DIR", help_heading = HEADING)]
+    to: Option<PathBuf>,
+    /// Another registry than that of deepsim-fetch
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
+    registry: Option<PathBuf>,
+}
+
+const HEADING: &str = "Downloads";
+
+impl Source {
+    fn registry(&self) -> Result<Registry> {
+        Ok(self.registry.as_deref().map_or_else(Registry::built_in, Registry::open)?)
+    }
+
+    fn fetcher(&self, offline: bool, verify_again: bool) -> Result<Fetcher> {
+        let options = Options {
+            offline,
+            mirror: self.mirror.clone(),
+            accept_licence: self.accept_licence,
+            verify_again,
+            ..Options::default()
+        };
+        let folders = DataFolders::new();
+        let folder = self.to.as_deref().map_or_else(|| folders.to_write(), Ok)?;
+        Fetcher::new(folder, options).map_err(|error| Failure::usage(error.to_string()).into())
+    }
+}
+
+/// Gets everything that was named; what fails does not keep the rest from being tried.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let source = &arguments.source;
+    let (registry, fetcher) =
+        (source.registry()?, source.fetcher(arguments.offline, arguments.verify)?);
+    if arguments.list {
+        list(&registry, &fetcher);
+        return Ok(());
+    }
+    let select =
+        |name: &String| registry.select(name).map_err(|error| Failure::usage(error.to_string()));
+    // All names first: a mistake in the last one is not found after an hour.
+    let selections = arguments.names.iter().map(select).collect::<Result<Vec<_>, Failure>>()?;
+    get(&fetcher, &selections, arguments.offline)
+}
+
+/// Gets everything that was selected.
+fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result<()> {
+    let stop = &stop_on_signals()?;
+    let mut failed = Vec::new();
+    for selection in selections {
+        // One that does instead of all is the library's choice; otherwise each is tried.
+        let parts: Vec<Selection<'_>> = match selection.need {
+            Need::Any => vec![selection.clone()],
+            Need::All => {
+                let one = |a| Selection { artifacts: vec![a], ..selection.clone() };
+                selection.artifacts.iter().copied().map(one).collect()
+            }
+        };
+        for part in parts {
+            for artifact in part.artifacts.iter().filter(|a| !offline && absent(fetcher, a)) {
+                println!("{}: {}. Licence: {}", artifact.id, artifact.title, artifact.licence);
+            }
+            let mut progress = Progress::default();
+            let mut report = |event: Event<'_>| progress.show(&event);
+            let mut watch = Watch { report: &mut report, stop };
+            let result = fetcher.fetch_selection(&part, &mut watch);
+            progress.clear();
+            match result {
+                Ok(fetched) => fetched.iter().for_each(tell),
+                Err(error @ FetchError::Interrupted { .. }) => {
+                    return Err(Failure::new(exit::INTERRUPTED, error.to_string()).into());
+                }
+                Err(error) => {
+                    eprintln!("error: {error}");
+                    failed.push(error);
+                }
+            }
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else if failed.iter().all(|error| matches!(error, FetchError::Licence { .. })) {
+        Err(Failure::usage("--accept-licence says that you accept the licences above").into())
+    } else {
+        bail!("{} of what was asked for is not there", failed.len())
+    }
+}
+
+/// Whether a file that can be downloaded is not here.
+fn absent(fetcher: &Fetcher, artifact: &Artifact) -> bool {
+    artifact.manual.is_none() && fetcher.state(artifact) != State::Present
+}
+
+fn tell(fetched: &Fetched) {
+    // A pinned file is not verified: its notice says what it is.
+    let how = match (fetched.notices.is_empty(), fetched.downloaded) {
+        (false, _) => "see the warning",
+        (true, true) => "downloaded and verified",
+        (true, false) => "there and verified",
+    };
+    println!("{}: {how}: {}", fetched.id, fetched.path.display());
+    for notice in &fetched.notices {
+        eprintln!("warning: {}: {notice}", fetched.id);
+    }
+}
+
+/// Returns a flag that Ctrl-C and a request to terminate set. A second one does not wait for the network.
+fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let (code, handling) =
+            (i32::from(exit::INTERRUPTED), || format!("handling signal {signal}"));
+        signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())
+            .with_context(handling)?;
+        signal_hook::flag::register(signal, stop.clone()).with_context(handling)?;
+    }
+    Ok(stop)
+}
+
+fn list(registry: &Registry, fetcher: &Fetcher) {
+    let names = registry.artifacts().iter().map(|a| a.id.len());
+    let width = names.chain(registry.groups().iter().map(|g| g.id.len())).max().unwrap_or(0);
+    println!("{:width$}  {:>11}  {:<12}  what", "name", "size", "here");
+    for artifact in registry.artifacts() {
+        let size = artifact.sums.bytes.map_or("?".into(), |bytes| HumanBytes(bytes).to_string());
+        let here = match fetcher.state(artifact) {
+            State::Present => "yes".into(),
+            State::Partial(bytes) => format!("{} of it", HumanBytes(bytes)),
+            State::Absent if artifact.manual.is_some() => "no, by hand".into(),
+            State::Absent => "no".to_owned(),
+        };
+        println!("{:width$}  {size:>11}  {here:<12}  {}", artifact.id, artifact.title);
+        let accept = if artifact.accept { " (--accept-licence)" } else { "" };
+        println!("{:width$}  licence{accept}: {}", "", artifact.licence);
+    }
+    println!("\ngroups");
+    for group in registry.groups() {
+        let need = if group.need == Need::All { "all of" } else { "any of" };
+        let members = group.members.join(", ");
+        println!("{:width$}  {}: {need} {members}", group.id, group.title);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! Folders of data and weights, and files of the Hugging Face hub.
+//!
+//! What `deepsim download` writes, and commands that require data or weights look for, is in a data folder. The
+//! variable `DEEPSIM_DATA` names it; without the variable it is `data` in the checkout that this program was
+//! built from.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::exit::Failure;
+
+/// Variable that names the data folder.
+pub(crate) const VARIABLE: &str = "DEEPSIM_DATA";
+
+/// How the address of a file of the hub begins.
+const SCHEME: &str = "hf://";
+
+/// The data folders there may be, most specific first.
+pub(crate) struct DataFolders(Vec<PathBuf>);
+
+impl DataFolders {
+    /// The folders of this process and this build.
+    pub(crate) fn new() -> Self {
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+        Self::of(std::env::var_os(VARIABLE), checkout.map(|root| root.join("data")))
+    }
+
+    fn of(variable: Option<OsString>, checkout: Option<PathBuf>) -> Self {
+        let named = variable.filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        Self(named.into_iter().chain(checkout.filter(|folder| folder.is_dir())).collect())
+    }
+
+    /// Returns the folder that downloads go to.
+    ///
+    /// # Errors
+    /// If the variable is not set and there is no checkout.
+    pub(crate) fn to_write(&self) -> Result<&Path> {
+        self.0.first().map(PathBuf::as_path).ok_or_else(|| {
+            let message =
+                format!("expected a folder for downloads: name one with --to or {VARIABLE}");
+            Failure::usage(message).into()
+        })
+    }
+
+    /// Returns the first folder or file of this name that exists, e.g. `weights` or `stl10_binary`.
+    pub(crate) fn find(&self, name: &str) -> Option<PathBuf> {
+        self.0.iter().map(|folder| folder.join(name)).find(|path| path.exists())
+    }
+}
+
+/// Returns a file as a local path; one of the hub (`hf://owner/name[@revision]/path`) is downloaded first.
+///
+/// # Errors
+/// If the hub does not have it, or this program was built without the feature `hub`.
+pub(crate) fn file(path: &Path) -> Result<PathBuf> {
+    match path.to_str().filter(|path| path.starts_with(SCHEME)) {
+        Some(address) => from_hub(address),
+        None => Ok(path.to_path_buf()),
+    }
+}
+
+/// Returns a folder of weights as a local path. An address of the hub names a file of weights, whose folder is
+/// returned once it is downloaded.
+///
+/// # Errors
+/// As [`file`].
+pub(crate) fn folder(path: &Path) -> Result<PathBuf> {
+    let local = file(path)?;
+    let is_address = local != path;
+    Ok(local.parent().filter(|_| is_address).unwrap_or(&local).to_path_buf())
+}
+
+/// Replaces an address of the hub in `KEY=hf://...`, an override of a recipe, by the local path.
+///
+/// # Errors
+/// As [`file`].
+pub(crate) fn setting(set: &str) -> Result<String> {
+    let Some((key, value)) = set.split_once('=') else { return Ok(set.into()) };
+    let address = value.trim().trim_matches(['"', '\'']);
+    if !address.starts_with(SCHEME) {
+        return Ok(set.into());
+    }
+    Ok(format!("{key}={}", from_hub(address)?.display()))
+}
+
+#[cfg(feature = "hub")]
+fn from_hub(address: &str) -> Result<PathBuf> {
+    Ok(deepsim_fetch::hub::file(address, &deepsim_fetch::hub::HubOptions::default())?)
+}
+
+#[cfg(not(feature = "hub"))]
+fn from_hub(address: &str) -> Result<PathBuf> {
+    let message = format!(
+        "{address}: this program was built without the feature `hub`; build it with `cargo install --path \
+         crates/deepsim --features hub`"
+    );
+    Err(Failure::usage(message).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_comes_before_the_checkout_and_what_exists_is_found() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let [mine, checkout] = ["mine", "checkout"].map(|name| folder.path().join(name));
+        std::fs::create_dir_all(checkout.join("weights"))?;
+        let folders = DataFolders::of(Some(mine.clone().into()), Some(checkout.clone()));
+        // Downloads make the folder that is named.
+        assert_eq!(folders.to_write()?, mine);
+        assert_eq!(folders.find("weights"), Some(checkout.join("weights")));
+        std::fs::create_dir_all(mine.join("weights"))?;
+        assert_eq!(folders.find("weights"), Some(mine.join("weights")));
+        assert_eq!(folders.find("stl10_binary"), None);
+        for unset in [None, Some(OsString::new())] {
+            assert_eq!(DataFolders::of(unset, Some(checkout.clone())).to_write()?, checkout);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn without_a_folder_the_error_says_how_to_name_one() {
+        let folders = DataFolders::of(None, Some("/no/such/checkout/data".into()));
+        let error = folders.to_write().expect_err("no folder");
+        assert_eq!(super::super::exit::code(&error), 2);
+        assert!(error.to_string().contains("--to or DEEPSIM_DATA"), "{error}");
+        assert_eq!(folders.find("weights"), None);
+    }
+
+    #[test]
+    fn this_build_knows_its_checkout() {
+        assert!(DataFolders::of(None, DataFolders::new().0.pop()).find("weights").is_some());
+    }
+
+    #[test]
+    fn local_paths_and_settings_stay_as_they_are() -> Result<()> {
+        for path in ["data/weights", "/somewhere/alexnet.pth", "hf:/x", "https://example.org/x"] {
+            assert_eq!(file(Path::new(path))?, Path::new(path));
+            assert_eq!(folder(Path::new(path))?, Path::new(path));
+        }
+        for set in ["steps=3", "feature.weights=a.safetensors", "name=\"hf\"", "typo"] {
+            assert_eq!(setting(set)?, set);
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "hub"))]
+    #[test]
+    fn addresses_of_the_hub_need_a_program_built_for_them() {
+        let address = "hf://owner/name/alexnet.safetensors";
+        let results = [
+            file(Path::new(address)).map(drop),
+            folder(Path::new(address)).map(drop),
+            setting(&format!("feature.weights={address}")).map(drop),
+            setting(&format!("feature.weights = \"{address}\"")).map(drop),
+        ];
+        for result in results {
+            let error = result.expect_err("no hub");
+            assert_eq!(super::super::exit::code(&error), 2);
+            let start = format!("{address}: this program was built without the feature `hub`");
+            assert!(error.to_string().starts_with(&start), "{error}");
+        }
+    }
+
+    #[cfg(feature = "hub")]
+    #[test]
+    fn addresses_of_another_form_are_refused_without_a_network() {
+        for address in ["hf://owner", "hf://owner/name/", "hf://owner/name@/file"] {
+            let error = file(Path::new(address)).expect_err("no address");
+            assert!(error.to_string().contains("hf://owner/name/path"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The command line: one module for each command, and what they share.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`device`] | kinds of devices |
+//! | [`exit`] | exit codes |
+//! | [`help`] | groups of commands |
+//! | [`locate`] | the folders that data and weights are in, and `hf://` addresses |
+//! | [`place`] | `--device`, `--weights`, `--threads` |
+//! | [`progress`] | progress of a training run |
+//! | [`recipe`] | the recipe and the data of `train` and `plan` |
+//! | [`show`] | rows of numbers, progress of a measure |
+
+pub(crate) mod compare;
+pub(crate) mod curves;
+mod device;
+pub(crate) mod diff_runs;
+pub(crate) mod download;
+pub(crate) mod eval;
+pub(crate) mod exit;
+pub(crate) mod help;
+pub(crate) mod import;
+pub(crate) mod invert;
+mod locate;
+pub(crate) mod optimise;
+mod place;
+pub(crate) mod plan;
+pub(crate) mod probe;
+mod progress;
+mod recipe;
+pub(crate) mod replay;
+pub(crate) mod report;
+pub(crate) mod sample;
+mod show;
+pub(crate) mod train;

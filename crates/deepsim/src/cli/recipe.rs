@@ -1,0 +1,59 @@
+//! The recipe, the data and the place of `train` and `plan`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use candle_core::Device;
+use clap::Args;
+use deepsim_run::recipe::AnyRecipe;
+use deepsim_train::run::RunOptions;
+
+use super::locate;
+use super::place::Place;
+
+/// Recipe, data and place of a run.
+#[derive(Args)]
+pub(crate) struct What {
+    /// What to train: a TOML file, or the name of a built-in recipe, e.g. autoencoder-se (crates/deepsim-run/recipes)
+    recipe: PathBuf,
+    /// Folder with STL-10 in its binary format or ILSVRC-2012 [default: built-in procedural scenes]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Leave out unlabeled and training images that are also test images (docs/data.md)
+    #[arg(long, requires = "data")]
+    without_duplicates: bool,
+    /// Override a key of the recipe, e.g. --set steps=1000 --set adam.learning_rate=1e-4
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// On a GPU, run each step of a generator operation by operation, not as a CUDA graph
+    #[arg(long)]
+    without_graphs: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+impl What {
+    /// Reads the recipe, and returns it with the options of a run.
+    ///
+    /// # Errors
+    /// If the recipe or an override is not valid.
+    pub(crate) fn on(
+        &self,
+        (device, weights): (Device, Option<PathBuf>),
+        out: &Path,
+        resume: bool,
+    ) -> Result<(AnyRecipe, RunOptions)> {
+        let sets = self.set.iter().map(|set| locate::setting(set)).collect::<Result<Vec<_>>>()?;
+        let recipe = AnyRecipe::open(&self.recipe, &sets)?;
+        let options = RunOptions {
+            data: self.data.clone(),
+            without_duplicates: self.without_duplicates,
+            weights,
+            resume,
+            device,
+            graphs: !self.without_graphs,
+            ..RunOptions::new(out)
+        };
+        Ok((recipe, options))
+    }
+}

@@ -1,0 +1,96 @@
+//! `deepsim`: trains, measures, draws, downloads and reports.
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a program talks to its user")]
+
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use cli::{
+    compare, curves, diff_runs, download, eval, exit, help, import, invert, optimise, plan, probe,
+    replay, report, sample, train,
+};
+
+/// Training and evaluation of image generators with perceptual similarity metrics.
+#[derive(Parser)]
+#[command(version, subcommand_required = true, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One command, and the module of its name in `cli`, per line. A new one needs a group in `cli/help.rs` too.
+#[derive(Subcommand)]
+enum Command {
+    Train(train::Arguments),
+    Plan(plan::Arguments),
+    Replay(replay::Arguments),
+    DiffRuns(diff_runs::Arguments),
+    Curves(curves::Arguments),
+    Eval(eval::Arguments),
+    Compare(compare::Arguments),
+    Probe(probe::Arguments),
+    Invert(invert::Arguments),
+    Sample(sample::Arguments),
+    Optimise(optimise::Arguments),
+    Report(report::Arguments),
+    Download(download::Arguments),
+    Import(import::Arguments),
+}
+
+/// Runs a command; returns its exit code.
+fn run(command: &Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Train(arguments) => return train::run(arguments),
+        Command::DiffRuns(arguments) => return diff_runs::run(arguments),
+        Command::Plan(arguments) => plan::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
+        Command::Curves(arguments) => curves::run(arguments),
+        Command::Eval(arguments) => eval::run(arguments),
+        Command::Compare(arguments) => compare::run(arguments),
+        Command::Probe(arguments) => probe::run(arguments),
+        Command::Invert(arguments) => invert::run(arguments),
+        Command::Sample(arguments) => sample::run(arguments),
+        Command::Optimise(arguments) => optimise::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
+        Command::Download(arguments) => download::run(arguments),
+        Command::Import(arguments) => import::run(arguments),
+    }?;
+    Ok(exit::DONE)
+}
+
+fn main() -> ExitCode {
+    let matches = help::complete(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    deepsim_ops::keep_freed_memory();
+    ExitCode::from(run(&arguments.command).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        exit::code(&error)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_exactly_one_group_of_the_help() {
+        let command = Arguments::command();
+        for name in command.get_subcommands().map(clap::Command::get_name) {
+            let all = help::GROUPS.iter().flat_map(|(_, names)| names.iter());
+            assert_eq!(all.filter(|&&known| known == name).count(), 1, "{name}");
+        }
+        let grouped = help::GROUPS.iter().map(|(_, names)| names.len()).sum::<usize>();
+        assert_eq!(grouped, command.get_subcommands().count(), "a group names what is no command");
+    }
+
+    #[test]
+    fn commands_are_well_formed_and_each_says_in_one_line_what_it_does() {
+        let command = help::complete(Arguments::command());
+        command.clone().debug_assert();
+        for subcommand in command.get_subcommands() {
+            let about = subcommand.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!((10..=100).contains(&about.len()), "{}: {about}", subcommand.get_name());
+        }
+    }
+}
