@@ -1,5 +1,5 @@
 //! Training by two processes, each with a GPU of its own, started as `torchrun` does it. Without two GPUs the test says so and passes.
-#![cfg(feature = "nccl")]
+#![cfg(all(feature = "cli", feature = "nccl"))]
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! Commands that measure and report: what they print, write and exit with.
+#![cfg(feature = "cli")]
 
 #[path = "../../deepsim-eval/tests/stl10/mod.rs"]
 mod stl10;

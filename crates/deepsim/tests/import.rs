@@ -1,4 +1,5 @@
 //! `deepsim import`: what it prints, and its exit codes.
+#![cfg(feature = "cli")]
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,4 +1,5 @@
 //! `deepsim optimise`: what it prints, writes and exits with.
+#![cfg(feature = "cli")]
 
 #[path = "../../deepsim-eval/tests/stl10/mod.rs"]
 mod stl10;

@@ -23,7 +23,7 @@ use progress::Progress;
 /// of the registry. See docs/downloads.md.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// What to get; `--list` shows the names
+    /// Names of data and weights; `--list` shows them
     #[arg(value_name = "NAME", required_unless_present = "list")]
     names: Vec<String>,
     /// Show what there is, and what of it is here
@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     verify: bool,
 }
 
-/// Where files come from and go to.
+/// Source and target of downloads.
 #[derive(Args)]
 struct Source {
     /// Get files from here instead: URL, a slash, the file's name. They are verified all the same
@@ -48,7 +48,7 @@ struct Source {
     /// Accept the licences that are shown
     #[arg(long, help_heading = HEADING)]
     accept_licence: bool,
-    /// Where files go [default: the folder that DEEPSIM_DATA names, else data in the checkout]
+    /// Folder to write to [default: the folder that DEEPSIM_DATA names, else data in the checkout]
     #[arg(long, value_name = "DIR", help_heading = HEADING)]
     to: Option<PathBuf>,
     /// Another registry than that of deepsim-fetch
@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let select =
         |name: &String| registry.select(name).map_err(|error| Failure::usage(error.to_string()));
-    // All names first: a mistake in the last one is not found after an hour.
+    // Checks every name before the first download, which may take an hour.
     let selections = arguments.names.iter().map(select).collect::<Result<Vec<_>, Failure>>()?;
     get(&fetcher, &selections, arguments.offline)
 }
@@ -136,7 +136,7 @@ fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result
     }
 }
 
-/// Whether a file that can be downloaded is not here.
+/// Returns whether a file that can be downloaded is not here.
 fn absent(fetcher: &Fetcher, artifact: &Artifact) -> bool {
     artifact.manual.is_none() && fetcher.state(artifact) != State::Present
 }

@@ -16,7 +16,7 @@ use super::show;
 #[derive(Args)]
 #[command(long_about = long_about())]
 pub(crate) struct Arguments {
-    /// What to measure; --help lists the measures
+    /// Measures to take; --help lists them
     #[arg(value_name = "MEASURE")]
     measures: Vec<String>,
     /// Folder of the run, with generator.safetensors
@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// Values of C that the SVM protocol tries
     #[arg(long, value_name = "N", default_value_t = 50)]
     svm_draws: usize,
-    /// What SVMs are trained on: code, center-code, pixels; may be repeated [default: all]
+    /// Input of the SVMs: code, center-code, pixels; may be repeated [default: all]
     #[arg(long, value_name = "INPUT")]
     svm_input: Vec<SvmInput>,
     /// Feature space of the error, e.g. alexnet:CONV3; may be repeated [default: those with weights]

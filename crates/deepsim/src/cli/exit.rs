@@ -26,7 +26,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// Second interruption of a training run, which saves nothing.
 pub(crate) const KILLED: u8 = 131;
 
-/// All exit codes, for the help.
+/// Exit codes with their meanings, for the help.
 const TABLE: [(u8, &str); 8] = [
     (DONE, "finished"),
     (FAILED, "failed"),

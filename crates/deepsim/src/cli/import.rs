@@ -17,7 +17,7 @@ use super::locate;
 pub(crate) struct Arguments {
     /// The file, or hf://OWNER/NAME/PATH
     file: PathBuf,
-    /// Which network it is, e.g. caffenet, alexnet, generator-fc6, lpips-alex [default: told from the
+    /// Network that the weights are for, e.g. caffenet, alexnet, generator-fc6, lpips-alex [default: told from the
     /// tensors]
     #[arg(long, value_name = "NET", value_parser = net)]
     net: Option<Net>,
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     /// Print what is in the file, and write nothing
     #[arg(long)]
     list: bool,
-    /// How to report
+    /// Form of the report
     #[arg(long, value_enum, default_value_t = Form::Text)]
     report: Form,
 }

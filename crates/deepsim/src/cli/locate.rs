@@ -14,7 +14,7 @@ use super::exit::Failure;
 /// Variable that names the data folder.
 pub(crate) const VARIABLE: &str = "DEEPSIM_DATA";
 
-/// How the address of a file of the hub begins.
+/// Beginning of the address of a file of the hub.
 const SCHEME: &str = "hf://";
 
 /// The data folders there may be, most specific first.

@@ -15,7 +15,7 @@ use super::show;
 /// Train linear SVMs on features of comparators, by STL-10's folds
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// What to train on: pixels, NET:TAP, NET:TAP+TAP, NET:TAP@random
+    /// Features to train on: pixels, NET:TAP, NET:TAP+TAP, NET:TAP@random
     #[arg(required = true, value_name = "FEATURES")]
     probes: Vec<Probe>,
     /// Folder with STL-10 in its binary format or ILSVRC-2012 [default: built-in procedural scenes]

@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     /// table3, table4, fig3, fig4, fig4-small, table6, fig1, fig5 to fig9, presamples or neighbours
     #[arg(long, required = true)]
     target: Vec<String>,
-    /// What was run: JSON written by cargo xtask reproduce
+    /// Description of what was run: JSON written by cargo xtask reproduce
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     /// Folder to write to

@@ -77,7 +77,7 @@ fn the_command_downloads_verifies_and_says_by_its_exit_code_what_is_missing() {
     assert_eq!(download(&folder, &["abc", "--offline"]).0, 1);
     assert!(server.requests().is_empty());
 
-    // What only the user can get does not keep the rest from being fetched.
+    // A file that only the user can get does not keep the rest from being fetched.
     assert_eq!(download(&folder, &["letters", "--accept-licence"]).0, 1);
     assert_eq!(std::fs::read(folder.path().join("abc.txt")).expect("the file"), b"abc");
     std::fs::write(folder.path().join("mine.txt"), b"abc").expect("the user's file");
