@@ -40,7 +40,7 @@ struct Op {
 }
 
 impl Op {
-    /// Whether it is a convolution of so many images under any name.
+    /// True if it is this convolution of so many images, under any name.
     fn is(&self, batch: usize, layer: &Layer) -> bool {
         let name = self.layer.name.clone();
         let same = Layer { name, first: self.layer.first, ..layer.clone() };

@@ -33,7 +33,7 @@ struct Arguments {
     /// Override a key of the recipe
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Print what a step costs, counted from the layers, and end
+    /// Print the cost of a step, counted from the layers, and end
     #[arg(long)]
     cost: bool,
     #[arg(long, default_value_t = 1)]
