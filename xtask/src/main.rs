@@ -2,33 +2,21 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`reproduce`] | `cargo xtask reproduce`: trains, evaluates, reports |
+//! | [`mod@deepsim`] | `cargo xtask reproduce`, `status`, `download`: starting the program |
 //! | [`mod@test`] | `cargo xtask test` |
 //! | [`ci`] | `cargo xtask ci` |
-//! | [`download`] | `cargo xtask download`: data and weights, verified |
 //! | [`mod@bench`] | `cargo xtask bench`: speed beside PyTorch's |
 //! | [`cuda`] | `cargo xtask cuda`: building for NVIDIA GPUs |
 //! | [`mpi`] | `cargo xtask mpi`: several processes that train together |
-//! | [`runs`] | generators to train |
-//! | [`status`] | `cargo xtask status`: where a reproduction stands |
-//! | [`targets`] | tables and figures, and the runs they need |
-//! | [`scale`] | how long each scale trains |
-//! | [`plan`] | what is there already, what is to be done, what it costs |
 //! | [`process`] | starting programs and passing on how they ended |
 //! | [`workspace`] | paths |
 
 mod bench;
 mod ci;
 mod cuda;
-mod download;
+mod deepsim;
 mod mpi;
-mod plan;
 mod process;
-mod reproduce;
-mod runs;
-mod scale;
-mod status;
-mod targets;
 mod test;
 mod workspace;
 
@@ -52,26 +40,29 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    Reproduce(Box<reproduce::Arguments>),
-    Status(status::Arguments),
+    /// Reproduce tables and figures: train what is missing, evaluate, write a report
+    Reproduce(deepsim::Arguments),
+    /// Show where reproductions stand: steps, speed and measures of every run
+    Status(deepsim::Arguments),
+    /// Download data sets and weights, or verify those that are there
+    Download(deepsim::Arguments),
     Cuda(cuda::Arguments),
     Mpi(mpi::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
     Ci(ci::Arguments),
-    Download(download::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Reproduce(arguments) => reproduce::run(&arguments),
-        Command::Status(arguments) => status::run(&arguments),
+        Command::Reproduce(arguments) => deepsim::run("reproduce", &arguments),
+        Command::Status(arguments) => deepsim::run("status", &arguments),
         Command::Cuda(arguments) => cuda::run(&arguments),
         Command::Mpi(arguments) => mpi::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Ci(arguments) => ci::run(&arguments),
-        Command::Download(arguments) => download::run(&arguments),
+        Command::Download(arguments) => deepsim::run("download", &arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

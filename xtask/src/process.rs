@@ -45,11 +45,6 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Failure>().map_or(1, |failure| failure.code)
 }
 
-/// Whether an error is that of a program that was told to stop, and not of one that failed.
-pub(crate) fn was_interrupted(error: &anyhow::Error) -> bool {
-    [INTERRUPTED, INTERRUPTED + 1].contains(&exit_code(error))
-}
-
 /// A line for the user.
 #[expect(clippy::print_stdout, reason = "a program talks to its user")]
 pub(crate) fn say(text: &str) {
@@ -96,6 +91,26 @@ pub(crate) fn run(command: &mut Command, what: &str) -> Result<()> {
             Err(Failure::error(code, message))
         }
     }
+}
+
+/// Becomes another program, which then gets the signals that this one would have got.
+///
+/// # Errors
+/// If it cannot be started.
+#[cfg(unix)]
+pub(crate) fn hand_over(command: &mut Command) -> Result<()> {
+    let error = std::os::unix::process::CommandExt::exec(command);
+    Err(error).with_context(|| format!("starting {}", shown(command)))
+}
+
+/// Runs another program to its end, and ends with its exit code.
+///
+/// # Errors
+/// If it cannot be started.
+#[cfg(not(unix))]
+pub(crate) fn hand_over(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("starting {}", shown(command)))?;
+    std::process::exit(status.code().unwrap_or(1));
 }
 
 /// Fails if this program was told to stop: for work that waits for other programs by itself.

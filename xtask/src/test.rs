@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let words = &arguments.words[..];
     let mut here = workspace::cargo(&["test", "--no-fail-fast"]);
-    here.args(["-p", "xtask", "-p", "cuda-emulator", "-p", "deepsim-fetch"]);
+    here.args(["-p", "xtask", "-p", "cuda-emulator"]);
     let mut others = workspace::cargo(&workspace::optimised("test"));
     others.arg("--no-fail-fast");
     for command in [&mut here, &mut others] {

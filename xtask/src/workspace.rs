@@ -34,15 +34,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 
 /// Packages that every optimised build names: features are unified over these, so that programs, tests and
 /// benchmarks share one build of what they rest on. Those that are left out share this program's build.
-const SELECTION: [&str; 7] = [
-    "--workspace",
-    "--exclude",
-    "xtask",
-    "--exclude",
-    "cuda-emulator",
-    "--exclude",
-    "deepsim-fetch",
-];
+const SELECTION: [&str; 5] = ["--workspace", "--exclude", "xtask", "--exclude", "cuda-emulator"];
 
 /// Arguments of a cargo command on the optimised packages.
 pub(crate) fn optimised(command: &str) -> Vec<&str> {
@@ -63,4 +55,17 @@ pub(crate) fn git_commit() -> Option<String> {
     let commit = git(&["rev-parse", "HEAD"])?;
     let dirty = git(&["status", "--porcelain"]).is_none_or(|changes| !changes.is_empty());
     Some(if dirty { commit + "+dirty" } else { commit })
+}
+
+/// Writes a file that appears whole or not at all.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let part = path.with_extension("part");
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&part, path)
+    };
+    write().with_context(|| format!("writing {}", path.display()))
 }

@@ -20,18 +20,6 @@ pub enum EvalError {
         /// The cause. Part of the message and, by the raw name, not the error's `source()`: it is printed once.
         r#source: std::io::Error,
     },
-    /// A file does not hold what it should.
-    #[error("{}{}: wanted {wanted}, got {got}", path.display(), line_number(.line))]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// Line, counted from 1, where it is known.
-        line: Option<usize>,
-        /// What the file should hold.
-        wanted: String,
-        /// What it holds, or the parser's words.
-        got: String,
-    },
     /// Numbers that do not fit the operation.
     #[error("{operation}: wanted {wanted}, got {got}")]
     Input {
@@ -63,14 +51,6 @@ pub enum EvalError {
         /// The name given.
         got: String,
     },
-    /// A report was asked for something that no run was measured on.
-    #[error("{}: nothing was measured for {}", page.display(), targets.join(", "))]
-    Empty {
-        /// The page, which was written all the same.
-        page: PathBuf,
-        /// The tables and figures that are empty.
-        targets: Vec<String>,
-    },
     /// A measure without a single number.
     #[error("{measure}: no value is defined: {reason}")]
     Undefined {
@@ -90,10 +70,6 @@ pub enum EvalError {
     Loss(#[from] LossError),
 }
 
-fn line_number(line: &Option<usize>) -> String {
-    line.map_or(String::new(), |number| format!(":{number}"))
-}
-
 impl EvalError {
     /// Turns an I/O error of `operation` on `path` into one that says so.
     pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
@@ -107,15 +83,6 @@ impl EvalError {
         got: impl Into<String>,
     ) -> Self {
         Self::Input { operation, wanted: wanted.into(), got: got.into() }
-    }
-
-    pub(crate) fn content(
-        path: &Path,
-        line: Option<usize>,
-        wanted: impl Into<String>,
-        got: impl Into<String>,
-    ) -> Self {
-        Self::Content { path: path.to_owned(), line, wanted: wanted.into(), got: got.into() }
     }
 }
 

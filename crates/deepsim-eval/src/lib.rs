@@ -1,8 +1,8 @@
 //! Evaluation of DeePSiM generators and the report.
 //!
 //! A [`measure`] takes a trained generator, a data set and comparators' weights, and returns rows
-//! of numbers; it never sees how the generator was trained. [`report`] puts the rows of several runs
-//! beside the paper's numbers.
+//! of numbers; it never sees how the generator was trained. deepsim-reproduce puts the rows of several
+//! runs beside the paper's numbers.
 //!
 //! | module | holds | paper |
 //! |---|---|---|
@@ -19,7 +19,6 @@
 //! | [`mod@invert`] | a photograph of one's own through a trained generator | - |
 //! | [`preimage`] | inversion by optimisation, with three priors | v1 section 4.3 |
 //! | [`pair`] | one perceptual distance of two pictures, with a map | - |
-//! | [`report`] | HTML and JSON | all |
 
 pub mod compare;
 pub mod distribution;
@@ -34,7 +33,6 @@ pub mod pixels;
 pub mod preimage;
 pub mod prior;
 pub mod probe;
-pub mod report;
 pub mod sharpness;
 pub mod ssim;
 pub mod statistics;

@@ -82,9 +82,10 @@
 //! | [`loss`] | loss terms and perceptual distances |
 //! | [`run`] | recipes and run folders |
 //! | [`mod@train`] | the training loop, checkpoints |
-//! | [`mod@eval`] | measures of trained generators, the report |
+//! | [`mod@eval`] | measures of trained generators |
 //! | [`import`] | weights from Caffe, ONNX and PyTorch files |
 //! | `fetch` | verified downloads; feature `fetch` |
+//! | `reproduce` | the paper's tables and figures; feature `reproduce` |
 //!
 //! Features `cuda`, `mpi`, `nccl` and `hub` are those of the crates.
 
@@ -96,5 +97,7 @@ pub use deepsim_import as import;
 pub use deepsim_loss as loss;
 pub use deepsim_nets as nets;
 pub use deepsim_ops as ops;
+#[cfg(feature = "reproduce")]
+pub use deepsim_reproduce as reproduce;
 pub use deepsim_run as run;
 pub use deepsim_train as train;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use cli::{
     compare, curves, diff_runs, download, eval, exit, help, import, invert, optimise, plan, probe,
-    replay, report, sample, train,
+    replay, report, reproduce, sample, status, train,
 };
 
 /// Training and evaluation of image generators with perceptual similarity metrics.
@@ -33,6 +33,8 @@ enum Command {
     Invert(invert::Arguments),
     Sample(sample::Arguments),
     Optimise(optimise::Arguments),
+    Reproduce(Box<reproduce::Arguments>),
+    Status(status::Arguments),
     Report(report::Arguments),
     Download(download::Arguments),
     Import(import::Arguments),
@@ -52,6 +54,8 @@ fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Invert(arguments) => invert::run(arguments),
         Command::Sample(arguments) => sample::run(arguments),
         Command::Optimise(arguments) => optimise::run(arguments),
+        Command::Reproduce(arguments) => reproduce::run(arguments),
+        Command::Status(arguments) => status::run(arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::Download(arguments) => download::run(arguments),
         Command::Import(arguments) => import::run(arguments),

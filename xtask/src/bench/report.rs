@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::statistics::Ratio;
 use crate::process::{complain, say};
-use crate::{reproduce, workspace};
+use crate::workspace;
 
 /// Says so if the machine is busy before anything is measured, and gives the load.
 pub(super) fn load() -> Option<f64> {
@@ -75,7 +75,7 @@ pub(super) fn finish(
     let path =
         folder.join(format!("{kind}-{}.json", file_name(gpu.map_or(&cpu, |(name, _)| name))));
     let text = serde_json::to_string_pretty(&report)? + "\n";
-    reproduce::write_atomic(&path, text.as_bytes())?;
+    workspace::write_atomic(&path, text.as_bytes())?;
     say(&format!("saved: {}", path.display()));
     Ok(())
 }

@@ -10,8 +10,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::process;
-use crate::reproduce::write_atomic;
 use crate::workspace;
+use crate::workspace::write_atomic;
 
 /// A library that stands behind an archive.
 struct Library {

@@ -19,8 +19,8 @@ use crate::measure::error::IMAGE_SPACE;
 use crate::measure::{Row, json};
 use crate::statistics::euclidean_distance;
 
-/// Pixels between pictures of a sheet.
-pub(crate) const GAP: usize = 2;
+/// Pixels between the images of a row and of a sheet.
+pub const GAP: usize = 2;
 
 /// What is inverted, and how.
 pub struct Experiment<'a> {

@@ -21,6 +21,6 @@ pub mod settings;
 
 pub use descent::{Preimages, invert, invert_from};
 pub use ending::Ending;
-pub(crate) use experiment::GAP;
-pub use experiment::{Experiment, Inversion, Job, LeftOut};
+
+pub use experiment::{Experiment, GAP, Inversion, Job, LeftOut};
 pub use settings::{Prior, Settings, Stage};

@@ -18,8 +18,8 @@ use std::process::ExitCode;
 
 use candle_core::Device;
 use clap::Parser;
+use deepsim_run::cost::Cost;
 use deepsim_train::comparator::ComparatorRecipe;
-use deepsim_train::cost::Cost;
 use deepsim_train::recipe::Recipe;
 use device::DeviceKind;
 use serde_json::{Map, Value};

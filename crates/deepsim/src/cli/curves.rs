@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use deepsim_eval::report;
+use deepsim_reproduce::report;
+
+use super::show;
 
 /// Write a page with the training curves of runs, of generators or of comparators
 #[derive(Args)]
@@ -19,5 +21,5 @@ pub(crate) struct Arguments {
 
 /// Writes the page.
 pub(crate) fn run(Arguments { run, out }: &Arguments) -> Result<()> {
-    Ok(report::curves(run, out)?)
+    Ok(report::curves(&show::entries(run)?, out)?)
 }

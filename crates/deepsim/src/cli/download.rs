@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
 
 /// Source and target of downloads.
 #[derive(Args)]
-struct Source {
+pub(crate) struct Source {
     /// Get files from here instead: URL, a slash, the file's name. They are verified all the same
     #[arg(long, value_name = "URL", help_heading = HEADING)]
     mirror: Option<String>,
@@ -59,7 +59,11 @@ struct Source {
 const HEADING: &str = "Downloads";
 
 impl Source {
-    fn registry(&self) -> Result<Registry> {
+    /// Opens the registry that is named, or the built-in one.
+    ///
+    /// # Errors
+    /// If it is broken.
+    pub(crate) fn registry(&self) -> Result<Registry> {
         Ok(self.registry.as_deref().map_or_else(Registry::built_in, Registry::open)?)
     }
 
@@ -71,9 +75,30 @@ impl Source {
             verify_again,
             ..Options::default()
         };
-        let folders = DataFolders::new();
-        let folder = self.to.as_deref().map_or_else(|| folders.to_write(), Ok)?;
-        Fetcher::new(folder, options).map_err(|error| Failure::usage(error.to_string()).into())
+        Fetcher::new(&self.folder()?, options)
+            .map_err(|error| Failure::usage(error.to_string()).into())
+    }
+
+    /// Returns the folder that files go to.
+    ///
+    /// # Errors
+    /// If none is named and there is no checkout.
+    pub(crate) fn folder(&self) -> Result<PathBuf> {
+        match &self.to {
+            Some(folder) => Ok(folder.clone()),
+            None => Ok(DataFolders::new().to_write()?.to_path_buf()),
+        }
+    }
+
+    /// Gets what has this name in the registry, unless it is here; returns its files, or the folders that they were
+    /// unpacked to.
+    ///
+    /// # Errors
+    /// If there is no such name, or it is not available.
+    pub(crate) fn get(&self, name: &str) -> Result<Vec<PathBuf>> {
+        let (registry, fetcher) = (self.registry()?, self.fetcher(false, false)?);
+        let selection = registry.select(name).map_err(|error| Failure::usage(error.to_string()))?;
+        get(&fetcher, &[selection], false)
     }
 }
 
@@ -90,13 +115,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         |name: &String| registry.select(name).map_err(|error| Failure::usage(error.to_string()));
     // Checks every name before the first download, which may take an hour.
     let selections = arguments.names.iter().map(select).collect::<Result<Vec<_>, Failure>>()?;
-    get(&fetcher, &selections, arguments.offline)
+    get(&fetcher, &selections, arguments.offline).map(|_| ())
 }
 
-/// Gets everything that was selected.
-fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result<()> {
-    let stop = &stop_on_signals()?;
-    let mut failed = Vec::new();
+/// Gets everything that was selected; returns where it is.
+fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result<Vec<PathBuf>> {
+    let Signals { stop, .. } = &Signals::new()?;
+    let (mut paths, mut failed) = (Vec::new(), Vec::new());
     for selection in selections {
         // One that does instead of all is the library's choice; otherwise each is tried.
         let parts: Vec<Selection<'_>> = match selection.need {
@@ -116,7 +141,10 @@ fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result
             let result = fetcher.fetch_selection(&part, &mut watch);
             progress.clear();
             match result {
-                Ok(fetched) => fetched.iter().for_each(tell),
+                Ok(fetched) => {
+                    fetched.iter().for_each(tell);
+                    paths.extend(fetched.into_iter().map(|fetched| fetched.path));
+                }
                 Err(error @ FetchError::Interrupted { .. }) => {
                     return Err(Failure::new(exit::INTERRUPTED, error.to_string()).into());
                 }
@@ -128,7 +156,7 @@ fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result
         }
     }
     if failed.is_empty() {
-        Ok(())
+        Ok(paths)
     } else if failed.iter().all(|error| matches!(error, FetchError::Licence { .. })) {
         Err(Failure::usage("--accept-licence says that you accept the licences above").into())
     } else {
@@ -154,17 +182,36 @@ fn tell(fetched: &Fetched) {
     }
 }
 
-/// Returns a flag that Ctrl-C and a request to terminate set. A second one does not wait for the network.
-fn stop_on_signals() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        let (code, handling) =
-            (i32::from(exit::INTERRUPTED), || format!("handling signal {signal}"));
-        signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())
-            .with_context(handling)?;
-        signal_hook::flag::register(signal, stop.clone()).with_context(handling)?;
+/// Handlers of Ctrl-C and of a request to terminate while something is downloaded.
+struct Signals {
+    /// True after the first of them. A second one does not wait for the network.
+    stop: Arc<AtomicBool>,
+    handlers: Vec<signal_hook::SigId>,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut signals = Self { stop: stop.clone(), handlers: Vec::new() };
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            let (code, handling) =
+                (i32::from(exit::INTERRUPTED), || format!("handling signal {signal}"));
+            let ends = signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone());
+            signals.handlers.push(ends.with_context(handling)?);
+            let notes = signal_hook::flag::register(signal, stop.clone());
+            signals.handlers.push(notes.with_context(handling)?);
+        }
+        Ok(signals)
     }
-    Ok(stop)
+}
+
+impl Drop for Signals {
+    /// What comes after the download has its own way to stop.
+    fn drop(&mut self) {
+        for handler in self.handlers.drain(..) {
+            signal_hook::low_level::unregister(handler);
+        }
+    }
 }
 
 fn list(registry: &Registry, fetcher: &Fetcher) {

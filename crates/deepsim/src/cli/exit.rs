@@ -3,6 +3,7 @@
 use deepsim_eval::EvalError;
 use deepsim_import::ImportError;
 use deepsim_nets::NetError;
+use deepsim_reproduce::ReproduceError;
 use deepsim_run::RunError;
 use deepsim_train::TrainError;
 use deepsim_train::world::LaunchError;
@@ -80,6 +81,9 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
             _ => FAILED,
         };
     }
+    if let Some(error) = error.downcast_ref::<ReproduceError>() {
+        return error.exit_code();
+    }
     if let Some(RunError::Recipe { .. }) = error.downcast_ref() {
         return USAGE;
     }
@@ -118,7 +122,9 @@ mod tests {
         let ambiguous =
             ImportError::Ambiguous { path: path.clone(), got: String::new(), known: String::new() };
         let broken = ImportError::Broken { path, reason: "no".into() };
-        let errors: [(anyhow::Error, u8); 12] = [
+        let errors: [(anyhow::Error, u8); 14] = [
+            (ReproduceError::usage("no").into(), 2),
+            (ReproduceError::Interrupted("no".into()).into(), 130),
             (TrainError::from(RunError::recipe("no")).into(), 2),
             (anyhow::anyhow!("no"), 1),
             (Failure::usage("no").into(), 2),

@@ -9,7 +9,7 @@ pub(crate) const GROUPS: [(&str, &[&str]); 5] = [
     ("Train", &["train", "plan", "replay", "diff-runs", "curves"]),
     ("Measure", &["eval", "compare", "probe"]),
     ("Make pictures", &["invert", "sample", "optimise"]),
-    ("Reproduce the paper", &["report"]),
+    ("Reproduce the paper", &["reproduce", "status", "report"]),
     ("Get data and weights", &["download", "import"]),
 ];
 

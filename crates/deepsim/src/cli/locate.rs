@@ -23,8 +23,7 @@ pub(crate) struct DataFolders(Vec<PathBuf>);
 impl DataFolders {
     /// The folders of this process and this build.
     pub(crate) fn new() -> Self {
-        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
-        Self::of(std::env::var_os(VARIABLE), checkout.map(|root| root.join("data")))
+        Self::of(std::env::var_os(VARIABLE), checkout().map(|root| root.join("data")))
     }
 
     fn of(variable: Option<OsString>, checkout: Option<PathBuf>) -> Self {
@@ -44,10 +43,27 @@ impl DataFolders {
         })
     }
 
+    /// Returns the first data folder that has a folder or file of this name.
+    pub(crate) fn with(&self, name: &str) -> Option<PathBuf> {
+        self.0.iter().find(|folder| folder.join(name).exists()).cloned()
+    }
+
     /// Returns the first folder or file of this name that exists, e.g. `weights` or `stl10_binary`.
     pub(crate) fn find(&self, name: &str) -> Option<PathBuf> {
         self.0.iter().map(|folder| folder.join(name)).find(|path| path.exists())
     }
+}
+
+/// Returns the checkout that this program was built from, if it is still there.
+pub(crate) fn checkout() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
+    root.is_dir().then(|| root.to_path_buf())
+}
+
+/// Returns the folder that reproductions are written to where no other is named: that of `DEEPSIM_OUT`, else `out`.
+pub(crate) fn out() -> PathBuf {
+    let named = std::env::var_os("DEEPSIM_OUT").filter(|folder| !folder.is_empty());
+    named.map_or_else(|| "out".into(), PathBuf::from)
 }
 
 /// Returns a file as a local path; one of the hub (`hf://owner/name[@revision]/path`) is downloaded first.

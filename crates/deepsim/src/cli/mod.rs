@@ -30,6 +30,8 @@ mod progress;
 mod recipe;
 pub(crate) mod replay;
 pub(crate) mod report;
+pub(crate) mod reproduce;
 pub(crate) mod sample;
 mod show;
+pub(crate) mod status;
 pub(crate) mod train;

@@ -4,7 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use deepsim_eval::report;
+use clap::builder::PossibleValuesParser;
+use deepsim_reproduce::catalogue::{TARGETS, select};
+use deepsim_reproduce::record::Record;
+use deepsim_reproduce::report;
+
+use super::show;
 
 /// Write index.html and results.json from measured runs
 #[derive(Args)]
@@ -15,10 +20,10 @@ pub(crate) struct Arguments {
     /// Folder of `deepsim optimise`, to compare with
     #[arg(long, value_name = "DIR")]
     optimised: Option<PathBuf>,
-    /// table3, table4, fig3, fig4, fig4-small, table6, fig1, fig5 to fig9, presamples or neighbours
-    #[arg(long, required = true)]
+    /// A table or figure; may be repeated
+    #[arg(long, required = true, value_parser = targets())]
     target: Vec<String>,
-    /// Description of what was run: JSON written by cargo xtask reproduce
+    /// What was run: plan.json of a reproduction
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     /// Folder to write to
@@ -26,10 +31,16 @@ pub(crate) struct Arguments {
     out: PathBuf,
 }
 
+fn targets() -> PossibleValuesParser {
+    TARGETS.iter().map(|target| target.id).collect::<Vec<_>>().into()
+}
+
 /// Writes the page and prints its path.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { run, optimised, target, plan, out } = arguments;
-    let page = report::write(run, optimised.as_deref(), target, plan.as_deref(), out)?;
+    let record = plan.as_deref().map(Record::read).transpose()?.unwrap_or_default();
+    let (runs, targets) = (show::entries(run)?, select(target)?);
+    let page = report::write(&runs, optimised.as_deref(), &targets, &record, out)?;
     println!("{}", page.display());
     Ok(())
 }

@@ -2,7 +2,23 @@
 
 use std::io::IsTerminal;
 
+use anyhow::Result;
 use deepsim_eval::measure::{Progress, Row, Space};
+use deepsim_reproduce::report::Entry;
+
+use super::exit::Failure;
+
+/// Parses runs, `LABEL=DIR`.
+///
+/// # Errors
+/// If one has another form.
+pub(crate) fn entries(runs: &[String]) -> Result<Vec<Entry>> {
+    let entry = |run: &String| match run.split_once('=') {
+        Some((label, folder)) => Ok(Entry { label: label.into(), folder: folder.into() }),
+        None => Err(Failure::usage(format!("--run: expected LABEL=DIR, found {run}")).into()),
+    };
+    runs.iter().map(entry).collect()
+}
 
 /// Prints rows, one a line.
 pub(crate) fn rows(rows: &[Row]) {

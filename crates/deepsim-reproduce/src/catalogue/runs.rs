@@ -1,0 +1,375 @@
+//! The runs: generators to train, one row each; of inversions one row for all layers.
+
+use std::str::FromStr;
+
+use deepsim_run::RunError;
+use deepsim_run::identity::Method;
+use deepsim_run::recipe::Recipe;
+use deepsim_run::recipes;
+use serde::{Deserialize, Serialize};
+
+use super::Experiment;
+use crate::ReproduceError;
+
+/// A generator to train.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Name of the run and of its folder.
+    pub id: String,
+    /// Row of tables and pictures.
+    pub label: String,
+    /// Name of its built-in recipe; empty for a generator that is not trained here.
+    pub recipe: String,
+    /// Overrides of the recipe, `key=value`.
+    pub overrides: Vec<String>,
+    /// Experiment that it belongs to.
+    pub experiment: Experiment,
+    /// How it is trained.
+    pub method: Method,
+    /// Layer that it inverts.
+    pub layer: Option<Layer>,
+}
+
+/// A run that no layer is chosen for.
+struct Row {
+    id: &'static str,
+    label: &'static str,
+    recipe: &'static str,
+    overrides: &'static [&'static str],
+    experiment: Experiment,
+    method: Method,
+    /// Whether it compares with the network that is inverted in section 4.3.
+    with_encoder: bool,
+}
+
+const fn row(id: &'static str, label: &'static str, experiment: Experiment, method: Method) -> Row {
+    Row { id, label, recipe: id, overrides: &[], experiment, method, with_encoder: false }
+}
+
+use Experiment::{Autoencoder, SmallVae, Vae};
+use Method::{AbsoluteError, DeePSiM, SquaredError};
+
+/// Runs of sections 4.1 and 4.2.
+const ROWS: &[Row] = &[
+    row("autoencoder-se", "SE", Autoencoder, SquaredError),
+    row("autoencoder-l1", "l1", Autoencoder, AbsoluteError),
+    row("autoencoder-alexnet-conv3", "AlexNet CONV3", Autoencoder, DeePSiM),
+    row("autoencoder-exemplar-cnn-conv3", "Exemplar-CNN CONV3", Autoencoder, DeePSiM),
+    row("vae-se", "VAE SE", Vae, SquaredError),
+    Row { with_encoder: true, ..row("vae-alexnet-conv5", "VAE AlexNet CONV5", Vae, DeePSiM) },
+    Row { with_encoder: true, ..row("vae-alexnet-fc6", "VAE AlexNet FC6", Vae, DeePSiM) },
+    row("vae-videonet-conv5", "VAE VideoNet CONV5", Vae, DeePSiM),
+    row("vae-small-se", "small VAE SE", SmallVae, SquaredError),
+    row("vae-small-alexnet-conv3", "small VAE AlexNet CONV3", SmallVae, DeePSiM),
+];
+
+/// How an inversion is trained.
+struct Variant {
+    method: Method,
+    label: &'static str,
+    suffix: &'static str,
+    overrides: &'static [&'static str],
+}
+
+const fn variant(
+    method: Method,
+    label: &'static str,
+    suffix: &'static str,
+    overrides: &'static [&'static str],
+) -> Variant {
+    Variant { method, label, suffix, overrides }
+}
+
+/// Runs of section 4.3, each for every layer.
+const VARIANTS: &[Variant] = &[
+    variant(Method::DeePSiM, "DeePSiM", "", &[]),
+    variant(Method::NoImage, "without image loss", "-no-image", &["image.weight=0"]),
+    variant(Method::NoFeature, "without feature loss", "-no-feature", &["feature="]),
+    variant(
+        Method::NoAdversarial,
+        "without adversarial loss",
+        "-no-adversarial",
+        &["adversarial="],
+    ),
+    variant(Method::ImageOnly, "image loss only", "-image", &["feature=", "adversarial="]),
+    variant(
+        Method::AdversarialOnly,
+        "adversarial loss only",
+        "-adversarial",
+        &["feature=", "image.weight=0"],
+    ),
+    // With Adam the weight of a lone term hardly matters.
+    variant(
+        Method::AbsoluteError,
+        "absolute error only",
+        "-l1",
+        &["feature=", "adversarial=", "image.distance=absolute-error", "image.weight=2e-4"],
+    ),
+    // Squared error, and no convolutions between up-convolutions.
+    variant(
+        Method::Plain,
+        "Dosovitskiy & Brox 2015",
+        "-plain",
+        &["feature=", "adversarial=", "inversion.plain=true"],
+    ),
+    // The paper does not say with which weight.
+    variant(
+        Method::OtherComparator,
+        "DeePSiM, VideoNet CONV5",
+        "-videonet",
+        &["feature.comparator=videonet", "feature.weight=", "feature.rho=2"],
+    ),
+    variant(Method::Noise, "DeePSiM, with noise", "-noise", &["inversion.noise=64"]),
+];
+
+/// A layer of the inverted network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Layer {
+    /// Last convolution, with the pooling after it.
+    Conv5,
+    /// First fully connected layer.
+    Fc6,
+    /// Second fully connected layer.
+    Fc7,
+    /// Scores of classes.
+    Fc8,
+}
+
+impl Layer {
+    /// All layers, from the image up.
+    pub const ALL: [Self; 4] = [Self::Conv5, Self::Fc6, Self::Fc7, Self::Fc8];
+
+    /// The paper's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Conv5 => "CONV5",
+            Self::Fc6 => "FC6",
+            Self::Fc7 => "FC7",
+            Self::Fc8 => "FC8",
+        }
+    }
+
+    /// The layer on which methods are compared: FC6 as in the paper, else the first.
+    pub fn main(layers: &[Self]) -> Option<Self> {
+        if layers.contains(&Self::Fc6) { Some(Self::Fc6) } else { layers.first().copied() }
+    }
+}
+
+impl FromStr for Layer {
+    type Err = ReproduceError;
+
+    fn from_str(name: &str) -> Result<Self, ReproduceError> {
+        let found = Self::ALL.into_iter().find(|layer| layer.name() == name);
+        let known = || Self::ALL.map(Self::name).join(", ");
+        found.ok_or_else(|| {
+            ReproduceError::usage(format!("expected a layer, one of {}, found {name}", known()))
+        })
+    }
+}
+
+/// The network that is inverted, that compares, and that a variational autoencoder begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoder {
+    /// Its name.
+    pub name: String,
+    /// True if the weight of the feature term is calibrated. The paper's is for BVLC's CaffeNet on photographs.
+    pub calibrated: bool,
+}
+
+impl Encoder {
+    /// The network whose convolutions it has: a stand-in for AlexNet's head has AlexNet's.
+    fn convolutions(&self) -> &str {
+        self.name.strip_suffix("-stand-in").unwrap_or(&self.name)
+    }
+
+    /// True if a variational autoencoder can begin with it.
+    pub fn begins_vae(&self) -> bool {
+        ["caffenet", "alexnet"].contains(&self.convolutions())
+    }
+
+    /// Overrides that make it the comparator.
+    fn as_comparator(&self) -> Vec<String> {
+        let mut overrides = vec![format!("feature.comparator={}", self.name)];
+        if self.calibrated {
+            overrides.extend(["feature.weight=".to_owned(), "feature.rho=2".to_owned()]);
+        }
+        overrides
+    }
+}
+
+/// Every run that the catalogue has for these layers of an encoder, in the order of plans and reports.
+pub fn runs(layers: &[Layer], encoder: &Encoder) -> Vec<Run> {
+    // Nobody has an FC6 to compare with whose network has convolutions alone.
+    let possible = |row: &&Row| row.id != "vae-alexnet-fc6" || layers.contains(&Layer::Fc6);
+    let rows = ROWS.iter().filter(possible).map(|row| {
+        let mut overrides: Vec<String> =
+            row.overrides.iter().map(|set| (*set).to_owned()).collect();
+        if row.id != row.recipe {
+            overrides.push(format!("name={}", row.id));
+        }
+        if row.with_encoder {
+            overrides.extend(encoder.as_comparator());
+        }
+        if row.experiment == Vae {
+            overrides.push(format!("vae.encoder={}", encoder.convolutions()));
+        }
+        let (id, label) = (row.id.to_owned(), row.label.to_owned());
+        let Row { experiment, method, .. } = *row;
+        Run { id, label, recipe: row.recipe.to_owned(), overrides, experiment, method, layer: None }
+    });
+    let inversions =
+        layers.iter().flat_map(|layer| VARIANTS.iter().map(|v| v.run(*layer, encoder)));
+    rows.chain(inversions).collect()
+}
+
+impl Variant {
+    fn run(&self, layer: Layer, encoder: &Encoder) -> Run {
+        let recipe = format!("inversion-{}", layer.name().to_lowercase());
+        let id = format!("{recipe}{}", self.suffix);
+        let mut overrides =
+            vec![format!("name={id}"), format!("inversion.encoder={}", encoder.name)];
+        if self.method != Method::OtherComparator && !self.overrides.contains(&"feature=") {
+            overrides.extend(encoder.as_comparator());
+        }
+        overrides.extend(self.overrides.iter().map(|set| (*set).to_owned()));
+        Run {
+            label: format!("{} {}", layer.name(), self.label),
+            id,
+            recipe,
+            overrides,
+            experiment: Experiment::Inversion,
+            method: self.method,
+            layer: Some(layer),
+        }
+    }
+}
+
+/// Label of the inversion of a layer by optimisation, with Mahendran & Vedaldi's prior.
+pub fn optimised_label(layer: &str) -> String {
+    format!("{layer} Mahendran & Vedaldi")
+}
+
+/// Label of a run by its id, of inversions by optimisation too; `None` if the catalogue has no such run.
+pub fn label(id: &str) -> Option<String> {
+    if let Some(layer) = id.strip_prefix("mahendran-vedaldi-") {
+        return Some(optimised_label(layer));
+    }
+    // Labels are the same for every encoder.
+    let encoder = Encoder { name: String::new(), calibrated: false };
+    runs(&Layer::ALL, &encoder).into_iter().find(|run| run.id == id).map(|run| run.label)
+}
+
+/// Text of a built-in recipe.
+///
+/// # Errors
+/// If there is none of this name.
+pub(crate) fn built_in(name: &str) -> Result<&'static str, RunError> {
+    recipes::text(name)
+        .ok_or_else(|| RunError::recipe(format!("expected a built-in recipe, found {name}")))
+}
+
+impl Run {
+    /// Its recipe after its overrides.
+    ///
+    /// # Errors
+    /// If there is no such recipe, or an override does not fit it.
+    pub fn recipe(&self) -> Result<Recipe, RunError> {
+        Recipe::parse(built_in(&self.recipe)?, &self.overrides)
+    }
+
+    /// Names of the networks that it compares with, inverts or begins with.
+    pub fn networks(&self) -> Vec<String> {
+        let Ok(recipe) = self.recipe() else { return Vec::new() };
+        let compared = recipe.feature.map(|term| term.comparator.name());
+        let inverted = recipe.inversion.map(|inversion| inversion.encoder.name());
+        let begun = recipe.vae.map(|vae| vae.encoder.name());
+        let mut all: Vec<_> =
+            [compared, inverted, begun].into_iter().flatten().map(str::to_owned).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// Name of the network that it compares with.
+    pub fn comparator(&self) -> Option<String> {
+        Some(self.recipe().ok()?.feature?.comparator.name().to_owned())
+    }
+
+    /// True if an override `key=value` is meant for its recipe: those of terms and generators that the recipe does
+    /// not have are not.
+    pub fn takes(&self, set: &str) -> bool {
+        let table = set.split(['.', '=']).next().unwrap_or_default().trim();
+        let Ok(recipe) = self.recipe() else { return false };
+        match table {
+            "feature" => recipe.feature.is_some(),
+            "adversarial" => recipe.adversarial.is_some(),
+            "inversion" => recipe.inversion.is_some(),
+            "vae" => recipe.vae.is_some(),
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use deepsim_run::identity::Identity;
+
+    fn all() -> Vec<Run> {
+        runs(&Layer::ALL, &Encoder { name: "alexnet".into(), calibrated: true })
+    }
+
+    fn named(id: &str) -> Run {
+        all().into_iter().find(|run| run.id == id).expect(id)
+    }
+
+    #[test]
+    fn every_run_has_a_recipe_that_says_who_it_is() {
+        assert_eq!(all().len(), ROWS.len() + 4 * VARIANTS.len());
+        for run in all() {
+            let recipe = run.recipe().expect("a recipe");
+            let identity = Identity::of(&recipe);
+            let layer = run.layer.map(|layer| layer.name().to_owned());
+            assert_eq!((identity.id, identity.method, identity.layer), (run.id, run.method, layer));
+        }
+    }
+
+    #[test]
+    fn networks_are_those_of_recipes_and_overrides() {
+        let networks = |id: &str| named(id).networks();
+        assert_eq!(networks("autoencoder-se"), [""; 0]);
+        assert_eq!(networks("autoencoder-exemplar-cnn-conv3"), ["exemplar-cnn"]);
+        assert_eq!(networks("inversion-fc6"), ["alexnet"], "an override");
+        assert_eq!(networks("inversion-fc6-image"), ["alexnet"], "no feature term");
+        assert_eq!(networks("inversion-fc6-videonet"), ["alexnet", "videonet"]);
+        assert_eq!(networks("vae-videonet-conv5"), ["alexnet", "videonet"]);
+        assert_eq!(networks("vae-small-alexnet-conv3"), ["alexnet", "autoencoder"]);
+    }
+
+    #[test]
+    fn ids_and_labels_are_distinct_and_found() {
+        let of = |part: fn(Run) -> String| {
+            all().into_iter().map(part).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        assert_eq!((of(|run| run.id), of(|run| run.label)), (all().len(), all().len()));
+        assert!(all().iter().all(|run| !run.label.contains('=')), "a label ends at `=`");
+        assert_eq!(label("inversion-fc6-image").as_deref(), Some("FC6 image loss only"));
+        assert_eq!(label("mahendran-vedaldi-FC6").as_deref(), Some("FC6 Mahendran & Vedaldi"));
+        assert_eq!(label("inversion"), None);
+        assert_eq!("FC7".parse::<Layer>().ok(), Some(Layer::Fc7));
+        let error = "FC9".parse::<Layer>().expect_err("no layer").to_string();
+        assert!(error.contains("CONV5, FC6, FC7, FC8, found FC9"), "{error}");
+    }
+
+    #[test]
+    fn overrides_reach_the_recipes_that_have_their_terms() {
+        let (se, alexnet) = (named("autoencoder-se"), named("autoencoder-alexnet-conv3"));
+        assert!(alexnet.takes("feature.rho=1") && !se.takes("feature.rho=1"));
+        assert!(!se.takes("adversarial.weight=10") && !se.takes("adversarial={}"));
+        assert!(se.takes("adam.learning_rate=1e-3") && se.takes("features=1"));
+        assert!(!alexnet.takes("inversion.seed=1") && !alexnet.takes("vae.latent=8"));
+        assert!(named("inversion-fc6-plain").takes("inversion.seed=1"));
+        assert!(!named("inversion-fc6-plain").takes("feature.rho=1"));
+    }
+}

@@ -1,0 +1,371 @@
+//! The options of a reproduction, and what can be refused before anything is done.
+
+use std::path::{Path, PathBuf};
+
+use deepsim_data::dataset::is_ilsvrc;
+use serde::{Deserialize, Serialize};
+
+use crate::ReproduceError;
+use crate::catalogue::{self, Encoder, Experiment, GROUPS, Layer, Target};
+use crate::host::Host;
+use crate::preset::{Preset, Size};
+
+/// What to reproduce, how far, and from what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Names of targets and groups.
+    pub targets: Vec<String>,
+    /// How far to go.
+    pub scale: Preset,
+    /// Where to train and measure.
+    pub device: Device,
+    /// Folder with STL-10, or with ILSVRC-2012 for sections 4.2 and 4.3; procedural scenes if `None`.
+    pub data: Option<PathBuf>,
+    /// Folder with ILSVRC-2012, where `data` is STL-10.
+    pub ilsvrc: Option<PathBuf>,
+    /// Network that is inverted, that compares, and that a variational autoencoder begins with.
+    pub encoder: String,
+    /// Layers that are inverted; all if empty.
+    pub layers: Vec<Layer>,
+    /// Ids of the only runs to make; all that the targets need if empty.
+    pub only: Vec<String>,
+    /// Id of the run to begin with.
+    pub from: Option<String>,
+    /// Folder that data and weights are downloaded to, if they are to be downloaded.
+    pub fetch_to: Option<PathBuf>,
+    /// Folder of the authors' release, whose generators are measured beside ours.
+    pub reference: Option<PathBuf>,
+    /// Train the comparator Exemplar-CNN first.
+    pub train_exemplar_cnn: bool,
+    /// Tracks of videos on which the comparator VideoNet is trained first.
+    pub train_videonet: Option<PathBuf>,
+    /// Runs that are trained at the same time.
+    pub jobs: u16,
+    /// Leave out training images that are also test images.
+    pub without_duplicates: bool,
+    /// Folder with comparators' weights.
+    pub weights: Option<PathBuf>,
+    /// Folder to write to.
+    pub out: PathBuf,
+    /// Seed of everything that is drawn.
+    pub seed: u64,
+    /// Threads; all cores if `None`.
+    pub threads: Option<u16>,
+    /// Training steps of each run; the preset's if `None`.
+    pub steps: Option<u64>,
+    /// Images per step; the preset's if `None`.
+    pub batch: Option<u64>,
+    /// Price of an hour of what one run has for itself, for the report.
+    pub price_per_hour: Option<f64>,
+    /// Overrides `key=value` of every recipe that has the key.
+    pub set: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            targets: vec![GROUPS[0].id.to_owned()],
+            scale: Preset::default(),
+            device: Device::Cpu,
+            data: None,
+            ilsvrc: None,
+            encoder: "caffenet".into(),
+            layers: Vec::new(),
+            only: Vec::new(),
+            from: None,
+            fetch_to: None,
+            reference: None,
+            train_exemplar_cnn: false,
+            train_videonet: None,
+            jobs: 1,
+            without_duplicates: false,
+            weights: None,
+            out: "out/quick".into(),
+            seed: 0,
+            threads: None,
+            steps: None,
+            batch: None,
+            price_per_hour: None,
+            set: Vec::new(),
+        }
+    }
+}
+
+/// Where to train and measure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU.
+    Cuda,
+}
+
+impl Device {
+    /// Name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        }
+    }
+}
+
+impl Options {
+    /// The targets that are asked for.
+    ///
+    /// # Errors
+    /// If a name is unknown.
+    pub fn select(&self) -> Result<Vec<&'static Target>, ReproduceError> {
+        catalogue::select(&self.targets)
+    }
+
+    /// The data of an experiment that is named.
+    fn named(&self, experiment: Experiment) -> Option<&Path> {
+        let own = self.ilsvrc.as_deref().filter(|_| !experiment.on_stl10());
+        own.or(self.data.as_deref())
+    }
+
+    /// The data of an experiment, or where it will be once it is downloaded.
+    pub(crate) fn data(&self, experiment: Experiment) -> Option<PathBuf> {
+        let fetched = || self.stl10().filter(|_| experiment.on_stl10());
+        self.named(experiment).map(Path::to_path_buf).or_else(fetched)
+    }
+
+    /// Where STL-10 is among what is downloaded.
+    pub(crate) fn stl10(&self) -> Option<PathBuf> {
+        self.fetch_to.as_ref().map(|folder| folder.join("stl10_binary"))
+    }
+
+    /// The layers that are inverted, each once and in order.
+    pub fn layers(&self) -> Vec<Layer> {
+        let wanted = |layer: &Layer| self.layers.is_empty() || self.layers.contains(layer);
+        Layer::ALL.into_iter().filter(wanted).collect()
+    }
+
+    /// The network that is inverted. The paper's weight of the feature term is for CaffeNet's features of photographs.
+    pub fn encoder(&self) -> Encoder {
+        let papers = self.encoder == "caffenet" && self.data(Experiment::Inversion).is_some();
+        Encoder { name: self.encoder.clone(), calibrated: !papers }
+    }
+
+    /// How long and how much, for an experiment.
+    ///
+    /// # Errors
+    /// If an override makes no sense.
+    pub fn size(&self, experiment: Experiment) -> Result<Size, ReproduceError> {
+        self.scale.size(experiment).with(&self.sets())
+    }
+
+    /// The folder of weights that is used, or will be once they are downloaded.
+    pub(crate) fn weights(&self, host: &Host<'_>) -> Option<PathBuf> {
+        let fetched = || self.fetch_to.as_ref().map(|folder| folder.join("weights"));
+        let shipped =
+            || host.data.as_ref().map(|data| data.join("weights")).filter(|folder| folder.is_dir());
+        self.weights.clone().or_else(fetched).or_else(shipped)
+    }
+
+    /// All overrides `key=value`; of two of one key, the later one counts.
+    pub(crate) fn sets(&self) -> Vec<String> {
+        let mut sets = self.set.clone();
+        sets.extend(self.steps.map(|steps| format!("steps={steps}")));
+        sets.extend(self.batch.map(|batch| format!("batch={batch}")));
+        sets
+    }
+
+    /// Refuses what cannot be done, before anything is.
+    ///
+    /// # Errors
+    /// [`ReproduceError::Usage`], with the option and what it should be.
+    pub fn check(&self) -> Result<(), ReproduceError> {
+        let refuse = |message: String| Err(ReproduceError::usage(message));
+        let folders = [
+            ("--data", &self.data),
+            ("--ilsvrc", &self.ilsvrc),
+            ("--weights", &self.weights),
+            ("--reference", &self.reference),
+        ];
+        for (option, folder) in folders {
+            if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
+                return refuse(format!("{option} {}: no such folder", folder.display()));
+            }
+        }
+        if let Some(tracks) = self.train_videonet.as_ref().filter(|tracks| !tracks.exists()) {
+            return refuse(format!(
+                "--train-videonet {}: no such file or folder",
+                tracks.display()
+            ));
+        }
+        if self.without_duplicates && self.data.is_none() && self.fetch_to.is_none() {
+            return refuse("--without-duplicates: expected --data or --fetch".into());
+        }
+        if self.reference.is_some() && self.encoder != "caffenet" {
+            return refuse(
+                "--reference: the authors' generators invert caffenet, and no other --encoder"
+                    .into(),
+            );
+        }
+        let targets = self.select()?;
+        for experiment in Experiment::ALL {
+            if targets.iter().any(|target| target.experiment == experiment) {
+                self.check_experiment(experiment)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_experiment(&self, experiment: Experiment) -> Result<(), ReproduceError> {
+        self.size(experiment)?;
+        if experiment == Experiment::Vae && !self.encoder().begins_vae() {
+            return Err(ReproduceError::usage(format!(
+                "--encoder {}: a variational autoencoder begins with caffenet, alexnet or \
+                 alexnet-stand-in",
+                self.encoder
+            )));
+        }
+        let what = match experiment.on_stl10() {
+            true => "STL-10: get it with --fetch, or say where it is with --data DIR",
+            false => "ILSVRC-2012: say where it is with --ilsvrc DIR",
+        };
+        match self.named(experiment) {
+            // Programs take both kinds of data for both experiments.
+            Some(folder) if !is_ilsvrc(folder) => check_data(folder),
+            // It will be there.
+            None if self.fetch_to.is_some() && experiment.on_stl10() => Ok(()),
+            None if self.scale == Preset::Paper => {
+                Err(ReproduceError::usage(format!("--scale paper trains on {what} (docs/data.md)")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Files of a data set in STL-10's binary format.
+const DATA_FILES: [&str; 7] = [
+    "unlabeled_X.bin",
+    "train_X.bin",
+    "train_y.bin",
+    "test_X.bin",
+    "test_y.bin",
+    "fold_indices.txt",
+    "class_names.txt",
+];
+
+/// Refuses a folder that lacks a file; what is in them is looked at later.
+fn check_data(folder: &Path) -> Result<(), ReproduceError> {
+    let inner = folder.join("stl10_binary");
+    let inner = if inner.is_dir() { inner } else { folder.to_path_buf() };
+    let missing: Vec<_> =
+        DATA_FILES.into_iter().filter(|file| !inner.join(file).is_file()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(ReproduceError::usage(format!(
+        "--data {}: no data set in STL-10's binary format (docs/data.md): {} lacks {}; folders of pictures \
+         are not taken here",
+        folder.display(),
+        inner.display(),
+        missing.join(", ")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::USAGE;
+
+    fn options(targets: &[&str]) -> Options {
+        let targets = targets.iter().map(|target| (*target).to_owned()).collect();
+        Options { targets, ..Options::default() }
+    }
+
+    #[test]
+    fn the_default_is_the_whole_experiment_at_quick_scale() -> Result<(), ReproduceError> {
+        let options = Options::default();
+        options.check()?;
+        let ids: Vec<_> = options.select()?.iter().map(|target| target.id).collect();
+        assert_eq!(ids, ["table3", "table4", "fig3"]);
+        let experiment = Experiment::Autoencoder;
+        assert_eq!(options.size(experiment)?, Preset::Quick.size(experiment));
+        Ok(())
+    }
+
+    #[test]
+    fn bad_options_are_refused_with_the_exit_code_of_bad_arguments() {
+        let nowhere = || Some(PathBuf::from("no/such/folder"));
+        let paper = |targets: &[&str]| Options { scale: Preset::Paper, ..options(targets) };
+        let cases = [
+            (
+                Options { data: nowhere(), ..Options::default() },
+                "--data no/such/folder: no such folder",
+            ),
+            (Options { weights: nowhere(), ..Options::default() }, "--weights no/such/folder"),
+            (Options { train_videonet: nowhere(), ..Options::default() }, "no such file or folder"),
+            (paper(&["autoencoder"]), "--data DIR"),
+            (paper(&["table6"]), "--ilsvrc DIR"),
+            (Options { ilsvrc: nowhere(), ..options(&["fig8"]) }, "--ilsvrc no/such/folder"),
+            (
+                Options { set: vec!["batch=0".into()], ..Options::default() },
+                "--set batch=0: expected",
+            ),
+            (
+                Options { encoder: "videonet".into(), ..options(&["fig4"]) },
+                "--encoder videonet: a var",
+            ),
+            (
+                Options { without_duplicates: true, ..Options::default() },
+                "expected --data or --fetch",
+            ),
+            (options(&["table9"]), "found table9"),
+        ];
+        for (options, expected) in cases {
+            let error = options.check().expect_err(expected);
+            assert!(error.to_string().contains(expected), "{error}");
+            assert_eq!(error.exit_code(), USAGE);
+        }
+    }
+
+    #[test]
+    fn data_are_looked_at_before_anything_is_done() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let options = Options {
+            scale: Preset::Paper,
+            data: Some(folder.path().into()),
+            set: vec!["steps=7".into()],
+            ..Options::default()
+        };
+        for inner in [folder.path().to_path_buf(), folder.path().join("stl10_binary")] {
+            std::fs::create_dir_all(&inner)?;
+            for file in DATA_FILES {
+                let error = options.check().expect_err(file);
+                assert!(error.to_string().contains(&format!("lacks {file}")), "{error}");
+                std::fs::write(inner.join(file), "")?;
+            }
+            options.check().expect("all is there");
+        }
+        let size = options.size(Experiment::Autoencoder).expect("good overrides");
+        assert_eq!((size.steps, size.batch), (7, 64));
+        Ok(())
+    }
+
+    #[test]
+    fn steps_and_batch_are_short_for_overrides_and_come_last() -> Result<(), ReproduceError> {
+        let set = vec!["steps=20".into(), "batch=3".into()];
+        let options = Options { steps: Some(30), set, ..Options::default() };
+        let size = options.size(Experiment::Autoencoder)?;
+        assert_eq!((size.steps, size.batch), (30, 3));
+        Ok(())
+    }
+
+    #[test]
+    fn the_papers_weight_is_for_caffenet_on_photographs() {
+        let on = |ilsvrc: Option<&str>, encoder: &str| {
+            let encoder = encoder.to_owned();
+            Options { ilsvrc: ilsvrc.map(Into::into), encoder, ..options(&["table6"]) }.encoder()
+        };
+        assert!(!on(Some("imagenet"), "caffenet").calibrated);
+        assert!(on(None, "caffenet").calibrated && on(Some("imagenet"), "alexnet").calibrated);
+    }
+}

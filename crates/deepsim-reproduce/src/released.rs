@@ -1,0 +1,125 @@
+//! The authors' own generators, measured like ours.
+
+use std::path::Path;
+
+use deepsim_data::atomic::write_atomic;
+use deepsim_run::cost::Cost;
+use deepsim_run::files::{GENERATOR, IDENTITY};
+use deepsim_run::identity::{Identity, Method};
+
+use crate::ReproduceError;
+use crate::catalogue::{Experiment, Layer, Run};
+use crate::evaluate::evaluate;
+use crate::failures::Failures;
+use crate::job::Job;
+use crate::plan::{Planned, State};
+
+/// A generator of the release.
+#[derive(Clone, Copy)]
+struct Released {
+    layer: Layer,
+    /// Its folder in the release.
+    folder: &'static str,
+    /// Its form, for `deepsim import`.
+    net: &'static str,
+    method: Method,
+}
+
+const fn released(layer: Layer, folder: &'static str, net: &'static str) -> Released {
+    Released { layer, folder, net, method: Method::Released }
+}
+
+const RELEASED: [Released; 5] = [
+    released(Layer::Conv5, "pool5", "generator-pool5"),
+    released(Layer::Fc6, "fc6", "generator-fc6"),
+    Released {
+        method: Method::ReleasedImageOnly,
+        ..released(Layer::Fc6, "fc6_eucl", "generator-fc6")
+    },
+    released(Layer::Fc7, "fc7", "generator-fc7"),
+    released(Layer::Fc8, "fc8", "generator-fc8"),
+];
+
+/// In the folder of a layer.
+const FILE: &str = "generator.caffemodel";
+
+/// Imports and measures the generators for some layers; returns those that were, for the report.
+///
+/// # Errors
+/// If a signal to stop came.
+pub(crate) fn measure(
+    job: &Job<'_>,
+    release: &Path,
+    layers: &[Layer],
+    failures: &mut Failures,
+) -> Result<Vec<Planned>, ReproduceError> {
+    // A network with random weights would stand for the one that they inverted.
+    let encoder = job.options.weights(job.host).map(|folder| folder.join("caffenet.safetensors"));
+    if !encoder.is_some_and(|file| file.is_file()) {
+        let why = "--reference: expected caffenet.safetensors in --weights (docs/weights.md)";
+        failures.note("reference", Err(ReproduceError::Missing(why.into())), job.host.warn)?;
+        return Ok(Vec::new());
+    }
+    let mut measured = Vec::new();
+    for generator in RELEASED.into_iter().filter(|generator| layers.contains(&generator.layer)) {
+        let planned = generator.planned(job)?;
+        let done = generator.import(job, release, &planned);
+        let done = done.and_then(|()| evaluate(job, &planned));
+        let id = planned.run.id.clone();
+        failures.note(&id, done, job.host.warn)?;
+        if !failures.has(&id) {
+            measured.push(planned);
+        }
+    }
+    Ok(measured)
+}
+
+impl Released {
+    fn planned(self, job: &Job<'_>) -> Result<Planned, ReproduceError> {
+        let loss = match self.method {
+            Method::ReleasedImageOnly => ", image loss only",
+            _ => "",
+        };
+        let run = Run {
+            id: format!("reference-{}", self.folder),
+            label: format!("{} the authors' generator{loss}", self.layer.name()),
+            recipe: String::new(),
+            overrides: Vec::new(),
+            experiment: Experiment::Inversion,
+            method: self.method,
+            layer: Some(self.layer),
+        };
+        Ok(Planned {
+            folder: job.options.out.join("reference").join(self.folder),
+            measures: run.experiment.measures().to_vec(),
+            run,
+            size: job.options.size(Experiment::Inversion)?,
+            state: State::Finished,
+            cost: Cost::default(),
+        })
+    }
+
+    fn import(
+        self,
+        job: &Job<'_>,
+        release: &Path,
+        planned: &Planned,
+    ) -> Result<(), ReproduceError> {
+        let Self { folder, net, layer, method } = self;
+        let from = release.join(folder).join(FILE);
+        if !planned.folder.join(GENERATOR).is_file() {
+            if !from.is_file() {
+                let message = format!("--reference: {} is not there", from.display());
+                return Err(ReproduceError::Missing(message));
+            }
+            job.say(&format!("== import {}", planned.run.label));
+            let mut command = job.program("import");
+            command.arg(from).args(["--net", net]);
+            command.arg("--out").arg(planned.folder.join(GENERATOR));
+            job.host.run(&mut command, &format!("importing {}", planned.run.label), None)?;
+        }
+        let layer = Some(layer.name().to_owned());
+        let identity = Identity { id: planned.run.id.clone(), method, layer };
+        Ok(write_atomic(&planned.folder.join(IDENTITY), identity.to_json().as_bytes())?)
+    }
+}

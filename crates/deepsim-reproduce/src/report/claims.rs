@@ -1,0 +1,161 @@
+//! Claims of the catalogue, and whether our numbers show them.
+//!
+//! Directions can be compared where numbers cannot: with other photographs or fewer steps.
+
+use deepsim_eval::measure;
+use serde::Serialize;
+
+use super::run::Run;
+use crate::catalogue::{Claim as Row, Quantity, Source, Target, Than};
+
+/// An effect that should be there, and whether our numbers show it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Claim {
+    pub(super) run: String,
+    pub(super) claim: String,
+    pub(super) source: Source,
+    /// `None` where a number is missing or the difference is within chance.
+    pub(super) holds: Option<bool>,
+    pub(super) detail: String,
+    #[serde(skip)]
+    pub(super) quantity: Quantity,
+}
+
+impl Claim {
+    /// In a few words, for a table.
+    pub(super) fn verdict(&self) -> &'static str {
+        match (self.holds, self.source) {
+            (Some(true), Source::Paper) => "direction as in the paper",
+            (Some(true), Source::Recalled) => "direction as recalled",
+            (Some(false), Source::Recalled) => "direction NOT as recalled",
+            (Some(true), Source::Argument) => "direction as expected",
+            (Some(false), Source::Paper) => "direction NOT as in the paper",
+            (Some(false), Source::Argument) => "direction NOT as expected",
+            (None, _) => "direction undecided",
+        }
+    }
+}
+
+/// Steps below which no direction means anything.
+const TELLING: u64 = 30;
+
+/// The effects that a target shows on its runs.
+pub(super) fn of(target: &Target, runs: &[&Run]) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for row in target.claims {
+        for (index, run) in runs.iter().enumerate() {
+            if row.of.contains(&run.method) {
+                claims.extend(judge(row, run, runs, index));
+            }
+        }
+    }
+    claims
+}
+
+/// Judges a claim about a run; nothing where there is no run to compare it with.
+fn judge(row: &Row, run: &Run, runs: &[&Run], index: usize) -> Vec<Claim> {
+    let same_layer = |other: &&&Run| other.layer == run.layer;
+    let other = match row.than {
+        Than::Method(method) => runs.iter().filter(same_layer).find(|other| other.method == method),
+        Than::LayerBelow => runs[..index].iter().rev().find(|other| other.method == run.method),
+        Than::Value(most) => return vec![value(row, run, most)],
+    };
+    let Some(other) = other else { return Vec::new() };
+    let names: Vec<&str> = match row.quantity {
+        Quantity::Independent(_) => {
+            other.rows(row.measure, row.quantity).iter().map(|row| row.name.as_str()).collect()
+        }
+        quantity => vec![quantity.name()],
+    };
+    let judged = names.into_iter().map(|name| {
+        let find = |run: &Run| -> Option<measure::Row> {
+            let rows = run.rows(row.measure, row.quantity);
+            let independent = matches!(row.quantity, Quantity::Independent(_));
+            rows.into_iter().find(|row| !independent || row.name == name).cloned()
+        };
+        let (holds, mut detail) = match (find(run), find(other)) {
+            (Some(ours), Some(theirs)) => compared(&ours, &theirs, &other.label, row.larger),
+            _ => (None, None),
+        };
+        let trained = [run, other].into_iter().filter(|run| run.trained());
+        // Of a run without a log nothing is known about its length.
+        let few = trained.filter_map(Run::steps).any(|steps| steps < TELLING);
+        if let Some(detail) = detail.as_mut().filter(|_| few && holds.is_some()) {
+            *detail += " (too few steps to tell)";
+        }
+        Claim {
+            run: run.label.clone(),
+            claim: sentence(row, run, &other.label, name),
+            source: row.source,
+            holds: holds.filter(|_| !few),
+            detail: detail.unwrap_or_else(|| format!("missing: {}, {name}", row.measure)),
+            quantity: row.quantity,
+        }
+    });
+    judged.collect()
+}
+
+/// Judges a claim about a number by itself.
+fn value(row: &Row, run: &Run, than: f64) -> Claim {
+    let value = run.row(row.measure, row.quantity).and_then(|row| row.value);
+    let enough = run.steps() >= Some(TELLING);
+    Claim {
+        run: run.label.clone(),
+        claim: sentence(row, run, "", row.quantity.name()),
+        source: row.source,
+        holds: value.filter(|_| enough).map(|value| (value > than) == row.larger),
+        detail: match value {
+            Some(value) => format!("{value:.1} % of the distance between different inputs' images"),
+            None => format!("missing: {}, {}", row.measure, row.quantity.name()),
+        },
+        quantity: row.quantity,
+    }
+}
+
+fn sentence(row: &Row, run: &Run, other: &str, quantity: &str) -> String {
+    let text = row.text.replace("{run}", &run.label).replace("{other}", other);
+    text.replace("{quantity}", quantity)
+}
+
+/// Whether two numbers differ as they should, and the numbers in words.
+fn compared(
+    ours: &measure::Row,
+    theirs: &measure::Row,
+    other: &str,
+    larger: bool,
+) -> (Option<bool>, Option<String>) {
+    let (Some(a), Some(b)) = (ours.value, theirs.value) else { return (None, None) };
+    let detail = format!("{a:.1} against {b:.1} of {other}");
+    let chance = uncertainty(ours).max(uncertainty(theirs));
+    if (a - b).abs() <= chance {
+        return (None, Some(format!("{detail}, within chance (± {chance:.1})")));
+    }
+    (Some((a > b) == larger), Some(detail))
+}
+
+/// Estimate of how far a mean may be off: twice its standard error where it is over independent samples, its whole
+/// spread over folds, which share images, nothing where no spread is known.
+fn uncertainty(row: &measure::Row) -> f64 {
+    match (row.spread, row.samples) {
+        (Some(spread), Some(n)) => 2.0 * spread / (n.max(1) as f64).sqrt(),
+        (Some(spread), None) if row.name == crate::catalogue::CODE => spread,
+        _ => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::CODE;
+    use deepsim_eval::measure::error::IMAGE_SPACE;
+    use deepsim_eval::measure::sharpness::HIGH_FREQUENCIES;
+
+    #[test]
+    fn means_over_many_images_are_surer_than_means_over_folds() {
+        let row = |name: &str| measure::Row::new(name, 30.0, "%", "").with_spread(8.0);
+        assert_eq!(uncertainty(&row(IMAGE_SPACE).over(1600)), 0.4);
+        assert_eq!(uncertainty(&row(CODE)), 8.0);
+        assert_eq!(uncertainty(&row(IMAGE_SPACE)), 0.0, "of so many images that none say how many");
+        assert_eq!(uncertainty(&measure::Row::new(HIGH_FREQUENCIES, 30.0, "%", "")), 0.0);
+    }
+}

@@ -1,0 +1,220 @@
+//! The page: one file, no scripts, nothing fetched.
+
+mod tables;
+mod training;
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use base64::Engine;
+
+use super::Report;
+use super::chart::escape;
+use super::claims::Claim;
+use super::figures::{Figure, for_page};
+use super::run::Run;
+use crate::ReproduceError;
+
+/// The whole page as one string, with styles and pictures inside.
+pub(super) fn page(report: &Report) -> Result<String, ReproduceError> {
+    let mut html = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>DeePSiM: reproduction report</title><style>{}</style></head><body><main>\
+         <header><h1>Generating images with perceptual similarity metrics</h1>\
+         <p class=\"soft\">Reproduction of Dosovitskiy &amp; Brox (2016), v1, section {}.<br>{}</p></header>",
+        include_str!("../style.css"),
+        sections(report),
+        escape(&lead(report))
+    );
+    html += &banner(report);
+    html += &findings(report);
+    for target in &report.targets {
+        let _ = write!(
+            html,
+            "<section id=\"{}\"><h2>{}</h2>",
+            escape(target.target),
+            escape(target.title)
+        );
+        for figure in &target.figures {
+            html += &picture(figure)?;
+        }
+        if target.figures.is_empty() && !target.target.starts_with("table") {
+            html += "<p class=\"missing\">missing: no run has pictures yet</p>";
+        }
+        html += &tables::target(target);
+        html += "</section>";
+    }
+    html += "<section id=\"training\"><h2>Training</h2>";
+    html += &training::overview(&report.runs);
+    for run in report.runs.iter().filter(|run| run.trained()) {
+        html += &training::curves(run);
+    }
+    html += "</section>";
+    html += &facts(report);
+    html += "</main></body></html>\n";
+    Ok(html)
+}
+
+/// A page with the curves of some runs alone.
+pub(super) fn curves(runs: &[Run]) -> String {
+    let charts: String = runs.iter().map(training::curves).collect();
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>DeePSiM: training</title><style>{}</style></head><body><main>\
+         <header><h1>Training</h1></header>{}{charts}</main></body></html>\n",
+        include_str!("../style.css"),
+        training::overview(runs)
+    )
+}
+
+/// The sections of the paper that the page is about.
+fn sections(report: &Report) -> String {
+    let sections: BTreeSet<&str> = report.targets.iter().map(|target| target.section).collect();
+    sections.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// What this was, in one line; the details are at the end of the page.
+fn lead(report: &Report) -> String {
+    let steps = report.runs.iter().filter_map(Run::steps).max();
+    let steps = steps.map_or(String::new(), |steps| format!(" trained for {steps} steps"));
+    let runs = match report.runs.len() {
+        1 => "1 run".to_owned(),
+        n => format!("{n} runs"),
+    };
+    format!("{runs}{steps}. Data: {}.", report.dataset)
+}
+
+fn banner(report: &Report) -> String {
+    if report.differences.is_empty() {
+        return String::new();
+    }
+    let (what, advice) = if report.synthetic {
+        (
+            "Procedural scenes, not photographs.",
+            "The numbers below show that everything works; they are not the paper's experiment and \
+             must not be compared with its numbers.",
+        )
+    } else {
+        ("Not the paper's scale.", "Compare directions, not numbers.")
+    };
+    let differences = escape(&report.differences.join("; "));
+    format!(
+        "<p class=\"banner\"><strong>{what}</strong> {advice}<br><small>Differs: {differences}.</small></p>"
+    )
+}
+
+/// Every claim of every target at a glance, then the warnings.
+fn findings(report: &Report) -> String {
+    let mut text = String::new();
+    let claims: Vec<&Claim> = report.targets.iter().flat_map(|target| &target.claims).collect();
+    if !claims.is_empty() {
+        text +=
+            "<section id=\"findings\"><h2>Does the paper's effect show?</h2><ul class=\"claims\">";
+        for claim in claims {
+            let (class, mark) = match claim.holds {
+                Some(true) => ("yes", "✓"),
+                Some(false) => ("no", "✗"),
+                None => ("unknown", "?"),
+            };
+            let verdict = match claim.detail.starts_with("missing") {
+                true => String::new(),
+                false => format!("; {}", claim.verdict()),
+            };
+            let _ = write!(
+                text,
+                "<li class=\"{class}\"><b aria-label=\"{class}\">{mark}</b><span>{}<br>\
+                 <small>{}{}</small></span></li>",
+                escape(&claim.claim),
+                escape(&claim.detail),
+                escape(&verdict),
+            );
+        }
+        text += "</ul></section>";
+    }
+    if !report.warnings.is_empty() {
+        text += "<section class=\"warnings\"><h2>Warnings</h2><ul>";
+        for warning in &report.warnings {
+            let _ = write!(text, "<li>{}</li>", escape(warning));
+        }
+        text += "</ul></section>";
+    }
+    text
+}
+
+fn picture(figure: &Figure) -> Result<String, ReproduceError> {
+    let mut text = String::from("<figure class=\"strips\">");
+    for (label, strip) in &figure.rows {
+        let shown = for_page(strip)?;
+        let png = base64::engine::general_purpose::STANDARD.encode(shown.to_png()?);
+        let _ = write!(
+            text,
+            "<div><span>{0}</span><img alt=\"{0}\" style=\"max-width:{1}px\" \
+             src=\"data:image/png;base64,{png}\"></div>",
+            escape(label),
+            shown.width
+        );
+    }
+    Ok(text + &format!("<figcaption>{}</figcaption></figure>", escape(figure.caption)))
+}
+
+/// A duration as people read it.
+fn duration(seconds: f64) -> String {
+    match seconds / 3600.0 {
+        hours if hours < 1.5 => format!("{:.1} minutes", 60.0 * hours),
+        hours => format!("{hours:.1} hours"),
+    }
+}
+
+fn cost(report: &Report) -> String {
+    match (report.cost(), report.record.price_per_hour) {
+        (Some(cost), Some(price)) => format!("{cost:.2}, at {price} for an hour of training"),
+        _ => "not told: --price-per-hour of reproduce".into(),
+    }
+}
+
+/// What was run, on what, and how.
+fn facts(report: &Report) -> String {
+    let record = &report.record;
+    let or = |text: Option<String>| text.unwrap_or_else(|| "not recorded".to_owned());
+    let text = |text: &Option<String>| or(text.clone());
+    let seconds = record
+        .seconds
+        .map(|seconds| format!("{:.1} min (reused results not counted)", seconds / 60.0));
+    let device = format!(
+        "{}, {}",
+        text(&record.device),
+        or(record.threads.map(|threads| threads.to_string()))
+    );
+    let training = duration(report.training_seconds());
+    let entries = [
+        ("data", report.dataset.clone()),
+        ("command", text(&record.command)),
+        ("scale", text(&record.scale)),
+        ("machine", text(&record.machine)),
+        ("device, threads", device),
+        ("seed", or(record.seed.map(|seed| seed.to_string()))),
+        ("training, all runs and comparators", training),
+        ("cost", cost(report)),
+        ("time of this command", or(seconds)),
+        ("git commit", text(&record.git_commit)),
+    ];
+    let mut text = String::from("<section id=\"plan\"><h2>What was run</h2><dl class=\"facts\">");
+    for (name, value) in entries {
+        let _ = write!(text, "<dt>{name}</dt><dd>{}</dd>", escape(&value));
+    }
+    text += "</dl>";
+    for run in &report.runs {
+        let plan = run.run.plan_text.as_deref().unwrap_or("missing: plan.toml");
+        let _ = write!(
+            text,
+            "<details><summary>plan of {}</summary><pre>{}</pre></details>",
+            escape(&run.label),
+            escape(plan)
+        );
+    }
+    text + "</section><footer class=\"soft\"><p>All numbers of the paper on this page are RECALLED: \
+            quoted from memory and not yet checked against a copy of the paper. Directions marked \
+            as the paper's are certain.</p></footer>"
+}
