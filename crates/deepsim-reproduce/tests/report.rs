@@ -149,7 +149,7 @@ fn what_is_missing_is_said_and_what_is_broken_is_an_error() {
     };
     let missing = Entry { label: "SE".into(), folder: "no/such/run".into() };
     assert!(refused(&[missing], &TARGETS).contains("no/such/run is not there"));
-    assert!(refused(&runs, &["table9"]).contains("table3, table4, fig3"));
+    assert!(refused(&runs, &["table9"]).contains("table3, table3-conv5, table4"));
     let whole = std::fs::read_to_string(dir.join("log.jsonl")).expect("the log");
     let (first, rest) = whole.split_once('\n').expect("lines");
     write(&dir, "log.jsonl", format!("{first}\n{{\"step\": 4\n{rest}"));

@@ -55,6 +55,11 @@ const ROWS: &[Row] = &[
     row("autoencoder-l1", "l1", Autoencoder, AbsoluteError),
     row("autoencoder-alexnet-conv3", "AlexNet CONV3", Autoencoder, DeePSiM),
     row("autoencoder-exemplar-cnn-conv3", "Exemplar-CNN CONV3", Autoencoder, DeePSiM),
+    Row {
+        recipe: "autoencoder-alexnet-conv3",
+        overrides: &["feature.tap=CONV5"],
+        ..row("autoencoder-alexnet-conv5", "AlexNet CONV5", Autoencoder, DeePSiM)
+    },
     row("vae-se", "VAE SE", Vae, SquaredError),
     Row { with_encoder: true, ..row("vae-alexnet-conv5", "VAE AlexNet CONV5", Vae, DeePSiM) },
     Row { with_encoder: true, ..row("vae-alexnet-fc6", "VAE AlexNet FC6", Vae, DeePSiM) },

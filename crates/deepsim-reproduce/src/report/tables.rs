@@ -124,13 +124,15 @@ fn printed(
     };
     let others = runs.iter().filter(other);
     let others = others.map(|run| (run.label.clone(), Some(*run), printed_of(run)));
+    // Claims compare with this one.
+    let first_se = runs.iter().find(|run| run.method == Method::SquaredError).copied();
     let mut rows = Vec::new();
     for (label, run, paper) in printed.chain(others) {
         let why = if run.is_some() { "not measured" } else { "no such run" };
         let missing = Row::undefined("", column.unit, why, "");
         let ours = run.and_then(|run| run.row(column.measure, column.quantity)).unwrap_or(&missing);
         let claim = claims.iter().find(|c| c.run == label && c.quantity == column.quantity);
-        let reference = run.is_some_and(|run| run.method == Method::SquaredError);
+        let reference = run.is_some_and(|run| first_se.is_some_and(|se| std::ptr::eq(run, se)));
         let mut verdict = verdict(ours, reference, paper.as_ref(), comparable, claim);
         let release = run.and_then(|run| runs.iter().find(|other| other.is_release_of(run)));
         let release = release.and_then(|run| run.row(column.measure, column.quantity)?.value);
