@@ -33,17 +33,22 @@ pub(crate) fn run(subcommand: &str, Arguments { words }: &Arguments) -> Result<(
     process::run(&mut build, "build")?;
     let mut program = Command::new(workspace::binary(&target, "deepsim"));
     program.arg(subcommand).args(words);
-    let typed: Vec<_> = std::env::args().skip(1).collect();
-    program.env("DEEPSIM_COMMAND", format!("cargo xtask {}", typed.join(" ")));
+    let typed = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    program.env("DEEPSIM_COMMAND", format!("cargo xtask {}", typed.collect::<Vec<_>>().join(" ")));
+    program.envs(workspace::git_commit().map(|commit| ("DEEPSIM_COMMIT", commit)));
     // Results are in the workspace, wherever the command is given.
-    if std::env::current_dir().is_ok_and(|folder| folder != workspace::root()) {
+    let elsewhere = std::env::current_dir().is_ok_and(|folder| folder != workspace::root());
+    if elsewhere && std::env::var_os("DEEPSIM_OUT").is_none() {
         program.env("DEEPSIM_OUT", workspace::root().join("out"));
     }
     process::hand_over(&mut program)
 }
 
-/// True for `--device cuda` and `--device=cuda`.
+/// True for `--device cuda` and `--device=cuda`, unless nothing is computed.
 fn wants_gpu(words: &[OsString]) -> bool {
+    if words.iter().any(|word| ["--dry-run", "--help", "-h"].iter().any(|idle| word == idle)) {
+        return false;
+    }
     let pair = words.windows(2).any(|pair| pair[0] == "--device" && pair[1] == "cuda");
     pair || words.iter().any(|word| word == "--device=cuda")
 }
@@ -58,5 +63,6 @@ mod tests {
             |words: &[&str]| wants_gpu(&words.iter().map(OsString::from).collect::<Vec<_>>());
         assert!(wants(&["all", "--device", "cuda"]) && wants(&["--device=cuda"]));
         assert!(!wants(&["--device", "cpu"]) && !wants(&["cuda"]));
+        assert!(!wants(&["--device", "cuda", "--dry-run"]) && !wants(&["--device=cuda", "--help"]));
     }
 }

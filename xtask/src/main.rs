@@ -30,8 +30,7 @@ use clap::{Parser, Subcommand};
     name = "cargo xtask",
     bin_name = "cargo xtask",
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 bad arguments, 130 interrupted. A program that \
-fails passes its own exit code on."
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad arguments. A program that fails passes its own on."
 )]
 struct Arguments {
     #[command(subcommand)]

@@ -7,8 +7,8 @@ use crate::{process, workspace};
 /// Run all tests: of every crate, of the documentation's examples, and across crates.
 ///
 /// Optimised, because numeric code without optimisation is 50 times slower; the tests, the smoke
-/// run and the programs share one build. The tests of xtask, of its emulator of CUDA and of downloads are
-/// quick as they are, and share that of this program. No test uses the network.
+/// run and the program share one build. The tests of xtask and of the emulator of CUDA are quick as they are,
+/// and share the build of this program. No test uses the network.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask test                  all tests
@@ -35,6 +35,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     let first = process::run(&mut here, "tests");
-    process::check_interrupted()?;
     process::run(&mut others, "tests").and(first)
 }

@@ -134,6 +134,8 @@ impl ReproduceError {
                 status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
             }
             Self::Several { first, .. } => first.exit_code(),
+            Self::Run(RunError::Recipe { .. }) => USAGE,
+            Self::Train(error) if error.is_recipe() => USAGE,
             _ => 1,
         }
     }

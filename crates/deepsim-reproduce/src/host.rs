@@ -25,8 +25,10 @@ pub struct Host<'a> {
     pub command: String,
     /// Commit of the sources, for the record.
     pub commit: Option<String>,
-    /// Folder with downloaded data sets and with `weights`, if there is one.
-    pub data: Option<PathBuf>,
+    /// Folder of weights that is used where the options name none.
+    pub weights: Option<PathBuf>,
+    /// File with the weights of Exemplar-CNN that come with the project.
+    pub exemplar_cnn: Option<PathBuf>,
     /// Names of the machine's GPUs.
     pub gpus: Vec<String>,
     /// What can be downloaded.
@@ -76,13 +78,15 @@ impl Host<'_> {
             let file = File::options().create(true).append(true).open(path).map_err(opening)?;
             command.stdout(file.try_clone().map_err(opening)?).stderr(file);
         }
+        self.check(what)?;
         let program = PathBuf::from(command.get_program());
         let child = command.spawn().map_err(ReproduceError::io("starting", &program))?;
         let status = self.wait(child).map_err(ReproduceError::io("waiting for", &program))?;
         self.check(what)?;
         match status.code() {
             Some(0) => Ok(()),
-            Some(code) if code == i32::from(INTERRUPTED) => {
+            // The second one is that of a training interrupted twice.
+            Some(code) if [INTERRUPTED, INTERRUPTED + 1].map(i32::from).contains(&code) => {
                 Err(ReproduceError::Interrupted(what.into()))
             }
             _ => {
@@ -118,7 +122,7 @@ fn shown(command: &Command) -> String {
             text.into_owned()
         }
     };
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words = std::iter::once("deepsim".as_ref()).chain(command.get_args());
     words.map(word).collect::<Vec<_>>().join(" ")
 }
 
@@ -133,7 +137,8 @@ pub(crate) mod tests {
             program: "deepsim".into(),
             command: "deepsim reproduce".into(),
             commit: None,
-            data: None,
+            weights: None,
+            exemplar_cnn: None,
             gpus: Vec::new(),
             registry: Registry::built_in().expect("a registry"),
             fetch: &|name| Err(ReproduceError::Missing(format!("{name}: no network"))),
@@ -155,7 +160,9 @@ pub(crate) mod tests {
             let failed = run("3").expect_err("it failed");
             assert_eq!(failed.exit_code(), 3);
             assert!(failed.to_string().contains("trying failed"), "{failed}");
-            assert_eq!(run("130").expect_err("it was told to stop").exit_code(), INTERRUPTED);
+            for told in ["130", "131"] {
+                assert_eq!(run(told).expect_err("it was told to stop").exit_code(), INTERRUPTED);
+            }
             let killed = host.run(Command::new("sh").args(["-c", "kill -9 $$"]), "trying", None);
             assert_eq!(killed.expect_err("it was killed").exit_code(), 1);
             let missing = host.run(&mut Command::new("no such program"), "trying", None);
@@ -164,6 +171,9 @@ pub(crate) mod tests {
             assert!(missing.to_string().contains("no such program"), "{missing}");
             host.signal.store(TERMINATE, Ordering::Relaxed);
             assert_eq!(run("0").expect_err("a signal came").exit_code(), INTERRUPTED);
+            // Nothing is started after a signal.
+            let missing = host.run(&mut Command::new("no such program"), "trying", None);
+            assert_eq!(missing.expect_err("a signal came").exit_code(), INTERRUPTED);
         });
     }
 }

@@ -60,8 +60,12 @@ impl Input {
             return net.train(job);
         }
         job.say(&format!("== download {}", self.name()));
+        job.host.check("download")?;
         let files = (job.host.fetch)(self.name())?;
-        if let (Self::Weights(net), Some(file)) = (self, files.first()) {
+        if let Self::Weights(net) = self {
+            let Some(file) = files.first() else {
+                return Err(ReproduceError::Missing(format!("{net}: the registry has no file")));
+            };
             let mut command = job.program("import");
             command.arg(file).args(["--net", net]);
             command.arg("--out").args(job.options.weights(job.host));
@@ -147,11 +151,10 @@ pub(crate) fn have(
 fn ship(job: &Job<'_>) -> Result<(), ReproduceError> {
     let Some(weights) = job.options.weights(job.host) else { return Ok(()) };
     std::fs::create_dir_all(&weights).map_err(ReproduceError::io("creating folder", &weights))?;
-    let name = format!("{}.safetensors", Comparator::ExemplarCnn.name());
-    let shipped = job.host.data.as_ref().map(|data| data.join("weights").join(&name));
-    if let Some(shipped) = shipped.filter(|file| file.is_file() && !weights.join(&name).exists()) {
-        std::fs::copy(&shipped, weights.join(&name))
-            .map_err(ReproduceError::io("copying", &shipped))?;
+    let Some(shipped) = &job.host.exemplar_cnn else { return Ok(()) };
+    let copy = weights.join(Comparator::ExemplarCnn.name()).with_extension("safetensors");
+    if !copy.exists() {
+        std::fs::copy(shipped, &copy).map_err(ReproduceError::io("copying", shipped))?;
     }
     Ok(())
 }
@@ -171,13 +174,12 @@ mod tests {
     #[test]
     fn runs_whose_data_or_weights_are_missing_are_noted_and_the_others_are_not() {
         let folder = tempfile::tempdir().expect("a folder");
-        let box_ = folder.path().join("box/weights");
-        std::fs::create_dir_all(&box_).expect("a folder");
-        std::fs::write(box_.join("exemplar-cnn.safetensors"), "").expect("a file");
+        let shipped = folder.path().join("shipped");
+        std::fs::write(&shipped, "").expect("a file");
         let to = folder.path().join("to");
         let options = Options { fetch_to: Some(to.clone()), ..options(&["autoencoder"]) };
         with(|host| {
-            let host = crate::Host { data: Some(folder.path().join("box")), ..refer(host) };
+            let host = crate::Host { exemplar_cnn: Some(shipped), ..refer(host) };
             let job = Job::new(&options, &host).expect("good options");
             let plan = job.planned().expect("a plan");
             let plan: Vec<&Planned> = plan.iter().collect();
@@ -211,7 +213,8 @@ mod tests {
             program: host.program.clone(),
             command: host.command.clone(),
             commit: None,
-            data: None,
+            weights: None,
+            exemplar_cnn: None,
             gpus: Vec::new(),
             registry: deepsim_fetch::Registry::built_in().expect("a registry"),
             ..*host

@@ -83,6 +83,7 @@ pub fn reproduce(options: &Options, host: &Host<'_>) -> Result<(), ReproduceErro
         let optimised = !optimised.is_empty() && !failures.has(OPTIMISED);
         failures.note("report", job.report(&entries, optimised, start), host.warn)?;
     }
+    host.check("report")?;
     failures.settle()
 }
 

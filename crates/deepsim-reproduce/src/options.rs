@@ -162,9 +162,7 @@ impl Options {
     /// The folder of weights that is used, or will be once they are downloaded.
     pub(crate) fn weights(&self, host: &Host<'_>) -> Option<PathBuf> {
         let fetched = || self.fetch_to.as_ref().map(|folder| folder.join("weights"));
-        let shipped =
-            || host.data.as_ref().map(|data| data.join("weights")).filter(|folder| folder.is_dir());
-        self.weights.clone().or_else(fetched).or_else(shipped)
+        self.weights.clone().or_else(fetched).or_else(|| host.weights.clone())
     }
 
     /// All overrides `key=value`; of two of one key, the later one counts.

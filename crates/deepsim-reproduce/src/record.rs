@@ -73,6 +73,8 @@ impl Record {
 
     /// Writes the file, whole or not at all.
     pub(crate) fn write(&self, path: &Path) -> Result<(), ReproduceError> {
-        Ok(write_atomic(path, format!("{:#}\n", serde_json::json!(self)).as_bytes())?)
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| ReproduceError::content(path, "names in UTF-8", error))?;
+        Ok(write_atomic(path, (text + "\n").as_bytes())?)
     }
 }

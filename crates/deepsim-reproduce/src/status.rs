@@ -43,7 +43,7 @@ pub fn describe(folder: &Path, now: SystemTime) -> Result<String, ReproduceError
         "measured"
     );
     for run in &record.runs {
-        table += &line(folder, run, now)?;
+        table += &line(folder, run, now);
     }
     let report = folder.join("report/index.html");
     table += &match report.is_file() {
@@ -54,11 +54,16 @@ pub fn describe(folder: &Path, now: SystemTime) -> Result<String, ReproduceError
 }
 
 /// The line of one run.
-fn line(out: &Path, run: &RecordedRun, now: SystemTime) -> Result<String, ReproduceError> {
+fn line(out: &Path, run: &RecordedRun, now: SystemTime) -> String {
     let (name, wanted) = (&run.name, run.steps);
     let folder = out.join("runs").join(name);
     let log = folder.join(LOG);
-    let last = if log.is_file() { log::read(&log)?.pop() } else { None };
+    let (last, broken) = match log.is_file().then(|| log::read(&log)) {
+        None => (None, None),
+        Some(Ok(mut records)) => (records.pop(), None),
+        // Of other runs there is still something to tell.
+        Some(Err(error)) => (None, Some(error)),
+    };
     let step = last.as_ref().map_or(0, |record| record.step);
     let speed = last.map(|record| record.items_per_s);
     let share = 100 * step / wanted.max(1);
@@ -79,9 +84,12 @@ fn line(out: &Path, run: &RecordedRun, now: SystemTime) -> Result<String, Reprod
     if !finished && step > 0 && age > 600 {
         note += &format!("  no step for {}", duration(age as f64 / 60.0));
     }
+    if let Some(error) = broken {
+        note += &format!("  {error}");
+    }
     let steps = format!("{step}/{wanted} ({share} %)");
     let speed = speed.map_or("-".to_owned(), |speed| format!("{speed:.1}"));
-    Ok(format!("{name:32}{steps:>22}{speed:>12}{left:>26}  {note}\n"))
+    format!("{name:32}{steps:>22}{speed:>12}{left:>26}  {note}\n")
 }
 
 #[cfg(test)]
@@ -134,6 +142,9 @@ mod tests {
         );
         assert!(line("done").contains("100/100") && line("done").ends_with("1/2"), "{text}");
         assert!(text.ends_with("no report yet"));
+        std::fs::write(done.join(LOG), "{\n{}\n")?;
+        let broken = described(Duration::ZERO);
+        assert!(broken.contains("log.jsonl:1: expected") && broken.contains("50/100"), "{broken}");
         assert!(
             described(Duration::from_secs(7200)).contains("no step for 120 minutes (2.0 hours)")
         );

@@ -36,7 +36,6 @@ impl Server {
     /// # Errors
     /// If it cannot be started, ends, or says something else.
     pub(super) fn start(name: &'static str, command: &mut Command) -> Result<Self> {
-        process::check_interrupted()?;
         let start = Instant::now();
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child =
@@ -73,7 +72,6 @@ impl Server {
     fn read(&mut self) -> Result<String> {
         let mut line = String::new();
         let got = self.answers.read_line(&mut line);
-        process::check_interrupted()?;
         if got.with_context(|| format!("reading from {}", self.name))? == 0 {
             let status = self.child.wait().with_context(|| format!("waiting for {}", self.name))?;
             bail!("{} ended before it answered ({status}); its own words are above", self.name);

@@ -117,7 +117,6 @@ fn resolve(python: &Path, wants: Wants) -> Result<PathBuf> {
     command.args(["-c", &script]).stdin(Stdio::null());
     let output =
         command.output().with_context(|| format!("starting {}", process::shown(&command)))?;
-    process::check_interrupted()?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
         let last = errors.lines().rev().find(|line| !line.trim().is_empty());

@@ -19,80 +19,52 @@ pub(super) struct Net {
     pub(super) batches: &'static [u16],
 }
 
+/// A training that is called as its recipe.
+const fn net(name: &'static str, batches: &'static [u16], about: &'static str) -> Net {
+    Net { name, about, recipe: name, batches }
+}
+
 /// All of them; the first is the one that is meant if none is named.
 pub(super) const NETS: [Net; 12] = [
     Net {
-        name: "autoencoder",
-        about: "Autoencoder for 64 pixels, AlexNet's CONV3, discriminator",
         recipe: "autoencoder-alexnet-conv3",
-        batches: &[64, 16],
+        ..net("autoencoder", &[64, 16], "Autoencoder for 64 pixels, AlexNet's CONV3, discriminator")
     },
-    Net {
-        name: "autoencoder-se",
-        about: "Autoencoder alone, squared error",
-        recipe: "autoencoder-se",
-        batches: &[64],
-    },
-    Net {
-        name: "autoencoder-l1",
-        about: "Autoencoder alone, absolute error",
-        recipe: "autoencoder-l1",
-        batches: &[64],
-    },
-    Net {
-        name: "autoencoder-exemplar-cnn-conv3",
-        about: "Autoencoder, Exemplar-CNN's CONV3, discriminator",
-        recipe: "autoencoder-exemplar-cnn-conv3",
-        batches: &[64],
-    },
-    Net {
-        name: "vae-small-alexnet-conv3",
-        about: "Variational autoencoder for 64 pixels, AlexNet's CONV3, discriminator",
-        recipe: "vae-small-alexnet-conv3",
-        batches: &[64],
-    },
-    Net {
-        name: "vae-alexnet-conv5",
-        about: "Variational autoencoder for 227 pixels, CaffeNet's pool5, discriminator",
-        recipe: "vae-alexnet-conv5",
-        batches: &[8],
-    },
-    Net {
-        name: "inversion-conv5",
-        about: "Inversion of CaffeNet's pool5, which is the comparator too; conditional discriminator",
-        recipe: "inversion-conv5",
-        batches: &[8],
-    },
-    Net {
-        name: "inversion-fc6",
-        about: "Inversion of CaffeNet's FC6, comparator pool5; conditional discriminator",
-        recipe: "inversion-fc6",
-        batches: &[8],
-    },
-    Net {
-        name: "inversion-fc6-image",
-        about: "Inversion of CaffeNet's FC6 by the image term alone",
-        recipe: "inversion-fc6-image",
-        batches: &[8],
-    },
-    Net {
-        name: "inversion-fc8",
-        about: "Inversion of CaffeNet's FC8, comparator pool5; conditional discriminator",
-        recipe: "inversion-fc8",
-        batches: &[8],
-    },
-    Net {
-        name: "exemplar-cnn",
-        about: "Exemplar-CNN as classifier of 16,000 surrogate classes, SGD",
-        recipe: "exemplar-cnn",
-        batches: &[128],
-    },
-    Net {
-        name: "videonet-stills",
-        about: "VideoNet ranking pairs of pictures, SGD; the hardest negatives",
-        recipe: "videonet-stills",
-        batches: &[20],
-    },
+    net("autoencoder-se", &[64], "Autoencoder alone, squared error"),
+    net("autoencoder-l1", &[64], "Autoencoder alone, absolute error"),
+    net(
+        "autoencoder-exemplar-cnn-conv3",
+        &[64],
+        "Autoencoder, Exemplar-CNN's CONV3, discriminator",
+    ),
+    net(
+        "vae-small-alexnet-conv3",
+        &[64],
+        "Variational autoencoder for 64 pixels, AlexNet's CONV3, discriminator",
+    ),
+    net(
+        "vae-alexnet-conv5",
+        &[8],
+        "Variational autoencoder for 227 pixels, CaffeNet's pool5, discriminator",
+    ),
+    net(
+        "inversion-conv5",
+        &[8],
+        "Inversion of CaffeNet's pool5, which is the comparator too; conditional discriminator",
+    ),
+    net(
+        "inversion-fc6",
+        &[8],
+        "Inversion of CaffeNet's FC6, comparator pool5; conditional discriminator",
+    ),
+    net("inversion-fc6-image", &[8], "Inversion of CaffeNet's FC6 by the image term alone"),
+    net(
+        "inversion-fc8",
+        &[8],
+        "Inversion of CaffeNet's FC8, comparator pool5; conditional discriminator",
+    ),
+    net("exemplar-cnn", &[128], "Exemplar-CNN as classifier of 16,000 surrogate classes, SGD"),
+    net("videonet-stills", &[20], "VideoNet ranking pairs of pictures, SGD; the hardest negatives"),
 ];
 
 impl Net {

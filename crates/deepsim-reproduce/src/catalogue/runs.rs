@@ -265,6 +265,17 @@ pub fn label(id: &str) -> Option<String> {
     runs(&Layer::ALL, &encoder).into_iter().find(|run| run.id == id).map(|run| run.label)
 }
 
+/// Id of the run that does what a generator of the authors does.
+pub(crate) fn released(method: Method, layer: &str) -> Option<String> {
+    let ours = match method {
+        Method::Released => Method::DeePSiM,
+        Method::ReleasedImageOnly => Method::ImageOnly,
+        _ => return None,
+    };
+    let variant = VARIANTS.iter().find(|variant| variant.method == ours)?;
+    Some(format!("inversion-{}{}", layer.to_lowercase(), variant.suffix))
+}
+
 /// Text of a built-in recipe.
 ///
 /// # Errors
@@ -280,7 +291,12 @@ impl Run {
     /// # Errors
     /// If there is no such recipe, or an override does not fit it.
     pub fn recipe(&self) -> Result<Recipe, RunError> {
-        Recipe::parse(built_in(&self.recipe)?, &self.overrides)
+        Recipe::parse(built_in(&self.recipe)?, &self.overrides).map_err(|error| match error {
+            RunError::Recipe { reason, .. } => {
+                RunError::Recipe { path: Some(self.id.clone().into()), reason }
+            }
+            other => other,
+        })
     }
 
     /// Names of the networks that it compares with, inverts or begins with.
@@ -311,6 +327,7 @@ impl Run {
             "adversarial" => recipe.adversarial.is_some(),
             "inversion" => recipe.inversion.is_some(),
             "vae" => recipe.vae.is_some(),
+            "generator" => recipe.inversion.is_none() && recipe.vae.is_none(),
             _ => true,
         }
     }
@@ -373,6 +390,8 @@ mod tests {
         assert!(alexnet.takes("feature.rho=1") && !se.takes("feature.rho=1"));
         assert!(!se.takes("adversarial.weight=10") && !se.takes("adversarial={}"));
         assert!(se.takes("adam.learning_rate=1e-3") && se.takes("features=1"));
+        assert!(se.takes("generator.code_channels=4"));
+        assert!(!named("vae-se").takes("generator.code_channels=4"));
         assert!(!alexnet.takes("inversion.seed=1") && !alexnet.takes("vae.latent=8"));
         assert!(named("inversion-fc6-plain").takes("inversion.seed=1"));
         assert!(!named("inversion-fc6-plain").takes("feature.rho=1"));

@@ -88,7 +88,7 @@ const fn target(
 }
 
 /// All targets.
-pub static TARGETS: [Target; 15] = [
+pub static TARGETS: &[Target] = &[
     Target {
         columns: &[TABLE3],
         shown: &["error"],

@@ -1,16 +1,19 @@
 //! A run as the report sees it: its folder, and what was measured.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use deepsim_data::picture::Picture;
 use deepsim_eval::measure::grid::{ORIGINALS, RECONSTRUCTIONS};
 use deepsim_eval::measure::{self, Measurement, Row};
-use deepsim_run::files::EVAL;
+use deepsim_nets::header;
+use deepsim_nets::params::SPEC_KEY;
+use deepsim_run::files::{EVAL, GENERATOR};
 use deepsim_run::folder::RunFolder;
-use deepsim_run::identity::Method;
+use deepsim_run::identity::{Identity, Method};
 use deepsim_run::log::Record;
 use deepsim_run::plan::{AnyPlan, Plan};
+use serde_json::Value;
 
 use crate::ReproduceError;
 use crate::catalogue::{Experiment, Quantity, Target};
@@ -57,13 +60,16 @@ impl Run {
                 measurements.insert(name.to_owned(), measurement);
             }
         }
+        let identity = match (&run.plan, &run.identity) {
+            (None, None) => released(folder)?,
+            _ => run.identity.clone(),
+        };
         let experiment = match &run.plan {
             Some(AnyPlan::Generator(plan)) => Some(experiment(plan)),
             Some(AnyPlan::Comparator(_)) => None,
             // Only the authors' generators have no plan.
-            None => run.identity.as_ref().map(|_| Experiment::Inversion),
+            None => identity.as_ref().map(|_| Experiment::Inversion),
         };
-        let identity = run.identity.clone();
         let (id, method, layer) =
             identity.map_or((String::new(), Method::Other, None), |i| (i.id, i.method, i.layer));
         let label = label.clone();
@@ -209,6 +215,23 @@ impl Run {
         }
         Ok(Some((a, b)))
     }
+}
+
+/// The identity of a generator of the authors that was imported without one.
+fn released(folder: &Path) -> Result<Option<Identity>, ReproduceError> {
+    let path = folder.join(GENERATOR);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let spec = header::metadata(&path)?.remove(SPEC_KEY).unwrap_or_default();
+    let spec: Value = serde_json::from_str(&spec).unwrap_or_default();
+    let imported = spec["kind"] == "inverter" && spec["from"].is_object();
+    let layer = spec["tap"].as_str().filter(|_| imported).map(str::to_owned);
+    Ok(layer.map(|layer| Identity {
+        id: String::new(),
+        method: Method::Released,
+        layer: Some(layer),
+    }))
 }
 
 /// The experiment that a plan belongs to.

@@ -45,6 +45,9 @@ pub(super) struct Target {
     pub(super) title: &'static str,
     pub(super) rows: Vec<TableRow>,
     pub(super) claims: Vec<Claim>,
+    /// True if it has pictures, whether or not a run has them.
+    #[serde(skip)]
+    pub(super) pictured: bool,
     /// True if nothing at all was measured for it.
     #[serde(skip)]
     pub(super) empty: bool,
@@ -78,7 +81,7 @@ pub(super) fn target(
             rows.extend(measured.iter().filter(|row| !main(row)).map(|row| plain(&run.label, row)));
         }
     }
-    let pictured = |run: &&Run| {
+    let has_pictures = |run: &&Run| {
         target.pictures.iter().any(|pictures| match pictures {
             Pictures::Strips(_) => run.has_strips(),
             Pictures::File(file, _) => run.file(file).is_some(),
@@ -88,12 +91,13 @@ pub(super) fn target(
         target.columns.iter().any(|column| run.measurements.contains_key(column.measure))
     };
     let empty = match target.pictures {
-        [_, ..] => !runs.iter().any(pictured),
+        [_, ..] => !runs.iter().any(has_pictures),
         [] => !runs.iter().any(measured),
     };
     let figures = Figure::all(target, &runs)?;
     let catalogue::Target { id, section, title, .. } = *target;
-    Ok(Target { target: id, section, title, rows, claims, empty, figures })
+    let pictured = !target.pictures.is_empty();
+    Ok(Target { target: id, section, title, rows, claims, pictured, empty, figures })
 }
 
 /// The rows of a column in the paper's order, whether they were run or not; then other runs.
@@ -111,16 +115,21 @@ fn printed(
         tolerance: column.tolerance,
     };
     let find = |id: &str| runs.iter().find(|run| run.id == id).copied();
+    // A second run of the same id is shown as one of a user's own.
+    let taken = |run: &Run| {
+        let first = column.printed.iter().filter_map(|printed| find(printed.run));
+        first.into_iter().any(|first| std::ptr::eq(first, run))
+    };
     let printed = column.printed.iter().map(|printed| {
         let run = find(printed.run);
         let label = run.map(|run| run.label.clone()).or_else(|| catalogue::label(printed.run));
         (label.unwrap_or_else(|| printed.run.to_owned()), run, Some(theirs(printed)))
     });
-    let other = |run: &&&Run| !column.printed.iter().any(|printed| printed.run == run.id);
+    let other = |run: &&&Run| !taken(run);
     // The authors' own generators, measured here, stand beside the numbers that they printed.
     let printed_of = |run: &Run| {
-        let ours = runs.iter().find(|ours| run.is_release_of(ours))?;
-        column.printed.iter().find(|printed| printed.run == ours.id).map(theirs)
+        let ours = catalogue::released(run.method, run.layer.as_deref()?)?;
+        column.printed.iter().find(|printed| printed.run == ours).map(theirs)
     };
     let others = runs.iter().filter(other);
     let others = others.map(|run| (run.label.clone(), Some(*run), printed_of(run)));

@@ -43,11 +43,6 @@ impl DataFolders {
         })
     }
 
-    /// Returns the first data folder that has a folder or file of this name.
-    pub(crate) fn with(&self, name: &str) -> Option<PathBuf> {
-        self.0.iter().find(|folder| folder.join(name).exists()).cloned()
-    }
-
     /// Returns the first folder or file of this name that exists, e.g. `weights` or `stl10_binary`.
     pub(crate) fn find(&self, name: &str) -> Option<PathBuf> {
         self.0.iter().map(|folder| folder.join(name)).find(|path| path.exists())
@@ -55,7 +50,7 @@ impl DataFolders {
 }
 
 /// Returns the checkout that this program was built from, if it is still there.
-pub(crate) fn checkout() -> Option<PathBuf> {
+fn checkout() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
     root.is_dir().then(|| root.to_path_buf())
 }

@@ -14,6 +14,7 @@ use deepsim_reproduce::preset::Preset;
 use deepsim_reproduce::{Host, ReproduceError, plan, reproduce};
 
 use super::download::Source;
+use super::exit::{self, Failure};
 use super::locate::{self, DataFolders};
 
 /// Reproduce tables and figures: train what is missing, evaluate, write a report
@@ -171,16 +172,26 @@ impl Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let options = arguments.options()?;
     let signal = received()?;
+    if options.device == Device::Cuda && !cfg!(feature = "cuda") && !arguments.dry_run {
+        let message = "--device cuda: this program was built without CUDA (docs/cuda.md)";
+        return Err(Failure::usage(message).into());
+    }
     let fetch = |name: &str| {
-        let failed = |error: anyhow::Error| ReproduceError::Missing(format!("{error:#}"));
+        let failed = |error: anyhow::Error| match exit::code(&error) {
+            exit::INTERRUPTED => ReproduceError::Interrupted(format!("downloading {name}")),
+            exit::USAGE => ReproduceError::usage(format!("{error:#}")),
+            _ => ReproduceError::Missing(format!("{error:#}")),
+        };
         arguments.source.get(name).map_err(failed)
     };
+    let folders = DataFolders::new();
     let host = Host {
-        program: std::env::current_exe().context("finding this program")?,
+        program: this_program()?,
         command: command(),
-        commit: commit(),
-        data: DataFolders::new().with("weights"),
-        gpus: gpus(),
+        commit: std::env::var("DEEPSIM_COMMIT").ok(),
+        weights: folders.find("weights"),
+        exemplar_cnn: folders.find("weights/exemplar-cnn.safetensors"),
+        gpus: if options.device == Device::Cuda { gpus() } else { Vec::new() },
         registry: arguments.source.registry()?,
         fetch: &fetch,
         signal: &signal,
@@ -194,13 +205,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// This program, even if another build replaces its file while it runs.
+fn this_program() -> Result<PathBuf> {
+    let running = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    match running.exists() {
+        true => Ok(running),
+        false => std::env::current_exe().context("finding this program"),
+    }
+}
+
 /// Variable with the command line of a program that starts this one, for the record.
 const COMMAND: &str = "DEEPSIM_COMMAND";
 
 /// The command line as typed.
 fn command() -> String {
     std::env::var(COMMAND).unwrap_or_else(|_| {
-        let words: Vec<String> = std::env::args().skip(1).collect();
+        let words = std::env::args_os().skip(1);
+        let words: Vec<String> = words.map(|w| w.to_string_lossy().into_owned()).collect();
         format!("deepsim {}", words.join(" "))
     })
 }
@@ -216,23 +237,13 @@ fn received() -> Result<Arc<AtomicUsize>> {
     Ok(received)
 }
 
-/// The commit of the checkout that this program was built from, `+dirty` if files differ from it.
-fn commit() -> Option<String> {
-    let root = locate::checkout()?;
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").arg("-C").arg(&root).args(arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let commit = git(&["rev-parse", "HEAD"])?;
-    let dirty = git(&["status", "--porcelain"]).is_none_or(|changes| !changes.is_empty());
-    Some(if dirty { commit + "+dirty" } else { commit })
-}
-
 /// The GPUs of this machine, as `nvidia-smi` describes them.
 fn gpus() -> Vec<String> {
     let query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"];
     let output = Command::new("nvidia-smi").args(query).output();
     let output = output.ok().filter(|output| output.status.success());
     let text = output.map_or(String::new(), |o| String::from_utf8_lossy(&o.stdout).into_owned());
-    text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+    // A driver without a GPU says so in a line without cells.
+    let gpus = text.lines().map(str::trim).filter(|line| line.split(',').count() == 3);
+    gpus.map(str::to_owned).collect()
 }

@@ -19,9 +19,13 @@ pub(crate) struct Arguments {
 
 /// Prints a table for each folder.
 pub(crate) fn run(Arguments { out }: &Arguments) -> Result<()> {
-    let folders = if out.is_empty() { reproductions(&locate::out()) } else { out.clone() };
+    let all = locate::out();
+    let folders = if out.is_empty() { reproductions(&all) } else { out.clone() };
     if folders.is_empty() {
-        println!("no reproduction has been started in out/; name its folder if it has another");
+        println!(
+            "no reproduction has been started in {}; name its folder if it has another",
+            all.display()
+        );
     }
     for folder in &folders {
         println!("{}", describe(folder, SystemTime::now())?);

@@ -39,7 +39,7 @@ pub(super) fn page(report: &Report) -> Result<String, ReproduceError> {
         for figure in &target.figures {
             html += &picture(figure)?;
         }
-        if target.figures.is_empty() && !target.target.starts_with("table") {
+        if target.figures.is_empty() && target.pictured {
             html += "<p class=\"missing\">missing: no run has pictures yet</p>";
         }
         html += &tables::target(target);
