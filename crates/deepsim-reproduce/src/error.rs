@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use deepsim_data::DataError;
 use deepsim_eval::EvalError;
 use deepsim_fetch::FetchError;
+use deepsim_nets::NetError;
 use deepsim_run::RunError;
 use deepsim_train::TrainError;
 
@@ -81,23 +82,43 @@ pub enum ReproduceError {
     },
     /// A run folder or a recipe.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(Box<RunError>),
     /// Checkpoints.
     #[error(transparent)]
-    Train(#[from] TrainError),
+    Train(Box<TrainError>),
     /// Measurements.
     #[error(transparent)]
-    Eval(#[from] EvalError),
+    Eval(Box<EvalError>),
     /// Files and pictures.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(Box<DataError>),
     /// Networks.
     #[error(transparent)]
-    Net(#[from] deepsim_nets::NetError),
+    Net(Box<NetError>),
     /// Downloads.
     #[error(transparent)]
-    Fetch(#[from] FetchError),
+    Fetch(Box<FetchError>),
 }
+
+/// Boxed, because results are large with them.
+macro_rules! from {
+    ($($variant:ident($error:ty)),*) => {
+        $(impl From<$error> for ReproduceError {
+            fn from(error: $error) -> Self {
+                Self::$variant(Box::new(error))
+            }
+        })*
+    };
+}
+
+from!(
+    Run(RunError),
+    Train(TrainError),
+    Eval(EvalError),
+    Data(DataError),
+    Net(NetError),
+    Fetch(FetchError)
+);
 
 impl ReproduceError {
     /// Arguments that make no sense, for a reason.
@@ -134,7 +155,7 @@ impl ReproduceError {
                 status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
             }
             Self::Several { first, .. } => first.exit_code(),
-            Self::Run(RunError::Recipe { .. }) => USAGE,
+            Self::Run(error) if matches!(**error, RunError::Recipe { .. }) => USAGE,
             Self::Train(error) if error.is_recipe() => USAGE,
             _ => 1,
         }
