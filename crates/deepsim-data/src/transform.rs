@@ -79,12 +79,12 @@ impl fmt::Display for Transform {
 impl Transform {
     /// Caffe's ILSVRC databases, which the paper's networks were trained on: 256x256, stretched,
     /// four nearest pixels. Training takes random crops of 227 ([`Crop::Random`]), testing the
-    /// middle ([`Crop::Center`]); then [`Format::CAFFE_BGR`](crate::Format::CAFFE_BGR).
+    /// middle ([`Crop::Center`]); then `PixelFormat::CAFFE_BGR` of deepsim-nets.
     pub const CAFFE: Self =
         Self { fit: Fit::Stretch, filter: Filter::FourNearest, height: 256, width: 256 };
 
     /// torchvision's transform for evaluation: short side 256, middle 224, antialiased; then
-    /// [`Format::TORCHVISION`](crate::Format::TORCHVISION).
+    /// `PixelFormat::TORCHVISION` of deepsim-nets.
     pub const TORCHVISION: Self = Self::short_side(256, 224);
 
     /// Short side `side`, then the middle square of `crop`, antialiased.
