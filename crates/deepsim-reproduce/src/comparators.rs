@@ -22,7 +22,7 @@ pub(crate) enum Comparator {
     VideoNet,
 }
 
-/// How one is trained with a preset.
+/// Training of a comparator with a preset.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Training {
     recipe: &'static str,
@@ -32,7 +32,7 @@ struct Training {
 }
 
 impl Training {
-    /// Its recipe.
+    /// Parses its recipe.
     fn recipe(self) -> Result<ComparatorRecipe, ReproduceError> {
         let sets = [format!("steps={}", self.steps), format!("batch={}", self.batch)];
         Ok(ComparatorRecipe::parse(built_in(self.recipe)?, &sets)?)
@@ -40,10 +40,10 @@ impl Training {
 }
 
 impl Comparator {
-    /// All.
+    /// Every one.
     pub(crate) const ALL: [Self; 2] = [Self::ExemplarCnn, Self::VideoNet];
 
-    /// Its name in recipes.
+    /// Name in recipes.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ExemplarCnn => "exemplar-cnn",
@@ -64,7 +64,7 @@ impl Comparator {
         run.comparator().as_deref() == Some(self.name())
     }
 
-    /// As the recipe has it for the paper; small, or cut short, with the other presets.
+    /// Returns the recipe's own training for the paper; small, or cut short, with the other presets.
     fn training(self, preset: Preset) -> Training {
         let (recipe, steps, batch) = match (self, preset) {
             (Self::ExemplarCnn, Preset::Smoke) => ("exemplar-cnn-small", 4, 128),
@@ -96,7 +96,7 @@ impl Comparator {
         Self::ALL.into_iter().filter(|net| net.wanted(job)).filter_map(seconds).sum()
     }
 
-    /// What is to be done, and how long it takes.
+    /// Describes what is to be done, and how long it takes.
     pub(crate) fn plan(self, job: &Job<'_>) -> Result<String, ReproduceError> {
         let training = self.training(job.options.scale);
         let Training { steps, batch, .. } = training;

@@ -26,9 +26,9 @@ pub enum ReproduceError {
     /// A program that failed.
     #[error("{what} failed ({status}): {command}")]
     Program {
-        /// What it was to do.
+        /// Its task.
         what: String,
-        /// How it ended.
+        /// Exit status.
         status: std::process::ExitStatus,
         /// The command as one would type it.
         command: String,
@@ -46,7 +46,7 @@ pub enum ReproduceError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
+        /// Reason, and how to mend it.
         reason: String,
     },
     /// Something that a run needs and that is not there.
@@ -55,7 +55,7 @@ pub enum ReproduceError {
     /// A file or folder could not be read or written.
     #[error("{operation} {}: {cause}", path.display())]
     Io {
-        /// What was being done.
+        /// Operation, e.g. `reading`.
         operation: &'static str,
         /// The file.
         path: PathBuf,
@@ -67,9 +67,9 @@ pub enum ReproduceError {
     Content {
         /// The file.
         path: PathBuf,
-        /// What it should hold.
+        /// Expected content.
         expected: String,
-        /// What it holds, or the parser's words.
+        /// Found content, or the parser's words.
         found: String,
     },
     /// A report was asked for something that no run was measured on.

@@ -55,7 +55,7 @@ pub(crate) fn evaluate(job: &Job<'_>, planned: &Planned) -> Result<(), Reproduce
     let mut command = job.program("eval");
     command.args(measures).arg("--run").arg(&planned.folder).args(options);
     job.threads(&mut command);
-    job.lane.run(job, &mut command, planned, &format!("evaluating {label}"))?;
+    job.lane.run(job.host, &mut command, &planned.folder, &format!("evaluating {label}"))?;
     Ok(write_atomic(&planned.folder.join(EVAL).join(OPTIONS), described.as_bytes())?)
 }
 

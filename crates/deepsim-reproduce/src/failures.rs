@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::ReproduceError;
 
-/// What failed so far.
+/// Names of what failed so far.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
     names: BTreeSet<String>,

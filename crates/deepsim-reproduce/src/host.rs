@@ -1,4 +1,4 @@
-//! What a reproduction asks of the program around it, and starting that program for single steps.
+//! The program around a reproduction, and starting it for single steps.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub struct Host<'a> {
     pub exemplar_cnn: Option<PathBuf>,
     /// Names of the machine's GPUs.
     pub gpus: Vec<String>,
-    /// What can be downloaded.
+    /// Registry of downloads.
     pub registry: Registry,
     /// Downloads it.
     pub fetch: &'a Fetch<'a>,
@@ -46,7 +46,7 @@ pub struct Host<'a> {
 }
 
 impl Host<'_> {
-    /// What the registry says of a name, if it has it.
+    /// Returns the registry's title for a name.
     pub(crate) fn title(&self, name: &str) -> Option<&str> {
         let artifacts = self.registry.artifacts().iter().map(|a| (&a.id, &a.title));
         let groups = self.registry.groups().iter().map(|g| (&g.id, &g.title));

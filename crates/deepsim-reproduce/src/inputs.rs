@@ -24,7 +24,7 @@ pub(crate) enum Input {
 const LAST: &str = "class_names.txt";
 
 impl Input {
-    /// Its name, in the registry if it is from there.
+    /// Name, in the registry if it is from there.
     fn name(&self) -> &str {
         match self {
             Self::Stl10 => "stl10",
@@ -75,7 +75,7 @@ impl Input {
     }
 }
 
-/// What the runs need first, each once.
+/// Collects what the runs need first, each once.
 pub(crate) fn of(job: &Job<'_>, runs: &[&Planned]) -> BTreeSet<Input> {
     let options = job.options;
     let mut all = BTreeSet::new();
@@ -132,7 +132,7 @@ pub(crate) fn have(
     if job.options.fetch_to.is_some() {
         ship(job)?;
     }
-    // What was trained is looked at by the program itself: it may be of another plan.
+    // `deepsim train` looks at what was trained: it may be of another plan.
     let missing = |input: &&Input| !input.there(job) || matches!(input, Input::Trained(_));
     for input in inputs.iter().filter(missing) {
         let name = input.name();

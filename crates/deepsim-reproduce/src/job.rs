@@ -1,27 +1,16 @@
-//! A reproduction: checks, plans, trains, measures, reports.
+//! State and command lines that the steps of a reproduction share.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
-
-use deepsim_run::cost::Cost;
 
 use crate::ReproduceError;
-use crate::catalogue::{Experiment, Layer, Target, Work};
-use crate::comparators::Comparator;
-use crate::failures::Failures;
+use crate::catalogue::{Experiment, Target};
 use crate::host::Host;
-use crate::inputs::{self, Input};
-use crate::jobs::{self, Lane};
+use crate::lane::{self, Lane};
 use crate::machine::Machine;
 use crate::options::{Device, Options};
-use crate::plan::{Planned, State, Wanted, table};
-use crate::record::{RECORD, Record, RecordedRun};
-use crate::report::{self, Entry};
-use crate::{evaluate, released};
 
-/// What the steps share.
+/// State that the steps share.
 #[derive(Clone)]
 pub(crate) struct Job<'a> {
     pub(crate) options: &'a Options,
@@ -30,72 +19,12 @@ pub(crate) struct Job<'a> {
     pub(crate) lane: Lane,
 }
 
-/// What is to be done.
-struct Plan {
-    runs: Vec<Planned>,
-    /// Layers that are inverted by optimisation.
-    optimised: Vec<Layer>,
-    /// What the runs need first.
-    inputs: BTreeSet<Input>,
-}
-
-/// Checks the options and shows the plan with its estimates; trains and writes nothing.
-///
-/// # Errors
-/// If an option makes no sense, or a run folder holds another run.
-pub fn plan(options: &Options, host: &Host<'_>) -> Result<(), ReproduceError> {
-    Job::new(options, host)?.plan().map(|_| ())
-}
-
-/// Reproduces: trains and measures what is missing, and writes the report.
-///
-/// Finished runs are reused, interrupted ones resumed. One run that fails takes only itself along.
-///
-/// # Errors
-/// As [`plan`], if a signal to stop came, or, after everything else was done, if something failed.
-pub fn reproduce(options: &Options, host: &Host<'_>) -> Result<(), ReproduceError> {
-    let start = Instant::now();
-    let job = Job::new(options, host)?;
-    let Plan { runs, optimised, inputs } = job.plan()?;
-    let (chosen, out) = (job.chosen(&runs), &options.out);
-    std::fs::create_dir_all(out).map_err(ReproduceError::io("creating folder", out))?;
-    let record = || job.record(&runs, start).write(&out.join(RECORD));
-    record()?;
-    let mut failures = Failures::default();
-    inputs::have(&job, &inputs, &chosen, &mut failures)?;
-    let mut failures = jobs::run(&job, &chosen, failures)?;
-    if !options.only.is_empty() {
-        // What is shared belongs to the command for all runs, which may continue beside this one.
-        (host.say)("the same command without --only makes the report of all runs");
-        return failures.settle();
-    }
-    failures.note(OPTIMISED, evaluate::optimise(&job, &optimised), host.warn)?;
-    // With the time that it took.
-    record()?;
-    let mut entries: Vec<Entry> = runs.iter().map(Planned::entry).collect();
-    let inverts = job.targets.iter().any(|target| target.experiment == Experiment::Inversion);
-    if let Some(release) = options.reference.as_ref().filter(|_| inverts) {
-        let measured = released::measure(&job, release, &options.layers(), &mut failures)?;
-        entries.extend(measured.iter().map(Planned::entry));
-    }
-    entries.retain(|entry| entry.folder.is_dir());
-    if !entries.is_empty() {
-        let optimised = !optimised.is_empty() && !failures.has(OPTIMISED);
-        failures.note("report", job.report(&entries, optimised, start), host.warn)?;
-    }
-    host.check("report")?;
-    failures.settle()
-}
-
-/// What is inverted by optimisation, among what can fail.
-const OPTIMISED: &str = "mahendran-vedaldi";
-
 impl<'a> Job<'a> {
     pub(crate) fn new(options: &'a Options, host: &'a Host<'a>) -> Result<Self, ReproduceError> {
         options.check()?;
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
         let gpus = if options.device == Device::Cuda { host.gpus.len() } else { 0 };
-        jobs::check(options, visible.as_deref(), gpus)?;
+        lane::check(options, visible.as_deref(), gpus)?;
         Ok(Self { options, host, targets: options.select()?, lane: Lane::default() })
     }
 
@@ -104,95 +33,16 @@ impl<'a> Job<'a> {
         (self.host.say)(text);
     }
 
-    /// The runs that are to be made now.
-    fn chosen<'p>(&self, runs: &'p [Planned]) -> Vec<&'p Planned> {
-        let Options { only, from, .. } = self.options;
-        let before = |run: &&Planned| from.as_ref().is_some_and(|from| run.run.id != *from);
-        let wanted = |run: &&Planned| only.is_empty() || only.contains(&run.run.id);
-        runs.iter().skip_while(before).filter(wanted).collect()
-    }
-
     pub(crate) fn cores(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         self.options.threads.map_or_else(all, usize::from)
     }
 
-    /// What estimates are for.
+    /// Machine that estimates are for.
     pub(crate) fn machine(&self) -> Machine {
         match self.options.device {
             Device::Cpu => Machine::Cores(self.cores()),
             Device::Cuda => Machine::Gpu,
-        }
-    }
-
-    /// Settles what is to be done, and shows it.
-    fn plan(&self) -> Result<Plan, ReproduceError> {
-        let options = self.options;
-        let work = Work::of(&self.targets, &options.layers(), &options.encoder());
-        let known: Vec<&str> = work.runs.iter().map(|(run, _)| run.id.as_str()).collect();
-        let named = options.only.iter().map(|name| ("--only", name));
-        let mut named = named.chain(options.from.iter().map(|name| ("--from", name)));
-        if let Some((option, name)) = named.find(|(_, name)| !known.contains(&name.as_str())) {
-            let message = format!("{option} {name}: no such run; there are {}", known.join(", "));
-            return Err(ReproduceError::usage(message));
-        }
-        let runs =
-            work.runs.into_iter().map(|run| self.look(run)).collect::<Result<Vec<_>, _>>()?;
-        let names: Vec<_> = self.targets.iter().map(|target| target.id).collect();
-        let (scale, out) = (options.scale.name(), options.out.display());
-        self.say(&format!("== plan: {} at scale {scale}, in {out}", names.join(" ")));
-        for experiment in Experiment::ALL {
-            if self.targets.iter().any(|target| target.experiment == experiment) {
-                let data = options.data(experiment).map(|folder| folder.display().to_string());
-                let scenes = "built-in procedural scenes; numbers on them are not the paper's";
-                let (what, data) = (experiment.name(), data.unwrap_or_else(|| scenes.into()));
-                self.say(&format!("data, {what}: {data}"));
-            }
-        }
-        let weights = options.weights(self.host).map(|folder| folder.display().to_string());
-        let weights = weights.unwrap_or_else(|| "none; comparators have random weights".into());
-        self.say(&format!("weights: {weights}"));
-        let chosen = self.chosen(&runs);
-        self.say(&table(&chosen, self.machine(), options.jobs.into()));
-        for layer in &work.optimised {
-            let (images, _) = options.size(Experiment::Inversion)?.optimised;
-            self.say(&format!("Mahendran & Vedaldi: {} of {images} images", layer.name()));
-        }
-        let inputs = inputs::of(self, &chosen);
-        inputs::show(self, &inputs)?;
-        Ok(Plan { runs, optimised: work.optimised, inputs })
-    }
-
-    /// Every run that the targets need, whether or not it is to be made now.
-    #[cfg(test)]
-    pub(crate) fn planned(&self) -> Result<Vec<Planned>, ReproduceError> {
-        Ok(self.plan()?.runs)
-    }
-
-    /// How far a run is, and what it costs with the overrides of the command line.
-    fn look(
-        &self,
-        (run, measures): (crate::catalogue::Run, Vec<&'static str>),
-    ) -> Result<Planned, ReproduceError> {
-        let options = self.options;
-        let wanted = Wanted {
-            size: options.size(run.experiment)?,
-            seed: options.seed,
-            synthetic: options.data(run.experiment).is_none(),
-        };
-        let mut changed = run.clone();
-        changed.overrides.extend(options.sets().into_iter().filter(|set| run.takes(set)));
-        let cost = Cost::of(&changed.recipe()?)?;
-        let folder = options.out.join("runs").join(&run.id);
-        Planned::look((run, measures), cost, folder, &wanted)
-    }
-
-    /// The preset for reports: with overrides it is not the preset of that name any more.
-    fn scale(&self) -> String {
-        let name = self.options.scale.name();
-        match self.options.sets().is_empty() {
-            true => name.to_owned(),
-            false => format!("{name}, changed by {}", self.options.sets().join(" ")),
         }
     }
 
@@ -235,98 +85,5 @@ impl<'a> Job<'a> {
         command.arg(recipe).arg("--out").arg(out).arg("--resume");
         self.threads(&mut command);
         command
-    }
-
-    pub(crate) fn train(&self, planned: &Planned) -> Result<(), ReproduceError> {
-        let (run, size, options) = (&planned.run, planned.size, self.options);
-        let done = if planned.state == State::Finished { ": finished earlier" } else { "" };
-        self.say(&format!("== train {}{done}", run.label));
-        let mut command = self.trainer(&run.recipe, &planned.folder);
-        self.inputs(run.experiment, &mut command);
-        let sizes = [
-            format!("steps={}", size.steps),
-            format!("batch={}", size.batch),
-            format!("seed={}", options.seed),
-        ];
-        let sets = run.overrides.iter().cloned().chain(Comparator::overrides(self, run));
-        let own = options.sets().into_iter().filter(|set| run.takes(set));
-        for set in sets.chain(sizes).chain(own) {
-            command.arg("--set").arg(set);
-        }
-        self.lane.run(self, &mut command, planned, &format!("training {}", run.label)).inspect_err(
-            |error| {
-                if planned.state != State::New && error.exit_code() == 1 {
-                    (self.host.warn)(&format!(
-                        "hint: {} already held a run. If it is one of another plan (scale, data, \
-                         weights, seed, --set), choose another --out.",
-                        planned.folder.display()
-                    ));
-                }
-            },
-        )
-    }
-
-    fn report(
-        &self,
-        entries: &[Entry],
-        optimised: bool,
-        start: Instant,
-    ) -> Result<(), ReproduceError> {
-        self.say("== report");
-        let report = self.options.out.join("report");
-        let optimised = optimised.then(|| self.optimised_folder());
-        let record = Record::read(&self.options.out.join(RECORD))?;
-        let page = report::write(entries, optimised.as_deref(), &self.targets, &record, &report)?;
-        self.say(&format!("report: {}", page.display()));
-        self.say(&format!("numbers: {}", report.join("results.json").display()));
-        let minutes = start.elapsed().as_secs_f64() / 60.0;
-        self.say(&format!("total time: {minutes:.1} minutes"));
-        Ok(())
-    }
-
-    /// What was asked for, for the report and the status.
-    fn record(&self, runs: &[Planned], start: Instant) -> Record {
-        let runs = runs.iter().map(|planned| RecordedRun {
-            batch: planned.size.batch,
-            dir: planned.folder.clone(),
-            label: planned.run.label.clone(),
-            measures: planned.measures.iter().map(|name| (*name).to_owned()).collect(),
-            name: planned.run.id.clone(),
-            steps: planned.size.steps,
-        });
-        Record {
-            command: Some(self.host.command.clone()),
-            comparators_seconds: Comparator::seconds(self),
-            device: Some(self.options.device.name().to_owned()),
-            git_commit: self.host.commit.clone(),
-            machine: self.processor(),
-            price_per_hour: self.options.price_per_hour,
-            runs: runs.collect(),
-            scale: Some(self.scale()),
-            seconds: Some(start.elapsed().as_secs_f64()),
-            seed: Some(self.options.seed),
-            targets: self.targets.iter().map(|target| target.id.to_owned()).collect(),
-            threads: Some(self.cores()),
-            warnings: Vec::new(),
-        }
-    }
-
-    /// Name of the processor or the GPUs.
-    fn processor(&self) -> Option<String> {
-        match self.options.device {
-            Device::Cpu => {
-                let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-                let name = text.lines().find_map(|line| line.strip_prefix("model name"))?;
-                Some(name.trim_start_matches([' ', '\t', ':']).trim().to_owned())
-            }
-            Device::Cuda => Some(self.host.gpus.join("; ")).filter(|gpus| !gpus.is_empty()),
-        }
-    }
-}
-
-impl Planned {
-    /// What the report needs of it.
-    fn entry(&self) -> Entry {
-        Entry { label: self.run.label.clone(), folder: self.folder.clone() }
     }
 }

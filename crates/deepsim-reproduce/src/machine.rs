@@ -5,7 +5,7 @@ const FLOPS_PER_CORE: f64 = 60e9;
 /// The same for an NVIDIA H200: a tenth of its peak for dense TF32 products, 494e12. An assumption.
 const FLOPS_OF_A_GPU: f64 = 50e12;
 
-/// What is computed on.
+/// Machine that computes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Machine {
     /// So many cores of a processor.
@@ -35,7 +35,7 @@ impl Machine {
         }
     }
 
-    /// How estimates are made.
+    /// Explains how estimates are made.
     pub(crate) fn about(self) -> String {
         match self {
             Self::Cores(n) => format!(

@@ -10,15 +10,15 @@ use crate::catalogue::{self, Encoder, Experiment, GROUPS, Layer, Target};
 use crate::host::Host;
 use crate::preset::{Preset, Size};
 
-/// What to reproduce, how far, and from what.
+/// Choice of targets, preset, data and place of a reproduction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// Names of targets and groups.
     pub targets: Vec<String>,
-    /// How far to go.
+    /// Preset.
     pub scale: Preset,
-    /// Where to train and measure.
+    /// Device to train and measure on.
     pub device: Device,
     /// Folder with STL-10, or with ILSVRC-2012 for sections 4.2 and 4.3; procedural scenes if `None`.
     pub data: Option<PathBuf>,
@@ -92,7 +92,7 @@ impl Default for Options {
     }
 }
 
-/// Where to train and measure.
+/// Device to train and measure on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Device {
@@ -134,7 +134,7 @@ impl Options {
         self.named(experiment).map(Path::to_path_buf).or_else(fetched)
     }
 
-    /// Where STL-10 is among what is downloaded.
+    /// Folder of STL-10 among the downloads.
     pub(crate) fn stl10(&self) -> Option<PathBuf> {
         self.fetch_to.as_ref().map(|folder| folder.join("stl10_binary"))
     }
@@ -151,7 +151,7 @@ impl Options {
         Encoder { name: self.encoder.clone(), calibrated: !papers }
     }
 
-    /// How long and how much, for an experiment.
+    /// Returns the numbers of the preset for an experiment, with overrides.
     ///
     /// # Errors
     /// If an override makes no sense.
@@ -165,7 +165,7 @@ impl Options {
         self.weights.clone().or_else(fetched).or_else(|| host.weights.clone())
     }
 
-    /// All overrides `key=value`; of two of one key, the later one counts.
+    /// Returns every override `key=value`; of two of one key, the later one counts.
     pub(crate) fn sets(&self) -> Vec<String> {
         let mut sets = self.set.clone();
         sets.extend(self.steps.map(|steps| format!("steps={steps}")));

@@ -12,7 +12,7 @@ use crate::catalogue::Run;
 use crate::machine::{Machine, duration};
 use crate::preset::Size;
 
-/// What a run must be to count as the one that was asked for, as far as is known before training; `deepsim train`
+/// Properties of the run that was asked for, as far as they are known before training; `deepsim train`
 /// compares the rest of the plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
@@ -24,14 +24,14 @@ pub(crate) struct Wanted {
     pub(crate) synthetic: bool,
 }
 
-/// How far a run is.
+/// Progress of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// Nothing is there.
     New,
-    /// Its checkpoint was made at this step.
+    /// The newest checkpoint was made at this step.
     Interrupted(u64),
-    /// It is finished.
+    /// Every step is made.
     Finished,
 }
 
@@ -42,13 +42,13 @@ pub(crate) struct Planned {
     pub(crate) run: Run,
     /// Measures that are taken of it.
     pub(crate) measures: Vec<&'static str>,
-    /// How long it is trained.
+    /// Length of its training.
     pub(crate) size: Size,
-    /// Its folder.
+    /// Run folder.
     pub(crate) folder: PathBuf,
-    /// How far it is.
+    /// Progress.
     pub(crate) state: State,
-    /// What a step costs.
+    /// Cost of a step.
     pub(crate) cost: Cost,
 }
 

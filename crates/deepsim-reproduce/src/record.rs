@@ -22,7 +22,7 @@ pub struct Record {
     pub device: Option<String>,
     /// Commit of the sources.
     pub git_commit: Option<String>,
-    /// What was computed on.
+    /// Name of the processor or the GPUs.
     pub machine: Option<String>,
     /// Price of an hour of what one run has for itself.
     pub price_per_hour: Option<f64>,
@@ -38,7 +38,7 @@ pub struct Record {
     pub targets: Vec<String>,
     /// Threads.
     pub threads: Option<usize>,
-    /// What readers of the report should know.
+    /// Warnings for readers of the report.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -48,7 +48,7 @@ pub struct Record {
 pub struct RecordedRun {
     /// Images per step.
     pub batch: u64,
-    /// Its folder.
+    /// Run folder.
     pub dir: PathBuf,
     /// Row of tables.
     pub label: String,

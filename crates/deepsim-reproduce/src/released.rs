@@ -18,9 +18,9 @@ use crate::plan::{Planned, State};
 #[derive(Clone, Copy)]
 struct Released {
     layer: Layer,
-    /// Its folder in the release.
+    /// Folder in the release.
     folder: &'static str,
-    /// Its form, for `deepsim import`.
+    /// Network, for `deepsim import`.
     net: &'static str,
     method: Method,
 }

@@ -61,7 +61,7 @@ fn line(out: &Path, run: &RecordedRun, now: SystemTime) -> String {
     let (last, broken) = match log.is_file().then(|| log::read(&log)) {
         None => (None, None),
         Some(Ok(mut records)) => (records.pop(), None),
-        // Of other runs there is still something to tell.
+        // The other runs still have a status.
         Some(Err(error)) => (None, Some(error)),
     };
     let step = last.as_ref().map_or(0, |record| record.step);

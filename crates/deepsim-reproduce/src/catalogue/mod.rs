@@ -37,7 +37,7 @@ pub enum Experiment {
 }
 
 impl Experiment {
-    /// All experiments, in the paper's order.
+    /// Every experiment, in the paper's order.
     pub const ALL: [Self; 4] = [Self::Autoencoder, Self::Vae, Self::SmallVae, Self::Inversion];
 
     /// Name in sentences.
@@ -131,11 +131,11 @@ pub struct Column {
     pub unit: &'static str,
     /// Confidence in the numbers, which is printed wherever one of them is.
     pub tag: &'static str,
-    /// How far another training may be off and still be the same result, in the same unit.
+    /// Largest difference at which another training is still the same result, in the same unit.
     pub tolerance: f64,
     /// Measure of ours that has the numbers.
     pub measure: &'static str,
-    /// Its row.
+    /// Row of that measure.
     pub quantity: Quantity,
     /// The paper's numbers, in its order.
     pub printed: &'static [Printed],
@@ -188,7 +188,7 @@ pub enum Pictures {
 pub struct Claim {
     /// Methods that it is about.
     pub of: &'static [Method],
-    /// What they are compared with.
+    /// Reference of the comparison.
     pub than: Than,
     /// Measure.
     pub measure: &'static str,
@@ -198,11 +198,11 @@ pub struct Claim {
     pub larger: bool,
     /// Sentence, with `{run}`, `{other}` and `{quantity}`.
     pub text: &'static str,
-    /// Who says so.
+    /// Authority for it.
     pub source: Source,
 }
 
-/// What a number is compared with.
+/// Reference of a comparison.
 #[derive(Clone, Copy, Debug)]
 pub enum Than {
     /// The run with this method; at the same layer, if there are layers.
@@ -213,7 +213,7 @@ pub enum Than {
     Value(f64),
 }
 
-/// Who says that an effect should be there.
+/// Authority for an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Source {
     /// The paper's text; the direction is certain.

@@ -24,7 +24,7 @@ pub struct Run {
     pub overrides: Vec<String>,
     /// Experiment that it belongs to.
     pub experiment: Experiment,
-    /// How it is trained.
+    /// Training method.
     pub method: Method,
     /// Layer that it inverts.
     pub layer: Option<Layer>,
@@ -38,7 +38,7 @@ struct Row {
     overrides: &'static [&'static str],
     experiment: Experiment,
     method: Method,
-    /// Whether it compares with the network that is inverted in section 4.3.
+    /// True if it compares with the network that is inverted in section 4.3.
     with_encoder: bool,
 }
 
@@ -68,7 +68,7 @@ const ROWS: &[Row] = &[
     row("vae-small-alexnet-conv3", "small VAE AlexNet CONV3", SmallVae, DeePSiM),
 ];
 
-/// How an inversion is trained.
+/// Training method of an inversion.
 struct Variant {
     method: Method,
     label: &'static str,
@@ -142,7 +142,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// All layers, from the image up.
+    /// Every layer, from the image up.
     pub const ALL: [Self; 4] = [Self::Conv5, Self::Fc6, Self::Fc7, Self::Fc8];
 
     /// The paper's name.
@@ -176,7 +176,7 @@ impl FromStr for Layer {
 /// The network that is inverted, that compares, and that a variational autoencoder begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoder {
-    /// Its name.
+    /// Name of the network.
     pub name: String,
     /// True if the weight of the feature term is calibrated. The paper's is for BVLC's CaffeNet on photographs.
     pub calibrated: bool,
@@ -286,7 +286,7 @@ pub(crate) fn built_in(name: &str) -> Result<&'static str, RunError> {
 }
 
 impl Run {
-    /// Its recipe after its overrides.
+    /// Parses its recipe, with its overrides.
     ///
     /// # Errors
     /// If there is no such recipe, or an override does not fit it.

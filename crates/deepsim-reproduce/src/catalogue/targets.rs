@@ -87,7 +87,7 @@ const fn target(
     }
 }
 
-/// All targets.
+/// Every target.
 pub static TARGETS: &[Target] = &[
     Target {
         columns: &[TABLE3],
@@ -392,7 +392,7 @@ const fn inversion(
 const IMAGE: Quantity = Quantity::Named(IMAGE_SPACE);
 const FEATURE: Quantity = Quantity::Inverted;
 
-/// What holds in Table 6 whatever the exact digits.
+/// Effects that Table 6 shows whatever its exact digits.
 const INVERSIONS: &[Claim] = &[
     Claim {
         than: Than::LayerBelow,
@@ -431,7 +431,7 @@ const INVERSIONS: &[Claim] = &[
     ),
 ];
 
-/// What the paper's text says of Figure 7.
+/// Effects that the paper's text describes for Figure 7.
 const ABLATION: &[Claim] = &[
     Claim {
         measure: "sharpness",

@@ -1,4 +1,4 @@
-//! What a choice of targets needs.
+//! Selection of targets, and the runs and measures that it needs.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub struct Group {
     pub experiments: &'static [Experiment],
 }
 
-/// All groups; the first is what is reproduced where no target is named.
+/// Every group; the first is reproduced where no target is named.
 pub const GROUPS: [Group; 4] = [
     Group {
         id: "autoencoder",
@@ -80,7 +80,7 @@ fn select_from<'a>(
     Ok(chosen.into_iter().map(|index| &targets[index]).collect())
 }
 
-/// What a list of targets needs, each once.
+/// Runs and measures that a list of targets needs, each once.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
     /// Runs to train, with the measures of each.
@@ -138,7 +138,7 @@ impl Target {
         }
     }
 
-    /// Of runs by method and layer, the layer on which methods are compared, if it shows no other.
+    /// Returns the layer on which methods are compared, among runs by method and layer, if it shows no other.
     pub(crate) fn one_layer<'a>(
         &self,
         mut runs: impl Iterator<Item = (Method, &'a Option<String>)>,

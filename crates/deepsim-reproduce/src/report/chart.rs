@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// One line of a chart.
 pub(super) struct Line {
     pub(super) name: String,
-    /// Which of the six colours of the style sheet.
+    /// Index of one of the six colours of the style sheet.
     pub(super) colour: usize,
     pub(super) points: Vec<(f64, f64)>,
 }
@@ -14,7 +14,7 @@ pub(super) struct Line {
 pub(super) struct Chart<'a> {
     pub(super) title: &'a str,
     pub(super) lines: Vec<Line>,
-    /// Whether the vertical axis is; then values that are not positive are left out.
+    /// True if the vertical axis is logarithmic; then values that are not positive are left out.
     pub(super) logarithmic: bool,
     /// Heights at which dashed lines are drawn.
     pub(super) marks: &'a [f64],
@@ -29,7 +29,7 @@ const TOP: f64 = 8.0;
 /// Points drawn at most; more are averaged in groups.
 const POINTS: usize = 160;
 
-/// What is drawn where: data space to drawing space.
+/// Map from data space to drawing space.
 struct Frame {
     x: (f64, f64),
     y: (f64, f64),

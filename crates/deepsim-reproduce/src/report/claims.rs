@@ -78,7 +78,7 @@ fn judge(row: &Row, run: &Run, runs: &[&Run], index: usize) -> Vec<Claim> {
             _ => (None, None),
         };
         let trained = [run, other].into_iter().filter(|run| run.trained());
-        // Of a run without a log nothing is known about its length.
+        // The length of a run without a log is unknown.
         let few = trained.filter_map(Run::steps).any(|steps| steps < TELLING);
         if let Some(detail) = detail.as_mut().filter(|_| few && holds.is_some()) {
             *detail += " (too few steps to tell)";
@@ -117,7 +117,7 @@ fn sentence(row: &Row, run: &Run, other: &str, quantity: &str) -> String {
     text.replace("{quantity}", quantity)
 }
 
-/// Whether two numbers differ as they should, and the numbers in words.
+/// Compares two numbers; returns the verdict, and the numbers in words.
 fn compared(
     ours: &measure::Row,
     theirs: &measure::Row,

@@ -15,7 +15,7 @@ use crate::catalogue::{Pictures, Target};
 
 /// One figure of a target.
 pub(super) struct Figure {
-    /// What it shows, for the name of its file.
+    /// Subject, for the name of its file.
     pub(super) name: String,
     pub(super) rows: Vec<(String, Picture)>,
     pub(super) caption: &'static str,
@@ -25,7 +25,7 @@ pub(super) struct Figure {
 const LARGE: usize = 128;
 
 impl Figure {
-    /// Those of the runs of a target for which there are pictures.
+    /// Collects the figures of a target for which there are pictures.
     ///
     /// # Errors
     /// If a picture is broken, or the originals of one run are not those of another.
@@ -51,7 +51,7 @@ impl Figure {
         Ok(figures)
     }
 
-    /// All rows in one picture, in full size; small ones twice as large.
+    /// Joins the rows into one picture, in full size; small ones twice as large.
     pub(super) fn whole(&self) -> Picture {
         let width = self.rows.iter().map(|(_, row)| row.width).max().unwrap_or(0);
         let height = self.rows.iter().map(|(_, row)| row.height).sum();

@@ -27,12 +27,12 @@ use tables::Target;
 struct Report {
     runs: Vec<Run>,
     targets: Vec<Target>,
-    /// What was asked for.
+    /// Record of what was asked for.
     record: Record,
     /// One sentence on the data.
     dataset: String,
     synthetic: bool,
-    /// What keeps our numbers from being compared with the paper's.
+    /// Differences from the paper's experiment, which forbid a comparison of numbers.
     differences: Vec<String>,
     warnings: Vec<String>,
 }
@@ -44,7 +44,7 @@ impl Report {
         self.runs.iter().filter_map(Run::seconds).sum::<f64>() + self.record.comparators_seconds
     }
 
-    /// What that cost, in the currency of `--price-per-hour`.
+    /// Cost of that time, in the currency of `--price-per-hour`.
     fn cost(&self) -> Option<f64> {
         Some(self.training_seconds() / 3600.0 * self.record.price_per_hour?)
     }
@@ -115,7 +115,7 @@ const PAPER_IMAGES: [usize; 2] = [100_000, 1_281_167];
 /// Steps after which the paper's numbers are taken, at least.
 const PAPER_STEPS: u64 = 500_000;
 
-/// What differs from the paper's experiment, so that numbers cannot be compared with its numbers.
+/// Lists what differs from the paper's experiment, so that numbers cannot be compared.
 fn differences(runs: &[Run], record: &Record, synthetic: bool) -> Vec<String> {
     let mut differences = Vec::new();
     if synthetic {

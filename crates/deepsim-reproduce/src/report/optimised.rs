@@ -1,4 +1,4 @@
-//! What `deepsim optimise` found, as if it were runs.
+//! Inversions by `deepsim optimise`, in the form of runs.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::run::Run;
 use crate::ReproduceError;
 use crate::catalogue::{Experiment, optimised_label};
 
-/// All inversions in a folder, by layer.
+/// Reads every inversion in a folder, by layer.
 ///
 /// # Errors
 /// If the folder or a file in it cannot be read.

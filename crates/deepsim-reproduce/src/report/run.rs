@@ -30,7 +30,7 @@ pub struct Entry {
 /// A measured run.
 pub(super) struct Run {
     pub(super) label: String,
-    /// Its files; of an inversion by optimisation none.
+    /// Files of the run; of an inversion by optimisation none.
     pub(super) run: RunFolder,
     pub(super) id: String,
     pub(super) method: Method,
@@ -38,7 +38,7 @@ pub(super) struct Run {
     pub(super) layer: Option<String>,
     pub(super) experiment: Option<Experiment>,
     pub(super) measurements: BTreeMap<String, Measurement>,
-    /// Its pictures, where they are not those of a run: one row, with gaps.
+    /// Pictures, where they are not those of a run: one row, with gaps.
     pub(super) row_of_pictures: Option<PathBuf>,
 }
 
@@ -145,7 +145,7 @@ impl Run {
         self.plan().is_some_and(|plan| plan.data.synthetic)
     }
 
-    /// Where the comparator's weights come from.
+    /// Origin of the comparator's weights.
     pub(super) fn comparator(&self) -> Option<&str> {
         self.plan()?.comparator.as_deref()
     }

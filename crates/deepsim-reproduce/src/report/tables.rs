@@ -15,9 +15,9 @@ use crate::catalogue::{self, Column, Pictures, Printed};
 pub(super) struct Paper {
     pub(super) value: f64,
     pub(super) spread: Option<f64>,
-    /// How far it can be trusted.
+    /// Confidence in it.
     pub(super) tag: &'static str,
-    /// How far another training may be off and be the same result: ours to say, not the paper's.
+    /// Largest difference at which another training is the same result: our number, not the paper's.
     pub(super) tolerance: f64,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct TableRow {
     pub(super) note: String,
     pub(super) paper: Option<Paper>,
     pub(super) verdict: String,
-    /// Of which column of the paper's table it is, if it prints it.
+    /// Column of the paper's table, if the paper prints it.
     #[serde(skip)]
     pub(super) main: Option<usize>,
 }
@@ -66,7 +66,7 @@ pub(super) fn target(
 ) -> Result<Target, ReproduceError> {
     let runs = run::of(target, runs);
     let claims = claims::of(target, &runs);
-    // What the paper prints; then everything else that was measured.
+    // The paper's rows come first; then everything else that was measured.
     let columns = target.columns.iter().enumerate();
     let mut rows: Vec<TableRow> =
         columns.flat_map(|(i, column)| printed(i, column, &runs, &claims, comparable)).collect();

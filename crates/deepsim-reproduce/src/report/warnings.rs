@@ -1,4 +1,4 @@
-//! What a reader should know before believing a number.
+//! Warnings that a reader needs before believing a number.
 
 use deepsim_loss::objective::DIVERGENCE;
 
@@ -6,7 +6,7 @@ use super::run::Run;
 use crate::catalogue::Experiment;
 use crate::record::Record;
 
-/// What runs of a kind are all measured on, if one of them is; other measures belong to one figure.
+/// Measures that every run of a kind has, if one of them has it; other measures belong to one figure.
 const EVERYWHERE: [&str; 4] = ["error", "svm", "sharpness", "grid"];
 
 /// A term whose gradient is less than this share of all terms' does nothing.
@@ -44,7 +44,7 @@ pub(super) fn of(runs: &[Run], record: &Record) -> Vec<String> {
         if run.seconds().is_none() {
             warnings.push(format!("{label}: the run is not finished"));
         }
-        // What no run of its kind was measured on is not what the report is about.
+        // The report is not about a measure that no run of a kind has.
         for measure in EVERYWHERE {
             let like = |other: &&Run| {
                 let methods =

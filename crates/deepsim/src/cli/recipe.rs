@@ -14,7 +14,7 @@ use super::place::Place;
 /// Recipe, data and place of a run.
 #[derive(Args)]
 pub(crate) struct What {
-    /// What to train: a TOML file, or the name of a built-in recipe, e.g. autoencoder-se (crates/deepsim-run/recipes)
+    /// Recipe: a TOML file, or the name of a built-in recipe, e.g. autoencoder-se (crates/deepsim-run/recipes)
     recipe: PathBuf,
     /// Folder with STL-10 in its binary format or ILSVRC-2012 [default: built-in procedural scenes]
     #[arg(long, value_name = "DIR")]

@@ -26,13 +26,13 @@ use super::locate::{self, DataFolders};
 /// Ctrl-C saves a checkpoint; the same command continues.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// What to reproduce
+    /// Targets to reproduce
     #[arg(value_name = "TARGET", default_value = GROUPS[0].id, value_parser = targets())]
     targets: Vec<String>,
-    /// How far to go
+    /// Preset of steps, batch and test images
     #[arg(long, value_name = "PRESET", default_value = "quick", value_parser = presets())]
     scale: Preset,
-    /// Where to train and measure; cuda needs an NVIDIA GPU, see docs/cuda.md
+    /// Device to train and measure on; cuda needs an NVIDIA GPU, see docs/cuda.md
     #[arg(long, default_value = "cpu", value_parser = devices())]
     device: Device,
     /// STL-10 in its binary format, for table6, fig4 and all else of sections 4.2 and 4.3 ILSVRC-2012, see

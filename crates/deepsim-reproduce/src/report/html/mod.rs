@@ -75,7 +75,7 @@ fn sections(report: &Report) -> String {
     sections.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// What this was, in one line; the details are at the end of the page.
+/// Summary of the runs in one line; the details are at the end of the page.
 fn lead(report: &Report) -> String {
     let steps = report.runs.iter().filter_map(Run::steps).max();
     let steps = steps.map_or(String::new(), |steps| format!(" trained for {steps} steps"));
@@ -174,7 +174,7 @@ fn cost(report: &Report) -> String {
     }
 }
 
-/// What was run, on what, and how.
+/// Facts about the runs: data, machine, command, time.
 fn facts(report: &Report) -> String {
     let record = &report.record;
     let or = |text: Option<String>| text.unwrap_or_else(|| "not recorded".to_owned());

@@ -14,7 +14,7 @@ pub(super) fn target(target: &Target) -> String {
 }
 
 fn number(value: f64, spread: Option<f64>, unit: &str) -> String {
-    // As the paper prints percentages; small numbers need more.
+    // The paper prints percentages with one digit; small numbers need more.
     let digits = match value.abs() {
         _ if unit == "%" => 1,
         size if size == 0.0 || size >= 10.0 => 1,
@@ -108,7 +108,7 @@ fn others(target: &Target) -> String {
     text + "</tbody></table></div>"
 }
 
-/// How each number was computed; what is the same for several runs is said once.
+/// Notes on how each number was computed; a note that several runs share is printed once.
 fn notes(target: &Target) -> String {
     let mut seen = BTreeSet::new();
     let mut text = String::from("<details><summary>how it was measured</summary><ul>");

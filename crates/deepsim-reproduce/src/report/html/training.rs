@@ -1,4 +1,4 @@
-//! How training went.
+//! Training: lengths, speeds and curves.
 
 use std::fmt::Write;
 
