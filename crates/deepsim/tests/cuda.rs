@@ -9,7 +9,7 @@ use std::time::Duration;
 use candle_core::cuda_backend::cudarc::driver::CudaContext;
 use serde_json::Value;
 
-use deepsim_train::run::{CHECKPOINT, GENERATOR, LOG};
+use deepsim_run::files::{CHECKPOINT, GENERATOR, LOG};
 
 /// All terms, with dropout; the paper's networks on a few small crops.
 const RECIPE: &str = r#"
