@@ -5,10 +5,12 @@
 //! | a table or figure | a row of [`TARGETS`] in `targets.rs` |
 //! | a generator that it trains | a row in `runs.rs` |
 //! | a number that the paper prints | a row in `paper.rs` |
+//! | an effect that the paper reports | a row in `claims.rs` |
 //!
 //! The planner, the status, the report, the help of `deepsim reproduce` and the documentation's table of targets
 //! follow from these rows, or are tested against them.
 
+mod claims;
 mod paper;
 mod runs;
 mod targets;
