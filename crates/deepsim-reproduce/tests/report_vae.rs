@@ -18,8 +18,8 @@ fn run(folder: &Path, label: &str, recipe: &str, distance: f64, sharp: f64) -> E
     let dir = &run.folder;
     log(dir, std::iter::once(step(900, &[("image", 1.0, 1.0), ("divergence", 9.0, 1e-6)])));
     let named = |name: &str, value: f64| json!({"name": name, "value": value, "unit": "%"});
-    let estimate = json!({"name": "Frechet distance, squeezenet FIRE9", "value": distance, "unit": "",
-                          "spread": 2.0, "samples": 1});
+    let estimate = json!({"name": "Frechet distance, judge", "value": distance, "unit": "", "spread": 2.0,
+                          "samples": 1, "independent": true});
     measured(dir, "samples", json!([named("high-frequency power of samples", sharp), estimate]));
     measured(dir, "latent", json!([named("active units", 30.0)]));
     for measure in ["error", "sharpness", "grid"] {

@@ -102,5 +102,9 @@ fn row(
     let note = format!(
         "{source}; {pairs}; {side}x{side} centre crops, {dimensions} numbers each; spread over images"
     );
-    Ok(Row::normalised(name, &distances, &pairs, note))
+    let row = Row::normalised(name, &distances, &pairs, note);
+    Ok(match space {
+        None => row,
+        Some((net, _)) => row.in_space_of(net),
+    })
 }

@@ -1,7 +1,9 @@
 //! One number that was measured, or the reason why there is none.
 
+use deepsim_nets::{Comparator, ComparatorKind};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::context::is_random;
 use crate::euclidean::{PairDistance, normalised_error};
 use crate::statistics::mean_and_spread;
 
@@ -22,6 +24,11 @@ pub struct Row {
     /// images are not independent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<usize>,
+    /// True in the feature space of a trained network that no generator is trained with, which can
+    /// therefore judge them all; `None` outside of feature spaces, and in files of versions that did
+    /// not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub independent: Option<bool>,
     /// Note for people on how it was computed.
     #[serde(default)]
     pub note: String,
@@ -39,7 +46,15 @@ impl Row {
             return Self::undefined(name, unit, &format!("value {value}"), note);
         }
         let (name, unit, note) = (name.into(), unit.into(), note.into());
-        Self { name, value: Some(value), unit, spread: None, samples: None, note }
+        Self {
+            name,
+            value: Some(value),
+            unit,
+            spread: None,
+            samples: None,
+            independent: None,
+            note,
+        }
     }
 
     /// A row without a value, for a `reason` that its note begins with.
@@ -54,7 +69,7 @@ impl Row {
             note => format!("{reason}; {note}"),
         };
         let (name, unit) = (name.into(), unit.into());
-        Self { name, value: None, unit, spread: None, samples: None, note }
+        Self { name, value: None, unit, spread: None, samples: None, independent: None, note }
     }
 
     /// Mean and spread of one value per sample. Values that are not finite are left out, and the note
@@ -117,6 +132,19 @@ impl Row {
         Self { spread: Some(spread).filter(|spread| spread.is_finite()), ..self }
     }
 
+    /// The same row as a number of the feature space of `net`.
+    pub(crate) fn in_space_of(self, net: &dyn Comparator) -> Self {
+        let judge = net.name() == ComparatorKind::SqueezeNet.name();
+        Self { independent: Some(judge && !is_random(net)), ..self }
+    }
+
+    /// Returns true in the feature space of a trained network that no generator is trained with; files
+    /// of versions that did not say it are judged by the row's name.
+    pub fn is_independent(&self) -> bool {
+        let by_name = || self.name.contains("squeezenet") && !self.name.contains("random");
+        self.independent.unwrap_or_else(by_name)
+    }
+
     /// The same row as the mean of so many independent samples.
     #[must_use]
     pub fn over(self, samples: usize) -> Self {
@@ -127,6 +155,8 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Tensor;
+    use deepsim_nets::{Images, NetError, PixelFormat, WeightsOrigin};
 
     #[test]
     fn a_value_that_is_not_finite_is_null_and_explained() -> Result<(), serde_json::Error> {
@@ -139,6 +169,62 @@ mod tests {
         assert_eq!(serde_json::from_str::<Row>(&text)?, row);
         // A row without a value is a broken file, not a missing number.
         assert!(serde_json::from_str::<Row>(r#"{"name":"a","unit":"%"}"#).is_err());
+        Ok(())
+    }
+
+    struct Net(ComparatorKind, WeightsOrigin);
+
+    impl Comparator for Net {
+        fn name(&self) -> &str {
+            self.0.name()
+        }
+
+        fn format(&self) -> PixelFormat {
+            PixelFormat::CAFFE_BGR
+        }
+
+        fn taps(&self) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn origin(&self) -> &WeightsOrigin {
+            &self.1
+        }
+
+        fn features_at(&self, _: &Images, _: &[&str]) -> Result<Vec<Tensor>, NetError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn only_a_trained_network_that_no_generator_is_trained_with_is_independent() {
+        let file = || WeightsOrigin::File("weights".into());
+        for (kind, origin, independent) in [
+            (ComparatorKind::SqueezeNet, file(), true),
+            (ComparatorKind::SqueezeNet, WeightsOrigin::Random(0), false),
+            (ComparatorKind::AlexNet, file(), false),
+        ] {
+            let row = Row::new("a", 1.0, "%", "").in_space_of(&Net(kind, origin));
+            assert_eq!(row.independent, Some(independent), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_says_whether_its_network_is_independent_and_old_ones_are_known_by_their_name()
+    -> Result<(), serde_json::Error> {
+        let file =
+            |name: &str, more: &str| format!(r#"{{"name":"{name}","value":1,"unit":"%"{more}}}"#);
+        for (name, more, independent) in [
+            ("judge FIRE9 feature space", r#","independent":true"#, true),
+            ("squeezenet FIRE9 feature space", r#","independent":false"#, false),
+            ("squeezenet FIRE9 feature space", "", true),
+            ("squeezenet FIRE9 feature space, random weights", "", false),
+            ("image space", "", false),
+        ] {
+            let row: Row = serde_json::from_str(&file(name, more))?;
+            assert_eq!(row.is_independent(), independent, "{name}{more}");
+        }
+        assert!(serde_json::from_str::<Row>(&file("a", r#","independent":"yes""#)).is_err());
         Ok(())
     }
 

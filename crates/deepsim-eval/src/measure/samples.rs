@@ -182,7 +182,8 @@ fn distances(
         let reason = format!("needs more than {} images for {dims} numbers, found {n}", 2 * dims);
         Row::undefined(name(FRECHET), "", &reason, "")
     };
-    Ok(vec![frechet, row(KERNEL, kernel_distance(&real, &sampled)?, "without bias, of")])
+    let kernel = row(KERNEL, kernel_distance(&real, &sampled)?, "without bias, of");
+    Ok(vec![frechet.in_space_of(&*net), kernel.in_space_of(&*net)])
 }
 
 /// Features, averaged over positions.

@@ -24,7 +24,7 @@ pub(super) const RECONSTRUCTIONS: &[Claim] = &[
         of: &[DeePSiM],
         than: Than::Method(SquaredError),
         measure: "error",
-        quantity: Quantity::Independent(&["squeezenet"]),
+        quantity: Quantity::Independent(&[]),
         larger: false,
         text: "{run} is closer than {other} in the {quantity}",
         source: Source::Argument,

@@ -161,7 +161,8 @@ pub enum Quantity {
     Named(&'static str),
     /// The error at the layer that is inverted.
     Inverted,
-    /// Every row that starts with one of these and is about a trained network that no generator was trained with.
+    /// Every row about a trained network that no generator is trained with; where there are names, only rows
+    /// that start with one of them.
     Independent(&'static [&'static str]),
 }
 

@@ -102,9 +102,8 @@ impl Run {
                 self.layer.as_ref().is_some_and(space)
             }
             Quantity::Independent(names) => {
-                names.iter().any(|name| row.name.starts_with(name))
-                    && row.name.contains("squeezenet")
-                    && !row.name.contains("random")
+                let named = names.iter().any(|name| row.name.starts_with(name));
+                row.is_independent() && (named || names.is_empty())
             }
         };
         rows.iter().filter(meant).collect()
