@@ -10,7 +10,7 @@ use deepsim_data::picture::Picture;
 use deepsim_eval::EvalError;
 use deepsim_loss::LossError;
 use deepsim_nets::NetError;
-use deepsim_run::recipe::Recipe;
+use deepsim_run::recipe::AnyRecipe;
 use deepsim_train::TrainError;
 
 use crate::programs::{TINY, deepsim, errors, folder_with_recipe};
@@ -79,7 +79,7 @@ fn errors_of_every_crate_name_their_cause_once() {
         chain(net),
         chain(wrapped()),
         chain(EvalError::from(wrapped())),
-        chain(Recipe::read(nothing, &[]).expect_err("no file")),
+        chain(AnyRecipe::read(nothing, &[]).expect_err("no file")),
         chain(TrainError::from(deepsim_nets::params::read(nothing).expect_err("no file"))),
     ];
     for text in all {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ComparatorRecipe, Recipe, text};
+use super::{ComparatorRecipe, Recipe};
 use crate::{RunError, recipes};
 
 /// A recipe of a generator or of a comparator.
@@ -55,7 +55,8 @@ impl AnyRecipe {
     /// # Errors
     /// Names the file, and the line where TOML knows it.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, RunError> {
-        text::read(path, |text| Self::parse(text, overrides))
+        let text = std::fs::read_to_string(path).map_err(RunError::io("reading recipe", path))?;
+        Self::parse(&text, overrides).map_err(|error| error.in_recipe(path))
     }
 
     /// Parses a recipe and applies overrides of the form `key.sub=value`.

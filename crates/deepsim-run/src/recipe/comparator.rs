@@ -1,7 +1,6 @@
 //! Recipes of comparators that are trained here.
 
 use std::ops::RangeInclusive;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -167,22 +166,12 @@ impl ComparatorRecipe {
         text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("comparator"))
     }
 
-    /// Reads a recipe and applies overrides of the form `key.sub=value`.
-    ///
-    /// # Errors
-    /// Names the file, and the line where TOML knows it.
-    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, RunError> {
-        text::read(path, |text| Self::parse(text, overrides))
-    }
-
     /// Parses a recipe and applies overrides of the form `key.sub=value`.
     ///
     /// # Errors
     /// If the text is not TOML, a key is unknown, or a value makes no sense.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self, RunError> {
-        let recipe: Self = text::parse(text, overrides)?;
-        recipe.check()?;
-        Ok(recipe)
+        text::parse(text, overrides, Self::check)
     }
 
     fn check(&self) -> Result<(), RunError> {

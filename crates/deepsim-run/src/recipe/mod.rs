@@ -14,7 +14,7 @@ mod suggest;
 mod text;
 mod vae;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use deepsim_loss::{BalanceRule, Distance};
 use deepsim_nets::{AutoencoderConfig, ComparatorKind, DiscriminatorConfig};
@@ -168,22 +168,12 @@ impl Default for AdversarialTerm {
 }
 
 impl Recipe {
-    /// Reads a recipe and applies overrides of the form `key.sub=value`.
-    ///
-    /// # Errors
-    /// Names the file, and the line where TOML knows it.
-    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, RunError> {
-        text::read(path, |text| Self::parse(text, overrides))
-    }
-
     /// Parses a recipe and applies overrides of the form `key.sub=value`.
     ///
     /// # Errors
     /// If the text is not TOML, a key is unknown, or a value makes no sense.
     pub fn parse(text: &str, overrides: &[String]) -> Result<Self, RunError> {
-        let recipe: Self = text::parse(text, overrides)?;
-        recipe.check()?;
-        Ok(recipe)
+        text::parse(text, overrides, Self::check)
     }
 }
 
@@ -191,7 +181,7 @@ impl Recipe {
 mod tests {
     use super::*;
 
-    const BASE: &str = r#"
+    pub(super) const BASE: &str = r#"
 name = "test"
 steps = 10
 batch = 4

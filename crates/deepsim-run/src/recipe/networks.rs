@@ -42,16 +42,10 @@ fn check_tap(key: &str, kind: ComparatorKind, tap: &str) -> Result<(), RunError>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::tests::BASE;
 
     fn recipe(sets: &[&str]) -> Result<Recipe, RunError> {
-        let base = r#"
-            name = "test"
-            steps = 10
-            batch = 4
-            crop = 64
-            image = { distance = "squared-error", weight = 1.0 }
-        "#;
-        Recipe::parse(base, &sets.iter().map(|set| (*set).to_owned()).collect::<Vec<_>>())
+        Recipe::parse(BASE, &sets.iter().map(|set| (*set).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]

@@ -1,23 +1,22 @@
 //! Text of a recipe: TOML with overrides, and the errors of its values.
 
-use std::path::Path;
-
 use serde::de::DeserializeOwned;
 
 use super::suggest::nearest;
 use crate::RunError;
 
-/// Reads a recipe of any kind. Errors name the file.
-pub(super) fn read<T>(
-    path: &Path,
-    parse: impl FnOnce(&str) -> Result<T, RunError>,
+/// Parses a recipe of either kind after overrides of the form `key.sub=value`, and checks it.
+pub(super) fn parse<T: DeserializeOwned>(
+    text: &str,
+    overrides: &[String],
+    check: impl FnOnce(&T) -> Result<(), RunError>,
 ) -> Result<T, RunError> {
-    let text = std::fs::read_to_string(path).map_err(RunError::io("reading recipe", path))?;
-    parse(&text).map_err(|error| error.in_recipe(path))
+    let recipe = parse_toml(text, overrides)?;
+    check(&recipe)?;
+    Ok(recipe)
 }
 
-/// Parses TOML after overrides of the form `key.sub=value`.
-pub(super) fn parse<T: DeserializeOwned>(text: &str, overrides: &[String]) -> Result<T, RunError> {
+fn parse_toml<T: DeserializeOwned>(text: &str, overrides: &[String]) -> Result<T, RunError> {
     let broken = |e: toml::de::Error| {
         let message = e.to_string().trim_end().to_owned();
         let meant = nearest(&message).map(|name| format!("\ndid you mean `{name}`?"));
