@@ -1,5 +1,6 @@
 //! Training: lengths, speeds and curves.
 
+use std::f64::consts::LN_2;
 use std::fmt::Write;
 
 use crate::report::chart::{Chart, Line, escape};
@@ -56,72 +57,59 @@ pub(super) fn curves(run: &Run) -> String {
     let adversary = |name: &str, colour, number: fn(&AdversaryRecord) -> f64| {
         line(run, name, colour, |r| Some(number(r.adversary.as_ref()?)))
     };
-    let charts = [
-        Chart {
-            title: "weighted terms of the loss",
-            lines: of_terms(|term| term.weighted),
-            logarithmic: true,
-            marks: &[],
-        },
-        Chart {
-            title: "gradient norm at the network's output, per term",
-            lines: of_terms(|term| term.grad_norm),
-            logarithmic: true,
-            marks: &[],
-        },
-        Chart {
-            title: "gradient norm of all weights, per network",
-            // Named, because a network has none in steps in which it was not updated.
-            lines: ["generator", "discriminator", "comparator"]
-                .iter()
-                .enumerate()
-                .map(|(index, net)| line(run, net, 2 + index, |r| r.gradients.get(*net).copied()))
-                .collect(),
-            logarithmic: true,
-            marks: &[],
-        },
-        Chart {
-            title: "cross-entropies (dashed: ln 2, guessing)",
-            lines: vec![
-                adversary("discriminator, real", 3, |a| a.d_real),
-                adversary("discriminator, generated", 4, |a| a.d_fake),
-                line(run, "generator", 2, |r| Some(r.terms.get("adversarial")?.value)),
-            ],
-            logarithmic: false,
-            marks: &[std::f64::consts::LN_2],
-        },
-        Chart {
-            title: "discriminator's loss / generator's (dashed: off below 0.1, on above 0.5)",
-            lines: vec![adversary("ratio", 3, |a| a.ratio)],
-            logarithmic: true,
-            marks: &[0.1, 0.5],
-        },
-        Chart {
-            title: "share of images that the discriminator tells right (dashed: guessing)",
-            lines: vec![
-                adversary("real", 3, |a| a.d_accuracy_real),
-                adversary("generated", 4, |a| a.d_accuracy_fake),
-            ],
-            logarithmic: false,
-            marks: &[0.5],
-        },
-        Chart {
-            title: "share of steps in which a network was updated",
-            lines: vec![
-                adversary("discriminator", 3, |a| a.d_share),
-                adversary("generator", 2, |a| a.g_share),
-            ],
-            logarithmic: false,
-            marks: &[],
-        },
+    // Named, because a network has no gradient in steps in which it was not updated.
+    let networks = ["generator", "discriminator", "comparator"].iter().enumerate();
+    let gradients =
+        networks.map(|(i, net)| line(run, net, 2 + i, |r| r.gradients.get(*net).copied()));
+    let generator = line(run, "generator", 2, |r| Some(r.terms.get("adversarial")?.value));
+    let entropies = vec![
+        adversary("discriminator, real", 3, |a| a.d_real),
+        adversary("discriminator, generated", 4, |a| a.d_fake),
+        generator,
+    ];
+    let ratio = vec![adversary("ratio", 3, |a| a.ratio)];
+    let right = vec![
+        adversary("real", 3, |a| a.d_accuracy_real),
+        adversary("generated", 4, |a| a.d_accuracy_fake),
+    ];
+    let updated = vec![
+        adversary("discriminator", 3, |a| a.d_share),
+        adversary("generator", 2, |a| a.g_share),
+    ];
+    // Title, logarithmic axis, dashed lines, lines.
+    let mut charts: Vec<(&str, bool, &[f64], Vec<Line>)> = vec![
+        ("weighted terms of the loss", true, &[], of_terms(|term| term.weighted)),
+        (
+            "gradient norm at the network's output, per term",
+            true,
+            &[],
+            of_terms(|term| term.grad_norm),
+        ),
+        ("gradient norm of all weights, per network", true, &[], gradients.collect()),
+        ("cross-entropies (dashed: ln 2, guessing)", false, &[LN_2], entropies),
+        (
+            "discriminator's loss / generator's (dashed: off below 0.1, on above 0.5)",
+            true,
+            &[0.1, 0.5],
+            ratio,
+        ),
+        (
+            "share of images that the discriminator tells right (dashed: guessing)",
+            false,
+            &[0.5],
+            right,
+        ),
+        ("share of steps in which a network was updated", false, &[], updated),
     ];
     let last = run.run.log.last();
     let measures = last.into_iter().flat_map(|record| record.measures.keys()).enumerate();
-    let measures = measures.map(|(index, name)| {
-        let lines = vec![line(run, name, 3 + index, |r| r.measures.get(name).copied())];
-        Chart { title: name, lines, logarithmic: false, marks: &[] }.svg()
-    });
-    let svg: String = charts.iter().map(Chart::svg).chain(measures).collect();
+    charts.extend(measures.map(|(index, name)| {
+        let number = line(run, name, 3 + index, |r| r.measures.get(name).copied());
+        (name.as_str(), false, &[][..], vec![number])
+    }));
+    let draw =
+        |(title, logarithmic, marks, lines)| Chart { title, lines, logarithmic, marks }.svg();
+    let svg: String = charts.into_iter().map(draw).collect();
     if svg.is_empty() {
         let label = escape(&run.label);
         return format!("<h3>{label}</h3><p class=\"missing\">missing: no log</p>");
