@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use deepsim_import::{Fate, ImportOptions, Net, import};
-use deepsim_nets::{ComparatorKind, GeneratorKind, Inverter, InverterConfig};
+use deepsim_nets::{ComparatorKind, Generator, GeneratorKind, InverterConfig};
 use prost::Message;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
@@ -104,7 +104,9 @@ fn the_authors_generators_are_read_and_run() -> Result<(), Box<dyn std::error::E
                 .filter(|(name, ..)| name.contains("onv") && !name.starts_with('R'))
                 .count()
         );
-        let generator = Inverter::load(&report.output, &Device::Cpu)?;
+        let Generator::Inverter(generator) = Generator::load(&report.output, &Device::Cpu)? else {
+            panic!("a network that inverts features")
+        };
         assert_eq!(*generator.config(), InverterConfig::released(kind));
         for ((name, _, values), (held, var)) in tensors.iter().zip(generator.params().iter()) {
             assert_eq!((name.as_str(), values), (held, &var.flatten_all()?.to_vec1::<f32>()?));

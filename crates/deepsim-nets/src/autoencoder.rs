@@ -115,30 +115,7 @@ impl Autoencoder {
         Ok(Self { config, encoder, decoder, params: builder.params })
     }
 
-    /// Reads a file written by [`Autoencoder::save`].
-    ///
-    /// # Errors
-    /// If the file cannot be read, its metadata does not describe an autoencoder, or its tensors
-    /// are not exactly the network's.
-    pub fn load(path: &Path, device: &Device) -> Result<Self, NetError> {
-        match Spec::read(path, "an autoencoder")? {
-            Spec::Autoencoder(config) => Self::from_file(config, path, device),
-            other => Err(other.refused(path, "an autoencoder")),
-        }
-    }
-
-    /// The network of this configuration with the weights of a file.
-    pub(crate) fn from_file(
-        config: AutoencoderConfig,
-        path: &Path,
-        device: &Device,
-    ) -> Result<Self, NetError> {
-        let net = Self::new(config, 0, device)?;
-        net.params.load(path, "the autoencoder")?;
-        Ok(net)
-    }
-
-    /// Writes weights and configuration to a safetensors file.
+    /// Writes weights and configuration to a safetensors file, which [`Generator::load`](crate::Generator::load) reads.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -230,6 +207,7 @@ fn activated(rows: &[Layer], activation: Op) -> Vec<Layer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Generator;
 
     #[test]
     fn code_is_eight_times_smaller_and_the_output_as_large_as_the_input() -> Result<(), NetError> {
@@ -254,24 +232,26 @@ mod tests {
         let path = folder.path().join("generator.safetensors");
         let net = Autoencoder::new(AutoencoderConfig::default(), 1, &Device::Cpu)?;
         net.save(&path)?;
-        let copy = Autoencoder::load(&path, &Device::Cpu)?;
+        let Generator::Autoencoder(copy) = Generator::load(&path, &Device::Cpu)? else {
+            panic!("an autoencoder")
+        };
         let images = Images::from_u8(&[77; 3 * 64], 1, 8, 8, PixelFormat::CAFFE_BGR, &Device::Cpu)?;
         let values = |net: &Autoencoder| -> Result<Vec<f32>, NetError> {
             Ok(net.forward(&images)?.tensor().flatten_all()?.to_vec1()?)
         };
         assert_eq!(values(&net)?, values(&copy)?);
 
-        // A discriminator's file is not an autoencoder's.
+        // A discriminator's file is no generator's.
         let config = crate::DiscriminatorConfig::default();
         crate::Discriminator::new(config, None, 1, &Device::Cpu)?.params().save(&path, "{}")?;
-        let message = Autoencoder::load(&path, &Device::Cpu).expect_err("foreign").to_string();
-        assert!(message.contains("should describe an autoencoder, got {}"), "{message}");
+        let message = Generator::load(&path, &Device::Cpu).expect_err("foreign").to_string();
+        assert!(message.contains("should describe a generator, got {}"), "{message}");
 
         // Right description, wrong tensors: everything is listed.
         crate::Discriminator::new(config, None, 1, &Device::Cpu)?
             .params()
             .save(&path, &net.spec())?;
-        let message = Autoencoder::load(&path, &Device::Cpu).expect_err("foreign").to_string();
+        let message = Generator::load(&path, &Device::Cpu).expect_err("foreign").to_string();
         assert!(message.contains("encoder.c1.weight: missing"), "{message}");
         assert!(message.contains("fc2.bias: unexpected"), "{message}");
         Ok(())

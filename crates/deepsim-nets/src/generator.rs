@@ -33,15 +33,23 @@ impl Generator {
     /// The generator of a weight file, as its metadata describes it.
     ///
     /// # Errors
-    /// If the file cannot be read, or describes another network or none.
+    /// If the file cannot be read, its metadata describes another network or none, or its tensors are not
+    /// exactly the network's.
     pub fn load(path: &Path, device: &Device) -> Result<Self, NetError> {
-        Ok(match Spec::read(path, "a generator")? {
+        let (net, what) = match Spec::read(path)? {
             Spec::Autoencoder(config) => {
-                Self::Autoencoder(Autoencoder::from_file(config, path, device)?)
+                (Self::Autoencoder(Autoencoder::new(config, 0, device)?), "the autoencoder")
             }
-            Spec::Inverter(config) => Self::Inverter(Inverter::from_file(config, path, device)?),
-            Spec::Vae(config) => Self::Vae(Vae::from_file(config, path, device)?),
-        })
+            Spec::Inverter(config) => {
+                let net = Inverter::new(config, 0, device)?;
+                (Self::Inverter(net), "the network that inverts features")
+            }
+            Spec::Vae(config) => {
+                (Self::Vae(Vae::new(config, 0, device)?), "the variational autoencoder")
+            }
+        };
+        net.params().load(path, what)?;
+        Ok(net)
     }
 
     /// The images again, from themselves or from `features` of them if the generator inverts an encoder,

@@ -2,8 +2,6 @@
 //! v2 Table 1): for AlexNet's layers those of the authors' release ([`GeneratorKind`]), for features of
 //! other shapes the analogous stack.
 
-use std::path::Path;
-
 use candle_core::{Device, Tensor};
 use rand_core::Rng;
 use serde::{Deserialize, Serialize};
@@ -74,7 +72,8 @@ impl InverterConfig {
         }
     }
 
-    /// JSON description for the metadata of a weight file, with what [`Inverter::load`] reads.
+    /// JSON description for the metadata of a weight file, with what
+    /// [`Generator::load`](crate::Generator::load) reads.
     pub fn spec(&self) -> String {
         Spec::Inverter(self.clone()).to_json()
     }
@@ -237,29 +236,6 @@ impl Inverter {
         Ok(Self { config, stack, params: builder.params })
     }
 
-    /// A network with the weights and the configuration of a file.
-    ///
-    /// # Errors
-    /// If the file cannot be read, its metadata does not describe such a network, or its tensors are not
-    /// exactly the network's.
-    pub fn load(path: &Path, device: &Device) -> Result<Self, NetError> {
-        match Spec::read(path, "a network that inverts features")? {
-            Spec::Inverter(config) => Self::from_file(config, path, device),
-            other => Err(other.refused(path, "a network that inverts features")),
-        }
-    }
-
-    /// The network of this configuration with the weights of a file.
-    pub(crate) fn from_file(
-        config: InverterConfig,
-        path: &Path,
-        device: &Device,
-    ) -> Result<Self, NetError> {
-        let net = Self::new(config, 0, device)?;
-        net.params.load(path, "the network that inverts features")?;
-        Ok(net)
-    }
-
     /// JSON description of the network for the metadata of a weight file.
     pub fn spec(&self) -> String {
         self.config.spec()
@@ -333,6 +309,7 @@ impl Inverter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Generator;
     use candle_core::DType;
 
     fn config(features: &[usize], side: usize, plain: bool) -> InverterConfig {
@@ -417,7 +394,9 @@ mod tests {
         let path = folder.path().join("generator.safetensors");
         let net = Inverter::new(config(&[16, 3, 3], 64, false), 5, &Device::Cpu)?;
         net.params().save(&path, &net.spec())?;
-        let copy = Inverter::load(&path, &Device::Cpu)?;
+        let Generator::Inverter(copy) = Generator::load(&path, &Device::Cpu)? else {
+            panic!("a network that inverts features")
+        };
         assert_eq!(copy.config(), net.config());
         let x = Tensor::ones((1, 16, 3, 3), DType::F32, &Device::Cpu)?;
         let values = |net: &Inverter| -> Result<Vec<f32>, NetError> {
@@ -425,7 +404,7 @@ mod tests {
         };
         assert_eq!(values(&copy)?, values(&net)?);
         net.params().save(&path, r#"{"kind":"autoencoder"}"#)?;
-        assert!(Inverter::load(&path, &Device::Cpu).is_err());
+        assert!(Generator::load(&path, &Device::Cpu).is_err());
         Ok(())
     }
 }

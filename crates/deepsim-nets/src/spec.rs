@@ -20,21 +20,17 @@ pub(crate) enum Spec {
 }
 
 impl Spec {
-    /// That of a file in which `wanted` should be.
+    /// That of a file.
     ///
     /// # Errors
     /// If the file cannot be read, or describes no generator.
-    pub(crate) fn read(path: &Path, wanted: &'static str) -> Result<Self, NetError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, NetError> {
         let got = read_spec(path, &read(path)?)?.unwrap_or_else(|| "nothing".into());
         let mut spec: serde_json::Value = serde_json::from_str(&got).unwrap_or_default();
         // Where weights were imported from; see [`FROM`].
         spec.as_object_mut().map(|spec| spec.remove(FROM));
+        let wanted = "a generator";
         serde_json::from_value(spec).map_err(|_| NetError::Spec { path: path.into(), wanted, got })
-    }
-
-    /// The error of a file that describes this and not `wanted`.
-    pub(crate) fn refused(&self, path: &Path, wanted: &'static str) -> NetError {
-        NetError::Spec { path: path.into(), wanted, got: self.to_json() }
     }
 
     /// For the metadata.

@@ -232,29 +232,6 @@ impl Vae {
         })
     }
 
-    /// A network with the weights and the configuration of a file.
-    ///
-    /// # Errors
-    /// If the file cannot be read, its metadata does not describe such a network, or its tensors are not
-    /// exactly the network's.
-    pub fn load(path: &Path, device: &Device) -> Result<Self, NetError> {
-        match Spec::read(path, "a variational autoencoder")? {
-            Spec::Vae(config) => Self::from_file(config, path, device),
-            other => Err(other.refused(path, "a variational autoencoder")),
-        }
-    }
-
-    /// The network of this configuration with the weights of a file.
-    pub(crate) fn from_file(
-        config: VaeConfig,
-        path: &Path,
-        device: &Device,
-    ) -> Result<Self, NetError> {
-        let net = Self::new(config, 0, device)?;
-        net.params.load(path, "the variational autoencoder")?;
-        Ok(net)
-    }
-
     /// JSON description of the network for the metadata of a weight file.
     pub fn spec(&self) -> String {
         Spec::Vae(self.config).to_json()
@@ -362,6 +339,7 @@ impl Vae {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Generator;
     use crate::random::stream;
 
     const SMALL: VaeConfig = VaeConfig { encoder: VaeEncoder::Autoencoder, latent: 16, side: 64 };
@@ -425,10 +403,12 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("generator.safetensors");
         vae.params().save(&path, &vae.spec())?;
-        let copy = Vae::load(&path, &Device::Cpu)?;
+        let Generator::Vae(copy) = Generator::load(&path, &Device::Cpu)? else {
+            panic!("a variational autoencoder")
+        };
         assert_eq!(values(copy.decode(&few)?.tensor())?, values(vae.decode(&few)?.tensor())?);
         vae.params().save(&path, r#"{"kind":"autoencoder"}"#)?;
-        assert!(Vae::load(&path, &Device::Cpu).is_err());
+        assert!(Generator::load(&path, &Device::Cpu).is_err());
         // The small encoder begins with nothing, and this is no network to begin with.
         let message = vae.begin_with(&path).expect_err("a small encoder").to_string();
         assert!(message.contains("wanted the encoder alexnet or caffenet"), "{message}");
