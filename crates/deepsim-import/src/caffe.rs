@@ -18,41 +18,17 @@ const MAX_BLOBS: usize = 64;
 const MAX_AXES: usize = 32;
 
 /// Fields of `NetParameter`; layers are 2 and 100.
-const NET: Fields = &[
-    (1, BYTES),
-    (2, BYTES),
-    (3, BYTES),
-    (4, VARINT),
-    (4, BYTES),
-    (5, VARINT),
-    (6, BYTES),
-    (7, VARINT),
-    (8, BYTES),
-    (100, BYTES),
-];
+const NET: Fields = &[(VARINT, &[4, 5, 7]), (BYTES, &[1, 2, 3, 4, 6, 8, 100])];
 /// Fields of `BlobProto`, with those of NVIDIA's fork; values are 5, 8 and 12.
 const BLOB: Fields = &[
-    (1, VARINT),
-    (2, VARINT),
-    (3, VARINT),
-    (4, VARINT),
-    (5, BYTES),
-    (5, FIXED32),
-    (6, BYTES),
-    (6, FIXED32),
-    (7, BYTES),
-    (8, BYTES),
-    (8, FIXED64),
-    (9, BYTES),
-    (9, FIXED64),
-    (10, VARINT),
-    (11, VARINT),
-    (12, BYTES),
-    (13, BYTES),
+    (VARINT, &[1, 2, 3, 4, 10, 11]),
+    (FIXED64, &[8, 9]),
+    (BYTES, &[5, 6, 7, 8, 9, 12, 13]),
+    (FIXED32, &[5, 6]),
 ];
 const VALUES: [u64; 3] = [5, 8, 12];
 /// Fields of `SolverState`; the history of the solver is 3.
-const SOLVER: Fields = &[(1, VARINT), (2, BYTES), (3, BYTES), (4, VARINT)];
+const SOLVER: Fields = &[(VARINT, &[1, 4]), (BYTES, &[2, 3])];
 
 #[derive(Clone, PartialEq, Message)]
 struct NetParameter {
@@ -122,7 +98,7 @@ pub(crate) fn recognises_blob(bytes: &[u8]) -> bool {
     let shape = wire::Message::bytes(bytes, 7);
     wire::is(bytes, BLOB, &VALUES, false)
         && shape.is_none_or(|shape| {
-            shape.is_empty() || wire::is(shape, &[(1, BYTES), (1, VARINT)], &[1], false)
+            shape.is_empty() || wire::is(shape, &[(BYTES, &[1]), (VARINT, &[1])], &[1], false)
         })
 }
 

@@ -20,24 +20,13 @@ const DOUBLE: i32 = 11;
 const BFLOAT16: i32 = 16;
 
 /// Fields of `ModelProto`; the graph is 7.
-const MODEL: Fields = &[
-    (1, VARINT),
-    (2, BYTES),
-    (3, BYTES),
-    (4, BYTES),
-    (5, VARINT),
-    (6, BYTES),
-    (7, BYTES),
-    (8, BYTES),
-    (14, BYTES),
-];
+const MODEL: Fields = &[(VARINT, &[1, 5]), (BYTES, &[2, 3, 4, 6, 7, 8, 14])];
 /// Fields of `GraphProto`; nodes are 1 and initialisers 5.
-const GRAPH: Fields =
-    &[(1, BYTES), (2, BYTES), (5, BYTES), (10, BYTES), (11, BYTES), (12, BYTES), (13, BYTES)];
+const GRAPH: Fields = &[(BYTES, &[1, 2, 5, 10, 11, 12, 13])];
 /// Fields of `NodeProto`; the operator is 4.
-const NODE: Fields = &[(1, BYTES), (2, BYTES), (3, BYTES), (4, BYTES), (5, BYTES)];
+const NODE: Fields = &[(BYTES, &[1, 2, 3, 4, 5])];
 /// Fields of `TensorProto`; the type of its values is 2.
-const TENSOR: Fields = &[(1, VARINT), (1, BYTES), (2, VARINT), (8, BYTES), (9, BYTES)];
+const TENSOR: Fields = &[(VARINT, &[1, 2]), (BYTES, &[1, 8, 9])];
 
 #[derive(Clone, PartialEq, Message)]
 struct ModelProto {

@@ -7,8 +7,8 @@ pub(crate) const FIXED64: u8 = 1;
 pub(crate) const BYTES: u8 = 2;
 pub(crate) const FIXED32: u8 = 5;
 
-/// Numbers of fields, each with a type that it may have.
-pub(crate) type Fields = &'static [(u64, u8)];
+/// Types, each with the numbers of the fields that may have it.
+pub(crate) type Fields = &'static [(u8, &'static [u64])];
 
 /// A pass over the fields of a message.
 pub(crate) struct Message<'a> {
@@ -84,8 +84,8 @@ pub(crate) fn is(bytes: &[u8], fields: Fields, needed: &[u64], open: bool) -> bo
     let mut message = Message::new(bytes);
     let mut found = false;
     for (number, wire, _) in message.by_ref() {
-        let mut types = fields.iter().filter(|(known, _)| *known == number).peekable();
-        let allowed = if types.peek().is_none() { open } else { types.any(|(_, t)| *t == wire) };
+        let mut types = fields.iter().filter(|(_, numbers)| numbers.contains(&number)).peekable();
+        let allowed = if types.peek().is_none() { open } else { types.any(|(t, _)| *t == wire) };
         if !allowed {
             return false;
         }
