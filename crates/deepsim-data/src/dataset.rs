@@ -229,18 +229,9 @@ impl Dataset {
 /// Refuses a folder that does not hold STL-10, with what it does hold and what to do.
 fn recognise_stl10(folder: &Path) -> Result<(), DataError> {
     let metadata = std::fs::metadata(folder).map_err(DataError::io("opening", folder))?;
-    let files = [
-        "unlabeled_X.bin",
-        "train_X.bin",
-        "train_y.bin",
-        "test_X.bin",
-        "test_y.bin",
-        "class_names.txt",
-        "fold_indices.txt",
-    ];
     let root = stl10::root(folder);
     let there = |name: &&str| root.join(name).exists();
-    let (there, missing): (Vec<&str>, Vec<&str>) = files.into_iter().partition(there);
+    let (there, missing): (Vec<&str>, Vec<&str>) = stl10::FILES.into_iter().partition(there);
     if missing.is_empty() {
         return Ok(());
     }
@@ -255,7 +246,7 @@ fn recognise_stl10(folder: &Path) -> Result<(), DataError> {
             "a folder with STL-10 in its binary format ({}, also in a folder stl10_binary in it) or with \
              ILSVRC-2012 (ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar, \
              ILSVRC2012_devkit_t12.tar.gz)",
-            files.join(", ")
+            stl10::FILES.join(", ")
         ),
         got: found,
     })

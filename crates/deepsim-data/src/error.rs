@@ -94,7 +94,8 @@ pub enum DataError {
 }
 
 impl DataError {
-    pub(crate) fn io(
+    /// Turns an I/O error of `operation` on `path` into one that says so.
+    pub fn io(
         operation: &'static str,
         path: &std::path::Path,
     ) -> impl FnOnce(std::io::Error) -> Self + use<> {

@@ -28,18 +28,6 @@ impl Prepared {
         Self { files, transform }
     }
 
-    /// The files.
-    pub fn files(&self) -> &Arc<dyn PictureFiles> {
-        &self.files
-    }
-
-    /// What is done to each picture.
-    pub fn transform(&self) -> &Transform {
-        &self.transform
-    }
-}
-
-impl Prepared {
     fn prepare(
         &self,
         index: usize,

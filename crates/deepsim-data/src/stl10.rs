@@ -17,6 +17,16 @@ use crate::{DataError, Source};
 pub const SIDE: usize = 96;
 /// Bytes of an image.
 pub const IMAGE_BYTES: usize = 3 * SIDE * SIDE;
+/// Files of the whole set.
+pub const FILES: [&str; 7] = [
+    "unlabeled_X.bin",
+    "train_X.bin",
+    "train_y.bin",
+    "test_X.bin",
+    "test_y.bin",
+    "class_names.txt",
+    "fold_indices.txt",
+];
 /// Number of classes.
 pub const CLASSES: usize = 10;
 
@@ -251,7 +261,7 @@ pub fn read_class_names(folder: &Path) -> Result<Vec<String>, DataError> {
 }
 
 /// The folder that the files are in: this one, or the one in it that the archive unpacks to.
-pub(crate) fn root(folder: &Path) -> PathBuf {
+pub fn root(folder: &Path) -> PathBuf {
     let inner = folder.join("stl10_binary");
     if inner.is_dir() { inner } else { folder.to_path_buf() }
 }

@@ -2,19 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use deepsim_nets::NetError;
+
 /// Errors of this crate. Each names the file, what was expected and what was found.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// A file could not be read or written.
-    #[error("{operation} {}: {source}", path.display())]
-    Io {
-        /// What was being done, e.g. `reading`.
-        operation: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The cause. Part of the message and, by the raw name, not the error's `source()`: it is printed once.
-        r#source: std::io::Error,
-    },
     /// A file is damaged, or not of the form it seems to be.
     #[error("{}: {reason}", path.display())]
     Broken {
@@ -51,15 +43,15 @@ pub enum ImportError {
         /// All networks that are known.
         known: String,
     },
-    /// The weights could not be written.
+    /// A file could not be read, or the weights not be written.
     #[error(transparent)]
-    Net(#[from] deepsim_nets::NetError),
+    Net(#[from] NetError),
 }
 
 impl ImportError {
     pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Io { operation, path, source }
+        move |source| NetError::Io { operation, path, source }.into()
     }
 }
 

@@ -52,16 +52,6 @@ pub enum ReproduceError {
     /// Something that a run needs and that is not there.
     #[error("{0}")]
     Missing(String),
-    /// A file or folder could not be read or written.
-    #[error("{operation} {}: {cause}", path.display())]
-    Io {
-        /// Operation, e.g. `reading`.
-        operation: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        cause: std::io::Error,
-    },
     /// A file that does not hold what it should.
     #[error("{}: expected {expected}, found {found}", path.display())]
     Content {
@@ -128,8 +118,8 @@ impl ReproduceError {
 
     /// Turns an I/O error of `operation` on `path` into one that says so.
     pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_path_buf();
-        move |cause| Self::Io { operation, path, cause }
+        let io = DataError::io(operation, path);
+        move |cause| io(cause).into()
     }
 
     /// A file that does not hold what it should.

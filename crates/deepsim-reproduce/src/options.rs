@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use deepsim_data::dataset::is_ilsvrc;
+use deepsim_data::stl10;
 use serde::{Deserialize, Serialize};
 
 use crate::ReproduceError;
@@ -240,23 +241,11 @@ impl Options {
     }
 }
 
-/// Files of a data set in STL-10's binary format.
-const DATA_FILES: [&str; 7] = [
-    "unlabeled_X.bin",
-    "train_X.bin",
-    "train_y.bin",
-    "test_X.bin",
-    "test_y.bin",
-    "fold_indices.txt",
-    "class_names.txt",
-];
-
 /// Refuses a folder that lacks a file; what is in them is looked at later.
 fn check_data(folder: &Path) -> Result<(), ReproduceError> {
-    let inner = folder.join("stl10_binary");
-    let inner = if inner.is_dir() { inner } else { folder.to_path_buf() };
+    let inner = stl10::root(folder);
     let missing: Vec<_> =
-        DATA_FILES.into_iter().filter(|file| !inner.join(file).is_file()).collect();
+        stl10::FILES.into_iter().filter(|file| !inner.join(file).is_file()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -336,7 +325,7 @@ mod tests {
         };
         for inner in [folder.path().to_path_buf(), folder.path().join("stl10_binary")] {
             std::fs::create_dir_all(&inner)?;
-            for file in DATA_FILES {
+            for file in stl10::FILES {
                 let error = options.check().expect_err(file);
                 assert!(error.to_string().contains(&format!("lacks {file}")), "{error}");
                 std::fs::write(inner.join(file), "")?;

@@ -11,7 +11,7 @@ use crate::plan::AnyPlan;
 use crate::read::read;
 
 /// Content of a run folder, except weights, images and measurements. What is missing is None, or empty.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunFolder {
     /// The folder.
     pub path: PathBuf,
@@ -114,8 +114,7 @@ mod tests {
     fn what_is_missing_is_none_and_what_is_broken_is_named() -> Result<(), RunError> {
         let empty = tempfile::tempdir().expect("a folder");
         let path = empty.path().to_owned();
-        let (plan, plan_text, done, identity, log) = (None, None, None, None, Vec::new());
-        let expected = RunFolder { path, plan, plan_text, log, done, identity };
+        let expected = RunFolder { path, ..RunFolder::default() };
         assert_eq!(RunFolder::open(empty.path())?, expected);
 
         for (file, text, words) in [

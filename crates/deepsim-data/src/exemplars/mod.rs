@@ -100,11 +100,6 @@ impl Exemplars {
         &self.seeds
     }
 
-    /// Mean colour of the seed patches, red, green, blue, 0 to 255: colours change about it.
-    pub fn mean(&self) -> [f32; 3] {
-        self.mean
-    }
-
     /// The class of a patch and how it is deformed.
     ///
     /// # Errors

@@ -136,11 +136,6 @@ impl Parquet {
         Ok(dataset)
     }
 
-    /// The parquet files.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.tables.iter().map(|table| table.path.as_path())
-    }
-
     /// The row group of a row.
     fn place(&self, index: usize) -> Option<&Place> {
         (index < self.len())

@@ -42,11 +42,7 @@ fn run(path: &Path) -> Result<Run, ReproduceError> {
         label,
         run: RunFolder {
             path: path.parent().unwrap_or(path).to_path_buf(),
-            plan: None,
-            plan_text: None,
-            log: Vec::new(),
-            done: None,
-            identity: None,
+            ..RunFolder::default()
         },
         id: format!("{}-{}", job.prior, job.tap),
         method: Method::Optimised,
