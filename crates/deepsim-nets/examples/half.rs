@@ -6,7 +6,8 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor, Var};
 use deepsim_nets::Params;
-use deepsim_nets::params::{from_bytes, parse, read, read_spec};
+use deepsim_nets::header;
+use deepsim_nets::params::{SPEC_KEY, from_bytes, parse, read};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             kept.push((name, Var::from_tensor(&tensor)?));
         }
     }
-    let spec = read_spec(from, &bytes)?.unwrap_or_default();
+    let spec = header::metadata(from)?.remove(SPEC_KEY).unwrap_or_default();
     kept.into_iter().collect::<Params>().save_half(Path::new(to), &spec)?;
     Ok(())
 }

@@ -256,16 +256,6 @@ pub fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, NetErr
         .map_err(|e| NetError::Format { path: path.into(), reason: e.to_string() })
 }
 
-/// The JSON description of the network in the metadata of a weight file, if there is one.
-///
-/// # Errors
-/// If the bytes are not a safetensors file.
-pub fn read_spec(path: &Path, bytes: &[u8]) -> Result<Option<String>, NetError> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes)
-        .map_err(|e| NetError::Format { path: path.into(), reason: e.to_string() })?;
-    Ok(metadata.metadata().as_ref().and_then(|m| m.get(SPEC_KEY).cloned()))
-}
-
 /// Little-endian bytes of a tensor's values.
 pub fn to_bytes(tensor: &Tensor) -> Result<Vec<u8>, NetError> {
     let values = tensor.flatten_all()?.to_vec1::<f32>()?;

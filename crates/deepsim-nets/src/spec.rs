@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::params::{read, read_spec};
+use crate::header;
+use crate::params::SPEC_KEY;
 use crate::{AutoencoderConfig, InverterConfig, NetError, VaeConfig};
 
 /// Key of a description for where the weights are from; of no meaning to the network.
@@ -25,7 +26,7 @@ impl Spec {
     /// # Errors
     /// If the file cannot be read, or describes no generator.
     pub(crate) fn read(path: &Path) -> Result<Self, NetError> {
-        let got = read_spec(path, &read(path)?)?.unwrap_or_else(|| "nothing".into());
+        let got = header::metadata(path)?.remove(SPEC_KEY).unwrap_or_else(|| "nothing".into());
         let mut spec: serde_json::Value = serde_json::from_str(&got).unwrap_or_default();
         // Where weights were imported from; see [`FROM`].
         spec.as_object_mut().map(|spec| spec.remove(FROM));
