@@ -12,34 +12,12 @@ use serde_json::Value;
 use deepsim_run::files::{CHECKPOINT, GENERATOR, LOG};
 
 /// All terms, with dropout; the paper's networks on a few small crops.
-const RECIPE: &str = r#"
-name = "tiny"
-steps = 3
-batch = 2
-crop = 40
-
-[image]
-distance = "squared-error"
-weight = 2.5e-5
-
-[feature]
-comparator = "alexnet"
-tap = "CONV2"
-rho = 2.0
-
-[adversarial]
-weight = 100.0
-
-[output]
-log_every = 1
-grid_every = 100
-checkpoint_every = 2
-"#;
+const RECIPE: &str = include_str!("../../../tests/fixtures/tiny.toml");
 
 /// The third step is recorded, the fourth launched as a graph, and the fifth looked at.
 fn recipe() -> String {
     RECIPE
-        .replace("steps = 3", "steps = 5\naverage = 0.9")
+        .replace("steps = 4", "steps = 5\naverage = 0.9")
         .replace("weight = 100.0", "weight = 100.0\nbalance = \"off\"")
 }
 

@@ -1,23 +1,13 @@
 //! `deepsim download`: the folder that files go to.
 #![cfg(feature = "cli")]
 
+use std::path::Path;
 use std::process::Command;
 
 #[test]
 fn files_are_looked_for_in_the_folder_that_the_variable_or_the_command_names() {
     let folder = tempfile::tempdir().expect("a folder");
-    let registry = folder.path().join("registry.toml");
-    let text = r#"
-[[artifact]]
-id = "mine"
-title = "Three letters of one's own"
-file = "mine.txt"
-manual = "Write abc to it."
-bytes = 3
-md5 = "900150983cd24fb0d6963f7d28e17f72"
-licence = "public domain"
-"#;
-    std::fs::write(&registry, text).expect("a registry");
+    let registry = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/registry.toml");
     let [variable, named] = ["variable", "named"].map(|name| folder.path().join(name));
     for folder in [&variable, &named] {
         std::fs::create_dir(folder).expect("a folder");

@@ -27,29 +27,7 @@ pub(crate) fn workspace() -> PathBuf {
 }
 
 /// A recipe that trains in a second: the paper's networks on a few small crops.
-pub(crate) const TINY: &str = r#"
-name = "tiny"
-steps = 4
-batch = 2
-crop = 40
-
-[image]
-distance = "squared-error"
-weight = 2.5e-5
-
-[feature]
-comparator = "alexnet"
-tap = "CONV2"
-rho = 2.0
-
-[adversarial]
-weight = 100.0
-
-[output]
-log_every = 1
-grid_every = 100
-checkpoint_every = 2
-"#;
+pub(crate) const TINY: &str = include_str!("../../fixtures/tiny.toml");
 
 /// A folder with `recipe.toml`.
 pub(crate) fn folder_with_recipe(recipe: &str) -> tempfile::TempDir {

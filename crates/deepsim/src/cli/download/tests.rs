@@ -30,15 +30,6 @@ sha1 = "a9993e364706816aba3e25717850c26c9cd0d89d"
 licence = "for tests only"
 accept = true
 
-[[artifact]]
-id = "mine"
-title = "Three letters of one's own"
-file = "mine.txt"
-manual = "Write abc to it."
-bytes = 3
-md5 = "900150983cd24fb0d6963f7d28e17f72"
-licence = "public domain"
-
 [[group]]
 id = "letters"
 title = "Both"
@@ -47,6 +38,7 @@ members = ["mine", "abc"]
 "#,
         server.url("abc")
     );
+    let text = text + include_str!("../../../tests/fixtures/registry.toml");
     std::fs::write(folder.path().join("registry.toml"), text).expect("a registry");
     folder
 }
