@@ -60,7 +60,6 @@ struct Common {
     save: bool,
 }
 
-/// Runs a benchmark.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Step(arguments) => step::run(arguments),

@@ -33,7 +33,6 @@ enum Command {
     Check,
 }
 
-/// Runs a command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Setup(arguments) => toolkit::setup(arguments),

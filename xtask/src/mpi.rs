@@ -28,7 +28,6 @@ enum Subcommands {
     Check(check::Arguments),
 }
 
-/// Runs a command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Subcommands::Setup => setup(),

@@ -5,7 +5,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-/// Bad arguments.
 pub(crate) const USAGE: u8 = 2;
 
 /// An error with the exit code that goes with it.
@@ -21,7 +20,6 @@ impl Failure {
         anyhow::Error::new(Self { code, message: message.into() })
     }
 
-    /// Bad arguments.
     pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
         Self::error(USAGE, message)
     }

@@ -31,7 +31,6 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Number of names.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -51,7 +50,6 @@ impl Names {
         self.text.get(start..end(index)).unwrap_or_default()
     }
 
-    /// All names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         (0..self.len()).map(|index| self.get(index))
     }

@@ -131,7 +131,6 @@ impl GeneratorKind {
         }
     }
 
-    /// The layers.
     pub(crate) fn table(self) -> Vec<Layer> {
         let k3 = |out| Conv::new(out, 3);
         match self {

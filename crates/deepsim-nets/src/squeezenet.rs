@@ -38,7 +38,6 @@ pub(crate) const LAYERS: [Layer; 17] = [
     layer("prob", Op::Softmax),
 ];
 
-/// Tap names.
 pub(crate) const TAPS: [(&str, &str); 7] = [
     ("POOL1", "pool1"),
     ("FIRE4", "fire4"),

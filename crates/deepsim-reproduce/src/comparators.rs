@@ -32,7 +32,6 @@ struct Training {
 }
 
 impl Training {
-    /// Parses its recipe.
     fn recipe(self) -> Result<ComparatorRecipe, ReproduceError> {
         let sets = [format!("steps={}", self.steps), format!("batch={}", self.batch)];
         Ok(ComparatorRecipe::parse(built_in(self.recipe)?, &sets)?)
@@ -40,7 +39,6 @@ impl Training {
 }
 
 impl Comparator {
-    /// Every one.
     pub(crate) const ALL: [Self; 2] = [Self::ExemplarCnn, Self::VideoNet];
 
     /// Name in recipes.

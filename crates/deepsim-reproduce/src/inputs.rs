@@ -12,7 +12,6 @@ use crate::plan::Planned;
 /// Something that runs need.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Input {
-    /// The data set.
     Stl10,
     /// Weights of a network that the registry has under its name.
     Weights(String),
@@ -54,7 +53,6 @@ impl Input {
         }
     }
 
-    /// Gets it.
     fn have(&self, job: &Job<'_>) -> Result<(), ReproduceError> {
         if let Self::Trained(net) = self {
             return net.train(job);

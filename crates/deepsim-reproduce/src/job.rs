@@ -28,7 +28,6 @@ impl<'a> Job<'a> {
         Ok(Self { options, host, targets: options.select()?, lane: Lane::default() })
     }
 
-    /// Tells a line.
     pub(crate) fn say(&self, text: &str) {
         (self.host.say)(text);
     }

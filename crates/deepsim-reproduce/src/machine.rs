@@ -10,7 +10,6 @@ const FLOPS_OF_A_GPU: f64 = 50e12;
 pub(crate) enum Machine {
     /// So many cores of a processor.
     Cores(usize),
-    /// One GPU.
     Gpu,
 }
 

@@ -16,9 +16,7 @@ use crate::preset::Size;
 /// compares the rest of the plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
-    /// Steps and batch.
     pub(crate) size: Size,
-    /// Seed.
     pub(crate) seed: u64,
     /// True if it is trained on procedural scenes.
     pub(crate) synthetic: bool,
@@ -27,7 +25,6 @@ pub(crate) struct Wanted {
 /// Progress of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Nothing is there.
     New,
     /// The newest checkpoint was made at this step.
     Interrupted(u64),
@@ -38,15 +35,12 @@ pub(crate) enum State {
 /// A run, its folder, and how far it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Planned {
-    /// The run.
     pub(crate) run: Run,
     /// Measures that are taken of it.
     pub(crate) measures: Vec<&'static str>,
     /// Length of its training.
     pub(crate) size: Size,
-    /// Run folder.
     pub(crate) folder: PathBuf,
-    /// Progress.
     pub(crate) state: State,
     /// Cost of a step.
     pub(crate) cost: Cost,
@@ -102,11 +96,10 @@ impl Planned {
         machine.minutes(self.cost.flops * self.size.batch as f64, self.remaining())
     }
 
-    /// Estimate of the GiB of memory that training takes: weights, their gradients and two moments in four bytes each,
-    /// what goes with images, and 100 MiB.
+    /// Estimate of the GiB of memory that training takes: what goes with weights and with images, and 100 MiB.
     fn memory(&self) -> f64 {
-        let weights = 16.0 * self.cost.weights as f64;
-        (weights + self.cost.memory * self.size.batch as f64) / GIB + 100.0 / 1024.0
+        let images = self.cost.memory * self.size.batch as f64;
+        (self.cost.weights_memory() + images) / GIB + 100.0 / 1024.0
     }
 
     /// Estimate of the GiB of its folder: two checkpoints with weights, moments and the generator, and the generator

@@ -31,7 +31,6 @@ pub(super) struct Network {
 pub(super) struct Layer {
     /// Name in its network.
     pub(super) name: String,
-    /// Operation.
     pub(super) kind: Kind,
     /// Channels of its input.
     pub(super) inputs: usize,
@@ -45,7 +44,6 @@ pub(super) struct Layer {
     pub(super) stride: usize,
     /// Zeros on each side.
     pub(super) padding: usize,
-    /// Groups.
     pub(super) groups: usize,
     /// True if it reads an input of the network.
     pub(super) first: bool,
@@ -57,11 +55,8 @@ pub(super) struct Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
-    /// Convolution.
     Conv,
-    /// Transposed convolution.
     UpConv,
-    /// Fully connected layer.
     Linear,
 }
 

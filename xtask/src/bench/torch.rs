@@ -39,7 +39,6 @@ pub(super) enum Wants {
 }
 
 impl Wants {
-    /// Further packages.
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Cpu => &[],

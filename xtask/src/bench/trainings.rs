@@ -8,11 +8,8 @@ use crate::workspace;
 
 /// A training that both sides know by its name.
 pub(super) struct Net {
-    /// Its name.
     pub(super) name: &'static str,
-    /// What it is.
     pub(super) about: &'static str,
-    /// The recipe.
     recipe: &'static str,
     /// Images, patches or pairs per step on a CPU where nothing else is asked for: the recipe's, or what
     /// all contestants can hold at once.

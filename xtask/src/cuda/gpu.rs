@@ -6,7 +6,6 @@ use std::process::Command;
 /// A GPU. What the driver does not know of it is `[N/A]`, or `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Gpu {
-    /// Its name.
     pub(crate) name: String,
     /// Version of the driver.
     pub(crate) driver: String,

@@ -100,7 +100,6 @@ fn functions(bindings: &str) -> Vec<&str> {
     names
 }
 
-/// One archive.
 fn archive(library: &Library, names: &[&str], out: &Path) -> Result<()> {
     let work = out.join(library.name);
     std::fs::create_dir_all(&work)

@@ -63,7 +63,6 @@ fn home() -> PathBuf {
     folder().join("toolkit/nvidia/cu13")
 }
 
-/// Fetches the compiler.
 fn fetch() -> Result<PathBuf> {
     let toolkit = folder().join("toolkit");
     wheels("xtask/cuda/requirements.txt", "NVIDIA's compiler", &toolkit, |unpacked| {

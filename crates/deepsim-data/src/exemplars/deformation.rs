@@ -22,7 +22,6 @@ pub struct Deformation {
 }
 
 impl Deformation {
-    /// Draws a deformation.
     pub(super) fn draw(rng: &mut impl Rng) -> Self {
         use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
         Self {
@@ -33,7 +32,6 @@ impl Deformation {
         }
     }
 
-    /// The deformed square.
     fn square(&self, seed: &Seed) -> Square {
         let side = seed.side / self.scale;
         let (row, column) = (seed.row + self.shift[0] * side, seed.column + self.shift[1] * side);

@@ -26,7 +26,6 @@ impl TarSet {
         Ok(set)
     }
 
-    /// Number of members.
     pub(crate) fn len(&self) -> usize {
         self.ends.last().copied().unwrap_or_default()
     }

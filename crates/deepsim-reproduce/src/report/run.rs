@@ -27,7 +27,6 @@ pub struct Entry {
     pub folder: PathBuf,
 }
 
-/// A measured run.
 pub(super) struct Run {
     pub(super) label: String,
     /// Files of the run; of an inversion by optimisation none.

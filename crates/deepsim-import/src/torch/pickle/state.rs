@@ -8,7 +8,6 @@ use crate::error::Reason;
 const MAX_DEPTH: usize = 3;
 /// Most entries of dictionaries that are looked at: one may be there many times.
 const MAX_VISITS: usize = 4_000_000;
-/// Most tensors.
 const MAX_TENSORS: usize = 100_000;
 /// Longest name of a tensor, in bytes.
 const MAX_KEY: usize = 1024;
