@@ -74,16 +74,16 @@ const HEAD: [Layer; 7] = [
     layer("prob", Op::Softmax),
 ];
 
-/// A trunk of 15 rows and what follows it.
-const fn joined<const HEAD: usize, const ALL: usize>(
-    trunk: [Layer; 15],
+/// A trunk and what follows it.
+const fn joined<const TRUNK: usize, const HEAD: usize, const ALL: usize>(
+    trunk: [Layer; TRUNK],
     head: [Layer; HEAD],
 ) -> [Layer; ALL] {
-    assert!(ALL == 15 + HEAD);
+    assert!(ALL == TRUNK + HEAD);
     let mut all = [trunk[0]; ALL];
     let mut row = 1;
     while row < ALL {
-        all[row] = if row < 15 { trunk[row] } else { head[row - 15] };
+        all[row] = if row < TRUNK { trunk[row] } else { head[row - TRUNK] };
         row += 1;
     }
     all
@@ -102,12 +102,6 @@ pub(crate) const STAND_IN: [Layer; 21] = {
     joined(trunk(Order::NormPool), head)
 };
 
-/// Taps of the stand-in.
-pub(crate) const STAND_IN_TAPS: [(&str, &str); 8] = {
-    let t = taps(Order::NormPool);
-    [t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7]]
-};
-
 /// VideoNet (Wang & Gupta 2015) for `(N, 3, 227, 227)`: CaffeNet with fc7 of 1024.
 pub(crate) const VIDEONET: [Layer; 20] = {
     let head = [HEAD[0], HEAD[1], HEAD[2], fc("fc7", 1024), HEAD[4]];
@@ -115,7 +109,8 @@ pub(crate) const VIDEONET: [Layer; 20] = {
 };
 
 /// The paper's names: CONVk includes the ReLU, normalisation and pooling that follow. FC8 are the
-/// class scores before the softmax.
+/// class scores before the softmax. Networks with a shorter head have the first of them; torchvision's
+/// rows are named as in [`Order::NormPool`].
 pub(crate) const fn taps(order: Order) -> [(&'static str, &'static str); 9] {
     let (first, second) = match order {
         Order::NormPool => ("pool1", "pool2"),
@@ -134,50 +129,27 @@ pub(crate) const fn taps(order: Order) -> [(&'static str, &'static str); 9] {
     ]
 }
 
-/// Tap names of [`VIDEONET`].
-pub(crate) const VIDEONET_TAPS: [(&str, &str); 7] = {
-    let t = taps(Order::PoolNorm);
-    [t[0], t[1], t[2], t[3], t[4], t[5], t[6]]
-};
-
 const fn same(out: usize, kernel: usize) -> Conv {
     Conv::new(out, kernel).pad(kernel / 2)
 }
 
 /// torchvision's `alexnet` (the "one weird trick" form, without normalisation) for
 /// `(N, 3, 224, 224)`.
-pub(crate) const TORCHVISION: [Layer; 20] = [
-    conv("conv1", Conv::new(64, 11).stride(4).pad(2)),
-    layer("relu1", Op::Relu),
-    layer("pool1", pool(false)),
-    conv("conv2", same(192, 5)),
-    layer("relu2", Op::Relu),
-    layer("pool2", pool(false)),
-    conv("conv3", same(384, 3)),
-    layer("relu3", Op::Relu),
-    conv("conv4", same(256, 3)),
-    layer("relu4", Op::Relu),
-    conv("conv5", same(256, 3)),
-    layer("relu5", Op::Relu),
-    layer("pool5", pool(false)),
-    HEAD[0],
-    HEAD[1],
-    HEAD[2],
-    HEAD[3],
-    HEAD[4],
-    HEAD[5],
-    HEAD[6],
-];
-
-/// Tap names of [`TORCHVISION`].
-pub(crate) const TORCHVISION_TAPS: [(&str, &str); 9] = [
-    ("CONV1", "pool1"),
-    ("CONV2", "pool2"),
-    ("CONV3", "relu3"),
-    ("CONV4", "relu4"),
-    ("CONV5", "pool5"),
-    ("FC6", "relu6"),
-    ("FC7", "relu7"),
-    ("FC8", "fc8"),
-    ("PROB", "prob"),
-];
+pub(crate) const TORCHVISION: [Layer; 20] = joined(
+    [
+        conv("conv1", Conv::new(64, 11).stride(4).pad(2)),
+        layer("relu1", Op::Relu),
+        layer("pool1", pool(false)),
+        conv("conv2", same(192, 5)),
+        layer("relu2", Op::Relu),
+        layer("pool2", pool(false)),
+        conv("conv3", same(384, 3)),
+        layer("relu3", Op::Relu),
+        conv("conv4", same(256, 3)),
+        layer("relu4", Op::Relu),
+        conv("conv5", same(256, 3)),
+        layer("relu5", Op::Relu),
+        layer("pool5", pool(false)),
+    ],
+    HEAD,
+);

@@ -7,10 +7,10 @@ use rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::image::{Images, PixelFormat};
-use crate::layers::{Conv, Layer, Op, Stack, layer};
+use crate::layers::{Conv, Layer, Op, Stack};
 use crate::params::ParamBuilder;
 use crate::random::normal;
-use crate::released::{fc, first, same, up, upconv_2};
+use crate::released::{REACHED, STAGES, connected, first, upconvolutions};
 use crate::spec::Spec;
 use crate::{ComparatorKind, GeneratorKind, NetError, Params, Pass};
 
@@ -39,23 +39,6 @@ pub struct InverterConfig {
     #[serde(default)]
     pub seed: u64,
 }
-
-/// Rows from the largest maps to the smallest: of an up-convolution the name and channels, and the
-/// 3x3 convolution after it.
-type Stage = (&'static str, usize, Option<(&'static str, usize)>);
-
-/// The stages of v1 Table 5, from the output backwards; the last of them draws the image.
-const STAGES: [Stage; 6] = [
-    ("deconv0", 3, None),
-    ("deconv1", 32, None),
-    ("deconv2", 64, None),
-    ("deconv3", 128, Some(("conv3_1", 128))),
-    ("deconv4", 256, Some(("conv4_1", 256))),
-    ("deconv5", 256, Some(("conv5_1", 512))),
-];
-
-/// Side of the maps that fully connected layers end with.
-const REACHED: usize = 4;
 
 impl InverterConfig {
     /// One of the networks that the authors released; `deepsim import` writes their weights with this
@@ -114,16 +97,12 @@ impl InverterConfig {
         if let Some(kind) = self.layout() {
             return match (self.plain, kind) {
                 (false, kind) => Ok(kind.table()),
-                (true, GeneratorKind::Pool5) => Ok(kind.table().into_iter().plain()),
+                (true, GeneratorKind::Pool5) => Ok(plain(kind.table())),
                 (true, _) => Err(self.wrong("features of CONV5, FC6, FC7 or FC8 for `plain`")),
             };
         }
         let (mut rows, reached) = match self.features[..] {
-            [_] => {
-                let maps = Op::Unflatten { channels: 256, side: REACHED };
-                let body = [fc("defc7"), fc("defc6"), fc("defc5")].concat();
-                ([&body[..], &[layer("reshape", maps)]].concat(), REACHED)
-            }
+            [_] => (connected(), REACHED),
             [_, height, width] if height == width && height > 0 => reduced(height),
             _ => return Err(self.wrong("features (C) or square maps (C, S, S)")),
         };
@@ -131,12 +110,8 @@ impl InverterConfig {
         if doublings == 0 || doublings > STAGES.len() {
             return Err(self.wrong("maps that are 2 to 64 times smaller than the image"));
         }
-        for &(name, channels, after) in STAGES[1..doublings].iter().rev() {
-            rows.extend(up(name, channels));
-            rows.extend(after.into_iter().flat_map(|(name, channels)| same(name, channels)));
-        }
-        rows.push(upconv_2(STAGES[0].0, STAGES[0].1));
-        Ok(if self.plain { rows.into_iter().plain() } else { rows })
+        rows.extend(upconvolutions(doublings));
+        Ok(if self.plain { plain(rows) } else { rows })
     }
 
     fn wrong(&self, wanted: &str) -> NetError {
@@ -180,23 +155,15 @@ fn reduced(side: usize) -> (Vec<Layer>, usize) {
     (rows, reached)
 }
 
-/// Tables without the convolutions between up-convolutions.
-trait Plain: Iterator<Item = Layer> + Sized {
-    fn plain(self) -> Vec<Layer> {
-        let mut rows: Vec<Layer> = Vec::new();
-        let mut skip = false;
-        for row in self {
-            // With each goes the activation after it.
-            skip = row.name.ends_with("_1") || (skip && matches!(row.op, Op::LeakyRelu(_)));
-            if !skip {
-                rows.push(row);
-            }
-        }
-        rows
-    }
+/// A table without the convolutions between up-convolutions, and the activation after each.
+fn plain(mut rows: Vec<Layer>) -> Vec<Layer> {
+    let mut skip = false;
+    rows.retain(|row| {
+        skip = row.name.ends_with("_1") || (skip && matches!(row.op, Op::LeakyRelu(_)));
+        !skip
+    });
+    rows
 }
-
-impl<I: Iterator<Item = Layer>> Plain for I {}
 
 /// Features -> image.
 ///

@@ -43,7 +43,7 @@ const fn msra(coeff: f64) -> Filler {
 }
 
 /// A fully connected layer.
-pub(crate) const fn fc(name: &'static str) -> [Layer; 2] {
+const fn fc(name: &'static str) -> [Layer; 2] {
     [layer(name, Op::Linear(4096, msra(1.0))), layer("lrelu", SLOPE)]
 }
 
@@ -53,16 +53,16 @@ pub(crate) const fn first(name: &'static str, conv_: Conv) -> [Layer; 2] {
 }
 
 /// The paper's up-convolution: twice the height and width.
-pub(crate) const fn up(name: &'static str, out: usize) -> [Layer; 2] {
+const fn up(name: &'static str, out: usize) -> [Layer; 2] {
     [upconv_2(name, out), layer("lrelu", SLOPE)]
 }
 
-pub(crate) const fn upconv_2(name: &'static str, out: usize) -> Layer {
+const fn upconv_2(name: &'static str, out: usize) -> Layer {
     upconv(name, Conv::new(out, 4).stride(2).pad(1).no_bias().fill(msra(UP)))
 }
 
 /// A 3x3 convolution, stored as a transposed one.
-pub(crate) const fn same(name: &'static str, out: usize) -> [Layer; 2] {
+const fn same(name: &'static str, out: usize) -> [Layer; 2] {
     [upconv(name, Conv::new(out, 3).pad(1).no_bias().fill(msra(SAME))), layer("lrelu", SLOPE)]
 }
 
@@ -93,41 +93,30 @@ impl GeneratorKind {
 
     /// The name of the authors' release.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Norm1 => "norm1",
-            Self::Norm2 => "norm2",
-            Self::Conv3 => "conv3",
-            Self::Conv4 => "conv4",
-            Self::Pool5 => "pool5",
-            Self::Fc6 => "fc6",
-            Self::Fc7 => "fc7",
-            Self::Fc8 => "fc8",
-        }
+        self.row().0
     }
 
     /// The comparator's tap whose features it inverts.
     pub fn tap(self) -> &'static str {
-        match self {
-            Self::Norm1 => "CONV1",
-            Self::Norm2 => "CONV2",
-            Self::Conv3 => "CONV3",
-            Self::Conv4 => "CONV4",
-            Self::Pool5 => "CONV5",
-            Self::Fc6 => "FC6",
-            Self::Fc7 => "FC7",
-            Self::Fc8 => "FC8",
-        }
+        self.row().1
     }
 
     /// Shape of one sample's features.
     pub fn features(self) -> &'static [usize] {
+        self.row().2
+    }
+
+    /// Name, tap, and shape of the features.
+    fn row(self) -> (&'static str, &'static str, &'static [usize]) {
         match self {
-            Self::Norm1 => &[96, 27, 27],
-            Self::Norm2 => &[256, 13, 13],
-            Self::Conv3 | Self::Conv4 => &[384, 13, 13],
-            Self::Pool5 => &[256, 6, 6],
-            Self::Fc6 | Self::Fc7 => &[4096],
-            Self::Fc8 => &[1000],
+            Self::Norm1 => ("norm1", "CONV1", &[96, 27, 27]),
+            Self::Norm2 => ("norm2", "CONV2", &[256, 13, 13]),
+            Self::Conv3 => ("conv3", "CONV3", &[384, 13, 13]),
+            Self::Conv4 => ("conv4", "CONV4", &[384, 13, 13]),
+            Self::Pool5 => ("pool5", "CONV5", &[256, 6, 6]),
+            Self::Fc6 => ("fc6", "FC6", &[4096]),
+            Self::Fc7 => ("fc7", "FC7", &[4096]),
+            Self::Fc8 => ("fc8", "FC8", &[1000]),
         }
     }
 
@@ -177,12 +166,10 @@ impl GeneratorKind {
                     first("Rconv7", k3(512).pad(1)),
                     first("Rconv8", k3(512)),
                 ];
-                [body.concat(), upconvolutions()].concat()
+                [body.concat(), upconvolutions(STAGES.len())].concat()
             }
             Self::Fc6 | Self::Fc7 | Self::Fc8 => {
-                let body = [fc("defc7"), fc("defc6"), fc("defc5")];
-                let maps = layer("reshape", Op::Unflatten { channels: 256, side: 4 });
-                [body.concat(), vec![maps], upconvolutions()].concat()
+                [connected(), upconvolutions(STAGES.len())].concat()
             }
         }
     }
@@ -193,19 +180,40 @@ impl GeneratorKind {
     }
 }
 
-/// 4x4 maps to 256x256 pixels (v1 Table 5).
-fn upconvolutions() -> Vec<Layer> {
-    let body = [
-        up("deconv5", 256),
-        same("conv5_1", 512),
-        up("deconv4", 256),
-        same("conv4_1", 256),
-        up("deconv3", 128),
-        same("conv3_1", 128),
-        up("deconv2", 64),
-        up("deconv1", 32),
-    ];
-    [&body.concat()[..], &[upconv_2("deconv0", 3)]].concat()
+/// Side of the maps that fully connected layers end with.
+pub(crate) const REACHED: usize = 4;
+
+/// Numbers to maps of [`REACHED`] pixels.
+pub(crate) fn connected() -> Vec<Layer> {
+    let body = [fc("defc7"), fc("defc6"), fc("defc5")];
+    let maps = layer("reshape", Op::Unflatten { channels: 256, side: REACHED });
+    [&body.concat()[..], &[maps]].concat()
+}
+
+/// Rows from the largest maps to the smallest: of an up-convolution the name and channels, and the
+/// 3x3 convolution after it.
+type Stage = (&'static str, usize, Option<(&'static str, usize)>);
+
+/// The stages of v1 Table 5, from the output backwards; the last of them draws the image.
+pub(crate) const STAGES: [Stage; 6] = [
+    ("deconv0", 3, None),
+    ("deconv1", 32, None),
+    ("deconv2", 64, None),
+    ("deconv3", 128, Some(("conv3_1", 128))),
+    ("deconv4", 256, Some(("conv4_1", 256))),
+    ("deconv5", 256, Some(("conv5_1", 512))),
+];
+
+/// The last `doublings` stages: maps to an image of `2^doublings` times their side, e.g. from 4 to 256
+/// pixels (v1 Table 5).
+pub(crate) fn upconvolutions(doublings: usize) -> Vec<Layer> {
+    let mut rows = Vec::new();
+    for &(name, channels, after) in STAGES[1..doublings].iter().rev() {
+        rows.extend(up(name, channels));
+        rows.extend(after.into_iter().flat_map(|(name, channels)| same(name, channels)));
+    }
+    rows.push(upconv_2(STAGES[0].0, STAGES[0].1));
+    rows
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ const TERMINATE: usize = 15;
 pub type Fetch<'a> = dyn Fn(&str) -> Result<Vec<PathBuf>, ReproduceError> + Sync + 'a;
 
 /// The program around a reproduction.
+#[derive(Clone)]
 pub struct Host<'a> {
     /// Program that trains, measures and imports: `deepsim`.
     pub program: PathBuf,

@@ -177,7 +177,7 @@ mod tests {
         let to = folder.path().join("to");
         let options = Options { fetch_to: Some(to.clone()), ..options(&["autoencoder"]) };
         with(|host| {
-            let host = crate::Host { exemplar_cnn: Some(shipped), ..refer(host) };
+            let host = crate::Host { exemplar_cnn: Some(shipped), ..host.clone() };
             let job = Job::new(&options, &host).expect("good options");
             let plan = job.planned().expect("a plan");
             let plan: Vec<&Planned> = plan.iter().collect();
@@ -203,20 +203,6 @@ mod tests {
             // The shipped comparator comes along.
             assert!(to.join("weights/exemplar-cnn.safetensors").is_file());
         });
-    }
-
-    /// The same host, to change a part of.
-    fn refer<'a>(host: &crate::Host<'a>) -> crate::Host<'a> {
-        crate::Host {
-            program: host.program.clone(),
-            command: host.command.clone(),
-            commit: None,
-            weights: None,
-            exemplar_cnn: None,
-            gpus: Vec::new(),
-            registry: deepsim_fetch::Registry::built_in().expect("a registry"),
-            ..*host
-        }
     }
 
     #[test]

@@ -211,12 +211,12 @@ impl ComparatorKind {
         let caffe = PixelFormat::CAFFE_BGR;
         let (layers, taps, format): (&'static [Layer], &'static [_], _) = match self {
             Self::AlexNet => (&NORM_POOL, &NORM_POOL_TAPS, caffe),
-            Self::AlexNetStandIn => (&alexnet::STAND_IN, &alexnet::STAND_IN_TAPS, caffe),
+            Self::AlexNetStandIn => (&alexnet::STAND_IN, &NORM_POOL_TAPS[..8], caffe),
             Self::CaffeNet => (&POOL_NORM, &POOL_NORM_TAPS, caffe),
             Self::AlexNetTorchvision => {
-                (&alexnet::TORCHVISION, &alexnet::TORCHVISION_TAPS, PixelFormat::TORCHVISION)
+                (&alexnet::TORCHVISION, &NORM_POOL_TAPS, PixelFormat::TORCHVISION)
             }
-            Self::VideoNet => (&alexnet::VIDEONET, &alexnet::VIDEONET_TAPS, caffe),
+            Self::VideoNet => (&alexnet::VIDEONET, &POOL_NORM_TAPS[..7], caffe),
             Self::ExemplarCnn => (&exemplar_cnn::LAYERS, &exemplar_cnn::TAPS, exemplar_cnn::FORMAT),
             Self::SqueezeNet => (&squeezenet::LAYERS, &squeezenet::TAPS, caffe),
             Self::SqueezeNetTorchvision => {
