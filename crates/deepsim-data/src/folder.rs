@@ -58,6 +58,7 @@ impl ImageFolder {
             files.add_folder("", 0)?;
             files.check_some(root, 0)?;
         }
+        files.unread().warn(root);
         Ok(Self { files, ends, class_names })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 /// Endings of pictures that are read, in any case.
 pub(crate) const READ: [&str; 3] = ["jpg", "jpeg", "png"];
@@ -61,7 +62,7 @@ fn ending(path: &[u8]) -> &[u8] {
 }
 
 /// Picture files that were found and are not read: they are neither JPEG nor PNG by their endings, or
-/// fields of samples in [shards](crate::shards). Programs say so once.
+/// fields of samples in [shards](crate::shards). Opening a set warns of them.
 ///
 /// ```
 /// use deepsim_data::{PictureFiles, folder::ImageFolder, picture::Picture};
@@ -102,6 +103,13 @@ impl Unread {
 
     pub(crate) fn count(&mut self, ending: &'static str) {
         *self.endings.entry(ending).or_default() += 1;
+    }
+
+    /// Warns of the files that are not read in `place`.
+    pub(crate) fn warn(&self, place: &Path) {
+        if !self.is_empty() {
+            tracing::warn!("{}: {self}", place.display());
+        }
     }
 
     pub(crate) fn count_field(&mut self, field: String, samples: usize) {

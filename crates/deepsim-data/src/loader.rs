@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, RecvError, bounded};
 
 use crate::batch::{Batch, Broken, Cursor, LoaderConfig};
 use crate::draw::Sequence;
@@ -22,6 +23,9 @@ use crate::{DataError, Source};
 /// A panic while a sample is read, in a decoder or in the source, is an error of that sample
 /// ([`DataError::Panicked`]), which [`Broken::Skip`] skips as others. Running out of memory inside a
 /// source of your own ends the program, as everywhere in Rust.
+///
+/// Tells by [`tracing`]: a warning for each picture that is skipped, a span `data wait` while nothing is
+/// ready, and at the end of an epoch the seconds of all waits in it.
 pub struct Loader {
     /// Worker `i` prepares every batch whose number is `i` modulo their count, so taking from them
     /// in turn restores the order.
@@ -35,6 +39,8 @@ pub struct Loader {
     broken: Tally,
     /// [`Source::content`], once it was asked for.
     content: OnceLock<String>,
+    /// Time without a batch since the epoch began.
+    waited: Duration,
     dead: bool,
 }
 
@@ -65,6 +71,7 @@ impl Loader {
             cursor,
             broken: Tally::default(),
             content: OnceLock::new(),
+            waited: Duration::ZERO,
             dead: false,
         };
         let ahead = config.prefetch.div_ceil(config.workers).max(1);
@@ -76,6 +83,7 @@ impl Loader {
                 let step = (config.batch * config.world) as u64;
                 let mut at = cursor.advanced(worker as u64 * step, sequence.len());
                 let batch = |at| {
+                    let _span = tracing::trace_span!("read batch").entered();
                     caught(|| read_batch(&*source, &config, &sequence, at))
                         .unwrap_or_else(|reason| Err(DataError::Worker { reason }))
                 };
@@ -137,6 +145,15 @@ impl Loader {
             broken: self.broken.pictures(),
         }
     }
+
+    /// Takes the next batch from the worker whose turn it is.
+    fn wait(&mut self) -> Result<Result<Batch, DataError>, RecvError> {
+        let _span = tracing::debug_span!("data wait").entered();
+        let start = Instant::now();
+        let batch = self.queues[self.turn].recv();
+        self.waited += start.elapsed();
+        batch
+    }
 }
 
 fn check(source: &dyn Source, config: &LoaderConfig, cursor: Cursor) -> Result<(), DataError> {
@@ -179,7 +196,7 @@ impl Iterator for Loader {
         if self.dead {
             return None;
         }
-        let Ok(batch) = self.queues[self.turn].recv() else {
+        let Ok(batch) = self.wait() else {
             self.dead = true;
             let reason = "its thread has ended".into();
             return Some(Err(DataError::Worker { reason }));
@@ -188,7 +205,10 @@ impl Iterator for Loader {
         let Ok(batch) = batch else { return Some(batch) };
         // Counted here, in the order of delivery, so that workers change nothing.
         for skipped in &batch.skipped {
-            self.broken.add(self.source.origin(skipped.index));
+            let picture = self.source.origin(skipped.index);
+            if self.broken.add(picture) {
+                tracing::warn!("picture {picture} is skipped: {}", skipped.reason);
+            }
         }
         match (self.limit, batch.skipped.last()) {
             (Broken::Skip(limit), Some(last)) if self.broken.len() > limit => {
@@ -196,6 +216,10 @@ impl Iterator for Loader {
                 Some(Err(DataError::TooManyBroken { limit, count, reason }))
             }
             _ => {
+                if batch.next.epoch != self.cursor.epoch {
+                    let waited_s = std::mem::take(&mut self.waited).as_secs_f64();
+                    tracing::debug!(epoch = self.cursor.epoch, waited_s, "an epoch has ended");
+                }
                 self.cursor = batch.next;
                 Some(Ok(batch))
             }

@@ -60,8 +60,9 @@ impl Tally {
         Self { pictures: state.broken.iter().copied().collect() }
     }
 
-    pub(crate) fn add(&mut self, picture: usize) {
-        self.pictures.insert(picture);
+    /// Counts a picture; false if it was counted before.
+    pub(crate) fn add(&mut self, picture: usize) -> bool {
+        self.pictures.insert(picture)
     }
 
     pub(crate) fn len(&self) -> u64 {

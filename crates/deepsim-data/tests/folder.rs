@@ -7,6 +7,11 @@ use std::sync::Arc;
 use deepsim_data::folder::ImageFolder;
 use deepsim_data::{DataError, PictureFiles, Prepared, Source, Transform};
 
+#[path = "support/hear.rs"]
+mod hear;
+
+use hear::{Told, heard};
+
 /// A folder with these files; each holds its own name.
 fn folder(files: &[&str]) -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a folder");
@@ -95,14 +100,17 @@ fn what_file_managers_leave_behind_is_no_picture_and_no_class() {
     let folder = ImageFolder::open(root.path()).expect("pictures");
     assert_eq!(folder.class_names(), ["cat", "dog"]);
     assert!(folder.unread().is_empty());
+    assert_eq!(heard(|| ImageFolder::open(root.path())).1, []);
 }
 
 #[test]
 fn pictures_of_other_formats_are_counted() {
     let files = ["cat/1.jpg", "cat/2.webp", "dog/1.png", "dog/x/2.TIFF", "dog/3.webp", "dog/n.txt"];
     let root = folder(&files);
-    let opened = ImageFolder::open(root.path()).expect("pictures");
+    let (opened, told) = heard(|| ImageFolder::open(root.path()).expect("pictures"));
     let unread = opened.unread();
+    let warnings: Vec<_> = told.into_iter().filter_map(Told::warning).collect();
+    assert_eq!(warnings, [format!("{}: {unread}", root.path().display())], "said once");
     assert_eq!((opened.len(), unread.total()), (2, 3));
     assert_eq!(unread.endings().collect::<Vec<_>>(), [("tiff", 1), ("webp", 2)]);
     let source = Prepared::new(Arc::new(opened), Transform::stretch(4, 4));

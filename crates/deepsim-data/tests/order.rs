@@ -9,6 +9,13 @@ use deepsim_data::{
     Source, Transform, resized::Resized, scenes,
 };
 use proptest::prelude::*;
+use tracing::Level;
+
+#[allow(dead_code, reason = "other tests use more of it")]
+#[path = "support/hear.rs"]
+mod hear;
+
+use hear::{Told, heard};
 
 proptest! {
     #[test]
@@ -180,8 +187,13 @@ fn skipping(limit: u64) -> LoaderConfig {
 fn a_broken_picture_counts_once_however_often_it_is_met() {
     let source: Arc<dyn Source> = Arc::new(Failing(&[5]));
     // Ten epochs, in each of which it is met.
-    let all = batches(&source, skipping(1), Cursor::default(), 20);
+    let (all, told) = heard(|| batches(&source, skipping(1), Cursor::default(), 20));
     assert!(all.iter().flat_map(|batch| &batch.skipped).count() >= 10);
+    let warnings: Vec<_> = told.iter().cloned().filter_map(Told::warning).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].starts_with("picture 5 is skipped: reading"), "{warnings:?}");
+    let ended = Told::Message(Level::DEBUG, "an epoch has ended".into());
+    assert_eq!(told.iter().filter(|told| **told == ended).count(), 10);
     let source: Arc<dyn Source> = Arc::new(Failing(&[2, 5, 7]));
     batches(&source, skipping(3), Cursor::default(), 20);
     let mut loader = Loader::new(source, skipping(2), Cursor::default()).expect("a loader");

@@ -183,7 +183,7 @@ fn a_panic_over_a_file_names_the_file() {
         }
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let copied = copy(&PanickingFiles, folder.path(), "t", Limits::default(), |_| {});
+    let copied = copy(&PanickingFiles, folder.path(), "t", Limits::default());
     let error = copied.map(|_| ()).expect_err("the disk").to_string();
     assert!(error.contains("there/4.png"), "{error}");
 }

@@ -5,6 +5,12 @@ use std::path::{Path, PathBuf};
 use deepsim_data::shards::{Limits, ShardWriter, Shards, copy, paths};
 use deepsim_data::{DataError, PictureFiles};
 
+#[allow(dead_code, reason = "other tests use more of it")]
+#[path = "support/hear.rs"]
+mod hear;
+
+use hear::{Told, heard};
+
 /// Pictures that need not decode: shards do not look into them.
 struct Made {
     count: usize,
@@ -69,11 +75,9 @@ fn tars(folder: &Path) -> Vec<(String, Vec<u8>)> {
 #[test]
 fn what_was_copied_comes_back_in_order_from_many_threads() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut last = 0;
-    let written = copy(&made(50), folder.path(), "t", LIMITS, |progress| {
-        assert_eq!((progress.done, progress.all), (last + 1, 50));
-        last = progress.done;
-    });
+    let (written, told) = heard(|| copy(&made(50), folder.path(), "t", LIMITS));
+    let step = |done| Told::Progress("writing shards".into(), done, Some(50));
+    assert_eq!(told, (1..=50).map(step).collect::<Vec<_>>());
     let written = written.expect("shards");
     assert!(written.len() > 6, "{written:?}");
     assert!(written.iter().all(|shard| shard.samples <= 8 && shard.bytes <= 12_000), "{written:?}");
@@ -111,34 +115,32 @@ fn what_was_copied_comes_back_in_order_from_many_threads() {
 fn an_interrupted_copy_goes_on_to_the_same_bytes() {
     let (whole, parts) =
         (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("one"));
-    copy(&made(50), whole.path(), "t", LIMITS, |_| {}).expect("shards");
+    copy(&made(50), whole.path(), "t", LIMITS).expect("shards");
     // Stopped by an error in the middle of a shard, and again before the first is complete.
     for stop in [3, 20, 33] {
         let broken = Made { broken: Some(stop), ..made(50) };
-        assert!(copy(&broken, parts.path(), "t", LIMITS, |_| {}).is_err());
+        assert!(copy(&broken, parts.path(), "t", LIMITS).is_err());
         let left: Vec<_> = std::fs::read_dir(parts.path()).expect("the folder").collect();
         let names = left.iter().map(|e| e.as_ref().expect("an entry").file_name());
         assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with(".tmp")));
     }
-    let mut first = None;
-    copy(&made(50), parts.path(), "t", LIMITS, |progress| {
-        first.get_or_insert(progress.done);
-    })
-    .expect("the rest");
-    assert!(first > Some(20), "the copy began again at {first:?}");
+    let (rest, told) = heard(|| copy(&made(50), parts.path(), "t", LIMITS));
+    rest.expect("the rest");
+    let Some(Told::Progress(_, first, _)) = told.first() else { panic!("no progress: {told:?}") };
+    assert!(*first > 20, "the copy began again at {first}");
     let names =
         |all: Vec<(String, Vec<u8>)>| all.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>();
     assert!(names(tars(whole.path())) == names(tars(parts.path())));
     // Complete: nothing is read or written again.
     let unreadable = Made { broken: Some(49), ..made(50) };
-    assert!(copy(&unreadable, parts.path(), "t", LIMITS, |_| {}).is_ok());
+    assert!(copy(&unreadable, parts.path(), "t", LIMITS).is_ok());
 }
 
 #[test]
 fn a_copy_of_something_else_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let shards = copy(&made(20), folder.path(), "t", LIMITS, |_| {}).expect("shards");
-    let message = |files: &Made, limits| match copy(files, folder.path(), "t", limits, |_| {}) {
+    let shards = copy(&made(20), folder.path(), "t", LIMITS).expect("shards");
+    let message = |files: &Made, limits| match copy(files, folder.path(), "t", limits) {
         Ok(_) => panic!("this is another copy"),
         Err(error) => error.to_string(),
     };
@@ -308,7 +310,7 @@ fn samples_in_other_formats_are_counted() {
 fn content_of_shards_is_the_same_wherever_they_are() {
     let [one, two] = [(), ()].map(|()| {
         let folder = tempfile::tempdir().expect("a folder");
-        copy(&made(20), folder.path(), "t", LIMITS, |_| {}).expect("shards");
+        copy(&made(20), folder.path(), "t", LIMITS).expect("shards");
         folder
     });
     let open = |folder: &Path| Shards::open(&folder.to_string_lossy()).expect("shards");
@@ -316,7 +318,7 @@ fn content_of_shards_is_the_same_wherever_they_are() {
     assert_eq!(open(two.path()).content(), content);
     assert_ne!(open(two.path()).identity(), open(one.path()).identity());
     let three = tempfile::tempdir().expect("a folder");
-    copy(&made(19), three.path(), "t", LIMITS, |_| {}).expect("shards");
+    copy(&made(19), three.path(), "t", LIMITS).expect("shards");
     assert_ne!(open(three.path()).content(), content);
 }
 
@@ -357,14 +359,14 @@ fn samples_that_make_no_sense_are_named() {
 #[test]
 fn a_list_of_more_samples_than_there_are_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    copy(&made(20), folder.path(), "t", LIMITS, |_| {}).expect("shards");
+    copy(&made(20), folder.path(), "t", LIMITS).expect("shards");
     let path = folder.path().join("t.json");
     let text = std::fs::read_to_string(&path).expect("the list");
     let mut list: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     for (samples, words) in [(21, "at most 20 samples, got"), (u64::MAX, "more than")] {
         list["shards"][0]["samples"] = samples.into();
         std::fs::write(&path, list.to_string()).expect("a file");
-        let error = copy(&made(20), folder.path(), "t", LIMITS, |_| {}).expect_err(words);
+        let error = copy(&made(20), folder.path(), "t", LIMITS).expect_err(words);
         assert!(error.to_string().contains(words), "{words}: {error}");
     }
 }
@@ -372,7 +374,7 @@ fn a_list_of_more_samples_than_there_are_is_refused() {
 #[test]
 fn machines_that_take_whole_shards_have_every_sample_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    let written = copy(&made(50), folder.path(), "t", LIMITS, |_| {}).expect("shards");
+    let written = copy(&made(50), folder.path(), "t", LIMITS).expect("shards");
     let last = written.len() - 1;
     let pattern = folder.path().join(format!("t-{{000000..{last:06}}}.tar"));
     let all = paths(&pattern.to_string_lossy()).expect("a pattern");

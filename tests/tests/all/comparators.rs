@@ -200,7 +200,7 @@ fn tracks_are_the_same_in_folders_shards_and_lists() -> anyhow::Result<()> {
     }
     std::fs::write(folder.path().join("list.txt"), list)?;
     std::fs::create_dir(&shards)?;
-    copy(&ImageFolder::open(&tracks)?, &shards, "tracks", Limits::default(), |_| {})?;
+    copy(&ImageFolder::open(&tracks)?, &shards, "tracks", Limits::default())?;
     for data in ["tracks", "shards", "list.txt"] {
         assert_success(&train(folder.path(), &format!("from-{data}"), &["--data", data]));
     }

@@ -76,7 +76,9 @@ impl Tars {
 impl Store {
     /// The pictures in tars.
     pub(super) fn tars(paths: &[PathBuf]) -> Result<Self, DataError> {
-        Ok(Self::Tars(Tars::new(TarSet::open(paths)?)?))
+        let tars = Tars::new(TarSet::open(paths)?)?;
+        tars.unread.warn(paths.first().map_or(Path::new(""), |path| path));
+        Ok(Self::Tars(tars))
     }
 
     /// The pictures in a folder of folders, one for each class, none of them empty.
@@ -92,6 +94,7 @@ impl Store {
         }
         let mut files = FileList::new(folder);
         files.add_classes(&classes(folder)?)?;
+        files.unread().warn(folder);
         Ok(Self::Files(files))
     }
 
@@ -99,6 +102,7 @@ impl Store {
     pub(super) fn flat(folder: &Path) -> Result<Self, DataError> {
         let mut files = FileList::new(folder);
         files.add_folder("", 0)?;
+        files.unread().warn(folder);
         Ok(Self::Files(files))
     }
 

@@ -23,7 +23,7 @@
 //! use deepsim_data::shards::{self, Limits, Shards};
 //! let files = splits::files_of("imagenet-1k".as_ref(), "train")?;
 //! let rows = Parquet::open(&files, &TableOptions::default())?;
-//! shards::copy(&rows, "data/imagenet".as_ref(), "train", Limits::default(), |_| {})?;
+//! shards::copy(&rows, "data/imagenet".as_ref(), "train", Limits::default())?;
 //! let train = Shards::open("data/imagenet")?;
 //! # Ok::<(), deepsim_data::DataError>(())
 //! ```

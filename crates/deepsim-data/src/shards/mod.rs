@@ -27,7 +27,7 @@ mod write;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-pub use write::{Limits, Progress, ShardWriter, Written, copy};
+pub use write::{Limits, ShardWriter, Written, copy};
 
 use self::sample::{Fields, Sample};
 use crate::tar_index::{TarIndex, TarSet};
@@ -95,6 +95,8 @@ impl Shards {
                 got,
             });
         }
+        let folder = paths.first().and_then(|path| path.parent());
+        shards.unread.warn(folder.unwrap_or(Path::new("")));
         Ok(Self { tars, ..shards })
     }
 

@@ -162,15 +162,6 @@ impl ShardWriter {
     }
 }
 
-/// How far a copy is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Samples written, those of an earlier, interrupted copy too.
-    pub done: u64,
-    /// Samples in all.
-    pub all: u64,
-}
-
 /// What is kept beside the shards, so that a copy can go on and a copy of something else is noticed.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -183,7 +174,8 @@ struct Manifest {
 }
 
 /// Copies pictures as they are into shards `NAME-000000.tar`, ..., and lists them in `NAME.json`.
-/// A copy that was interrupted goes on after its last complete shard.
+/// A copy that was interrupted goes on after its last complete shard. The span `writing shards` counts samples, those of
+/// an earlier copy included.
 ///
 /// # Errors
 /// If a picture cannot be read or a shard not written, or if the folder holds shards of another
@@ -193,7 +185,6 @@ pub fn copy(
     folder: &Path,
     name: &str,
     limits: Limits,
-    mut progress: impl FnMut(Progress),
 ) -> Result<Vec<Written>, DataError> {
     std::fs::create_dir_all(folder).map_err(DataError::io("creating folder", folder))?;
     let path = folder.join(format!("{name}.json"));
@@ -203,7 +194,8 @@ pub fn copy(
     if path.exists() {
         manifest.shards = earlier(&path, folder, &manifest, all)?;
     }
-    let start = manifest.shards.iter().map(|shard| shard.samples).sum();
+    let start: u64 = manifest.shards.iter().map(|shard| shard.samples).sum();
+    let span = tracing::info_span!("writing shards", total = all, done = start).entered();
     let mut writer = ShardWriter::after(folder, name, limits, manifest.shards.clone());
     let mut bytes = Vec::new();
     for index in start..all {
@@ -215,7 +207,7 @@ pub fn copy(
             manifest.shards.clone_from(&writer.written);
             write_json(&path, &manifest)?;
         }
-        progress(Progress { done: index + 1, all });
+        span.record("done", index + 1);
     }
     manifest.shards = writer.finish()?;
     manifest.complete = true;
