@@ -106,7 +106,7 @@ impl Comparator {
     /// Trains it, or continues.
     pub(crate) fn train(self, job: &Job<'_>) -> Result<(), ReproduceError> {
         let name = self.name();
-        job.say(&format!("== train the comparator {name}"));
+        tracing::info!("== train the comparator {name}");
         let Training { recipe, steps, batch } = self.training(job.options.scale);
         let mut command = job.trainer(recipe, &self.folder(&job.options.out));
         match (self, &job.options.train_videonet) {

@@ -48,10 +48,10 @@ pub(crate) fn evaluate(job: &Job<'_>, planned: &Planned) -> Result<(), Reproduce
     let described = json!({ "options": words }).to_string();
 
     if is_fresh(&planned.folder, &measures, &described) {
-        job.say(&format!("== evaluate {label}: done earlier, reused"));
+        tracing::info!("== evaluate {label}: done earlier, reused");
         return Ok(());
     }
-    job.say(&format!("== evaluate {label}"));
+    tracing::info!("== evaluate {label}");
     let mut command = job.program("eval");
     command.args(measures).arg("--run").arg(&planned.folder).args(options);
     job.threads(&mut command);
@@ -88,7 +88,7 @@ pub(crate) fn optimise(job: &Job<'_>, layers: &[Layer]) -> Result<(), ReproduceE
     if layers.is_empty() {
         return Ok(());
     }
-    job.say("== Mahendran & Vedaldi");
+    tracing::info!("== Mahendran & Vedaldi");
     let size = job.options.size(Experiment::Inversion)?;
     let (images, iterations) = size.optimised;
     let mut command = job.program("optimise");

@@ -12,7 +12,7 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    /// Notes a failure of the run called `name`, tells `warn`, and lets the rest continue.
+    /// Notes and tells a failure of the run called `name`, and lets the rest continue.
     ///
     /// # Errors
     /// If it was an interruption, after which nothing should continue.
@@ -20,13 +20,12 @@ impl Failures {
         &mut self,
         name: &str,
         result: Result<(), ReproduceError>,
-        warn: &dyn Fn(&str),
     ) -> Result<(), ReproduceError> {
         let Err(error) = result else { return Ok(()) };
         if matches!(error, ReproduceError::Interrupted(_)) {
             return Err(error);
         }
-        warn(&format!("error: {error}\ncontinuing with what does not need {name}"));
+        tracing::error!("{error}\ncontinuing with what does not need {name}");
         self.names.insert(name.into());
         self.first.get_or_insert(error);
         Ok(())
@@ -49,15 +48,24 @@ impl Failures {
 }
 
 #[cfg(test)]
+#[allow(dead_code, reason = "other tests use more of it")]
+#[path = "../../deepsim-data/tests/support/hear.rs"]
+mod hear;
+
+#[cfg(test)]
 mod tests {
+    use super::hear::{Told, heard};
     use super::*;
 
     #[test]
     fn failures_are_gathered_and_an_interruption_ends_everything() {
         let mut failures = Failures::default();
-        let mut note = |name: &str, result| failures.note(name, result, &|_| {});
-        note("good", Ok(())).expect("nothing failed");
-        note("bad", Err(ReproduceError::usage("no such key"))).expect("the rest continues");
+        let mut note = |name: &str, result| failures.note(name, result);
+        let bad = || ReproduceError::usage("no such key");
+        let (noted, told) = heard(|| (note("good", Ok(())), note("bad", Err(bad()))));
+        assert!(noted.0.is_ok() && noted.1.is_ok(), "the rest continues");
+        let text = format!("{}\ncontinuing with what does not need bad", bad());
+        assert_eq!(told, [Told::Message(tracing::Level::ERROR, text)]);
         note("worse", Err(ReproduceError::Missing("no space".into()))).expect("the rest continues");
         assert!(note("any", Err(ReproduceError::Interrupted("training".into()))).is_err());
         assert!(!failures.has("good") && failures.has("bad") && failures.has("worse"));

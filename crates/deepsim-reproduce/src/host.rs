@@ -40,10 +40,8 @@ pub struct Host<'a> {
     ///
     /// On Ctrl-C the terminal tells the started programs too; this one must stay until they have saved their work.
     pub signal: &'a AtomicUsize,
-    /// Shows a line.
-    pub say: &'a (dyn Fn(&str) + Sync),
-    /// Shows a line about something that went wrong.
-    pub warn: &'a (dyn Fn(&str) + Sync),
+    /// Options of every program that is started.
+    pub arguments: &'a [&'a str],
 }
 
 impl Host<'_> {
@@ -144,8 +142,7 @@ pub(crate) mod tests {
             registry: Registry::built_in().expect("a registry"),
             fetch: &|name| Err(ReproduceError::Missing(format!("{name}: no network"))),
             signal: &signal,
-            say: &|_| {},
-            warn: &|_| {},
+            arguments: &[],
         };
         test(&host)
     }

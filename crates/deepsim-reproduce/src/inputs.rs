@@ -57,7 +57,7 @@ impl Input {
         if let Self::Trained(net) = self {
             return net.train(job);
         }
-        job.say(&format!("== download {}", self.name()));
+        tracing::info!("== download {}", self.name());
         job.host.check("download")?;
         let files = (job.host.fetch)(self.name())?;
         if let Self::Weights(net) = self {
@@ -96,11 +96,15 @@ pub(crate) fn of(job: &Job<'_>, runs: &[&Planned]) -> BTreeSet<Input> {
     all
 }
 
-/// Shows lines of the plan.
-pub(crate) fn show(job: &Job<'_>, inputs: &BTreeSet<Input>) -> Result<(), ReproduceError> {
+/// Returns lines of the plan.
+pub(crate) fn lines(
+    job: &Job<'_>,
+    inputs: &BTreeSet<Input>,
+) -> Result<Vec<String>, ReproduceError> {
+    let mut lines = Vec::new();
     for input in inputs {
         let name = input.name();
-        job.say(&match input {
+        lines.push(match input {
             _ if input.there(job) => format!("{name}: there"),
             Input::Trained(net) => format!("{name}: {}", net.plan(job)?),
             _ => format!("{name}: to download: {}", job.host.title(name).unwrap_or_default()),
@@ -108,13 +112,13 @@ pub(crate) fn show(job: &Job<'_>, inputs: &BTreeSet<Input>) -> Result<(), Reprod
     }
     for net in Comparator::ALL.into_iter().filter(|net| net.wanted(job)) {
         if !inputs.contains(&Input::Trained(net)) {
-            job.say(&format!(
+            lines.push(format!(
                 "{}: not trained, as none of these runs compares with it",
                 net.name()
             ));
         }
     }
-    Ok(())
+    Ok(lines)
 }
 
 /// Gets what is not there. A run that needs what is not available is noted as failed.
@@ -134,11 +138,11 @@ pub(crate) fn have(
     let missing = |input: &&Input| !input.there(job) || matches!(input, Input::Trained(_));
     for input in inputs.iter().filter(missing) {
         let name = input.name();
-        failures.note(name, input.have(job), job.host.warn)?;
+        failures.note(name, input.have(job))?;
         if failures.has(name) {
             for planned in runs.iter().filter(|planned| input.serves(&planned.run)) {
                 let why = ReproduceError::Missing(format!("{} needs {name}", planned.run.id));
-                failures.note(&planned.run.id, Err(why), job.host.warn)?;
+                failures.note(&planned.run.id, Err(why))?;
             }
         }
     }

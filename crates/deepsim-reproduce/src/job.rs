@@ -28,10 +28,6 @@ impl<'a> Job<'a> {
         Ok(Self { options, host, targets: options.select()?, lane: Lane::default() })
     }
 
-    pub(crate) fn say(&self, text: &str) {
-        (self.host.say)(text);
-    }
-
     pub(crate) fn cores(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         self.options.threads.map_or_else(all, usize::from)
@@ -63,7 +59,7 @@ impl<'a> Job<'a> {
     /// The program, for a subcommand.
     pub(crate) fn program(&self, subcommand: &str) -> Command {
         let mut command = Command::new(&self.host.program);
-        command.arg(subcommand);
+        command.arg(subcommand).args(self.host.arguments);
         command
     }
 

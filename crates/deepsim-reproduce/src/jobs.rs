@@ -24,7 +24,7 @@ pub(crate) fn run(
     let lanes = Lane::all(job.options, job.cores(), visible.as_deref());
     if lanes.len() > 1 {
         let files = job.options.out.join("runs/RUN.txt");
-        job.say(&format!("the output of each run is in {}", files.display()));
+        tracing::info!("the output of each run is in {}", files.display());
     }
     let possible = chosen.iter().copied().filter(|planned| !failures.has(&planned.run.id));
     let queue: Mutex<VecDeque<&Planned>> = Mutex::new(possible.collect());
@@ -38,7 +38,7 @@ pub(crate) fn run(
             let noted = failures
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .note(&planned.run.id, done, job.host.warn)
+                .note(&planned.run.id, done)
                 .and_then(|()| job.host.check("reproduction"));
             if noted.is_err() {
                 // One that was told to stop stops all, after what they are at.

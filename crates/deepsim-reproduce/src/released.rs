@@ -57,7 +57,7 @@ pub(crate) fn measure(
     let encoder = job.options.weights(job.host).map(|folder| folder.join("caffenet.safetensors"));
     if !encoder.is_some_and(|file| file.is_file()) {
         let why = "--reference: expected caffenet.safetensors in --weights (docs/weights.md)";
-        failures.note("reference", Err(ReproduceError::Missing(why.into())), job.host.warn)?;
+        failures.note("reference", Err(ReproduceError::Missing(why.into())))?;
         return Ok(Vec::new());
     }
     let mut measured = Vec::new();
@@ -66,7 +66,7 @@ pub(crate) fn measure(
         let done = generator.import(job, release, &planned);
         let done = done.and_then(|()| evaluate(job, &planned));
         let id = planned.run.id.clone();
-        failures.note(&id, done, job.host.warn)?;
+        failures.note(&id, done)?;
         if !failures.has(&id) {
             measured.push(planned);
         }
@@ -112,7 +112,7 @@ impl Released {
                 let message = format!("--reference: {} is not there", from.display());
                 return Err(ReproduceError::Missing(message));
             }
-            job.say(&format!("== import {}", planned.run.label));
+            tracing::info!("== import {}", planned.run.label);
             let mut command = job.program("import");
             command.arg(from).args(["--net", net]);
             command.arg("--out").arg(planned.folder.join(GENERATOR));

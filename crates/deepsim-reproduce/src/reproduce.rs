@@ -20,6 +20,8 @@ use crate::{evaluate, jobs, released};
 
 /// Runs and inversions to make.
 struct Plan {
+    /// Description, in lines.
+    lines: Vec<String>,
     runs: Vec<Planned>,
     /// Layers that are inverted by optimisation.
     optimised: Vec<Layer>,
@@ -27,12 +29,12 @@ struct Plan {
     inputs: BTreeSet<Input>,
 }
 
-/// Checks the options and shows the plan with its estimates; trains and writes nothing.
+/// Checks the options and returns the plan with its estimates, in lines; trains and writes nothing.
 ///
 /// # Errors
 /// If an option makes no sense, or a run folder holds another run.
-pub fn plan(options: &Options, host: &Host<'_>) -> Result<(), ReproduceError> {
-    Job::new(options, host)?.plan().map(|_| ())
+pub fn plan(options: &Options, host: &Host<'_>) -> Result<String, ReproduceError> {
+    Ok(Job::new(options, host)?.plan()?.lines.join("\n"))
 }
 
 /// Reproduces: trains and measures what is missing, and writes the report.
@@ -44,7 +46,8 @@ pub fn plan(options: &Options, host: &Host<'_>) -> Result<(), ReproduceError> {
 pub fn reproduce(options: &Options, host: &Host<'_>) -> Result<(), ReproduceError> {
     let start = Instant::now();
     let job = Job::new(options, host)?;
-    let Plan { runs, optimised, inputs } = job.plan()?;
+    let Plan { lines, runs, optimised, inputs } = job.plan()?;
+    lines.iter().for_each(|line| tracing::info!("{line}"));
     let (chosen, out) = (job.chosen(&runs), &options.out);
     std::fs::create_dir_all(out).map_err(ReproduceError::io("creating folder", out))?;
     let record = || job.record(&runs, start).write(&out.join(RECORD));
@@ -54,10 +57,10 @@ pub fn reproduce(options: &Options, host: &Host<'_>) -> Result<(), ReproduceErro
     let mut failures = jobs::run(&job, &chosen, failures)?;
     if !options.only.is_empty() {
         // The report belongs to the command for all runs, which may continue beside this one.
-        (host.say)("the same command without --only makes the report of all runs");
+        tracing::info!("the same command without --only makes the report of all runs");
         return failures.settle();
     }
-    failures.note(OPTIMISED, evaluate::optimise(&job, &optimised), host.warn)?;
+    failures.note(OPTIMISED, evaluate::optimise(&job, &optimised))?;
     // With the time that it took.
     record()?;
     let mut entries: Vec<Entry> = runs.iter().map(Planned::entry).collect();
@@ -69,7 +72,7 @@ pub fn reproduce(options: &Options, host: &Host<'_>) -> Result<(), ReproduceErro
     entries.retain(|entry| entry.folder.is_dir());
     if !entries.is_empty() {
         let optimised = !optimised.is_empty() && !failures.has(OPTIMISED);
-        failures.note("report", job.report(&entries, optimised, start), host.warn)?;
+        failures.note("report", job.report(&entries, optimised, start))?;
     }
     host.check("report")?;
     failures.settle()
@@ -87,7 +90,7 @@ impl Job<'_> {
         runs.iter().skip_while(before).filter(wanted).collect()
     }
 
-    /// Settles what is to be done, and shows it.
+    /// Settles what is to be done.
     fn plan(&self) -> Result<Plan, ReproduceError> {
         let options = self.options;
         let work = Work::of(&self.targets, &options.layers(), &options.encoder());
@@ -102,27 +105,28 @@ impl Job<'_> {
             work.runs.into_iter().map(|run| self.look(run)).collect::<Result<Vec<_>, _>>()?;
         let names: Vec<_> = self.targets.iter().map(|target| target.id).collect();
         let (scale, out) = (options.scale.name(), options.out.display());
-        self.say(&format!("== plan: {} at scale {scale}, in {out}", names.join(" ")));
+        let mut lines = Vec::new();
+        lines.push(format!("== plan: {} at scale {scale}, in {out}", names.join(" ")));
         for experiment in Experiment::ALL {
             if self.targets.iter().any(|target| target.experiment == experiment) {
                 let data = options.data(experiment).map(|folder| folder.display().to_string());
                 let scenes = "built-in procedural scenes; numbers on them are not the paper's";
                 let (what, data) = (experiment.name(), data.unwrap_or_else(|| scenes.into()));
-                self.say(&format!("data, {what}: {data}"));
+                lines.push(format!("data, {what}: {data}"));
             }
         }
         let weights = options.weights(self.host).map(|folder| folder.display().to_string());
         let weights = weights.unwrap_or_else(|| "none; comparators have random weights".into());
-        self.say(&format!("weights: {weights}"));
+        lines.push(format!("weights: {weights}"));
         let chosen = self.chosen(&runs);
-        self.say(&table(&chosen, self.machine(), options.jobs.into()));
+        lines.push(table(&chosen, self.machine(), options.jobs.into()));
         for layer in &work.optimised {
             let (images, _) = options.size(Experiment::Inversion)?.optimised;
-            self.say(&format!("Mahendran & Vedaldi: {} of {images} images", layer.name()));
+            lines.push(format!("Mahendran & Vedaldi: {} of {images} images", layer.name()));
         }
         let inputs = inputs::of(self, &chosen);
-        inputs::show(self, &inputs)?;
-        Ok(Plan { runs, optimised: work.optimised, inputs })
+        lines.extend(inputs::lines(self, &inputs)?);
+        Ok(Plan { lines, runs, optimised: work.optimised, inputs })
     }
 
     /// Every run that the targets need, whether or not it is to be made now.
@@ -161,15 +165,15 @@ impl Job<'_> {
         optimised: bool,
         start: Instant,
     ) -> Result<(), ReproduceError> {
-        self.say("== report");
+        tracing::info!("== report");
         let report = self.options.out.join("report");
         let optimised = optimised.then(|| self.optimised_folder());
         let record = Record::read(&self.options.out.join(RECORD))?;
         let page = report::write(entries, optimised.as_deref(), &self.targets, &record, &report)?;
-        self.say(&format!("report: {}", page.display()));
-        self.say(&format!("numbers: {}", report.join("results.json").display()));
+        tracing::info!("report: {}", page.display());
+        tracing::info!("numbers: {}", report.join("results.json").display());
         let minutes = start.elapsed().as_secs_f64() / 60.0;
-        self.say(&format!("total time: {minutes:.1} minutes"));
+        tracing::info!("total time: {minutes:.1} minutes");
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use crate::plan::{Planned, State};
 pub(crate) fn train(job: &Job<'_>, planned: &Planned) -> Result<(), ReproduceError> {
     let (run, size, options) = (&planned.run, planned.size, job.options);
     let done = if planned.state == State::Finished { ": finished earlier" } else { "" };
-    job.say(&format!("== train {}{done}", run.label));
+    tracing::info!("== train {}{done}", run.label);
     let mut command = job.trainer(&run.recipe, &planned.folder);
     job.inputs(run.experiment, &mut command);
     let sizes = [
@@ -26,11 +26,11 @@ pub(crate) fn train(job: &Job<'_>, planned: &Planned) -> Result<(), ReproduceErr
         .run(job.host, &mut command, &planned.folder, &format!("training {}", run.label))
         .inspect_err(|error| {
             if planned.state != State::New && error.exit_code() == 1 {
-                (job.host.warn)(&format!(
-                    "hint: {} already held a run. If it is one of another plan (scale, data, \
-                     weights, seed, --set), choose another --out.",
+                tracing::info!(
+                    "hint: {} already held a run. If it is one of another plan (scale, data, weights, seed, --set), \
+                     choose another --out.",
                     planned.folder.display()
-                ));
+                );
             }
         })
 }

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use cli::{
-    compare, curves, diff_runs, download, eval, exit, help, import, invert, optimise, plan, probe,
-    replay, report, reproduce, sample, status, train,
+    compare, curves, diff_runs, download, eval, exit, help, import, invert, optimise, place, plan,
+    probe, replay, report, reproduce, sample, status, telemetry, train,
 };
 
 /// Training and evaluation of image generators with perceptual similarity metrics.
@@ -17,6 +17,8 @@ use cli::{
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    telemetry: telemetry::Options,
 }
 
 /// One command, and the module of its name in `cli`, per line. A new one needs a group in `cli/help.rs` too.
@@ -41,7 +43,7 @@ enum Command {
 }
 
 /// Runs a command; returns its exit code.
-fn run(command: &Command) -> anyhow::Result<u8> {
+fn run(Arguments { command, telemetry }: &Arguments) -> anyhow::Result<u8> {
     match command {
         Command::Train(arguments) => return train::run(arguments),
         Command::DiffRuns(arguments) => return diff_runs::run(arguments),
@@ -54,7 +56,7 @@ fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Invert(arguments) => invert::run(arguments),
         Command::Sample(arguments) => sample::run(arguments),
         Command::Optimise(arguments) => optimise::run(arguments),
-        Command::Reproduce(arguments) => reproduce::run(arguments),
+        Command::Reproduce(arguments) => reproduce::run(arguments, telemetry.log_format),
         Command::Status(arguments) => status::run(arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::Download(arguments) => download::run(arguments),
@@ -66,11 +68,25 @@ fn run(command: &Command) -> anyhow::Result<u8> {
 fn main() -> ExitCode {
     let matches = help::complete(Arguments::command()).get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // Before the trace has a thread.
+    if matches!(arguments.command, Command::Train(_) | Command::Plan(_) | Command::Replay(_)) {
+        place::prepare_training();
+    }
+    let checked = place::check_kernels(std::env::var_os("DEEPSIM_ISA"));
+    let telemetry = match checked.and_then(|()| telemetry::start(&arguments.telemetry)) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return ExitCode::from(exit::code(&error));
+        }
+    };
     deepsim_ops::keep_freed_memory();
-    ExitCode::from(run(&arguments.command).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+    let code = run(&arguments).unwrap_or_else(|error| {
+        telemetry::failed(&error);
         exit::code(&error)
-    }))
+    });
+    drop(telemetry);
+    ExitCode::from(code)
 }
 
 #[cfg(test)]

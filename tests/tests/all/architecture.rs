@@ -62,7 +62,8 @@ const ARROWS: [(&str, &[&str]); 13] = [
 const TESTS: &str = "deepsim-tests";
 
 /// Crates that only the program needs: no library brings a command line to those who use it.
-const OF_THE_PROGRAM: [&str; 3] = ["clap", "indicatif", "signal-hook"];
+const OF_THE_PROGRAM: [&str; 5] =
+    ["clap", "indicatif", "signal-hook", "tracing-chrome", "tracing-subscriber"];
 
 /// What must stay free of candle: useful without a tensor library, or quick to build.
 const WITHOUT_CANDLE: [&[&str]; 3] =

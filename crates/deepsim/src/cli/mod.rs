@@ -7,9 +7,9 @@
 //! | [`help`] | groups of commands |
 //! | [`locate`] | the folders that data and weights are in, and `hf://` addresses |
 //! | [`place`] | `--device`, `--weights`, `--threads` |
-//! | [`progress`] | progress of a training run |
 //! | [`recipe`] | the recipe and the data of `train` and `plan` |
 //! | [`show`] | rows of numbers, progress of a measure |
+//! | [`telemetry`] | messages, progress, traces |
 
 pub(crate) mod compare;
 pub(crate) mod curves;
@@ -23,10 +23,9 @@ pub(crate) mod import;
 pub(crate) mod invert;
 mod locate;
 pub(crate) mod optimise;
-mod place;
+pub(crate) mod place;
 pub(crate) mod plan;
 pub(crate) mod probe;
-mod progress;
 mod recipe;
 pub(crate) mod replay;
 pub(crate) mod report;
@@ -34,4 +33,5 @@ pub(crate) mod reproduce;
 pub(crate) mod sample;
 mod show;
 pub(crate) mod status;
+pub(crate) mod telemetry;
 pub(crate) mod train;

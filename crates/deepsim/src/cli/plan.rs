@@ -7,7 +7,6 @@ use clap::Args;
 use deepsim_run::recipe::AnyRecipe;
 use deepsim_train::estimate;
 
-use super::place::prepare_training;
 use super::recipe::What;
 
 /// Print the checked plan of a recipe and what it costs, from some of its steps; writes nothing
@@ -25,7 +24,6 @@ pub(crate) struct Arguments {
 
 /// Checks, measures and prints.
 pub(crate) fn run(Arguments { what, measure, json }: &Arguments) -> Result<()> {
-    prepare_training();
     let (recipe, options) = what.on(what.place.open()?, Path::new(""), false)?;
     let estimate = match &recipe {
         AnyRecipe::Generator(recipe) => estimate::generator(recipe, &options, *measure)?,

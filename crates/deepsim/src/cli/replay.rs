@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use deepsim_train::failure::replay;
 
-use super::place::{Place, prepare_training};
+use super::place::Place;
 
 /// Repeat the step at which a run stopped because a loss or gradient was not finite
 #[derive(Args)]
@@ -19,7 +19,6 @@ pub(crate) struct Arguments {
 
 /// Repeats the step; one that is not finite again is an error.
 pub(crate) fn run(Arguments { folder, place }: &Arguments) -> Result<()> {
-    prepare_training();
     let (device, weights) = place.open()?;
     let report = replay(folder, weights.as_deref(), &device)?;
     println!("step {} has finite losses and gradients here:", report.step);

@@ -16,6 +16,7 @@ use deepsim_reproduce::{Host, ReproduceError, plan, reproduce};
 use super::download::Source;
 use super::exit::{self, Failure};
 use super::locate::{self, DataFolders};
+use super::telemetry::Format;
 
 /// Reproduce tables and figures: train what is missing, evaluate, write a report
 ///
@@ -169,7 +170,7 @@ impl Arguments {
 }
 
 /// Reproduces, or shows the plan.
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments, format: Format) -> Result<()> {
     let options = arguments.options()?;
     let signal = received()?;
     if options.device == Device::Cuda && !cfg!(feature = "cuda") && !arguments.dry_run {
@@ -195,11 +196,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         registry: arguments.source.registry()?,
         fetch: &fetch,
         signal: &signal,
-        say: &|text| println!("{text}"),
-        warn: &|text| eprintln!("{text}"),
+        arguments: match format {
+            Format::Text => &[],
+            Format::Json => &["--log-format", "json"],
+        },
     };
     match arguments.dry_run {
-        true => plan(&options, &host)?,
+        true => println!("{}", plan(&options, &host)?),
         false => reproduce(&options, &host)?,
     }
     Ok(())

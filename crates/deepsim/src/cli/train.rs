@@ -11,11 +11,11 @@ use deepsim_train::TrainError;
 use deepsim_train::comparator;
 use deepsim_train::run::{Event, Outcome, Requests, RunOptions, run as train_generator};
 use deepsim_train::world::{self, World};
+use tracing::Span;
 
 use super::exit;
-use super::place::prepare_training;
-use super::progress::Progress;
 use super::recipe::What;
+use super::telemetry;
 
 /// Train a generator, or a comparator, from a recipe
 ///
@@ -41,9 +41,11 @@ pub(crate) struct Arguments {
 
 /// Trains, alone or as one of several processes; returns the exit code.
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
-    prepare_training();
     let place = arguments.what.place.open()?;
     let world = world::join(&place.0)?;
+    if !world.leads() {
+        telemetry::be_quiet();
+    }
     match train(arguments, place, &world) {
         Err(error) if world.size() > 1 => failed_together(&*world, error),
         other => other,
@@ -54,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
 /// then the first one reports it.
 fn failed_together(world: &dyn World, error: anyhow::Error) -> Result<u8> {
     if !matches!(error.downcast_ref(), Some(TrainError::NonFinite(_))) {
-        eprintln!("error: process {} of {}: {error:#}", world.rank(), world.size());
+        tracing::error!("process {} of {}: {error:#}", world.rank(), world.size());
         world.abort(exit::code(&error));
     }
     if world.leads() { Err(error) } else { Ok(exit::code(&error)) }
@@ -76,24 +78,38 @@ fn train(
     }
     #[cfg(unix)]
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, requests.save.clone())?;
-    let mut progress = Progress::new();
-    let tell = |event: Event<'_>| {
-        if world.leads() {
-            progress.tell(&event);
-        }
-    };
+    let mut course = (Span::none(), 0);
+    let tell = |event: Event<'_>| tell(&event, &mut course);
     let outcome = match &recipe {
         AnyRecipe::Generator(recipe) => train_generator(recipe, &options, &requests, tell)?,
         AnyRecipe::Comparator(recipe) => comparator::run(recipe, &options, &requests, tell)?,
     };
-    progress.finish();
     Ok(match outcome {
         Outcome::Finished => exit::DONE,
         Outcome::Interrupted(step) => {
-            if world.leads() {
-                eprintln!("interrupted: checkpoint saved at step {step}; go on with --resume");
-            }
+            tracing::info!("interrupted: checkpoint saved at step {step}; go on with --resume");
             exit::INTERRUPTED
         }
     })
+}
+
+/// Tells an event of a run, in the span that is opened when the run begins.
+fn tell(event: &Event<'_>, (span, all): &mut (Span, u64)) {
+    match event {
+        Event::Started { heading, steps, from } => {
+            heading.iter().for_each(|line| tracing::info!("{line}"));
+            if *from > 0 {
+                tracing::info!("resuming after step {from}");
+            }
+            (*span, *all) = (tracing::info_span!("training", total = steps, done = from), *steps);
+        }
+        Event::Step(record) => {
+            span.record("done", record.step);
+            let (step, steps) = (record.step, *all);
+            let text = format!("{:.0} images/s {}", record.items_per_s, record.summary());
+            span.in_scope(|| tracing::info!(target: "deepsim_train::step", step, steps, "{text}"));
+        }
+        Event::Warning(text) => tracing::warn!("{text}"),
+        Event::Saved(step) => tracing::info!("checkpoint at step {step}"),
+    }
 }
