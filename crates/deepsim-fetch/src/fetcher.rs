@@ -3,13 +3,14 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use crate::http::{Client, Timeouts, check_url};
 use crate::part::Part;
 use crate::registry::{Artifact, Need, Selection};
-use crate::sums::{Algorithm, Notice, Sums, verify_watched};
+use crate::sums::{Algorithm, Notice, Sums, verify_until};
 use crate::transfer::Transfer;
-use crate::{Clock, Event, FetchError, Retry, SystemClock, Watch, beside, record, unpack};
+use crate::{Clock, FetchError, Retry, SystemClock, beside, record, unpack};
 
 /// How to get files.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -102,28 +103,29 @@ impl Fetcher {
         }
     }
 
-    /// Gets all artifacts of a selection, or the first that can be had, as the selection needs.
+    /// Gets all artifacts of a selection, or the first that can be had, as the selection needs. Once `stop` is true,
+    /// the work ends with [`FetchError::Interrupted`]; it is looked at between any two pieces.
     ///
     /// # Errors
     /// As [`Fetcher::fetch`]; where one will do, only if none can be had.
     pub fn fetch_selection(
         &self,
         selection: &Selection<'_>,
-        watch: &mut Watch<'_>,
+        stop: &AtomicBool,
     ) -> Result<Vec<Fetched>, FetchError> {
         if selection.need == Need::All {
-            return selection.artifacts.iter().map(|a| self.fetch(a, watch)).collect();
+            return selection.artifacts.iter().map(|a| self.fetch(a, stop)).collect();
         }
         // One that is there already is better than the first to be downloaded.
         let mut artifacts = selection.artifacts.clone();
         artifacts.sort_by_key(|artifact| self.state(artifact) != State::Present);
         let mut tried = Vec::new();
         for artifact in artifacts {
-            match self.fetch(artifact, watch) {
+            match self.fetch(artifact, stop) {
                 Ok(fetched) => return Ok(vec![fetched]),
                 Err(error @ FetchError::Offline { .. }) => tried.push(error),
                 Err(error) if error.is_of_the_source() => {
-                    (watch.report)(Event::Next { error: &error });
+                    tracing::warn!("{error}; the next one is tried");
                     tried.push(error);
                 }
                 Err(error) => return Err(error),
@@ -138,24 +140,24 @@ impl Fetcher {
     /// # Errors
     /// If it cannot be had or is not what the registry describes. Nothing wrong ever stands under the
     /// artifact's name; a file of the user's that is wrong is left as it is.
-    pub fn fetch(&self, artifact: &Artifact, watch: &mut Watch<'_>) -> Result<Fetched, FetchError> {
+    pub fn fetch(&self, artifact: &Artifact, stop: &AtomicBool) -> Result<Fetched, FetchError> {
         let id = artifact.id.clone();
         let unpacked = artifact.unpack.as_ref().map(|u| (u, self.folder.join(&u.folder)));
         if let Some((unpack, folder)) = &unpacked
-            && unpack::is_there(unpack, folder, self.options.verify_again, watch)?
+            && unpack::is_there(unpack, folder, self.options.verify_again, stop)?
         {
             let path = folder.clone();
             return Ok(Fetched { id, path, downloaded: false, notices: Vec::new() });
         }
         let path = self.path(artifact);
-        let (downloaded, notices) = match self.present(artifact, &path, watch)? {
+        let (downloaded, notices) = match self.present(artifact, &path, stop)? {
             Some(notices) => (false, notices),
-            None => self.download(artifact, &path, watch)?,
+            None => self.download(artifact, &path, stop)?,
         };
         match unpacked {
             None => Ok(Fetched { id, path, downloaded, notices }),
             Some((unpack, folder)) => {
-                unpack::unpack(&path, unpack, &folder, watch)?;
+                unpack::unpack(&path, unpack, &folder, stop)?;
                 Ok(Fetched { id, path: folder, downloaded, notices })
             }
         }
@@ -166,7 +168,7 @@ impl Fetcher {
         &self,
         artifact: &Artifact,
         path: &Path,
-        watch: &mut Watch<'_>,
+        stop: &AtomicBool,
     ) -> Result<Option<Vec<Notice>>, FetchError> {
         match path.symlink_metadata() {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -180,7 +182,7 @@ impl Fetcher {
         {
             return wanted.compare(&sums, path).map(Some);
         }
-        let (sums, mut notices) = verify_watched(path, &wanted, watch)?;
+        let (sums, mut notices) = verify_until(path, &wanted, stop)?;
         if !wanted.can_verify() {
             notices.push(pin(path, &sums)?);
         }
@@ -194,7 +196,7 @@ impl Fetcher {
         &self,
         artifact: &Artifact,
         path: &Path,
-        watch: &mut Watch<'_>,
+        stop: &AtomicBool,
     ) -> Result<(bool, Vec<Notice>), FetchError> {
         let id = artifact.id.clone();
         if let Some(how) = &artifact.manual {
@@ -210,7 +212,7 @@ impl Fetcher {
         std::fs::create_dir_all(&self.folder).map_err(FetchError::io("making", &self.folder))?;
         let _lock = lock(&beside(path, "lock"))?;
         // Another process may have finished it between the look above and the lock.
-        if let Some(notices) = self.present(artifact, path, watch)? {
+        if let Some(notices) = self.present(artifact, path, stop)? {
             return Ok((false, notices));
         }
         let wanted = wanted(artifact, path)?;
@@ -218,8 +220,8 @@ impl Fetcher {
         if !algorithms.contains(&Algorithm::Sha256) {
             algorithms.push(Algorithm::Sha256);
         }
-        let mut part = Part::open(path, algorithms, watch)?;
-        let result = self.try_addresses(artifact, &wanted, path, &mut part, watch);
+        let mut part = Part::open(path, algorithms, stop)?;
+        let result = self.try_addresses(artifact, &wanted, path, &mut part, stop);
         let mut notices = match result {
             Ok(notices) => notices,
             Err(error) if part.len() == 0 => {
@@ -244,7 +246,7 @@ impl Fetcher {
         wanted: &Sums,
         path: &Path,
         part: &mut Part,
-        watch: &mut Watch<'_>,
+        stop: &AtomicBool,
     ) -> Result<Vec<Notice>, FetchError> {
         let client = Client::new(self.options.timeouts);
         let mut urls = self.urls(artifact);
@@ -262,12 +264,12 @@ impl Fetcher {
                 max_bytes: artifact.max_bytes,
                 verified: wanted.can_verify(),
             };
-            let error = match self.verified(&transfer, wanted, path, part, watch) {
+            let error = match self.verified(&transfer, wanted, path, part, stop) {
                 Err(error) if error.is_of_the_source() => error,
                 done => return done,
             };
             if at + 1 < count {
-                (watch.report)(Event::Next { error: &error });
+                tracing::warn!("{error}; the next one is tried");
             }
             tried.push(error);
         }
@@ -287,10 +289,10 @@ impl Fetcher {
         wanted: &Sums,
         path: &Path,
         part: &mut Part,
-        watch: &mut Watch<'_>,
+        stop: &AtomicBool,
     ) -> Result<Vec<Notice>, FetchError> {
         loop {
-            transfer.run(part, watch)?;
+            transfer.run(part, stop)?;
             let error = match wanted.compare(&part.sums(), path) {
                 Ok(notices) => return Ok(notices),
                 Err(error) => error,
@@ -302,7 +304,7 @@ impl Fetcher {
             if !inherited {
                 return Err(error);
             }
-            (watch.report)(Event::Retrying { error: &error, wait: std::time::Duration::ZERO });
+            tracing::warn!("{error}; another try from the beginning");
         }
     }
 

@@ -3,13 +3,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
 use crate::http::Resume;
 use crate::record::read_short;
 use crate::sums::{Algorithm, Hasher, Sums, hash_on};
-use crate::{FetchError, Watch, beside};
+use crate::{FetchError, beside};
 use deepsim_data::atomic::{sync_folder, write_atomic};
 
 /// Where the bytes of a part came from.
@@ -41,7 +42,7 @@ impl Part {
     pub(crate) fn open(
         target: &Path,
         algorithms: Vec<Algorithm>,
-        watch: &mut Watch<'_>,
+        stop: &AtomicBool,
     ) -> Result<Self, FetchError> {
         let path = beside(target, "part");
         // A note that cannot be read is as good as none: the download starts over.
@@ -57,7 +58,7 @@ impl Part {
         let len = file.metadata().map_err(FetchError::io("reading the size of", &path))?.len();
         let mut hasher = Hasher::new(&algorithms);
         if len > 0 {
-            hash_on(&mut file, &path, &mut hasher, len, watch)?;
+            hash_on(&mut file, &path, &mut hasher, len, stop)?;
         }
         let target = target.to_path_buf();
         Ok(Self { target, path, file, origin, algorithms, hasher, len, inherited: len > 0 })

@@ -4,14 +4,15 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use md5::Md5;
 use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+use tracing::field::Empty;
 
-use crate::{Event, FetchError, Watch};
+use crate::FetchError;
 
 /// Bytes read and hashed at a time.
 pub(crate) const CHUNK: usize = 128 << 10;
@@ -225,13 +226,13 @@ fn hexadecimal(bytes: &[u8]) -> String {
 pub(crate) fn measure(
     path: &Path,
     algorithms: &[Algorithm],
-    watch: &mut Watch<'_>,
+    stop: &AtomicBool,
 ) -> Result<Sums, FetchError> {
     let mut file = File::open(path).map_err(FetchError::io("opening", path))?;
     let total = file.metadata().map_err(FetchError::io("reading the size of", path))?.len();
     let algorithms = if algorithms.is_empty() { &[Algorithm::Sha256] } else { algorithms };
     let mut hasher = Hasher::new(algorithms);
-    hash_on(&mut file, path, &mut hasher, total, watch)?;
+    hash_on(&mut file, path, &mut hasher, total, stop)?;
     Ok(hasher.finish())
 }
 
@@ -241,11 +242,14 @@ pub(crate) fn hash_on(
     path: &Path,
     hasher: &mut Hasher,
     total: u64,
-    watch: &mut Watch<'_>,
+    stop: &AtomicBool,
 ) -> Result<(), FetchError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let what = format!("verifying {name}");
+    let span = tracing::info_span!("verifying", what, unit = "B", total, done = Empty).entered();
     let mut buffer = vec![0; CHUNK];
     loop {
-        if watch.stop.load(Ordering::Relaxed) {
+        if stop.load(Ordering::Relaxed) {
             return Err(FetchError::Interrupted { path: path.to_path_buf() });
         }
         match file.read(&mut buffer) {
@@ -254,7 +258,7 @@ pub(crate) fn hash_on(
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(FetchError::io("reading", path)(error)),
         }
-        (watch.report)(Event::Checking { path, done: hasher.bytes, total });
+        span.record("done", hasher.bytes);
     }
 }
 
@@ -277,14 +281,14 @@ pub(crate) fn hash_on(
 /// # Errors
 /// If the file cannot be read, or is another one.
 pub fn verify(path: &Path, sums: &Sums) -> Result<Vec<Notice>, FetchError> {
-    verify_watched(path, sums, &mut Watch::nobody()).map(|(_, notices)| notices)
+    verify_until(path, sums, &AtomicBool::new(false)).map(|(_, notices)| notices)
 }
 
-/// [`verify`] with progress; also what was measured.
-pub(crate) fn verify_watched(
+/// [`verify`] that can be stopped; also returns the sums that were measured.
+pub(crate) fn verify_until(
     path: &Path,
     sums: &Sums,
-    watch: &mut Watch<'_>,
+    stop: &AtomicBool,
 ) -> Result<(Sums, Vec<Notice>), FetchError> {
     let found = path.metadata().map_err(FetchError::io("reading the size of", path))?;
     if !found.is_file() {
@@ -297,7 +301,7 @@ pub(crate) fn verify_watched(
     // A wrong size is seen without reading 138 GB.
     let size = Sums { bytes: Some(found.len()), ..Sums::default() };
     Sums { bytes: sums.bytes, ..Sums::default() }.compare(&size, path)?;
-    let got = measure(path, &sums.algorithms(), watch)?;
+    let got = measure(path, &sums.algorithms(), stop)?;
     let notices = sums.compare(&got, path)?;
     Ok((got, notices))
 }

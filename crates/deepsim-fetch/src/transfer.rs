@@ -1,12 +1,12 @@
 //! One address, tried until it gives the file.
 
 use std::io::Read;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::http::{Answer, Client, explain_reading};
 use crate::part::{Origin, Part};
 use crate::sums::CHUNK;
-use crate::{Clock, Event, FetchError, Retry, Watch};
+use crate::{Clock, FetchError, Retry};
 
 /// New bytes after which failures are counted anew: a file of 100 GB may break off more often than a
 /// server may refuse.
@@ -28,12 +28,12 @@ pub(crate) struct Transfer<'a> {
 
 impl Transfer<'_> {
     /// Fills `part` with the whole file, or says why it cannot be had here.
-    pub(crate) fn run(&self, part: &mut Part, watch: &mut Watch<'_>) -> Result<(), FetchError> {
+    pub(crate) fn run(&self, part: &mut Part, stop: &AtomicBool) -> Result<(), FetchError> {
         let mut failures = 0;
         // The furthest byte, not the bytes of a try: what is sent again and again is no progress.
         let mut furthest = part.len();
         loop {
-            let error = match self.attempt(part, watch) {
+            let error = match self.attempt(part, stop) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -42,14 +42,14 @@ impl Transfer<'_> {
             }
             failures += 1;
             let Some(wait) = self.retry.wait(failures, &error) else { return Err(error) };
-            (watch.report)(Event::Retrying { error: &error, wait });
-            self.clock.sleep(wait, watch.stop);
-            self.check_stop(part, watch)?;
+            tracing::warn!("{error}; another try in {} s", wait.as_secs());
+            self.clock.sleep(wait, stop);
+            self.check_stop(part, stop)?;
         }
     }
 
-    fn attempt(&self, part: &mut Part, watch: &mut Watch<'_>) -> Result<(), FetchError> {
-        self.check_stop(part, watch)?;
+    fn attempt(&self, part: &mut Part, stop: &AtomicBool) -> Result<(), FetchError> {
+        self.check_stop(part, stop)?;
         if part.is_whole(self.url) {
             return Ok(());
         }
@@ -84,20 +84,24 @@ impl Transfer<'_> {
             let wanted = "a marked end, for a file of which no hash is known";
             return Err(self.answer("body", wanted.into(), "none".into(), false));
         }
-        self.receive(answer, part, watch)
+        self.receive(answer, part, stop)
     }
 
     fn receive(
         &self,
         answer: Answer,
         part: &mut Part,
-        watch: &mut Watch<'_>,
+        stop: &AtomicBool,
     ) -> Result<(), FetchError> {
         let total = self.bytes.or(part.total());
+        let address = self.url.split(['?', '#']).next().unwrap_or_default();
+        let what = format!("receiving {}", address.rsplit('/').next().unwrap_or_default());
+        let done = part.len();
+        let span = tracing::info_span!("receiving", what, unit = "B", total, done).entered();
         let mut body = answer.into_body();
         let mut buffer = vec![0; CHUNK];
         loop {
-            self.check_stop(part, watch)?;
+            self.check_stop(part, stop)?;
             let count = match body.read(&mut buffer) {
                 Ok(count) => count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -112,7 +116,7 @@ impl Transfer<'_> {
                 return Err(self.answer("body", wanted, "more".into(), false));
             }
             part.append(&buffer[..count])?;
-            (watch.report)(Event::Receiving { url: self.url, done: part.len(), total });
+            span.record("done", part.len());
         }
         match total {
             Some(total) if part.len() != total => {
@@ -169,8 +173,8 @@ impl Transfer<'_> {
         FetchError::Answer { url: self.url.to_owned(), header, wanted, got, transient }
     }
 
-    fn check_stop(&self, part: &Part, watch: &Watch<'_>) -> Result<(), FetchError> {
-        match watch.stop.load(Ordering::Relaxed) {
+    fn check_stop(&self, part: &Part, stop: &AtomicBool) -> Result<(), FetchError> {
+        match stop.load(Ordering::Relaxed) {
             true => Err(FetchError::Interrupted { path: part.path().to_path_buf() }),
             false => Ok(()),
         }

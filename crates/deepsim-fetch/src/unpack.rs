@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tracing::field::Empty;
 
 use crate::archive;
-use crate::sums::{Hasher, Sums, verify_watched};
-use crate::{Event, FetchError, Unpack, Watch};
+use crate::sums::{Hasher, Sums, verify_until};
+use crate::{FetchError, Unpack};
 
 /// Whether the folder is there, with all members; their sums are looked at if `again`.
 ///
@@ -16,7 +18,7 @@ pub(crate) fn is_there(
     unpack: &Unpack,
     folder: &Path,
     again: bool,
-    watch: &mut Watch<'_>,
+    stop: &AtomicBool,
 ) -> Result<bool, FetchError> {
     let nothing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
     if folder.symlink_metadata().is_err_and(|error| nothing(&error)) {
@@ -24,7 +26,7 @@ pub(crate) fn is_there(
     }
     unpack.allowed().check(folder)?;
     for (name, sums) in unpack.members.iter().filter(|(_, sums)| again && sums.can_verify()) {
-        verify_watched(&folder.join(name), sums, watch)?;
+        verify_until(&folder.join(name), sums, stop)?;
     }
     Ok(true)
 }
@@ -34,19 +36,22 @@ pub(crate) fn unpack(
     archive: &Path,
     unpack: &Unpack,
     folder: &Path,
-    watch: &mut Watch<'_>,
+    stop: &AtomicBool,
 ) -> Result<(), FetchError> {
     let hasher = |sums: &Sums| Hasher::new(&sums.algorithms());
     let mut hashers: BTreeMap<&str, Hasher> =
         unpack.members.iter().map(|(name, sums)| (name.as_str(), hasher(sums))).collect();
+    let what = format!("unpacking {}", archive.file_name().unwrap_or_default().to_string_lossy());
+    let total: Option<u64> = unpack.members.iter().map(|(_, sums)| sums.bytes).sum();
+    let span = tracing::info_span!("unpacking", what, unit = "B", total, done = Empty).entered();
     let mut done = 0;
     let staged = archive::stage(archive, folder, &unpack.allowed(), &mut |member, bytes| {
         if let Some(hasher) = hashers.get_mut(member) {
             hasher.update(bytes);
         }
         done += bytes.len() as u64;
-        (watch.report)(Event::Unpacking { member, done });
-        match watch.stop.load(Ordering::Relaxed) {
+        span.record("done", done);
+        match stop.load(Ordering::Relaxed) {
             false => Ok(()),
             true => Err(FetchError::Interrupted { path: archive.to_path_buf() }),
         }

@@ -4,6 +4,8 @@
 mod bench;
 #[path = "fetch/disk.rs"]
 mod disk;
+#[path = "../../deepsim-data/tests/support/hear.rs"]
+mod hear;
 #[path = "fetch/network.rs"]
 mod network;
 #[path = "fetch/registry.rs"]

@@ -11,9 +11,11 @@ use hf_hub::repository::RepoTreeEntry;
 use hf_hub::{HFClient, HFClientSync, HFError, HFRepositorySync, HFResult};
 use hf_hub::{RepoType, RepoTypeDataset, RepoTypeModel};
 use serde::{Deserialize, Serialize};
+use tracing::Span;
+use tracing::field::Empty;
 
 use super::verify::{Stated, Verified, verify};
-use super::{HubError, HubOptions, HubProgress, ProgressFn};
+use super::{HubError, HubOptions};
 use crate::FetchError;
 
 /// A server that says nothing for this long is taken for gone.
@@ -115,12 +117,15 @@ pub(super) fn obtain<T: Kind>(
     // A damaged record costs hashing again, nothing more.
     let earlier = earlier.ok().flatten();
     let (commit, stated) = hub.list(wanted, revision)?;
-    let total = stated.iter().map(|file| file.bytes).sum();
+    let total: u64 = stated.iter().map(|file| file.bytes).sum();
+    let what = format!("fetching {repository}");
+    let span = tracing::info_span!("fetching", what, unit = "B", total, done = Empty).entered();
     let (mut files, mut verified, mut done) = (Vec::new(), Vec::new(), 0);
     for stated in stated {
         let known = earlier.iter().flat_map(|e| &e.files).find(|file| file.stated == stated);
-        let (path, file) = hub.fetch(&commit, &stated, known, (done, total))?;
+        let (path, file) = hub.fetch(&commit, &stated, known, (&span, done))?;
         done += stated.bytes;
+        span.record("done", done);
         files.push(path);
         verified.push(file);
     }
@@ -219,7 +224,7 @@ impl<'a, T: Kind> Hub<'a, T> {
         commit: &str,
         stated: &Stated,
         earlier: Option<&Verified>,
-        so_far: (u64, u64),
+        so_far: (&Span, u64),
     ) -> Result<(PathBuf, Verified), FetchError> {
         let earlier = earlier.filter(|_| !self.options.rehash);
         let mut damaged = false;
@@ -275,18 +280,23 @@ impl<'a, T: Kind> Hub<'a, T> {
         commit: &str,
         stated: &Stated,
         replace: bool,
-        so_far: (u64, u64),
+        so_far: (&Span, u64),
     ) -> Result<PathBuf, FetchError> {
         let mut delay = RETRY_DELAY;
         let mut attempts = self.options.attempts.max(1);
         loop {
             let file = self.repository.download_file().filename(&stated.path).revision(commit);
-            let progress = self.progress(stated, so_far);
-            let file = file.force_download(replace).maybe_progress(progress);
+            let (span, done) = so_far;
+            let progress = Progress::new(Teller { span: span.clone(), done });
+            let file = file.force_download(replace).progress(progress);
             attempts -= 1;
             match file.send() {
                 Ok(path) => return Ok(path),
-                Err(HFError::Request { .. }) if attempts > 0 => std::thread::sleep(delay),
+                Err(error @ HFError::Request { .. }) if attempts > 0 => {
+                    let seconds = delay.as_secs_f64();
+                    tracing::warn!("{}: {error}; another try in {seconds:.1} s", stated.path);
+                    std::thread::sleep(delay);
+                }
                 Err(e) => {
                     let operation = format!("downloading {}", stated.path);
                     return Err(HubError::new::<T>(self.name, &operation, e).into());
@@ -295,20 +305,13 @@ impl<'a, T: Kind> Hub<'a, T> {
             delay *= 2;
         }
     }
-
-    fn progress(&self, stated: &Stated, (done, total): (u64, u64)) -> Option<Progress> {
-        let tell = self.options.progress.clone()?;
-        Some(Progress::new(Teller { tell, file: stated.path.clone(), done, total }))
-    }
 }
 
-/// Passes the client's progress on.
+/// Records the client's progress, which it reports from a thread of its own.
 struct Teller {
-    tell: ProgressFn,
-    file: String,
+    span: Span,
     /// Bytes of the files before this one.
     done: u64,
-    total: u64,
 }
 
 impl ProgressHandler for Teller {
@@ -319,8 +322,7 @@ impl ProgressHandler for Teller {
             DownloadEvent::AggregateProgress { bytes_completed, .. } => *bytes_completed,
             DownloadEvent::Start { .. } | DownloadEvent::Complete => return,
         };
-        let done = self.done + bytes;
-        (self.tell)(&HubProgress { file: self.file.clone(), done, total: self.total });
+        self.span.record("done", self.done + bytes);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`split`] fetches the parquet files of one split of a data set, [`file`] one file of a model. Both go into the
 //! cache folder that all of the hub's tools share, and every file is held against the hash that the hub's
-//! repository states.
+//! repository states. The span `fetching` counts the bytes of all files.
 //!
 //! ```no_run
 //! use deepsim_fetch::hub::{self, HubOptions};
@@ -19,7 +19,6 @@ mod known;
 mod verify;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use hf_hub::{RepoTypeDataset, RepoTypeModel};
 
@@ -52,8 +51,6 @@ pub struct HubOptions {
     pub cache: Option<PathBuf>,
     /// How often a request or a broken transfer is tried; at least once.
     pub attempts: usize,
-    /// Told about downloads as they go on, from another thread; it must not block.
-    pub progress: Option<ProgressFn>,
 }
 
 impl Default for HubOptions {
@@ -67,23 +64,8 @@ impl Default for HubOptions {
             token: None,
             cache: None,
             attempts: 5,
-            progress: None,
         }
     }
-}
-
-/// Is told how far a download is.
-pub type ProgressFn = Arc<dyn Fn(&HubProgress) + Send + Sync>;
-
-/// How far a download is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HubProgress {
-    /// The file under way, by its path in the repository.
-    pub file: String,
-    /// Bytes of all that are here.
-    pub done: u64,
-    /// Bytes of all.
-    pub total: u64,
 }
 
 fn offline_by_variable() -> bool {

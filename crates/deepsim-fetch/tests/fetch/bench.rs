@@ -1,15 +1,20 @@
 //! A folder, a clock that does not wait, and an artifact to fetch.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deepsim_fetch::{
-    Artifact, Clock, Event, FetchError, Fetched, Fetcher, Options, Retry, Sums, Timeouts, Watch,
+    Artifact, Clock, FetchError, Fetched, Fetcher, Options, Retry, Sums, Timeouts,
 };
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+
+use crate::hear::{Told, hear};
+
+/// Nobody asks to stop.
+pub(crate) static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// 300,000 bytes that look random: more than two pieces of a transfer.
 pub(crate) fn content() -> Vec<u8> {
@@ -97,19 +102,20 @@ impl Bench {
     }
 
     pub(crate) fn fetch(&self, artifact: &Artifact) -> Result<Fetched, FetchError> {
-        self.fetcher().fetch(artifact, &mut Watch::nobody())
+        self.fetcher().fetch(artifact, &NEVER)
     }
 
     /// Fetches until more than `bytes` have arrived, then asks to stop.
     pub(crate) fn fetch_until(&self, artifact: &Artifact, bytes: u64) -> FetchError {
-        let stop = AtomicBool::new(false);
-        let mut report = |event: Event<'_>| {
-            if let Event::Receiving { done, .. } = event {
-                stop.store(done > bytes, std::sync::atomic::Ordering::Relaxed);
+        let stop = Arc::new(AtomicBool::new(false));
+        let ask = stop.clone();
+        let see = move |told: Told| match told {
+            Told::Progress(what, done, _) if what.starts_with("receiving") => {
+                ask.store(done > bytes, Ordering::Relaxed);
             }
+            _ => {}
         };
-        let mut watch = Watch { report: &mut report, stop: &stop };
-        self.fetcher().fetch(artifact, &mut watch).expect_err("it was interrupted")
+        hear(see, || self.fetcher().fetch(artifact, &stop)).expect_err("it was interrupted")
     }
 
     /// Asserts that the artifact is there with these bytes, and nothing is left of its way there.

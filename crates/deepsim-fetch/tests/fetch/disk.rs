@@ -6,21 +6,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use deepsim_fetch::{Artifact, Event, FetchError, Fetcher, Notice, State, Watch, verify};
+use deepsim_fetch::{Artifact, FetchError, Fetcher, Notice, State, verify};
 
-use crate::bench::{Bench, artifact, content, sha256, unknown};
+use crate::bench::{Bench, NEVER, artifact, content, sha256, unknown};
+use crate::hear::{Told, heard};
 use crate::server::{Reply, Server};
 
 /// How many times a file is read to be verified, and the result.
 fn checks(bench: &Bench, artifact: &Artifact) -> usize {
-    let mut checks = 0;
-    let mut report = |event: Event<'_>| {
-        checks +=
-            usize::from(matches!(event, Event::Checking { done, total, .. } if done == total));
+    let (fetched, told) = heard(|| bench.fetcher().fetch(artifact, &NEVER));
+    fetched.expect("the file");
+    let whole = |told: &&Told| match told {
+        Told::Progress(what, done, total) => {
+            *what == format!("verifying {}", artifact.file) && Some(*done) == *total
+        }
+        Told::Message(..) => false,
     };
-    let mut watch = Watch { report: &mut report, ..Watch::nobody() };
-    bench.fetcher().fetch(artifact, &mut watch).expect("the file");
-    checks
+    told.iter().filter(whole).count()
 }
 
 #[test]
@@ -162,12 +164,12 @@ fn two_at_once_do_not_mix() {
     let thing = artifact(&bytes, &[server.url("a")]);
     let (fetcher, second) = (bench.fetcher(), bench.fetcher());
     std::thread::scope(|scope| {
-        let first = scope.spawn(|| fetcher.fetch(&thing, &mut Watch::nobody()));
+        let first = scope.spawn(|| fetcher.fetch(&thing, &NEVER));
         while server.requests().is_empty() {
             std::thread::sleep(Duration::from_millis(5));
         }
         // The first one waits for the server, and the server for this thread.
-        let error = second.fetch(&thing, &mut Watch::nobody()).expect_err("the other holds it");
+        let error = second.fetch(&thing, &NEVER).expect_err("the other holds it");
         assert!(matches!(error, FetchError::Locked { .. }), "{error}");
         begun.wait();
         first.join().expect("the first").expect("the file");
@@ -184,7 +186,7 @@ fn a_missing_folder_is_made() {
     let folder = bench.path("some/where");
     let fetcher = Fetcher::new(&folder, bench.options.clone()).expect("options");
     let thing = artifact(&bytes, &[server.url("a")]);
-    fetcher.fetch(&thing, &mut Watch::nobody()).expect("the file");
+    fetcher.fetch(&thing, &NEVER).expect("the file");
     assert_eq!(fs::read(folder.join("thing.bin")).expect("the file"), bytes);
 }
 
@@ -195,7 +197,7 @@ fn a_file_in_the_way_of_the_folder_is_named() {
     fs::write(bench.path("file"), b"").expect("a file");
     let fetcher = Fetcher::new(&bench.path("file"), bench.options.clone()).expect("options");
     let thing = artifact(&bytes, &[server.url("a")]);
-    let error = fetcher.fetch(&thing, &mut Watch::nobody()).expect_err("no folder");
+    let error = fetcher.fetch(&thing, &NEVER).expect_err("no folder");
     assert!(
         matches!(&error, FetchError::Io { .. }) && error.to_string().contains("file"),
         "{error}"
@@ -233,7 +235,7 @@ fn a_folder_that_may_not_be_written_is_named() {
     let server = Server::of(&bytes);
     let fetcher = Fetcher::new(&folder, bench.options.clone()).expect("options");
     let thing = artifact(&bytes, &[server.url("a")]);
-    let error = fetcher.fetch(&thing, &mut Watch::nobody()).expect_err("closed");
+    let error = fetcher.fetch(&thing, &NEVER).expect_err("closed");
     let FetchError::Io { source, .. } = &error else { panic!("{error}") };
     assert_eq!(source.kind(), ErrorKind::PermissionDenied);
     assert!(server.requests().is_empty());

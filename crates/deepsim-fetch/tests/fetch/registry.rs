@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use deepsim_fetch::{
-    Artifact, Event, FetchError, Fetcher, Need, Options, Registry, Selection, Watch,
-};
+use deepsim_fetch::{Artifact, FetchError, Fetcher, Need, Options, Registry, Selection};
 
-use crate::bench::{Bench, artifact, content};
+use crate::bench::{Bench, NEVER, artifact, content};
+use crate::hear::{Told, heard};
 use crate::server::{Reply, Server};
 
 const GOOD: &str = r#"
@@ -182,19 +181,14 @@ fn where_one_will_do_the_first_that_can_be_had_is_taken() {
         file: "second.bin".into(),
         ..artifact(&bytes, &[good.url("b")])
     };
-    let mut told = Vec::new();
-    let mut report = |event: Event<'_>| {
-        if let Event::Next { error } = event {
-            told.push(error.to_string());
-        }
-    };
-    let mut watch = Watch { report: &mut report, ..Watch::nobody() };
     let selection = any(&first, &second);
-    let fetched = bench.fetcher().fetch_selection(&selection, &mut watch).expect("the second");
+    let (fetched, told) = heard(|| bench.fetcher().fetch_selection(&selection, &NEVER));
+    let fetched = fetched.expect("the second");
+    let told: Vec<String> = told.into_iter().filter_map(Told::warning).collect();
     assert_eq!((fetched.len(), fetched[0].id.as_str()), (1, "second"));
     assert!(told.len() == 1 && told[0].contains("404"), "{told:?}");
     // What is there is not looked for elsewhere.
-    bench.fetcher().fetch_selection(&selection, &mut Watch::nobody()).expect("it is there");
+    bench.fetcher().fetch_selection(&selection, &NEVER).expect("it is there");
     assert_eq!(down.requests().len(), 1);
 }
 
@@ -205,7 +199,7 @@ fn where_none_can_be_had_all_are_named() {
     let first = artifact(&bytes, &["http://example.org/a".into()]);
     let second = Artifact { id: "second".into(), file: "second.bin".into(), ..first.clone() };
     let selection = any(&first, &second);
-    let error = bench.fetcher().fetch_selection(&selection, &mut Watch::nobody());
+    let error = bench.fetcher().fetch_selection(&selection, &NEVER);
     let text = error.expect_err("offline").to_string();
     assert!(text.contains("thing.bin") && text.contains("second.bin"), "{text}");
 }

@@ -1,11 +1,13 @@
 //! Archives that are unpacked after their download.
 
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use deepsim_fetch::{Artifact, Event, FetchError, State, Sums, Unpack, Watch};
+use deepsim_fetch::{Artifact, FetchError, State, Sums, Unpack};
 
 use crate::bench::{Bench, artifact, noise, sha256};
+use crate::hear::{Told, hear};
 use crate::server::Server;
 
 /// A tar of files in folder `things`.
@@ -120,12 +122,13 @@ fn an_empty_member_is_compared_too() {
 #[test]
 fn an_interrupted_unpacking_leaves_no_folder() {
     let (bench, (thing, _server, data)) = (Bench::new(), things());
-    let stop = AtomicBool::new(false);
-    let mut report = |event: Event<'_>| {
-        stop.store(matches!(event, Event::Unpacking { .. }), Ordering::Relaxed);
+    let stop = Arc::new(AtomicBool::new(false));
+    let ask = stop.clone();
+    let see = move |told: Told| match told {
+        Told::Progress(what, ..) => ask.store(what == "unpacking thing.bin", Ordering::Relaxed),
+        Told::Message(..) => {}
     };
-    let mut watch = Watch { report: &mut report, stop: &stop };
-    let error = bench.fetcher().fetch(&thing, &mut watch).expect_err("interrupted");
+    let error = hear(see, || bench.fetcher().fetch(&thing, &stop)).expect_err("interrupted");
     assert!(matches!(error, FetchError::Interrupted { .. }), "{error}");
     assert!(!bench.path("things").exists() && bench.path("thing.bin").exists());
     bench.fetch(&thing).expect("the folder");

@@ -1,11 +1,11 @@
 //! Splits and files from a hub, good and bad.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use deepsim_fetch::FetchError;
 use deepsim_fetch::hub::{self, HubError, HubOptions, Split};
 
+use crate::hear::{Told, heard};
 use crate::server::{COMMIT, Fault, Server};
 
 const FIRST: &str = "default/train/0000.parquet";
@@ -71,10 +71,7 @@ fn a_split_is_fetched_once_and_then_works_without_the_hub() {
     let cache = tempfile::tempdir().expect("a folder");
     let server = server();
     let mut options = options(&server, cache.path());
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let tell = told.clone();
-    options.progress = Some(Arc::new(move |p| tell.lock().expect("no panic").push(p.clone())));
-    let first = open(&options).expect("a split");
+    let (first, told) = heard(|| open(&options).expect("a split"));
     assert_whole(&first);
     assert_eq!((first.commit.as_str(), first.rows), (COMMIT, None));
     assert_eq!(server.count("/revision/refs%2Fconvert%2Fparquet"), 1, "the default revision");
@@ -83,12 +80,17 @@ fn a_split_is_fetched_once_and_then_works_without_the_hub() {
         assert!(asked(place).0 >= 2 && asked(place).0 == asked(place).1, "{place}");
     }
     assert_eq!(server.count("default/test"), 0, "other splits stay where they are");
-    {
-        let told = told.lock().expect("no panic");
-        let last = told.last().expect("progress");
-        assert_eq!((last.file.as_str(), last.done), (SECOND, last.total));
-        assert!(told.is_sorted_by_key(|progress| progress.done));
-    }
+    let total = (bytes(0).len() + bytes(1).len()) as u64;
+    let progress = |told: &Told| match told {
+        Told::Progress(what, done, Some(all)) => {
+            assert_eq!((what.as_str(), *all), ("fetching someone/pictures", total));
+            Some(*done)
+        }
+        _ => None,
+    };
+    let told: Vec<u64> = told.iter().filter_map(progress).collect();
+    assert!(told.is_sorted() && told.last() == Some(&total), "{told:?}");
+    assert!(told.iter().any(|done| (1..total).contains(done)), "{told:?}");
     let transfers = server.count("GET /store");
     assert_eq!(transfers, 2);
     assert_whole(&open(&options).expect("a split"));

@@ -1,7 +1,5 @@
 //! `deepsim download`: data sets and weights, verified.
 
-mod progress;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,13 +7,12 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use deepsim_fetch::{
-    Artifact, Event, FetchError, Fetched, Fetcher, Need, Options, Registry, Selection, State, Watch,
+    Artifact, FetchError, Fetched, Fetcher, Need, Options, Registry, Selection, State,
 };
 use indicatif::HumanBytes;
 
 use super::exit::{self, Failure};
 use super::locate::DataFolders;
-use progress::Progress;
 
 /// Download data sets and weights, or verify those that are there
 ///
@@ -135,12 +132,7 @@ fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result
             for artifact in part.artifacts.iter().filter(|a| !offline && absent(fetcher, a)) {
                 println!("{}: {}. Licence: {}", artifact.id, artifact.title, artifact.licence);
             }
-            let mut progress = Progress::default();
-            let mut report = |event: Event<'_>| progress.show(&event);
-            let mut watch = Watch { report: &mut report, stop };
-            let result = fetcher.fetch_selection(&part, &mut watch);
-            progress.clear();
-            match result {
+            match fetcher.fetch_selection(&part, stop) {
                 Ok(fetched) => {
                     fetched.iter().for_each(tell);
                     paths.extend(fetched.into_iter().map(|fetched| fetched.path));
@@ -149,7 +141,7 @@ fn get(fetcher: &Fetcher, selections: &[Selection<'_>], offline: bool) -> Result
                     return Err(Failure::new(exit::INTERRUPTED, error.to_string()).into());
                 }
                 Err(error) => {
-                    eprintln!("error: {error}");
+                    tracing::error!("{error}");
                     failed.push(error);
                 }
             }
@@ -178,7 +170,7 @@ fn tell(fetched: &Fetched) {
     };
     println!("{}: {how}: {}", fetched.id, fetched.path.display());
     for notice in &fetched.notices {
-        eprintln!("warning: {}: {notice}", fetched.id);
+        tracing::warn!("{}: {notice}", fetched.id);
     }
 }
 
