@@ -6,14 +6,15 @@ use candle_core::Device;
 use deepsim_data::picture::Picture;
 use deepsim_nets::{Comparator, Images, PixelFormat};
 
-use crate::measure::context::{is_random, numbers, open_comparator};
-use crate::measure::sharpness::share;
+use crate::EvalError;
+use crate::arrays::numbers;
+use crate::comparators::{self, is_random};
 use crate::measure::{Row, Space};
-use crate::pixels::{peak_signal_to_noise, root_mean_square_error};
-use crate::sharpness::{HIGH, Spectrum};
-use crate::ssim::structural_similarity;
-use crate::statistics::{euclidean_distance, norm};
-use crate::{EvalError, luma, sharpness, ssim};
+use crate::metrics::pixels::{peak_signal_to_noise, root_mean_square_error};
+use crate::metrics::sharpness::{HIGH, Spectrum};
+use crate::metrics::ssim::structural_similarity;
+use crate::metrics::statistics::{euclidean_distance, norm};
+use crate::metrics::{luma, sharpness, ssim};
 
 /// Distances of one picture from another.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +63,7 @@ pub fn compare(
             without_weights.push(space);
             continue;
         }
-        let net = open_comparator(space.comparator, weights, device)?;
+        let net = comparators::open(space.comparator, weights, device)?;
         rows.push(match relative_distance(&*net, &space.tap, &a, &b) {
             Err(error) if error.is_size() => {
                 let origin = net.origin().to_string();
@@ -109,7 +110,7 @@ fn in_pixels(a: &Picture, b: &Picture) -> Vec<Row> {
     let note = "of the first picture's";
     rows.push(match too_small(sharpness::LEAST_SIDE) {
         Some(reason) => Row::undefined(NAME, "%", &reason, note),
-        None => share(NAME, power(&luma_b), power(&luma_a), note),
+        None => Row::share(NAME, power(&luma_b), power(&luma_a), note),
     });
     rows
 }

@@ -10,10 +10,11 @@ use deepsim_loss::{Distances, PerceptualDistance, TapDistance, Upsampling};
 use deepsim_nets::{ComparatorKind, Images, PixelFormat};
 
 use crate::EvalError;
+use crate::arrays::numbers;
+use crate::comparators::{RANDOM_SEED, is_random};
 use crate::compare::same_size;
-use crate::lpips::{Lpips, LpipsNet};
-use crate::measure::context::{RANDOM_COMPARATOR_SEED, is_random, numbers};
 use crate::measure::{Row, Space};
+use crate::metrics::lpips::{Lpips, LpipsNet};
 
 /// A perceptual measure of two pictures, written `lpips-alex`, `lpips-squeeze` or
 /// `feature:NET:TAP[,TAP]`.
@@ -97,7 +98,7 @@ pub fn measure_pair(
     let (distances, origin) = match measure {
         PairMeasure::Lpips(net) => {
             let lpips = match random {
-                true => Lpips::untrained(*net, weights, RANDOM_COMPARATOR_SEED, device)?,
+                true => Lpips::untrained(*net, weights, RANDOM_SEED, device)?,
                 false => Lpips::open(*net, folder, device)?,
             };
             (lpips.between(&b, &a)?, lpips.origin())
@@ -108,7 +109,7 @@ pub fn measure_pair(
                 let wanted = format!("weights of {} in {}", comparator.name(), folder.display());
                 return Err(EvalError::input("feature distance", wanted, "none"));
             }
-            let net = comparator.open(file.as_deref(), RANDOM_COMPARATOR_SEED, device)?;
+            let net = comparator.open(file.as_deref(), RANDOM_SEED, device)?;
             let word = if is_random(&*net) { ", untrained" } else { "" };
             let origin = format!("half the sum of squares; {}{word}", net.origin());
             let taps = taps.iter().map(|tap| TapDistance::deepsim(tap.as_str(), 1.0)).collect();

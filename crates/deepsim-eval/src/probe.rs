@@ -12,8 +12,8 @@ use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
 
 use crate::EvalError;
 use crate::measure::Row;
-use crate::measure::svm::blocks;
-use crate::statistics::percentile_of_magnitudes;
+use crate::metrics::pixels::block_means;
+use crate::metrics::statistics::percentile_of_magnitudes;
 use crate::svm::{Examples, Protocol, accuracy_over_folds};
 
 /// Images in one pass through a network.
@@ -176,7 +176,7 @@ impl Probe {
                     let maps = net.features_at(&images, &taps)?;
                     maps.iter().map(quadrants).collect::<Result<_, _>>()?
                 }
-                _ => vec![blocks(&batch.pixels, height, width)],
+                _ => vec![block_means(&batch.pixels, height, width)],
             };
             layers.resize_with(rows.len(), Columns::default);
             for (layer, rows) in layers.iter_mut().zip(rows) {

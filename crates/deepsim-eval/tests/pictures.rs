@@ -1,7 +1,7 @@
 //! Distances of pictures against NumPy and SciPy: see `fixtures/make_picture_fixture.py`.
 
-use deepsim_eval::sharpness::{HIGH, MIDDLE, Spectrum};
-use deepsim_eval::{luma, pixels, ssim};
+use deepsim_eval::metrics::sharpness::{HIGH, MIDDLE, Spectrum};
+use deepsim_eval::metrics::{luma, pixels, ssim};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

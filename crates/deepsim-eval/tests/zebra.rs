@@ -2,9 +2,9 @@
 //! to a zebra than the same zebra is whose stripes have moved by one stripe.
 
 use candle_core::Device;
-use deepsim_eval::sharpness::{HIGH, MIDDLE, Spectrum};
-use deepsim_eval::statistics::euclidean_distance;
-use deepsim_eval::{euclidean, luma};
+use deepsim_eval::metrics::sharpness::{HIGH, MIDDLE, Spectrum};
+use deepsim_eval::metrics::statistics::euclidean_distance;
+use deepsim_eval::metrics::{euclidean, luma};
 use deepsim_nets::{ComparatorKind, Images, NetError, PixelFormat};
 
 const SIDE: usize = 64;

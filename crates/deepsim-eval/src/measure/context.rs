@@ -7,17 +7,14 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use deepsim_data::picture::Picture;
 use deepsim_data::{Batch, Crop, Dataset, Source, read_range};
-use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat, WeightsOrigin};
+use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
 use deepsim_run::files::EVAL;
 use serde::{Deserialize, Serialize};
 
 use super::model::Model;
 use super::space::Space;
-use crate::EvalError;
-
-/// Seed of the weights of comparators for which no file is found: the same for every run, and the
-/// one that recipes use, so that "random AlexNet" is one network everywhere.
-pub const RANDOM_COMPARATOR_SEED: u64 = 0;
+use crate::arrays::{numbers, ranges};
+use crate::{EvalError, comparators};
 
 /// How to measure. The defaults are the protocol of Tables 3 and 4.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -206,23 +203,8 @@ impl<'a> Context<'a> {
     /// # Errors
     /// If the file does not fit.
     pub fn comparator(&self, kind: ComparatorKind) -> Result<Box<dyn Comparator>, EvalError> {
-        open_comparator(kind, self.weights, self.device)
+        comparators::open(kind, self.weights, self.device)
     }
-}
-
-/// Opens a comparator with the weights in a folder, or with random ones if there is no file.
-pub(crate) fn open_comparator(
-    kind: ComparatorKind,
-    weights: Option<&Path>,
-    device: &Device,
-) -> Result<Box<dyn Comparator>, EvalError> {
-    let file = weights.and_then(|folder| kind.find_weights(folder));
-    Ok(kind.open(file.as_deref(), RANDOM_COMPARATOR_SEED, device)?)
-}
-
-/// Whether a comparator never learned anything.
-pub(crate) fn is_random(comparator: &dyn Comparator) -> bool {
-    matches!(comparator.origin(), WeightsOrigin::Random(_))
 }
 
 /// Test images and what the generator makes of them.
@@ -280,21 +262,6 @@ impl Reconstructions {
     }
 }
 
-pub(crate) fn ranges(n: usize, batch: usize) -> impl Iterator<Item = Range<usize>> + use<> {
-    let batch = batch.max(1);
-    (0..n).step_by(batch).map(move |start| start..(start + batch).min(n))
-}
-
-/// Images as people see them: the mean added back, rounded and clamped.
-pub(crate) fn pictures(images: &Images) -> Result<Vec<Picture>, EvalError> {
-    Ok(Picture::several(&images.to_u8()?, images.height(), images.width()))
-}
-
-/// All numbers of a tensor.
-pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f32>, EvalError> {
-    Ok(tensor.flatten_all()?.to_vec1::<f32>()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,12 +284,5 @@ mod tests {
             assert!(serde_json::from_str::<Settings>(wrong).is_err(), "{wrong}");
         }
         Ok(())
-    }
-
-    #[test]
-    fn ranges_cover_everything_once() {
-        let all: Vec<_> = ranges(10, 4).collect();
-        assert_eq!(all, [0..4, 4..8, 8..10]);
-        assert_eq!(ranges(0, 4).count(), 0);
     }
 }

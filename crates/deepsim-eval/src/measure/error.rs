@@ -8,11 +8,13 @@
 
 use deepsim_nets::{Comparator, ComparatorKind};
 
-use super::context::{Context, Progress, is_random, numbers};
+use super::context::{Context, Progress};
 use super::{Measure, Row, Space};
 use crate::EvalError;
-use crate::euclidean::mean_pair_distance;
-use crate::statistics::euclidean_distance;
+use crate::arrays::numbers;
+use crate::comparators::is_random;
+use crate::metrics::euclidean::mean_pair_distance;
+use crate::metrics::statistics::euclidean_distance;
 
 /// Normalised Euclidean error.
 #[derive(Clone, Copy, Debug)]

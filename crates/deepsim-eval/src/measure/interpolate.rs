@@ -6,9 +6,10 @@
 
 use deepsim_data::picture::grid;
 
-use super::context::{Context, pictures};
+use super::context::Context;
 use super::{Measure, Row};
 use crate::EvalError;
+use crate::arrays::pictures;
 
 /// Pictures between pairs of images.
 #[derive(Clone, Copy, Debug)]

@@ -8,12 +8,13 @@ use deepsim_data::Crop;
 use deepsim_data::picture::Picture;
 use deepsim_nets::random::{normal, stream};
 
-use super::context::{Context, numbers};
+use super::context::Context;
 use super::{Measure, Row};
 use crate::EvalError;
-use crate::distribution::{LEAST, Vectors, project};
+use crate::arrays::numbers;
+use crate::metrics::distribution::{LEAST, Vectors, project};
+use crate::metrics::statistics::mean_and_spread;
 use crate::prior::vae;
-use crate::statistics::mean_and_spread;
 
 /// Divergence from the prior.
 #[derive(Clone, Copy, Debug)]

@@ -5,10 +5,11 @@
 
 use std::path::Path;
 
-use super::context::{Context, Progress, numbers};
+use super::context::{Context, Progress};
 use super::{Measure, Row};
 use crate::EvalError;
-use crate::lpips::{Lpips, LpipsNet};
+use crate::arrays::numbers;
+use crate::metrics::lpips::{Lpips, LpipsNet};
 
 /// LPIPS of reconstructions.
 #[derive(Clone, Copy, Debug)]

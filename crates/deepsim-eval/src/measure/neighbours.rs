@@ -9,10 +9,11 @@
 use deepsim_data::picture::{Picture, grid};
 use deepsim_data::{Crop, read_range};
 
-use super::context::{Context, numbers, pictures};
+use super::context::Context;
 use super::{Measure, Row};
 use crate::EvalError;
-use crate::statistics::euclidean_distance;
+use crate::arrays::{numbers, pictures};
+use crate::metrics::statistics::euclidean_distance;
 
 /// Nearest neighbours in the training set.
 #[derive(Clone, Copy, Debug)]

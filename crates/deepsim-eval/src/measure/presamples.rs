@@ -9,10 +9,11 @@
 use candle_core::Tensor;
 use deepsim_data::picture::grid;
 
-use super::context::{Context, Progress, numbers, pictures};
+use super::context::{Context, Progress};
 use super::{Measure, Row};
 use crate::EvalError;
-use crate::statistics::{euclidean_distance, mean_and_spread};
+use crate::arrays::{numbers, pictures};
+use crate::metrics::statistics::{euclidean_distance, mean_and_spread};
 
 /// Diversity of the images of one feature vector.
 #[derive(Clone, Copy, Debug)]

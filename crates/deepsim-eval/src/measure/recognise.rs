@@ -8,9 +8,10 @@ use std::cmp::Ordering::{Equal, Less};
 
 use deepsim_nets::ComparatorKind;
 
-use super::context::{Context, Progress, is_random};
+use super::context::{Context, Progress};
 use super::{Measure, Row};
 use crate::EvalError;
+use crate::comparators::is_random;
 
 /// Shares of reconstructions that are classified as the originals.
 #[derive(Clone, Copy, Debug)]

@@ -6,11 +6,12 @@
 use deepsim_data::picture::{Picture, grid};
 use deepsim_nets::Images;
 
-use super::context::{Context, Progress, numbers, pictures};
+use super::context::{Context, Progress};
 use super::{Measure, Row};
 use crate::EvalError;
-use crate::euclidean::mean_pair_distance;
-use crate::statistics::euclidean_distance;
+use crate::arrays::{numbers, pictures};
+use crate::metrics::euclidean::mean_pair_distance;
+use crate::metrics::statistics::euclidean_distance;
 
 /// Errors after several rounds.
 #[derive(Clone, Copy, Debug)]

@@ -3,9 +3,9 @@
 use deepsim_nets::{Comparator, ComparatorKind};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::context::is_random;
-use crate::euclidean::{PairDistance, normalised_error};
-use crate::statistics::mean_and_spread;
+use crate::comparators::is_random;
+use crate::metrics::euclidean::{PairDistance, normalised_error};
+use crate::metrics::statistics::mean_and_spread;
 
 /// One number that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +103,14 @@ impl Row {
             return Self::undefined(name, "%", &reason, note);
         }
         Self::over_finite(name, distances, "%", note, |finite| normalised_error(finite, pairs))
+    }
+
+    /// A number in percent of that of what it is compared with; undefined if that has none.
+    pub fn share(name: impl Into<String>, value: f64, of: f64, note: impl Into<String>) -> Self {
+        match of > 0.0 {
+            true => Self::new(name, 100.0 * value / of, "%", note),
+            false => Self::undefined(name, "%", "the reference has none", note),
+        }
     }
 
     fn over_finite(

@@ -10,13 +10,15 @@ use deepsim_data::Crop;
 use deepsim_data::picture::{Picture, grid};
 use deepsim_nets::{Comparator, Images, PixelFormat};
 
-use super::context::{Context, Progress, is_random, numbers, ranges};
-use super::sharpness::{BANDS, power, share};
+use super::context::{Context, Progress};
 use super::{Measure, Row, Space};
 use crate::EvalError;
-use crate::distribution::{
+use crate::arrays::{numbers, ranges};
+use crate::comparators::is_random;
+use crate::metrics::distribution::{
     Estimate, LEAST, Vectors, frechet_distance, frechet_extrapolated, kernel_distance,
 };
+use crate::metrics::sharpness::{BANDS, power};
 use crate::prior::{self, vae};
 
 /// Samples from the prior.
@@ -136,7 +138,7 @@ fn sharpness(context: &Context<'_>, drawn: &Drawn, n: usize) -> Result<Vec<Row>,
             "of {n} test images'; {}, brightness of {n} samples, Hann window; {PICTURES}",
             BANDS[band]
         );
-        share(names[band], of_samples[band], of_images[band], note)
+        Row::share(names[band], of_samples[band], of_images[band], note)
     };
     Ok(vec![row(0), row(1)])
 }

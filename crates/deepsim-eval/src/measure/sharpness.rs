@@ -1,13 +1,9 @@
 //! Power of high spatial frequencies of reconstructions against the originals'.
 
-use deepsim_nets::{Images, PixelFormat};
-use rayon::prelude::*;
-
-use super::context::{Context, numbers};
+use super::context::Context;
 use super::{Measure, Row};
 use crate::EvalError;
-use crate::luma;
-use crate::sharpness::{HIGH, MIDDLE, Spectrum};
+use crate::metrics::sharpness::{BANDS, power};
 
 /// Sharpness.
 #[derive(Clone, Copy, Debug)]
@@ -51,30 +47,8 @@ impl Measure for Sharpness {
                  images, Hann window",
                 BANDS[band],
             );
-            share(name, reconstructions[band], originals[band], note)
+            Row::share(name, reconstructions[band], originals[band], note)
         };
         Ok(vec![row(0, HIGH_FREQUENCIES), row(1, "middle-frequency power")])
-    }
-}
-
-/// The bands that are measured, in words.
-pub(super) const BANDS: [&str; 2] = ["above 1/4 cycle per pixel", "1/8 to 1/4 cycle per pixel"];
-
-/// Power of every image in [`BANDS`].
-pub(super) fn power(images: &Images) -> Result<Vec<[f64; 2]>, EvalError> {
-    let (height, width) = (images.height(), images.width());
-    let spectrum = Spectrum::new(height, width);
-    let rgb = numbers(images.convert(PixelFormat::RGB_U8)?.tensor())?;
-    Ok(rgb
-        .par_chunks_exact(3 * height * width)
-        .map(|image| spectrum.power(&luma::from_planes(image), &[HIGH, MIDDLE]))
-        .collect())
-}
-
-/// A power in percent of that of the images it is compared with, if they have any.
-pub(crate) fn share(name: &str, power: f64, of: f64, note: impl Into<String>) -> Row {
-    match of > 0.0 {
-        true => Row::new(name, 100.0 * power / of, "%", note),
-        false => Row::undefined(name, "%", "the reference has none", note),
     }
 }

@@ -7,18 +7,17 @@
 
 use deepsim_data::{Crop, Labelled};
 
-use super::context::{Context, Progress, numbers};
+use super::context::{Context, Progress};
 use super::{Measure, Row};
 use crate::EvalError;
+use crate::arrays::numbers;
+use crate::metrics::pixels::block_means;
 pub use crate::svm::SvmInput;
 use crate::svm::{Examples, Protocol, accuracy_over_folds};
 
 /// Linear SVMs on the code.
 #[derive(Clone, Copy, Debug)]
 pub struct Svm;
-
-/// Side of the blocks that pixels are averaged over.
-const BLOCK: usize = 4;
 
 impl Measure for Svm {
     fn name(&self) -> &'static str {
@@ -82,40 +81,12 @@ fn features(
     let mut features = Vec::new();
     context.batches(&what, &*labelled.images, n, crop, |batch, images| {
         match input {
-            SvmInput::Pixels => features.extend(blocks(&batch.pixels, batch.height, batch.width)),
+            SvmInput::Pixels => {
+                features.extend(block_means(&batch.pixels, batch.height, batch.width))
+            }
             _ => features.extend(numbers(&context.model.code(images)?)?),
         }
         Ok(())
     })?;
     Ok(features)
-}
-
-/// Means of 4x4 blocks of planes; rows and columns that fill no block are left out.
-pub(crate) fn blocks(pixels: &[u8], height: usize, width: usize) -> Vec<f32> {
-    let (rows, columns) = (height / BLOCK, width / BLOCK);
-    let mut means = Vec::with_capacity(pixels.len() / (BLOCK * BLOCK));
-    for plane in pixels.chunks_exact((height * width).max(1)) {
-        for block in 0..rows * columns {
-            let (top, left) = (block / columns * BLOCK, block % columns * BLOCK);
-            let sum: u32 = (0..BLOCK)
-                .flat_map(|y| &plane[(top + y) * width + left..][..BLOCK])
-                .map(|&pixel| u32::from(pixel))
-                .sum();
-            means.push(sum as f32 / (BLOCK * BLOCK) as f32);
-        }
-    }
-    means
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blocks_are_means_of_sixteen_pixels() {
-        // Two planes of 5x9: the last row and column fill no block.
-        let pixels: Vec<u8> = (0..2 * 5 * 9).map(|i| i as u8).collect();
-        let mean = |first: usize| first as f32 + (9 + 18 + 27 + 1 + 2 + 3) as f32 / 4.0;
-        assert_eq!(blocks(&pixels, 5, 9), [mean(0), mean(4), mean(45), mean(49)]);
-    }
 }

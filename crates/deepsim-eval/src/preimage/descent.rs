@@ -12,8 +12,9 @@ use super::goal::Goal;
 use super::priors::{power, total_variation};
 use super::settings::Settings;
 use crate::EvalError;
-use crate::measure::context::{Progress, numbers};
-use crate::statistics::norm;
+use crate::arrays::numbers;
+use crate::measure::Progress;
+use crate::metrics::statistics::norm;
 
 /// Images that were found for features.
 #[derive(Clone, Debug)]

@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ending, Prior, Settings, invert};
 use crate::EvalError;
-use crate::euclidean::{PairDistance, mean_pair_distance};
-use crate::measure::context::{Progress, RANDOM_COMPARATOR_SEED, numbers, pictures, ranges};
+use crate::arrays::{numbers, pictures, ranges};
+use crate::comparators::RANDOM_SEED;
+use crate::measure::Progress;
 use crate::measure::error::IMAGE_SPACE;
 use crate::measure::{Row, json};
-use crate::statistics::euclidean_distance;
+use crate::metrics::euclidean::{PairDistance, mean_pair_distance};
+use crate::metrics::statistics::euclidean_distance;
 
 /// Pixels between the images of a row and of a sheet.
 pub const GAP: usize = 2;
@@ -154,7 +156,7 @@ impl<'a> Experiment<'a> {
     /// If there is no such tap, weights do not fit, pictures cannot be read or are too few, or a file
     /// cannot be written.
     pub fn run(&self, tap: &str, out: &Path) -> Result<(Inversion, bool), EvalError> {
-        let seed = RANDOM_COMPARATOR_SEED;
+        let seed = RANDOM_SEED;
         let net = self.comparator.open_to(tap, self.weights, seed, self.device)?;
         let job = self.job(tap, &*net)?;
         let (file, strip) = (self.path(out, tap, "json"), self.path(out, tap, "png"));

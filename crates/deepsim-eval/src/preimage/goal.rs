@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use super::ending::Ending;
 use super::settings::Settings;
 use crate::EvalError;
-use crate::measure::context::numbers;
-use crate::statistics::norm;
+use crate::arrays::numbers;
+use crate::metrics::statistics::norm;
 
 /// Features to come near to.
 pub(super) struct Goal<'a> {

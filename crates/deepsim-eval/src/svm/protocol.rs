@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::solver::{Examples, LinearSvm, SvmConfig};
 use crate::EvalError;
-use crate::statistics::{mean_and_spread, percentile_of_magnitudes};
+use crate::metrics::statistics::{mean_and_spread, percentile_of_magnitudes};
 
 /// Numbers of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -12,14 +12,23 @@ use std::f64::consts::TAU;
 use std::ops::Range;
 use std::sync::Arc;
 
+use deepsim_nets::{Images, PixelFormat};
+use rayon::prelude::*;
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner};
+
+use super::luma;
+use crate::EvalError;
+use crate::arrays::numbers;
 
 /// High frequencies: above a quarter of a cycle per pixel, i.e. details finer than four pixels.
 pub const HIGH: Range<f64> = 0.25..1.0;
 
 /// Middle frequencies: details of four to eight pixels.
 pub const MIDDLE: Range<f64> = 0.125..0.25;
+
+/// The bands that [`power`] sums over, in words: [`HIGH`], then [`MIDDLE`].
+pub const BANDS: [&str; 2] = ["above 1/4 cycle per pixel", "1/8 to 1/4 cycle per pixel"];
 
 /// Height and width from which high frequencies are more than the window's own.
 pub const LEAST_SIDE: usize = 4;
@@ -83,6 +92,23 @@ impl Spectrum {
         let gain: f64 = self.window.iter().map(|w| w * w).sum::<f64>() * n;
         power.map(|sum| sum / gain)
     }
+}
+
+/// Power of the brightness of every image in [`BANDS`].
+///
+/// # Shapes
+/// `(N, 3, H, W)` -> `N`
+///
+/// # Errors
+/// If the images cannot be read back from their device.
+pub fn power(images: &Images) -> Result<Vec<[f64; 2]>, EvalError> {
+    let (height, width) = (images.height(), images.width());
+    let spectrum = Spectrum::new(height, width);
+    let rgb = numbers(images.convert(PixelFormat::RGB_U8)?.tensor())?;
+    Ok(rgb
+        .par_chunks_exact(3 * height * width)
+        .map(|image| spectrum.power(&luma::from_planes(image), &[HIGH, MIDDLE]))
+        .collect())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub const WEIGHTS: [f64; 3] = [0.299, 0.587, 0.114];
 ///
 /// ```
 /// let white_and_blue = [255.0, 0.0, 255.0, 0.0, 255.0, 255.0];
-/// let luma = deepsim_eval::luma::from_planes(&white_and_blue);
+/// let luma = deepsim_eval::metrics::luma::from_planes(&white_and_blue);
 /// assert!((luma[0] - 255.0).abs() < 1e-4 && (luma[1] - 0.114 * 255.0).abs() < 1e-4);
 /// ```
 pub fn from_planes(rgb: &[f32]) -> Vec<f32> {

@@ -25,7 +25,7 @@ use deepsim_nets::params::{parse, read, values_of};
 use deepsim_nets::{ComparatorKind, Images, NetError, Sides};
 
 use crate::EvalError;
-use crate::measure::context::is_random;
+use crate::comparators::is_random;
 
 /// The networks that LPIPS is defined on here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl fmt::Display for LpipsNet {
 ///
 /// ```
 /// use candle_core::Device;
-/// use deepsim_eval::lpips::{Lpips, LpipsNet};
+/// use deepsim_eval::metrics::lpips::{Lpips, LpipsNet};
 /// use deepsim_loss::Upsampling;
 /// use deepsim_nets::{Images, PixelFormat};
 ///

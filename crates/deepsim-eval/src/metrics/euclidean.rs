@@ -18,7 +18,7 @@ use rand_core::Rng;
 use rayon::prelude::*;
 
 use crate::EvalError;
-use crate::statistics::{euclidean_distance, mean_and_spread};
+use crate::metrics::statistics::{euclidean_distance, mean_and_spread};
 
 /// Number of samples up to which all pairs are used: 10,000 samples have 50 million pairs, and
 /// STL-10's test set has 8,000 samples.
@@ -62,7 +62,7 @@ impl fmt::Display for PairDistance {
 /// ```
 /// // The corners of a unit square: four sides and two diagonals.
 /// let mut corners = [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
-/// let pairs = deepsim_eval::euclidean::mean_pair_distance(&mut corners, 2, 0)?;
+/// let pairs = deepsim_eval::metrics::euclidean::mean_pair_distance(&mut corners, 2, 0)?;
 /// assert!((pairs.mean - (4.0 + 2.0 * 2f64.sqrt()) / 6.0).abs() < 1e-6);
 /// assert_eq!(pairs.pairs, 6);
 /// # Ok::<(), deepsim_eval::EvalError>(())

@@ -3,7 +3,7 @@
 /// Mean and population standard deviation; `(NaN, NaN)` of nothing.
 ///
 /// ```
-/// assert_eq!(deepsim_eval::statistics::mean_and_spread(&[2.0, 4.0, 4.0, 6.0]), (4.0, 2f64.sqrt()));
+/// assert_eq!(deepsim_eval::metrics::statistics::mean_and_spread(&[2.0, 4.0, 4.0, 6.0]), (4.0, 2f64.sqrt()));
 /// ```
 pub fn mean_and_spread(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
@@ -16,7 +16,7 @@ pub fn mean_and_spread(values: &[f64]) -> (f64, f64) {
 /// (NumPy's default). 0 of nothing.
 ///
 /// ```
-/// use deepsim_eval::statistics::percentile_of_magnitudes;
+/// use deepsim_eval::metrics::statistics::percentile_of_magnitudes;
 /// assert_eq!(percentile_of_magnitudes(&[-4.0, 1.0, 2.0, 3.0], 50.0), 2.5);
 /// assert_eq!(percentile_of_magnitudes(&[-4.0, 1.0, 2.0, 3.0], 100.0), 4.0);
 /// ```

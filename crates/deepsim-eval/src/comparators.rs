@@ -1,0 +1,27 @@
+//! Comparators with the weights of a folder, or with random ones.
+
+use std::path::Path;
+
+use candle_core::Device;
+use deepsim_nets::{Comparator, ComparatorKind, WeightsOrigin};
+
+use crate::EvalError;
+
+/// Seed of the weights of comparators for which no file is found: the same for every run, and the
+/// one that recipes use, so that "random AlexNet" is one network everywhere.
+pub const RANDOM_SEED: u64 = 0;
+
+/// Opens a comparator with the weights in a folder, or with random ones if there is no file.
+pub(crate) fn open(
+    kind: ComparatorKind,
+    weights: Option<&Path>,
+    device: &Device,
+) -> Result<Box<dyn Comparator>, EvalError> {
+    let file = weights.and_then(|folder| kind.find_weights(folder));
+    Ok(kind.open(file.as_deref(), RANDOM_SEED, device)?)
+}
+
+/// Whether a comparator never learned anything.
+pub(crate) fn is_random(comparator: &dyn Comparator) -> bool {
+    matches!(comparator.origin(), WeightsOrigin::Random(_))
+}
