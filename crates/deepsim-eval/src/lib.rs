@@ -14,7 +14,7 @@
 //! | [`pair`] | one perceptual distance of two pictures, with a map | - |
 //! | [`prior`] | samples of a variational autoencoder | v1 Figure 4 |
 //! | [`mod@invert`] | reconstruction of one photograph by a trained generator | - |
-//! | [`preimage`] | inversion by optimisation, with three priors | v1 section 4.3 |
+//! | [`optimisation_baseline`] | gradient descent to given features, with three priors (Mahendran & Vedaldi) | v1 section 4.3 |
 //! | [`comparators`] | comparators with the weights of a folder | - |
 
 mod arrays;
@@ -24,8 +24,8 @@ pub mod error;
 pub mod invert;
 pub mod measure;
 pub mod metrics;
+pub mod optimisation_baseline;
 pub mod pair;
-pub mod preimage;
 pub mod prior;
 pub mod probe;
 pub mod svm;

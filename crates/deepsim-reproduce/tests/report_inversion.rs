@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use deepsim_data::picture::Picture;
 use deepsim_eval::measure::Row;
-use deepsim_eval::preimage::{Inversion, Job, Prior};
+use deepsim_eval::optimisation_baseline::{Inversion, Job, Prior};
 use deepsim_reproduce::record::Record;
 use deepsim_reproduce::report::Entry;
 use deepsim_run::{Identity, Method, files};

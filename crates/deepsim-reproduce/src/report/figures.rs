@@ -6,7 +6,7 @@ use deepsim_data::picture::Picture;
 use deepsim_data::{Rectangle, Transform};
 
 use deepsim_eval::measure::grid::{ORIGINALS, RECONSTRUCTIONS};
-use deepsim_eval::preimage::GAP;
+use deepsim_eval::optimisation_baseline::GAP;
 use deepsim_run::files::EVAL;
 
 use super::run::Run;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use deepsim_eval::measure::Measurement;
-use deepsim_eval::preimage::{Inversion, Prior};
+use deepsim_eval::optimisation_baseline::{Inversion, Prior};
 use deepsim_run::folder::RunFolder;
 use deepsim_run::identity::Method;
 

@@ -7,7 +7,7 @@ use clap::Args;
 use deepsim_data::{Crop, Dataset};
 use deepsim_eval::EvalError;
 use deepsim_eval::measure::Progress;
-use deepsim_eval::preimage::{Experiment, Prior};
+use deepsim_eval::optimisation_baseline::{Experiment, Prior};
 use deepsim_nets::ComparatorKind;
 
 use super::locate::DataFolders;

@@ -11,7 +11,7 @@ const SMALLEST: f32 = 1e-10;
 /// `image` and `gradient` hold planes of `height * width` numbers
 ///
 /// ```
-/// use deepsim_eval::preimage::priors::total_variation;
+/// use deepsim_eval::optimisation_baseline::priors::total_variation;
 /// let mut gradient = [0.0; 4];
 /// // One step of 2 to the right and one of 1 down, in the first column.
 /// let value = total_variation(&[0.0, 2.0, 1.0, 2.0], 2, 2, 2.0, 0.5, &mut gradient);
@@ -67,7 +67,7 @@ pub fn total_variation(
 /// Two slices of the same length
 ///
 /// ```
-/// use deepsim_eval::preimage::priors::power;
+/// use deepsim_eval::optimisation_baseline::priors::power;
 /// let mut gradient = [0.0; 2];
 /// assert_eq!(power(&[1.0, -2.0], 6, 0.5, &mut gradient), 65.0);
 /// assert_eq!(gradient, [3.0, -96.0]);

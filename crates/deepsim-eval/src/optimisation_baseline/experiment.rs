@@ -1,4 +1,4 @@
-//! Errors of preimages of a data set's pictures, tap by tap, and what the preimages look like.
+//! Errors of the baseline's images for the pictures of a data set, tap by tap, and sheets of these images.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub struct Experiment<'a> {
     pub crop: Crop,
     /// What the pictures are, for people.
     pub dataset: &'a str,
-    /// How preimages are kept natural.
+    /// Prior that keeps the images natural.
     pub prior: Prior,
     /// Steps, where not the prior's own.
     pub steps: Option<usize>,

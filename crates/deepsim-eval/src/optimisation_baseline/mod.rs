@@ -1,6 +1,7 @@
-//! Inversion of features by optimisation: the images whose features come nearest to given ones, under
-//! a prior of what images look like. The baseline that the paper's generators are compared with (v2
-//! Table 2: Mahendran & Vedaldi).
+//! The optimisation baseline (Mahendran & Vedaldi), which the paper compares its generators with (v2 Table 2):
+//! gradient descent to the images whose features come nearest to given ones, under a prior of natural images.
+//!
+//! `deepsim optimise` runs it.
 //!
 //! | module | holds |
 //! |---|---|
@@ -9,7 +10,7 @@
 //! | [`blur`] | Gaussian blur and circular shifts |
 //! | [`descent`] | gradient descent on a batch of pictures |
 //! | [`ending`] | the end of a descent, and the rule by which learning rates back off |
-//! | [`experiment`] | errors of preimages of a data set, and their pictures |
+//! | [`experiment`] | errors on the pictures of a data set, and sheets of images |
 
 pub mod blur;
 pub mod descent;
@@ -19,7 +20,7 @@ mod goal;
 pub mod priors;
 pub mod settings;
 
-pub use descent::{Preimages, invert, invert_from};
+pub use descent::{BaselineImages, invert, invert_from};
 pub use ending::Ending;
 
 pub use experiment::{Experiment, GAP, Inversion, Job, LeftOut};

@@ -18,7 +18,7 @@ use crate::metrics::statistics::norm;
 
 /// Images that were found for features.
 #[derive(Clone, Debug)]
-pub struct Preimages {
+pub struct BaselineImages {
     /// The images, `(N, 3, H, W)` in [`PixelFormat::CAFFE_BGR`]; those without a result
     /// ([`Ending::is_finished`]) are the images that the descent started from. They are clipped only
     /// where [`Settings::clip`] says so.
@@ -48,7 +48,7 @@ pub struct Preimages {
 ///
 /// ```
 /// use candle_core::Device;
-/// use deepsim_eval::preimage::{Settings, invert};
+/// use deepsim_eval::optimisation_baseline::{Settings, invert};
 /// use deepsim_nets::{ComparatorKind, Images, PixelFormat};
 ///
 /// let net = ComparatorKind::AlexNet.open_to("CONV1", None, 0, &Device::Cpu)?;
@@ -72,9 +72,10 @@ pub fn invert(
     seed: u64,
     first: u64,
     tell: &(dyn Fn(Progress<'_>) + Sync),
-) -> Result<Preimages, EvalError> {
+) -> Result<BaselineImages, EvalError> {
     let (n, numbers) = (target.dims().first().copied().unwrap_or(0), 3 * size.0 * size.1);
     let mut start = Vec::with_capacity(n * numbers);
+    // The streams keep the names that published numbers were drawn with.
     for index in first..first + n as u64 {
         let mut noise = normal(&mut stream(seed, "preimage start", index), numbers, 1.0);
         let scale = (settings.start * Settings::norm(numbers) / norm(&noise)) as f32;
@@ -102,7 +103,7 @@ pub fn invert_from(
     seed: u64,
     first: u64,
     tell: &(dyn Fn(Progress<'_>) + Sync),
-) -> Result<Preimages, EvalError> {
+) -> Result<BaselineImages, EvalError> {
     settings.check()?;
     let start = start.convert(PixelFormat::CAFFE_BGR)?;
     let goal = Goal::new(net, tap, target, &start)?;
@@ -149,7 +150,7 @@ pub fn invert_from(
         (waiting, divisor) = (again, divisor * BACK_OFF);
     }
     let images = Tensor::from_vec(images, start.tensor().shape(), target.device())?;
-    Ok(Preimages { images: start.with_tensor(images)?, objective, endings })
+    Ok(BaselineImages { images: start.with_tensor(images)?, objective, endings })
 }
 
 /// Makes the steps of all stages with learning rates divided by `divisor`. Pictures that diverge stay

@@ -14,7 +14,7 @@ pub const NORM: f64 = 27098.1157;
 /// Numbers in the images that [`NORM`] belongs to.
 const NORM_NUMBERS: f64 = 3.0 * 227.0 * 227.0;
 
-/// A published way to keep preimages natural.
+/// A published prior that keeps images natural.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Prior {
@@ -146,7 +146,7 @@ impl Settings {
     /// start from. Which settings stand behind the DeePSiM paper's row is not known.
     ///
     /// ```
-    /// use deepsim_eval::preimage::Settings;
+    /// use deepsim_eval::optimisation_baseline::Settings;
     /// let settings = Settings::mahendran_vedaldi("CONV5");
     /// assert_eq!((settings.tv, settings.steps()), (100.0, 400));
     /// ```
@@ -189,7 +189,7 @@ impl Settings {
     /// The same schedule, stretched or shortened to `steps` altogether.
     ///
     /// ```
-    /// use deepsim_eval::preimage::Settings;
+    /// use deepsim_eval::optimisation_baseline::Settings;
     /// let settings = Settings::mahendran_vedaldi("CONV1").with_steps(10);
     /// assert_eq!(settings.stages.map(|stage| stage.steps), [3, 5, 2]);
     /// ```

@@ -2,7 +2,9 @@
 
 use candle_core::{Device, Tensor};
 use deepsim_eval::EvalError;
-use deepsim_eval::preimage::{Ending, Preimages, Settings, Stage, invert, invert_from};
+use deepsim_eval::optimisation_baseline::{
+    BaselineImages, Ending, Settings, Stage, invert, invert_from,
+};
 use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
 use serde_json::Value;
 
@@ -59,7 +61,7 @@ fn values(images: &Images) -> Result<Vec<f32>, EvalError> {
 
 #[test]
 fn the_descent_is_that_of_jax_under_every_prior() -> Result<(), Box<dyn std::error::Error>> {
-    let fixture: Value = serde_json::from_str(include_str!("fixtures/preimage.json"))?;
+    let fixture: Value = serde_json::from_str(include_str!("fixtures/optimisation_baseline.json"))?;
     let (net, photos, start) = (network()?, photos()?, start()?);
     let target = net.features(&photos, "CONV1")?;
     let stages = [(4e-3, 5), (4e-4, 10), (4e-5, 5)].map(|(rate, steps)| Stage { rate, steps });
@@ -91,11 +93,11 @@ fn a_picture_is_the_same_in_any_company() -> Result<(), Box<dyn std::error::Erro
     let photos = photos()?;
     let settings =
         Settings { tv: 1.0, power: 8e-10, l2: 0.01, jitter: 2, ..Settings::blur().with_steps(6) };
-    let of = |photos: &Images, seed, first| -> Result<Preimages, EvalError> {
+    let of = |photos: &Images, seed, first| -> Result<BaselineImages, EvalError> {
         let target = net.features(photos, "CONV1")?;
         invert(&*net, "CONV1", &target, (SIDE, SIDE), &settings, seed, first, &|_| ())
     };
-    let bits = |found: &Preimages| -> Result<Vec<u32>, EvalError> {
+    let bits = |found: &BaselineImages| -> Result<Vec<u32>, EvalError> {
         Ok(values(&found.images)?.iter().map(|value| value.to_bits()).collect())
     };
     let both = of(&photos, 5, 3)?;

@@ -51,7 +51,7 @@ fn mirrored(at: usize, k: usize, kernel: &[f32], length: usize) -> usize {
 /// `image` holds planes of `height * width` numbers, and so does the result
 ///
 /// ```
-/// use deepsim_eval::preimage::blur::shifted;
+/// use deepsim_eval::optimisation_baseline::blur::shifted;
 /// assert_eq!(shifted(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2, 3, 1, -1), [5.0, 6.0, 4.0, 2.0, 3.0, 1.0]);
 /// ```
 pub fn shifted(image: &[f32], height: usize, width: usize, down: i64, right: i64) -> Vec<f32> {
