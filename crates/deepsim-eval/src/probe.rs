@@ -9,6 +9,8 @@ use std::str::FromStr;
 use candle_core::{Device, Tensor};
 use deepsim_data::{Crop, Dataset, Source, read_range};
 use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
+use tracing::field::Empty;
+use tracing::info_span;
 
 use crate::EvalError;
 use crate::measure::Row;
@@ -85,7 +87,7 @@ impl std::fmt::Display for Probe {
 }
 
 impl Probe {
-    /// Trains and tests SVMs on these features. `tell` hears of what is done and of all to do.
+    /// Trains and tests SVMs on these features.
     ///
     /// # Errors
     /// If a network without `@random` has no weights in the folder, data cannot be read, or training
@@ -96,11 +98,10 @@ impl Probe {
         weights: Option<&Path>,
         protocol: &Protocol,
         device: &Device,
-        tell: &(dyn Fn(&str, usize, usize) + Sync),
     ) -> Result<Row, EvalError> {
         let net = self.open(weights, protocol.seed, device)?;
         let features = |images: &dyn Source| {
-            let mut columns = self.features(net.as_deref(), images, device, tell)?;
+            let mut columns = self.features(net.as_deref(), images, device)?;
             if columns.is_empty() {
                 columns.push(Columns::default());
             }
@@ -119,9 +120,8 @@ impl Probe {
         let dimensions = train.width;
         let train = Examples::new(&train.values, dimensions, &dataset.train.labels)?;
         let test = Examples::new(&test.values, dimensions, &dataset.test.labels)?;
-        let what = format!("SVMs on {self}");
-        let told = |done, all| tell(&what, done, all);
-        let found = accuracy_over_folds(train, test, &dataset.folds, protocol, &told)?;
+        let name = self.to_string();
+        let found = accuracy_over_folds(&name, train, test, &dataset.folds, protocol)?;
         let origin = net.map_or(String::new(), |net| format!("{}; ", net.origin()));
         let note = format!(
             "{origin}{dimensions} numbers; {} folds of {} images, tested on {}; C = {:.5} of {} \
@@ -133,7 +133,7 @@ impl Probe {
             protocol.draws,
             if found.converged { "" } else { "; NOT all machines converged" },
         );
-        Ok(Row::new(self.to_string(), found.mean, "%", note).with_spread(found.spread))
+        Ok(Row::new(name, found.mean, "%", note).with_spread(found.spread))
     }
 
     fn open(
@@ -160,10 +160,10 @@ impl Probe {
         net: Option<&dyn Comparator>,
         images: &dyn Source,
         device: &Device,
-        tell: &(dyn Fn(&str, usize, usize) + Sync),
     ) -> Result<Vec<Columns>, EvalError> {
         let what = format!("features: {self}");
         let (mut layers, n): (Vec<Columns>, usize) = (Vec::new(), images.len());
+        let span = info_span!("features", what, total = n as u64, done = Empty).entered();
         for start in (0..n).step_by(BATCH) {
             let batch = read_range(images, start..(start + BATCH).min(n), Crop::Full)?;
             let (count, height, width) = (batch.n, batch.height, batch.width);
@@ -183,7 +183,7 @@ impl Probe {
                 layer.width = rows.len() / count;
                 layer.values.extend(rows);
             }
-            tell(&what, start + count, n);
+            span.record("done", (start + count) as u64);
         }
         Ok(layers)
     }

@@ -1,4 +1,6 @@
-//! Inversion by optimisation: against JAX, alone and in company.
+//! The optimisation baseline: against JAX, alone and in company.
+
+mod progress;
 
 use candle_core::{Device, Tensor};
 use deepsim_eval::EvalError;
@@ -6,6 +8,7 @@ use deepsim_eval::optimisation_baseline::{
     BaselineImages, Ending, Settings, Stage, invert, invert_from,
 };
 use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
+use progress::recorded;
 use serde_json::Value;
 
 const SIDE: usize = 35;
@@ -72,7 +75,7 @@ fn the_descent_is_that_of_jax_under_every_prior() -> Result<(), Box<dyn std::err
     ];
     for (name, settings) in cases {
         let settings = Settings { stages, ..settings };
-        let found = invert_from(&*net, "CONV1", &target, &start, &settings, 0, 0, &|_| ())?;
+        let found = invert_from(&*net, "CONV1", &target, &start, &settings, 0, 0)?;
         let wanted: Vec<Vec<f64>> = serde_json::from_value(fixture[name]["objective"].clone())?;
         assert_eq!(wanted[0].len(), 21);
         for (got, wanted) in found.objective.iter().flatten().zip(wanted.iter().flatten()) {
@@ -95,7 +98,7 @@ fn a_picture_is_the_same_in_any_company() -> Result<(), Box<dyn std::error::Erro
         Settings { tv: 1.0, power: 8e-10, l2: 0.01, jitter: 2, ..Settings::blur().with_steps(6) };
     let of = |photos: &Images, seed, first| -> Result<BaselineImages, EvalError> {
         let target = net.features(photos, "CONV1")?;
-        invert(&*net, "CONV1", &target, (SIDE, SIDE), &settings, seed, first, &|_| ())
+        invert(&*net, "CONV1", &target, (SIDE, SIDE), &settings, seed, first)
     };
     let bits = |found: &BaselineImages| -> Result<Vec<u32>, EvalError> {
         Ok(values(&found.images)?.iter().map(|value| value.to_bits()).collect())
@@ -121,14 +124,13 @@ fn every_prior_lowers_the_objective() -> Result<(), Box<dyn std::error::Error>> 
     let net = network()?;
     let target = net.features(&photos()?, "CONV1")?;
     for settings in [Settings::mahendran_vedaldi("CONV1"), Settings::l2(), Settings::blur()] {
-        let steps = std::sync::atomic::AtomicUsize::new(0);
-        let tell = |progress: deepsim_eval::measure::Progress<'_>| {
-            assert_eq!((progress.what, progress.all), ("CONV1", 400));
-            steps.store(progress.done, std::sync::atomic::Ordering::Relaxed);
-        };
         let size = (SIDE, SIDE);
-        let found = invert(&*net, "CONV1", &target, size, &settings, 0, 0, &tell)?;
-        assert_eq!(steps.into_inner(), 400);
+        let (found, spans) = recorded(|| invert(&*net, "CONV1", &target, size, &settings, 0, 0));
+        let found = found?;
+        for span in &spans {
+            assert_eq!((&*span.what, span.total), ("CONV1", Some(400)));
+        }
+        assert_eq!(spans.last().map(|span| span.done.clone()), Some((1..=400).collect()));
         for objective in &found.objective {
             let (first, last) = (objective[0], objective[400]);
             assert!(last < 0.5 * first, "{settings:?}: {first} to {last}");
@@ -143,7 +145,7 @@ fn bad_input_is_refused_and_named() -> Result<(), Box<dyn std::error::Error>> {
     let target = net.features(&photos()?, "CONV1")?;
     let of = |tap: &str, target: &Tensor, side: usize, settings: Settings| {
         let settings = settings.with_steps(1);
-        let found = invert(&*net, tap, target, (side, side), &settings, 0, 0, &|_| ());
+        let found = invert(&*net, tap, target, (side, side), &settings, 0, 0);
         found.expect_err("bad input").to_string()
     };
     let good = Settings::l2();
@@ -160,7 +162,7 @@ fn bad_input_is_refused_and_named() -> Result<(), Box<dyn std::error::Error>> {
         assert!(message.contains(words), "{message}");
     }
     let one = start()?.with_tensor(start()?.tensor().narrow(0, 0, 1)?)?;
-    assert!(invert_from(&*net, "CONV1", &target, &one, &good, 0, 0, &|_| ()).is_err());
+    assert!(invert_from(&*net, "CONV1", &target, &one, &good, 0, 0).is_err());
     Ok(())
 }
 
@@ -196,7 +198,7 @@ fn flat_faint_and_extreme_pictures_are_found_as_well() -> Result<(), Box<dyn std
         let settings = Settings::mahendran_vedaldi(tap);
         let target = net.features(&photos, tap)?;
         let size = (side, side);
-        let found = invert(&*net, tap, &target, size, &settings, 0, 0, &|_| ())?;
+        let found = invert(&*net, tap, &target, size, &settings, 0, 0)?;
         assert!(
             found.images.to_u8().is_ok() && values(&found.images)?.iter().all(|x| x.is_finite())
         );
@@ -220,11 +222,9 @@ fn a_zero_image_without_a_gradient_ends_before_the_first_step()
     let net = ComparatorKind::AlexNet.open_to("CONV1", None, 0, &Device::Cpu)?;
     let photos = photos()?;
     let (target, settings) = (net.features(&photos, "CONV1")?, Settings::l2().with_steps(20));
-    let told = std::sync::atomic::AtomicUsize::new(0);
-    let tell = |_: deepsim_eval::measure::Progress<'_>| {
-        told.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    };
-    let found = invert(&*net, "CONV1", &target, (SIDE, SIDE), &settings, 0, 0, &tell)?;
+    let (found, spans) =
+        recorded(|| invert(&*net, "CONV1", &target, (SIDE, SIDE), &settings, 0, 0));
+    let found = found?;
     assert!(
         found.endings.iter().all(|ending| *ending == Ending::ZeroGradient),
         "{:?}",
@@ -233,7 +233,7 @@ fn a_zero_image_without_a_gradient_ends_before_the_first_step()
     assert!(found.endings[0].to_string().starts_with("no gradient at the zero image"));
     let once = |of: &Vec<f64>| of.len() == 1 && (of[0] - 1.0).abs() < 1e-9;
     assert!(found.objective.iter().all(once), "{:?}", found.objective);
-    assert_eq!(told.into_inner(), 0, "no step");
+    assert!(spans.len() == 1 && spans[0].done.is_empty(), "no step: {spans:?}");
 
     // Others of the batch go on.
     let mut start = values(&photos)?;
@@ -241,7 +241,7 @@ fn a_zero_image_without_a_gradient_ends_before_the_first_step()
     let start =
         photos.with_tensor(Tensor::from_vec(start, photos.tensor().shape(), &Device::Cpu)?)?;
     let settings = Settings::mahendran_vedaldi("CONV1").with_steps(3);
-    let found = invert_from(&*net, "CONV1", &target, &start, &settings, 0, 0, &|_| ())?;
+    let found = invert_from(&*net, "CONV1", &target, &start, &settings, 0, 0)?;
     assert_eq!(found.endings[0], Ending::ZeroGradient);
     assert!(found.objective[1].len() == 4 && found.endings[1] != Ending::ZeroGradient);
     Ok(())
@@ -256,7 +256,7 @@ fn a_descent_that_cannot_converge_stops_with_a_named_reason()
     let nan = (one(1)? * f64::NAN)?;
     let mixed = Tensor::cat(&[one(0)?.zeros_like()?, nan, one(0)?, (one(0)? * 1e-18)?], 0)?;
     let settings = Settings::mahendran_vedaldi("CONV1").with_steps(20);
-    let found = invert(&*net, "CONV1", &mixed, (SIDE, SIDE), &settings, 0, 0, &|_| ())?;
+    let found = invert(&*net, "CONV1", &mixed, (SIDE, SIDE), &settings, 0, 0)?;
     let reasons: Vec<String> = found.endings.iter().map(ToString::to_string).collect();
     assert_eq!(reasons[0], "target features are all zero: normalised error undefined");
     assert_eq!(reasons[1], "target features are not finite");
@@ -266,7 +266,7 @@ fn a_descent_that_cannot_converge_stops_with_a_named_reason()
     assert!(values(&found.images)?.iter().all(|value| value.is_finite()));
 
     // The third picture is what it is alone.
-    let alone = invert(&*net, "CONV1", &one(0)?, (SIDE, SIDE), &settings, 0, 2, &|_| ())?;
+    let alone = invert(&*net, "CONV1", &one(0)?, (SIDE, SIDE), &settings, 0, 2)?;
     assert!(values(&found.images)?[2 * SIZE..3 * SIZE] == values(&alone.images)?[..]);
     Ok(())
 }

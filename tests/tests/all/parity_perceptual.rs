@@ -120,7 +120,7 @@ fn lpips_of_a_run_is_the_mean_over_its_images() -> Result<()> {
     let settings = Settings { test_images: Some(5), batch: 2, ..Settings::default() };
     let weights = folder.path();
     let model = Model::open(weights, Some(weights), &device)?;
-    let context = Run::new(&model, weights, &dataset, Some(weights), &settings, &device, &|_| {});
+    let context = Run::new(&model, weights, &dataset, Some(weights), &settings, &device);
     let measure = measure::by_name("lpips")?;
     let message = measure.rows(&context).err().context("no weights yet")?.to_string();
     assert!(message.contains("lpips-alex.safetensors"), "{message}");

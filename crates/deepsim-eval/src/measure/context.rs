@@ -10,11 +10,14 @@ use deepsim_data::{Batch, Crop, Dataset, Source, read_range};
 use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
 use deepsim_run::files::EVAL;
 use serde::{Deserialize, Serialize};
+use tracing::field::Empty;
+use tracing::{info_span, warn};
 
 use super::model::Model;
 use super::space::Space;
+use crate::EvalError;
 use crate::arrays::{numbers, ranges};
-use crate::{EvalError, comparators};
+use crate::comparators::{self, is_random};
 
 /// How to measure. The defaults are the protocol of Tables 3 and 4.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,17 +60,6 @@ impl Default for Settings {
     }
 }
 
-/// How far a measure is.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
-    /// What is going on.
-    pub what: &'a str,
-    /// How much of it is done.
-    pub done: usize,
-    /// How much there is.
-    pub all: usize,
-}
-
 /// What every measure is given.
 pub struct Context<'a> {
     /// The generator and what it inverts.
@@ -82,8 +74,6 @@ pub struct Context<'a> {
     pub settings: &'a Settings,
     /// Where to compute.
     pub device: &'a Device,
-    /// Hears how far it is.
-    pub tell: &'a (dyn Fn(Progress<'_>) + Sync),
     reconstructions: OnceCell<Reconstructions>,
 }
 
@@ -96,10 +86,9 @@ impl<'a> Context<'a> {
         weights: Option<&'a Path>,
         settings: &'a Settings,
         device: &'a Device,
-        tell: &'a (dyn Fn(Progress<'_>) + Sync),
     ) -> Self {
         let reconstructions = OnceCell::new();
-        Self { model, run, dataset, weights, settings, device, tell, reconstructions }
+        Self { model, run, dataset, weights, settings, device, reconstructions }
     }
 
     /// Folder of results, `RUN/eval`; it is created.
@@ -118,7 +107,8 @@ impl<'a> Context<'a> {
         self.settings.test_images.map_or(all, |n| n.min(all))
     }
 
-    /// Hands the first `n` images of a source to `each`, a batch at a time and in order.
+    /// Hands the first `n` images of a source to `each`, a batch at a time and in order, in a span of
+    /// the name `what`.
     ///
     /// # Errors
     /// If an image cannot be read, or `each` fails.
@@ -130,6 +120,7 @@ impl<'a> Context<'a> {
         crop: Crop,
         mut each: impl FnMut(&Batch, &Images) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
+        let span = info_span!("batches", what, total = n as u64, done = Empty).entered();
         for range in ranges(n, self.settings.batch) {
             let batch = read_range(source, range.clone(), crop)?;
             let images = Images::from_u8(
@@ -141,7 +132,7 @@ impl<'a> Context<'a> {
                 self.device,
             )?;
             each(&batch, &images)?;
-            (self.tell)(Progress { what, done: range.end, all: n });
+            span.record("done", range.end as u64);
         }
         Ok(())
     }
@@ -198,12 +189,16 @@ impl<'a> Context<'a> {
         }))
     }
 
-    /// Opens a comparator with its weights, or with random ones if there is no file.
+    /// Opens a comparator with its weights, or with random ones and a warning if there is no file.
     ///
     /// # Errors
     /// If the file does not fit.
     pub fn comparator(&self, kind: ComparatorKind) -> Result<Box<dyn Comparator>, EvalError> {
-        comparators::open(kind, self.weights, self.device)
+        let net = comparators::open(kind, self.weights, self.device)?;
+        if is_random(&*net) {
+            warn!("{}: no weights found; {} are used", net.name(), net.origin());
+        }
+        Ok(net)
     }
 }
 

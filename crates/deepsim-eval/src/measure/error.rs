@@ -7,8 +7,10 @@
 //! clipping open.
 
 use deepsim_nets::{Comparator, ComparatorKind};
+use tracing::field::Empty;
+use tracing::info_span;
 
-use super::context::{Context, Progress};
+use super::context::Context;
 use super::{Measure, Row, Space};
 use crate::EvalError;
 use crate::arrays::numbers;
@@ -79,6 +81,8 @@ fn row(
     let images = context.reconstructions()?;
     let mut distances = Vec::with_capacity(images.len());
     let mut samples = Vec::new();
+    let total = images.len() as u64;
+    let span = info_span!("distances", what = &*name, total, done = Empty).entered();
     for range in images.ranges() {
         let n = range.len();
         let (original, reconstruction) = images.images(range.clone())?;
@@ -96,8 +100,9 @@ fn row(
         distances.extend(pairs.map(|(a, b)| euclidean_distance(a, b)));
         samples.reserve_exact(size * images.len() - samples.len());
         samples.extend(a);
-        (context.tell)(Progress { what: &name, done: range.end, all: images.len() });
+        span.record("done", range.end as u64);
     }
+    drop(span);
     let dimensions = samples.len().checked_div(images.len()).unwrap_or(0);
     let pairs = mean_pair_distance(&mut samples, dimensions, context.settings.seed)?;
     let side = images.side();

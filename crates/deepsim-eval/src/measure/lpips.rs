@@ -4,8 +4,10 @@
 //! are not clipped, as for the Euclidean error. Not in the paper, which came before it.
 
 use std::path::Path;
+use tracing::field::Empty;
+use tracing::info_span;
 
-use super::context::{Context, Progress};
+use super::context::Context;
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::arrays::numbers;
@@ -39,11 +41,13 @@ fn row(context: &Context<'_>, net: LpipsNet, folder: &Path) -> Result<Row, EvalE
     let lpips = Lpips::open(net, folder, context.device)?;
     let images = context.reconstructions()?;
     let mut distances = Vec::with_capacity(images.len());
+    let total = images.len() as u64;
+    let span = info_span!("distances", what = net.name(), total, done = Empty).entered();
     for range in images.ranges() {
         let (original, reconstruction) = images.images(range.clone())?;
         let values = numbers(&lpips.per_sample(&reconstruction, &original)?)?;
         distances.extend(values.into_iter().map(f64::from));
-        (context.tell)(Progress { what: net.name(), done: range.end, all: images.len() });
+        span.record("done", range.end as u64);
     }
     let side = images.side();
     let note = format!("{}; {side}x{side} centre crops; spread over images", lpips.origin());

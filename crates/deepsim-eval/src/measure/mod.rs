@@ -40,7 +40,7 @@ use std::time::Instant;
 use deepsim_data::atomic::write_atomic;
 use serde::{Deserialize, Serialize};
 
-pub use context::{Context, Progress, Settings};
+pub use context::{Context, Settings};
 pub use model::Model;
 pub use row::Row;
 pub use space::Space;

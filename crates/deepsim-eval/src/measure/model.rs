@@ -7,8 +7,10 @@ use deepsim_nets::random::stream;
 use deepsim_nets::{Comparator, Generator, Images};
 use deepsim_run::files::GENERATOR;
 use deepsim_run::plan::AnyPlan;
+use tracing::warn;
 
 use crate::EvalError;
+use crate::comparators::is_random;
 
 /// The generator of a run, with all that it needs to make images from images.
 pub struct Model {
@@ -23,7 +25,7 @@ pub struct Model {
 impl Model {
     /// Opens the generator of a run folder (`generator.safetensors`). An encoder whose weights were
     /// random in training, as the run's plan says, gets the same; those of others are looked for in
-    /// `weights`, and drawn at random only if there is no plan.
+    /// `weights`, and drawn at random, with a warning, only if there is no plan.
     ///
     /// # Errors
     /// If the folder is missing or holds no generator, or weights are missing or do not fit.
@@ -56,6 +58,9 @@ impl Model {
                 }
                 let (tap, seed) = (&config.tap, config.seed);
                 let net = config.encoder.open_to(tap, file.as_deref(), seed, device)?;
+                if random.is_none() && is_random(&*net) {
+                    warn!("{}: no weights found; {} are used", net.name(), net.origin());
+                }
                 Some((net, tap.clone()))
             }
         };

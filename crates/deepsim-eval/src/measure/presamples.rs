@@ -8,8 +8,10 @@
 
 use candle_core::Tensor;
 use deepsim_data::picture::grid;
+use tracing::field::Empty;
+use tracing::info_span;
 
-use super::context::{Context, Progress};
+use super::context::Context;
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::arrays::{numbers, pictures};
@@ -47,6 +49,8 @@ impl Measure for Presamples {
         };
         let (mut sheet, mut in_pixels, mut in_features) = (Vec::new(), Vec::new(), Vec::new());
         let shown = &context.settings.grid_images;
+        let total = shown.len() as u64;
+        let span = info_span!("sampling pre-images", total, done = Empty).entered();
         for (done, &index) in shown.iter().enumerate() {
             let (original, image) = context.test_image(index)?;
             let code = model.code(&image)?;
@@ -55,8 +59,7 @@ impl Measure for Presamples {
             in_pixels.push(each(drawn.tensor())?);
             in_features.push(each(&encoder.features(&drawn, tap)?)?);
             sheet.push([vec![original], pictures(&drawn)?].concat());
-            let all = shown.len();
-            (context.tell)(Progress { what: "sampling pre-images", done: done + 1, all });
+            span.record("done", done as u64 + 1);
         }
         grid(&sheet, 0).write_png(&context.folder()?.join(PICTURES))?;
         let feature_space = format!("{} {tap} feature space", encoder.name());

@@ -7,8 +7,10 @@
 use std::cmp::Ordering::{Equal, Less};
 
 use deepsim_nets::ComparatorKind;
+use tracing::field::Empty;
+use tracing::info_span;
 
-use super::context::{Context, Progress};
+use super::context::Context;
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::comparators::is_random;
@@ -36,6 +38,8 @@ impl Measure for Recognise {
         }
         let images = context.reconstructions()?;
         let (mut first, mut among_five) = (0, 0);
+        let total = images.len() as u64;
+        let span = info_span!("recognising", total, done = Empty).entered();
         for range in images.ranges() {
             let (original, reconstruction) = images.images(range.clone())?;
             let scores = |images| -> Result<Vec<Vec<f32>>, EvalError> {
@@ -46,7 +50,7 @@ impl Measure for Recognise {
                 first += usize::from(rank == 0);
                 among_five += usize::from(rank < 5);
             }
-            (context.tell)(Progress { what: "recognising", done: range.end, all: images.len() });
+            span.record("done", range.end as u64);
         }
         let (n, side, origin) = (images.len(), images.side(), net.origin());
         let row = |name: &str, count: usize| {

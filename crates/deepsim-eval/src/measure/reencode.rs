@@ -5,8 +5,10 @@
 
 use deepsim_data::picture::{Picture, grid};
 use deepsim_nets::Images;
+use tracing::field::Empty;
+use tracing::info_span;
 
-use super::context::{Context, Progress};
+use super::context::Context;
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::arrays::{numbers, pictures};
@@ -38,6 +40,8 @@ impl Measure for Reencode {
         let mut sheet: Vec<Vec<Picture>> = vec![Vec::new(); 1 + ROUNDS.len()];
         let mut distances = [const { (Vec::new(), Vec::new()) }; ROUNDS.len()];
         let (mut pixels, mut codes) = (Vec::new(), Vec::new());
+        let total = images.len() as u64;
+        let span = info_span!("re-encoding", total, done = Empty).entered();
         for range in images.ranges() {
             let n = range.len();
             let (original, first) = images.images(range.clone())?;
@@ -59,8 +63,9 @@ impl Measure for Reencode {
             }
             pixels.extend(original_pixels);
             codes.extend(code);
-            (context.tell)(Progress { what: "re-encoding", done: range.end, all: images.len() });
+            span.record("done", range.end as u64);
         }
+        drop(span);
         grid(&sheet, 0).write_png(&context.folder()?.join(PICTURES))?;
 
         let seed = context.settings.seed;

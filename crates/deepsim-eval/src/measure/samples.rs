@@ -9,8 +9,10 @@
 use deepsim_data::Crop;
 use deepsim_data::picture::{Picture, grid};
 use deepsim_nets::{Comparator, Images, PixelFormat};
+use tracing::field::Empty;
+use tracing::info_span;
 
-use super::context::{Context, Progress};
+use super::context::Context;
 use super::{Measure, Row, Space};
 use crate::EvalError;
 use crate::arrays::{numbers, ranges};
@@ -60,11 +62,13 @@ impl Measure for Samples {
         let (n, side) = (context.test_len(), context.side());
         let mut drawn = Drawn { planes: Vec::with_capacity(n * 3 * side * side), side };
         let all = n.max(SIDE * SIDE);
+        let span = info_span!("sampling", total = all as u64, done = Empty).entered();
         for range in ranges(all, context.settings.batch) {
             let images = prior::images(net, range.clone(), seed, None)?;
             drawn.planes.extend(images.to_u8()?);
-            (context.tell)(Progress { what: "sampling", done: range.end, all });
+            span.record("done", range.end as u64);
         }
+        drop(span);
         let shown = Picture::several(&drawn.planes[..SIDE * SIDE * 3 * side * side], side, side);
         let rows: Vec<Vec<Picture>> = shown.chunks(SIDE).map(<[_]>::to_vec).collect();
         let folder = context.folder()?;

@@ -7,7 +7,7 @@
 
 use deepsim_data::{Crop, Labelled};
 
-use super::context::{Context, Progress};
+use super::context::Context;
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::arrays::numbers;
@@ -50,9 +50,7 @@ fn row(context: &Context<'_>, input: SvmInput) -> Result<Row, EvalError> {
     let mut protocol =
         Protocol { draws: settings.svm_draws, seed: settings.seed, ..Protocol::default() };
     protocol.solver.seed = settings.seed;
-    let what = format!("SVMs on {name}");
-    let tell = |done, all| (context.tell)(Progress { what: &what, done, all });
-    let found = accuracy_over_folds(train, test, &dataset.folds, &protocol, &tell)?;
+    let found = accuracy_over_folds(name, train, test, &dataset.folds, &protocol)?;
     let note = format!(
         "{dimensions} numbers divided by {:.4}; {} folds of {} images, tested on {tests}; C = {:.5} \
          of {} draws ({:.1} % outside fold 1); spread over folds{}",

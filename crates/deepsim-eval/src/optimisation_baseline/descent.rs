@@ -5,6 +5,8 @@ use deepsim_nets::random::{normal, stream};
 use deepsim_nets::{Comparator, Images, PixelFormat};
 use rand_core::Rng;
 use rayon::prelude::*;
+use tracing::field::Empty;
+use tracing::info_span;
 
 use super::blur::{gaussian_blur, shifted};
 use super::ending::{BACK_OFF, Ending, MOST_DIVISOR, diverges, stalls};
@@ -13,7 +15,6 @@ use super::priors::{power, total_variation};
 use super::settings::Settings;
 use crate::EvalError;
 use crate::arrays::numbers;
-use crate::measure::Progress;
 use crate::metrics::statistics::norm;
 
 /// Images that were found for features.
@@ -35,7 +36,7 @@ pub struct BaselineImages {
 ///
 /// Picture `i` of the batch draws from the streams of index `first + i`, and is computed as if it were
 /// alone: the same seed and index give the same image in any batch. A picture whose descent diverges
-/// starts again with smaller learning rates ([`Ending`]). `tell` hears of steps.
+/// starts again with smaller learning rates ([`Ending`]). Each attempt is a span that counts its steps.
 ///
 /// # Shapes
 /// `target`: `(N, ...)`, as the comparator gives it for images of `size` = (height, width); -> images
@@ -57,7 +58,7 @@ pub struct BaselineImages {
 /// let target = net.features(&photo, "CONV1")?;
 ///
 /// let settings = Settings::mahendran_vedaldi("CONV1").with_steps(20);
-/// let found = invert(&*net, "CONV1", &target, (35, 35), &settings, 7, 0, &|_| ())?;
+/// let found = invert(&*net, "CONV1", &target, (35, 35), &settings, 7, 0)?;
 /// assert_eq!(found.images.tensor().dims(), [1, 3, 35, 35]);
 /// assert!(found.endings[0].is_finished());
 /// assert!(found.objective[0][20] < found.objective[0][0]);
@@ -71,7 +72,6 @@ pub fn invert(
     settings: &Settings,
     seed: u64,
     first: u64,
-    tell: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<BaselineImages, EvalError> {
     let (n, numbers) = (target.dims().first().copied().unwrap_or(0), 3 * size.0 * size.1);
     let mut start = Vec::with_capacity(n * numbers);
@@ -84,7 +84,7 @@ pub fn invert(
     }
     let start = Tensor::from_vec(start, (n, 3, size.0, size.1), target.device())?;
     let start = Images::new(start, PixelFormat::CAFFE_BGR)?;
-    invert_from(net, tap, target, &start, settings, seed, first, tell)
+    invert_from(net, tap, target, &start, settings, seed, first)
 }
 
 /// As [`invert`], from given images; [`Settings::start`] is not used.
@@ -102,7 +102,6 @@ pub fn invert_from(
     settings: &Settings,
     seed: u64,
     first: u64,
-    tell: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<BaselineImages, EvalError> {
     settings.check()?;
     let start = start.convert(PixelFormat::CAFFE_BGR)?;
@@ -129,8 +128,7 @@ pub fn invert_from(
             1 => tap.to_owned(),
             _ => format!("{tap}, learning rates divided by {divisor}"),
         };
-        let tell = |done, all| tell(Progress { what: &what, done, all });
-        let found = descend(&part, pictures.collect(), settings, divisor, &tell)?;
+        let found = descend(&what, &part, pictures.collect(), settings, divisor)?;
         let mut again = Vec::new();
         for (at, picture) in waiting.into_iter().zip(found) {
             match picture.diverged {
@@ -153,17 +151,18 @@ pub fn invert_from(
     Ok(BaselineImages { images: start.with_tensor(images)?, objective, endings })
 }
 
-/// Makes the steps of all stages with learning rates divided by `divisor`. Pictures that diverge stay
+/// Makes the steps of all stages, in a span of the name `what`, with learning rates divided by `divisor`. Pictures that diverge stay
 /// as they are; the descent ends when all have.
 fn descend<R: Rng + Send>(
+    what: &str,
     goal: &Goal<'_>,
     mut pictures: Vec<Picture<R>>,
     settings: &Settings,
     divisor: u32,
-    tell: &dyn Fn(usize, usize),
 ) -> Result<Vec<Picture<R>>, EvalError> {
     let [_, _, height, width] = goal.shape();
     let (size, all) = (3 * height * width, settings.steps());
+    let span = info_span!("descending", what, total = all as u64, done = Empty).entered();
     let mut step = 0;
     for stage in &settings.stages {
         let rate = (stage.rate / f64::from(divisor)) as f32;
@@ -187,7 +186,7 @@ fn descend<R: Rng + Send>(
                 return Ok(pictures);
             }
             step += 1;
-            tell(step, all);
+            span.record("done", step as u64);
         }
     }
     let images = pictures.iter().flat_map(|picture| picture.x.iter().copied()).collect();

@@ -10,12 +10,13 @@ use deepsim_data::picture::{Picture, grid};
 use deepsim_data::{Crop, Source, read_range};
 use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
 use serde::{Deserialize, Serialize};
+use tracing::field::Empty;
+use tracing::info_span;
 
 use super::{Ending, Prior, Settings, invert};
 use crate::EvalError;
 use crate::arrays::{numbers, pictures, ranges};
 use crate::comparators::RANDOM_SEED;
-use crate::measure::Progress;
 use crate::measure::error::IMAGE_SPACE;
 use crate::measure::{Row, json};
 use crate::metrics::euclidean::{PairDistance, mean_pair_distance};
@@ -51,8 +52,6 @@ pub struct Experiment<'a> {
     pub seed: u64,
     /// Where to compute.
     pub device: &'a Device,
-    /// Hears how far it is.
-    pub tell: &'a (dyn Fn(Progress<'_>) + Sync),
     image_pairs: OnceCell<PairDistance>,
 }
 
@@ -139,7 +138,6 @@ impl<'a> Experiment<'a> {
             batch: 4,
             seed: 0,
             device: &Device::Cpu,
-            tell: &|_| (),
             image_pairs: OnceCell::new(),
         }
     }
@@ -233,13 +231,14 @@ impl<'a> Experiment<'a> {
         of: impl Fn(&Images) -> Result<Vec<f32>, EvalError>,
     ) -> Result<PairDistance, EvalError> {
         let mut samples = Vec::new();
+        let span = info_span!("normaliser", what, total = pictures as u64, done = Empty).entered();
         for range in ranges(pictures, self.batch) {
-            let end = range.end;
             let values = of(&self.images(range.clone())?)?;
             samples.reserve_exact(values.len() / range.len() * pictures - samples.len());
             samples.extend(values);
-            (self.tell)(Progress { what, done: end, all: pictures });
+            span.record("done", range.end as u64);
         }
+        drop(span);
         let dimensions = samples.len().checked_div(pictures).unwrap_or(0);
         mean_pair_distance(&mut samples, dimensions, self.seed)
     }
@@ -265,14 +264,14 @@ impl<'a> Experiment<'a> {
         let (mut image_distances, mut feature_distances) = (Vec::new(), Vec::new());
         let (mut objectives, mut endings, mut row) = (Vec::new(), Vec::new(), Vec::new());
         let mut seconds = 0.0;
+        let what = format!("{tap}, pictures");
+        let span = info_span!("inverting", what, total = n as u64, done = Empty).entered();
         for range in ranges(n, self.batch) {
             let originals = self.images(range.clone())?;
             let size = (originals.height(), originals.width());
             let target = net.features(&originals, tap)?;
-            let what = format!("{tap}, pictures {} to {} of {n}", range.start + 1, range.end);
-            let tell = |p: Progress<'_>| (self.tell)(Progress { what: &what, ..p });
             let (start, first) = (Instant::now(), range.start as u64);
-            let found = invert(net, tap, &target, size, &job.settings, self.seed, first, &tell)?;
+            let found = invert(net, tap, &target, size, &job.settings, self.seed, first)?;
             seconds += start.elapsed().as_secs_f64();
             let answers = net.features(&found.images, tap)?;
             image_distances.extend(distances(originals.tensor(), found.images.tensor())?);
@@ -281,7 +280,9 @@ impl<'a> Experiment<'a> {
                 .extend(found.objective.iter().map(|v| v.last().copied().unwrap_or(f64::NAN)));
             endings.extend(found.endings);
             row.extend(pictures(&found.images)?);
+            span.record("done", range.end as u64);
         }
+        drop(span);
 
         let left_out: Vec<LeftOut> = endings
             .iter()

@@ -7,9 +7,13 @@
 //! 3. With that `C` one machine per fold is trained and tested on the whole test set. Reported are
 //!    the mean and the population standard deviation over folds.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use deepsim_nets::random::stream;
 use rand_core::Rng;
 use rayon::prelude::*;
+use tracing::field::Empty;
+use tracing::info_span;
 
 use super::solver::{Examples, LinearSvm, SvmConfig};
 use crate::EvalError;
@@ -76,18 +80,18 @@ impl Protocol {
     }
 }
 
-/// Runs the protocol. `folds` holds indices into `train`; `tell` hears of machines trained and of
-/// all to train, in no particular order.
+/// Runs the protocol on numbers called `name`, in a span that counts the machines trained. `folds` holds
+/// indices into `train`.
 ///
 /// # Errors
 /// If there is no fold, a fold's index is out of range, no training image is outside fold 1, no
 /// `C` is to be drawn, or training is impossible (see [`LinearSvm::train`]).
 pub fn accuracy_over_folds(
+    name: &str,
     train: Examples<'_>,
     test: Examples<'_>,
     folds: &[Vec<usize>],
     protocol: &Protocol,
-    tell: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<FoldAccuracy, EvalError> {
     let others = check(train, test, folds, protocol)?;
     let scale = match percentile_of_magnitudes(train.rows, protocol.percentile) {
@@ -97,9 +101,12 @@ pub fn accuracy_over_folds(
     let subset = |indices: &[usize]| Subset::gather(train, indices, scale);
     let test = Subset::gather(test, &(0..test.len()).collect::<Vec<_>>(), scale);
 
-    let done = std::sync::atomic::AtomicUsize::new(0);
-    let all = protocol.draws + folds.len();
-    let finished = || tell(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, all);
+    let done = AtomicU64::new(0);
+    let (what, total) = (format!("SVMs on {name}"), (protocol.draws + folds.len()) as u64);
+    let span = info_span!("training SVMs", what, total, done = Empty);
+    let finished = || {
+        span.record("done", done.fetch_add(1, Ordering::Relaxed) + 1);
+    };
 
     let (first, others) = (subset(&folds[0]), subset(&others));
     let judged: Vec<(f64, f64)> = protocol
@@ -211,7 +218,7 @@ mod tests {
         let folds: Vec<Vec<usize>> = (0..10).map(|f| (f * 30..f * 30 + 30).collect()).collect();
         let protocol = Protocol { draws: 8, ..Protocol::default() };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        pool.install(|| accuracy_over_folds(train, test, &folds, &protocol, &|_, _| {}))
+        pool.install(|| accuracy_over_folds("clouds", train, test, &folds, &protocol))
             .expect("the protocol runs")
     }
 
@@ -252,7 +259,7 @@ mod tests {
         ];
         for (folds, draws, message) in cases {
             let protocol = Protocol { draws, ..Protocol::default() };
-            let error = accuracy_over_folds(examples, examples, folds, &protocol, &|_, _| {})
+            let error = accuracy_over_folds("clouds", examples, examples, folds, &protocol)
                 .expect_err(message);
             assert!(error.to_string().contains(message), "{error}");
         }

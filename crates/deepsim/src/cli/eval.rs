@@ -7,7 +7,7 @@ use clap::Args;
 use deepsim_data::Dataset;
 use deepsim_eval::EvalError;
 use deepsim_eval::measure::svm::SvmInput;
-use deepsim_eval::measure::{self, Context, Measure, Model, Progress, Settings, Space};
+use deepsim_eval::measure::{self, Context, Measure, Model, Settings, Space};
 
 use super::place::Place;
 use super::show;
@@ -112,11 +112,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         dataset = dataset.sized(side);
     }
     let settings = arguments.settings();
-    let tell = |progress: Progress<'_>| show::progress(&progress);
-    let context = Context::new(&model, run, &dataset, weights, &settings, &device, &tell);
+    let context = Context::new(&model, run, &dataset, weights, &settings, &device);
     for measure in measures {
         let (measurement, path) = measure::evaluate(measure, &context)?;
-        show::end_of_progress();
         println!("{} ({:.1} s)", path.display(), measurement.seconds);
         show::rows(&measurement.rows);
     }

@@ -6,7 +6,6 @@ use anyhow::Result;
 use clap::Args;
 use deepsim_data::{Crop, Dataset};
 use deepsim_eval::EvalError;
-use deepsim_eval::measure::Progress;
 use deepsim_eval::optimisation_baseline::{Experiment, Prior};
 use deepsim_nets::ComparatorKind;
 
@@ -99,7 +98,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let got = format!("none{place}; docs/weights.md says where there are some");
         return Err(EvalError::Input { operation: "--weights", wanted, got }.into());
     }
-    let tell = |progress: Progress<'_>| show::progress(&progress);
     let mut experiment = Experiment::new(arguments.net, &*source, crop);
     experiment.weights = weights.as_deref();
     experiment.dataset = &dataset.description;
@@ -110,11 +108,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     experiment.batch = arguments.batch;
     experiment.seed = arguments.seed;
     experiment.device = &device;
-    experiment.tell = &tell;
     let mut undefined = None;
     for tap in &arguments.tap {
         let (inversion, found) = experiment.run(tap, &arguments.out)?;
-        show::end_of_progress();
         println!("{} {tap}{}", arguments.prior, if found { " (measured before)" } else { "" });
         show::rows(&inversion.rows);
         for left in &inversion.left_out {

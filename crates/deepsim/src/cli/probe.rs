@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use deepsim_data::Dataset;
-use deepsim_eval::measure::{self, Progress};
+use deepsim_eval::measure;
 use deepsim_eval::probe::Probe;
 use deepsim_eval::svm::Protocol;
 
@@ -41,11 +41,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Protocol { draws: arguments.svm_draws, seed: arguments.seed, ..Protocol::default() };
     let dataset = Dataset::open(arguments.data.as_deref(), arguments.seed)?;
     println!("{}", dataset.description);
-    let tell = |what: &str, done: usize, all: usize| show::progress(&Progress { what, done, all });
     let mut rows = Vec::new();
     for probe in &arguments.probes {
-        rows.push(probe.accuracy(&dataset, weights.as_deref(), &protocol, &device, &tell)?);
-        show::end_of_progress();
+        rows.push(probe.accuracy(&dataset, weights.as_deref(), &protocol, &device)?);
         show::rows(&rows[rows.len() - 1..]);
     }
     if let Some(path) = &arguments.out {

@@ -1,9 +1,7 @@
-//! Rows of numbers and the progress of a measure.
-
-use std::io::IsTerminal;
+//! Rows of numbers.
 
 use anyhow::Result;
-use deepsim_eval::measure::{Progress, Row, Space};
+use deepsim_eval::measure::{Row, Space};
 use deepsim_reproduce::report::Entry;
 
 use super::exit::Failure;
@@ -40,22 +38,5 @@ pub(crate) fn without_weights(spaces: &[Space]) {
             "not measured, no weights found: {}; name their folder with --weights DIR",
             spaces.join(", ")
         );
-    }
-}
-
-/// Shows progress: a line that is overwritten on a terminal, the last of each kind elsewhere.
-pub(crate) fn progress(progress: &Progress<'_>) {
-    let Progress { what, done, all } = progress;
-    if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K{what}: {done}/{all}");
-    } else if done == all {
-        eprintln!("{what}: {all}");
-    }
-}
-
-/// Clears the line of progress.
-pub(crate) fn end_of_progress() {
-    if std::io::stderr().is_terminal() {
-        eprint!("\r\x1b[K");
     }
 }
