@@ -51,6 +51,18 @@ pub enum EvalError {
         /// The name given.
         got: String,
     },
+    /// An option of a measure that is not known, or has a value of another type.
+    #[error("{measure}.{key}: expected {expected}, found {found}")]
+    Option {
+        /// Name of the measure.
+        measure: String,
+        /// Key of the option.
+        key: String,
+        /// Values, or keys, that are accepted.
+        expected: String,
+        /// The value, or key, given.
+        found: String,
+    },
     /// A measure without a single number.
     #[error("{measure}: no value is defined: {reason}")]
     Undefined {
@@ -83,6 +95,16 @@ impl EvalError {
         got: impl Into<String>,
     ) -> Self {
         Self::Input { operation, wanted: wanted.into(), got: got.into() }
+    }
+
+    pub(crate) fn option(
+        measure: &str,
+        key: &str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        let (expected, found) = (expected.into(), found.into());
+        Self::Option { measure: measure.into(), key: key.into(), expected, found }
     }
 }
 

@@ -7,7 +7,7 @@ use deepsim_data::picture::Picture;
 use deepsim_data::{Crop, Transform};
 use deepsim_nets::{Images, PixelFormat, WeightsOrigin};
 
-use crate::measure::{self, Model, Row, Settings, Space};
+use crate::measure::{self, Model, Row, Sampling, Space};
 use crate::{EvalError, compare};
 
 /// Weights and device of [`invert`].
@@ -73,7 +73,7 @@ pub fn invert(
 /// Cuts out what the generator reconstructs: the photograph is stretched to the size of training
 /// pictures, and the middle is taken, as in all measures.
 fn middle(model: &Model, photo: &Picture) -> Result<Picture, EvalError> {
-    let side = model.side(Settings::default().crop);
+    let side = model.side(Sampling::default().crop);
     let large = model.resize.unwrap_or(side).max(side);
     let all = Transform::stretch(large, large).apply(photo)?;
     Ok(all.part(Crop::Center(side).rectangle(large, large)?))

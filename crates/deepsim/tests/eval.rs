@@ -286,13 +286,18 @@ fn two_pictures_are_measured_and_the_difference_is_drawn() {
 fn bad_arguments_exit_with_2_and_missing_things_with_1() {
     let folder = tempfile::tempdir().expect("a folder");
     let empty = text(folder.path());
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 9] = [
         (&["eval", "error", "--run", "/no/such/run"], 1, "run /no/such/run: no such folder"),
         (&["eval", "error", "--run", empty], 1, "generator.safetensors"),
         (&["eval", "fid", "--run", empty], 2, "unknown measure `fid`; known are error, svm"),
         (&["eval", "--run", empty], 2, "measure"),
         (&["eval", "error"], 2, "--run"),
         (&["eval", "error", "--run", empty, "--space", "lenet:CONV1"], 2, "lenet:CONV1"),
+        (
+            &["eval", "svm", "--run", empty, "--set", "svm.drwas=2"],
+            2,
+            "nearest: draws), found drwas",
+        ),
         (&["eval", "error", "--run", empty, "--data", "/no/such/data"], 1, "/no/such/data"),
         (&["report", "--run", "SE", "--target", "table3", "--out", empty], 2, "LABEL=DIR"),
     ];
@@ -339,6 +344,14 @@ fn help_says_what_there_is_what_is_measured_and_how_it_exits() {
     for measure in deepsim_eval::measure::all() {
         let line = format!("  {:12} {}", measure.name(), measure.about());
         assert!(eval.contains(&line), "{line} is not in {eval}");
+        for option in measure.options() {
+            let option = format!("{}.{}={}", measure.name(), option.key, option.value);
+            assert!(eval.contains(&option), "{option} is not in {eval}");
+        }
+    }
+    for flag in ["--train-limit <N>", "--svm-draws <N>", "--svm-input <INPUT>", "--space <NET:TAP>"]
+    {
+        assert!(eval.contains(flag), "{flag} is not in {eval}");
     }
     assert!(eval.contains("Exit codes"), "{eval}");
 }

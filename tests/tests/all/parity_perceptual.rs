@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor, Var};
 use deepsim_data::Dataset;
-use deepsim_eval::measure::{self, Context as Run, Model, Settings};
+use deepsim_eval::measure::{self, Context as Run, Model, Sampling};
 use deepsim_eval::metrics::lpips::{Lpips, LpipsNet};
 use deepsim_loss::{Distances, PerceptualDistance, TapDistance, Upsampling};
 use deepsim_nets::{Autoencoder, AutoencoderConfig, ComparatorKind, Images, PixelFormat};
@@ -117,16 +117,16 @@ fn lpips_of_a_run_is_the_mean_over_its_images() -> Result<()> {
     Autoencoder::new(AutoencoderConfig::default(), 3, &device)?
         .save(&folder.path().join("generator.safetensors"))?;
     let dataset = Dataset::open(None, 0)?;
-    let settings = Settings { test_images: Some(5), batch: 2, ..Settings::default() };
+    let sampling = Sampling { test_images: Some(5), batch: 2, ..Sampling::default() };
     let weights = folder.path();
     let model = Model::open(weights, Some(weights), &device)?;
-    let context = Run::new(&model, weights, &dataset, Some(weights), &settings, &device);
-    let measure = measure::by_name("lpips")?;
-    let message = measure.rows(&context).err().context("no weights yet")?.to_string();
+    let context = Run::new(&model, weights, &dataset, Some(weights), &sampling, &device);
+    let measure = measure::by_name("lpips")?.with(&[])?;
+    let message = measure.take(&context).err().context("no weights yet")?.to_string();
     assert!(message.contains("lpips-alex.safetensors"), "{message}");
 
     write_files(&fixture, &tables, net, "squeeze", weights)?;
-    let rows = measure.rows(&context)?;
+    let rows = measure.take(&context)?;
     let (a, b) = context.reconstructions()?.images(0..5)?;
     let wanted = Lpips::open(net, weights, &device)?.per_sample(&b, &a)?.to_vec1::<f32>()?;
     let wanted = f64::from(wanted.iter().sum::<f32>()) / 5.0;

@@ -14,50 +14,36 @@ use tracing::field::Empty;
 use tracing::{info_span, warn};
 
 use super::model::Model;
-use super::space::Space;
 use crate::EvalError;
 use crate::arrays::{numbers, ranges};
 use crate::comparators::{self, is_random};
 
-/// How to measure. The defaults are the protocol of Tables 3 and 4.
+/// Choice of images that all measures share. The defaults are the protocol of Tables 3 and 4.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {
+pub struct Sampling {
     /// Side of the centre crops that are reconstructed, in pixels.
     pub crop: usize,
     /// Images per step through a network; bounds memory, changes no result.
     pub batch: usize,
     /// Only the first so many test images; all where `None`.
     pub test_images: Option<usize>,
-    /// Only the first so many training images, where all are searched; all where `None`.
-    pub train_images: Option<usize>,
-    /// Feature spaces of the error; where `None`, those of [`Space::standard`] whose weights are
-    /// found, and AlexNet CONV3 in any case.
-    pub spaces: Option<Vec<Space>>,
-    /// How many values of C the SVM protocol tries.
-    pub svm_draws: usize,
-    /// What SVMs are trained on.
-    pub svm_inputs: Vec<crate::svm::SvmInput>,
-    /// Test images of the grid.
-    pub grid_images: Vec<usize>,
     /// Seed of everything that is drawn.
     pub seed: u64,
 }
 
-impl Default for Settings {
+impl Default for Sampling {
     fn default() -> Self {
-        Self {
-            crop: 64,
-            batch: 64,
-            test_images: None,
-            train_images: None,
-            spaces: None,
-            svm_draws: 50,
-            svm_inputs: crate::svm::SvmInput::ALL.into(),
-            grid_images: (0..12).collect(),
-            seed: 0,
-        }
+        Self { crop: 64, batch: 64, test_images: None, seed: 0 }
     }
+}
+
+/// Number of test images that measures draw pictures of, by default.
+pub(super) const SHOWN: usize = 12;
+
+/// The test images that measures draw pictures of, by default.
+pub(super) fn shown() -> Vec<usize> {
+    (0..SHOWN).collect()
 }
 
 /// What every measure is given.
@@ -70,8 +56,8 @@ pub struct Context<'a> {
     pub dataset: &'a Dataset,
     /// Folder in which comparators' weights are looked for.
     pub weights: Option<&'a Path>,
-    /// How to measure.
-    pub settings: &'a Settings,
+    /// Choice of images.
+    pub sampling: &'a Sampling,
     /// Where to compute.
     pub device: &'a Device,
     reconstructions: OnceCell<Reconstructions>,
@@ -84,11 +70,11 @@ impl<'a> Context<'a> {
         run: &'a Path,
         dataset: &'a Dataset,
         weights: Option<&'a Path>,
-        settings: &'a Settings,
+        sampling: &'a Sampling,
         device: &'a Device,
     ) -> Self {
         let reconstructions = OnceCell::new();
-        Self { model, run, dataset, weights, settings, device, reconstructions }
+        Self { model, run, dataset, weights, sampling, device, reconstructions }
     }
 
     /// Folder of results, `RUN/eval`; it is created.
@@ -104,7 +90,7 @@ impl<'a> Context<'a> {
     /// Number of test images to measure on.
     pub fn test_len(&self) -> usize {
         let all = self.dataset.test.images.len();
-        self.settings.test_images.map_or(all, |n| n.min(all))
+        self.sampling.test_images.map_or(all, |n| n.min(all))
     }
 
     /// Hands the first `n` images of a source to `each`, a batch at a time and in order, in a span of
@@ -121,7 +107,7 @@ impl<'a> Context<'a> {
         mut each: impl FnMut(&Batch, &Images) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
         let span = info_span!("batches", what, total = n as u64, done = Empty).entered();
-        for range in ranges(n, self.settings.batch) {
+        for range in ranges(n, self.sampling.batch) {
             let batch = read_range(source, range.clone(), crop)?;
             let images = Images::from_u8(
                 &batch.pixels,
@@ -139,7 +125,20 @@ impl<'a> Context<'a> {
 
     /// Side of the images that the generator is for; see [`Model::side`].
     pub fn side(&self) -> usize {
-        self.model.side(self.settings.crop)
+        self.model.side(self.sampling.crop)
+    }
+
+    /// Refuses a list of test images to draw that is shorter than `least`.
+    pub(super) fn check_shown(
+        measure: &'static str,
+        images: &[usize],
+        least: usize,
+    ) -> Result<(), EvalError> {
+        if images.len() < least {
+            let wanted = format!("at least {least} of the option `images`");
+            return Err(EvalError::input(measure, wanted, images.len().to_string()));
+        }
+        Ok(())
     }
 
     /// The middle of a test image, as a picture and as an image for networks.
@@ -178,7 +177,7 @@ impl<'a> Context<'a> {
             Ok(())
         })?;
         let device = self.device.clone();
-        let batch = self.settings.batch;
+        let batch = self.sampling.batch;
         Ok(self.reconstructions.get_or_init(|| Reconstructions {
             n,
             side,
@@ -262,22 +261,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_read_back_and_unknown_keys_are_refused()
+    fn a_sampling_is_read_back_and_unknown_keys_are_refused()
     -> Result<(), Box<dyn std::error::Error>> {
-        let settings = Settings {
-            spaces: Some(Space::standard()),
-            svm_inputs: vec![crate::measure::svm::SvmInput::CenterCode],
-            test_images: Some(3),
-            ..Settings::default()
-        };
-        let text = serde_json::to_string(&settings)?;
-        assert!(text.contains(r#""spaces":["alexnet:CONV3","#), "{text}");
-        assert!(text.contains(r#""svm_inputs":["center-code"]"#), "{text}");
-        assert_eq!(serde_json::from_str::<Settings>(&text)?, settings);
-        assert_eq!(serde_json::from_str::<Settings>("{}")?, Settings::default());
-        for wrong in [r#"{"limit": 3}"#, r#"{"spaces": ["lenet:CONV1"]}"#] {
-            assert!(serde_json::from_str::<Settings>(wrong).is_err(), "{wrong}");
-        }
+        let sampling = Sampling { test_images: Some(3), ..Sampling::default() };
+        let text = serde_json::to_string(&sampling)?;
+        assert_eq!(text, r#"{"crop":64,"batch":64,"test_images":3,"seed":0}"#);
+        assert_eq!(serde_json::from_str::<Sampling>(&text)?, sampling);
+        assert_eq!(serde_json::from_str::<Sampling>("{}")?, Sampling::default());
+        assert!(serde_json::from_str::<Sampling>(r#"{"limit": 3}"#).is_err());
         Ok(())
     }
 }

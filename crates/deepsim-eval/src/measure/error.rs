@@ -7,11 +7,12 @@
 //! clipping open.
 
 use deepsim_nets::{Comparator, ComparatorKind};
+use serde::{Deserialize, Serialize};
 use tracing::field::Empty;
 use tracing::info_span;
 
 use super::context::Context;
-use super::{Measure, Row, Space};
+use super::{Measure, Opt, Row, Space};
 use crate::EvalError;
 use crate::arrays::numbers;
 use crate::comparators::is_random;
@@ -19,20 +20,25 @@ use crate::metrics::euclidean::mean_pair_distance;
 use crate::metrics::statistics::euclidean_distance;
 
 /// Normalised Euclidean error.
-#[derive(Clone, Copy, Debug)]
-pub struct Error;
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Error {
+    /// Feature spaces; where there are none, the layer that is inverted and spaces whose weights are found.
+    pub spaces: Vec<Space>,
+}
 
 /// Name of the row of Table 3.
 pub const IMAGE_SPACE: &str = "image space";
 
 impl Measure for Error {
-    fn name(&self) -> &'static str {
-        "error"
-    }
-
-    fn about(&self) -> &'static str {
-        "normalised Euclidean error in image and feature space (paper Table 3)"
-    }
+    const NAME: &'static str = "error";
+    const ABOUT: &'static str =
+        "normalised Euclidean error in image and feature space (paper Table 3)";
+    const OPTIONS: &'static [Opt] = &[Opt {
+        key: "spaces",
+        value: "NET:TAP",
+        about: "feature spaces, e.g. alexnet:CONV3; where none is named, those with weights",
+    }];
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let mut rows = vec![row(context, IMAGE_SPACE.into(), "pixels, unclipped", None)?];
@@ -41,12 +47,12 @@ impl Measure for Error {
             let name = format!("{} {tap} feature space{random}", comparator.name());
             row(context, name, &comparator.origin().to_string(), Some((comparator, tap)))
         };
-        if let (Some((encoder, tap)), None) = (&context.model.encoder, &context.settings.spaces) {
+        if let (Some((encoder, tap)), true) = (&context.model.encoder, self.spaces.is_empty()) {
             // Table 6: the layer that is inverted.
             rows.push(feature_row(&**encoder, tap)?);
         }
         let mut opened: Option<(ComparatorKind, Box<dyn Comparator>)> = None;
-        for space in spaces(context) {
+        for space in self.spaces(context) {
             if opened.as_ref().is_none_or(|(kind, _)| *kind != space.comparator) {
                 opened = Some((space.comparator, context.comparator(space.comparator)?));
             }
@@ -57,19 +63,23 @@ impl Measure for Error {
     }
 }
 
-fn spaces(context: &Context<'_>) -> Vec<Space> {
-    if let Some(spaces) = &context.settings.spaces {
-        return spaces.clone();
+impl Error {
+    /// Feature spaces that were asked for, else those of the run.
+    fn spaces(&self, context: &Context<'_>) -> Vec<Space> {
+        if !self.spaces.is_empty() {
+            return self.spaces.clone();
+        }
+        let found =
+            |kind: ComparatorKind| context.weights.and_then(|w| kind.find_weights(w)).is_some();
+        if context.model.encoder.is_some() {
+            // Beside the layer that is inverted, a network that had no part in training.
+            let judge = Space { comparator: ComparatorKind::SqueezeNet, tap: "FIRE9".into() };
+            return Some(judge).filter(|judge| found(judge.comparator)).into_iter().collect();
+        }
+        let mut spaces = Space::standard();
+        spaces.retain(|s| s.comparator == ComparatorKind::AlexNet || found(s.comparator));
+        spaces
     }
-    let found = |kind: ComparatorKind| context.weights.and_then(|w| kind.find_weights(w)).is_some();
-    if context.model.encoder.is_some() {
-        // Beside the layer that is inverted, a network that had no part in training.
-        let judge = Space { comparator: ComparatorKind::SqueezeNet, tap: "FIRE9".into() };
-        return Some(judge).filter(|judge| found(judge.comparator)).into_iter().collect();
-    }
-    let mut spaces = Space::standard();
-    spaces.retain(|s| s.comparator == ComparatorKind::AlexNet || found(s.comparator));
-    spaces
 }
 
 fn row(
@@ -104,7 +114,7 @@ fn row(
     }
     drop(span);
     let dimensions = samples.len().checked_div(images.len()).unwrap_or(0);
-    let pairs = mean_pair_distance(&mut samples, dimensions, context.settings.seed)?;
+    let pairs = mean_pair_distance(&mut samples, dimensions, context.sampling.seed)?;
     let side = images.side();
     let note = format!(
         "{source}; {pairs}; {side}x{side} centre crops, {dimensions} numbers each; spread over images"

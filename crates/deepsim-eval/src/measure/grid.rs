@@ -7,14 +7,25 @@
 use deepsim_data::picture::{Picture, grid};
 use deepsim_data::{Crop, read_range};
 use deepsim_nets::{Images, PixelFormat};
+use serde::{Deserialize, Serialize};
 
-use super::context::Context;
-use super::{Measure, Row};
+use super::context::{Context, shown};
+use super::{Measure, Opt, Row};
 use crate::EvalError;
 
 /// Pictures of reconstructions.
-#[derive(Clone, Copy, Debug)]
-pub struct Grid;
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grid {
+    /// Test images that are drawn.
+    pub images: Vec<usize>,
+}
+
+impl Default for Grid {
+    fn default() -> Self {
+        Self { images: shown() }
+    }
+}
 
 /// File with the originals.
 pub const ORIGINALS: &str = "originals.png";
@@ -23,25 +34,26 @@ pub const ORIGINALS: &str = "originals.png";
 pub const RECONSTRUCTIONS: &str = "reconstructions.png";
 
 impl Measure for Grid {
-    fn name(&self) -> &'static str {
-        "grid"
-    }
-
-    fn about(&self) -> &'static str {
-        "originals and reconstructions as PNG (paper Figure 3)"
-    }
+    const NAME: &'static str = "grid";
+    const ABOUT: &'static str = "originals and reconstructions as PNG (paper Figure 3)";
+    const OPTIONS: &'static [Opt] = &[Opt {
+        key: "images",
+        value: "INDEX",
+        about: "test images that are drawn, by their index",
+    }];
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+        Context::check_shown(Self::NAME, &self.images, 1)?;
         let (side, test) = (context.side(), &*context.dataset.test.images);
         let mut pixels = Vec::new();
-        for &index in &context.settings.grid_images {
+        for &index in &self.images {
             if index >= test.len() {
                 let wanted = format!("test images below {}", test.len());
                 return Err(EvalError::input("grid", wanted, index.to_string()));
             }
             pixels.extend(read_range(test, index..index + 1, Crop::Center(side))?.pixels);
         }
-        let n = context.settings.grid_images.len();
+        let n = self.images.len();
         let format = PixelFormat::CAFFE_BGR;
         let images = Images::from_u8(&pixels, n, side, side, format, context.device)?;
         let reconstructions = context.model.reconstruct(&images)?.to_u8()?;
@@ -50,8 +62,7 @@ impl Measure for Grid {
         for (planes, file) in [(&pixels, ORIGINALS), (&reconstructions, RECONSTRUCTIONS)] {
             grid(&[Picture::several(planes, side, side)], 0).write_png(&folder.join(file))?;
         }
-        let indices: Vec<String> =
-            context.settings.grid_images.iter().map(usize::to_string).collect();
+        let indices: Vec<String> = self.images.iter().map(usize::to_string).collect();
         let note = format!(
             "{ORIGINALS}, {RECONSTRUCTIONS}: {side}x{side} centre crops of test images {}",
             indices.join(", ")

@@ -5,15 +5,26 @@
 //! ends.
 
 use deepsim_data::picture::grid;
+use serde::{Deserialize, Serialize};
 
-use super::context::Context;
-use super::{Measure, Row};
+use super::context::{Context, shown};
+use super::{Measure, Opt, Row};
 use crate::EvalError;
 use crate::arrays::pictures;
 
 /// Pictures between pairs of images.
-#[derive(Clone, Copy, Debug)]
-pub struct Interpolate;
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Interpolate {
+    /// Test images between which pictures are drawn, two by two.
+    pub images: Vec<usize>,
+}
+
+impl Default for Interpolate {
+    fn default() -> Self {
+        Self { images: shown() }
+    }
+}
 
 /// File with the pictures.
 pub const PICTURES: &str = "interpolations.png";
@@ -22,17 +33,15 @@ pub const PICTURES: &str = "interpolations.png";
 const STEPS: usize = 7;
 
 impl Measure for Interpolate {
-    fn name(&self) -> &'static str {
-        "interpolate"
-    }
-
-    fn about(&self) -> &'static str {
-        "images between two images (paper Figure 9)"
-    }
+    const NAME: &'static str = "interpolate";
+    const ABOUT: &'static str = "images between two images (paper Figure 9)";
+    const OPTIONS: &'static [Opt] =
+        &[Opt { key: "images", value: "INDEX", about: "test images, two by two, by their index" }];
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+        Context::check_shown(Self::NAME, &self.images, 2)?;
         let mut rows = Vec::new();
-        for pair in context.settings.grid_images.chunks_exact(2) {
+        for pair in self.images.chunks_exact(2) {
             let ((first, a), (last, b)) =
                 (context.test_image(pair[0])?, context.test_image(pair[1])?);
             let (a, b) = (context.model.code(&a)?, context.model.code(&b)?);

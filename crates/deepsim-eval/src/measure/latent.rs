@@ -7,6 +7,7 @@
 use deepsim_data::Crop;
 use deepsim_data::picture::Picture;
 use deepsim_nets::random::{normal, stream};
+use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::{Measure, Row};
@@ -17,8 +18,9 @@ use crate::metrics::statistics::mean_and_spread;
 use crate::prior::vae;
 
 /// Divergence from the prior.
-#[derive(Clone, Copy, Debug)]
-pub struct Latent;
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Latent {}
 
 /// File with the divergence of each dimension.
 pub const PICTURE: &str = "latent.png";
@@ -54,18 +56,13 @@ impl Dimension {
 }
 
 impl Measure for Latent {
-    fn name(&self) -> &'static str {
-        "latent"
-    }
-
-    fn about(&self) -> &'static str {
-        "statistics of a variational autoencoder's codes against its prior"
-    }
+    const NAME: &'static str = "latent";
+    const ABOUT: &'static str = "statistics of a variational autoencoder's codes against its prior";
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let (net, n) = (vae(context.model, "latent")?, context.test_len());
         let (mut means, mut log_variances, mut codes) = (Vec::new(), Vec::new(), Vec::new());
-        let mut rng = stream(context.settings.seed, "posterior", 0);
+        let mut rng = stream(context.sampling.seed, "posterior", 0);
         let crop = Crop::Center(context.side());
         context.batches("encoding", &*context.dataset.test.images, n, crop, |_, images| {
             let posterior = net.encode(images)?;
@@ -111,7 +108,7 @@ impl Measure for Latent {
         let note =
             "of all images' codes together, mean and spread over dimensions; the prior's is 1";
         rows.push(Row::new("variance of codes", variance, "", note).with_spread(spread));
-        rows.push(directions(&codes, n, latent, context.settings.seed)?);
+        rows.push(directions(&codes, n, latent, context.sampling.seed)?);
         Ok(rows)
     }
 }

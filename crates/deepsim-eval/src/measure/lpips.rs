@@ -3,6 +3,7 @@
 //! Measured for every network whose published weights are in the folder of weights. Reconstructions
 //! are not clipped, as for the Euclidean error. Not in the paper, which came before it.
 
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tracing::field::Empty;
 use tracing::info_span;
@@ -14,17 +15,14 @@ use crate::arrays::numbers;
 use crate::metrics::lpips::{Lpips, LpipsNet};
 
 /// LPIPS of reconstructions.
-#[derive(Clone, Copy, Debug)]
-pub struct LpipsError;
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LpipsError {}
 
 impl Measure for LpipsError {
-    fn name(&self) -> &'static str {
-        "lpips"
-    }
-
-    fn about(&self) -> &'static str {
-        "learned perceptual image patch similarity, where its weights are found"
-    }
+    const NAME: &'static str = "lpips";
+    const ABOUT: &'static str =
+        "learned perceptual image patch similarity, where its weights are found";
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let folder = context.weights.unwrap_or(Path::new("."));

@@ -1,30 +1,20 @@
-//! What is measured on a trained generator: one contract, one measure per file.
+//! Measures of a run: one per file, registered in one list, [`all`].
 //!
-//! | name | measures | paper |
-//! |---|---|---|
-//! | [`error`] | normalised Euclidean error, in image space and in feature spaces | v1 Table 3 |
-//! | [`svm`] | accuracy of linear SVMs on the code | v1 Table 4 |
-//! | [`lpips`] | learned perceptual image patch similarity | - |
-//! | [`sharpness`] | power of high frequencies against the originals' | - |
-//! | [`grid`] | pictures of reconstructions | v1 Figures 3, 5 |
-//! | [`reencode`] | reconstructions of reconstructions | v1 Figure 8 |
-//! | [`interpolate`] | pictures between two images | v1 Figure 9 |
-//! | [`neighbours`] | the nearest training images | supplement |
-//! | [`presamples`] | whether noise makes images of one feature vector differ | v1 section 4.3 |
-//! | [`samples`] | pictures from a variational autoencoder's prior, and how far they are from images | v1 Figure 4 |
-//! | [`latent`] | what its codes hold, and whether they lie where the prior is | - |
-//! | [`recognise`] | whether an independent network sees the same classes | - |
-//!
-//! A new measure is a type that implements [`Measure`] and a line in [`all`].
+//! A measure is a struct that implements [`Measure`]; its fields are its options. What all measures share is
+//! in the [`Context`]: the model, the data, and the [`Sampling`] of images. To add one, write its file and,
+//! here, its `mod` line and its row in `MEASURES`: names, help, options of the command line and tests follow
+//! from the row.
 
 pub mod context;
 pub mod error;
 pub mod grid;
 pub mod interpolate;
+pub mod kind;
 pub mod latent;
 pub mod lpips;
 pub mod model;
 pub mod neighbours;
+pub mod options;
 pub mod presamples;
 pub mod recognise;
 pub mod reencode;
@@ -40,8 +30,10 @@ use std::time::Instant;
 use deepsim_data::atomic::write_atomic;
 use serde::{Deserialize, Serialize};
 
-pub use context::{Context, Settings};
+pub use context::{Context, Sampling};
+pub use kind::{AnyMeasure, Kind, Measure};
 pub use model::Model;
+pub use options::Opt;
 pub use row::Row;
 pub use space::Space;
 
@@ -60,47 +52,35 @@ pub struct Measurement {
     pub seconds: f64,
 }
 
-/// Something to measure on a generator.
-pub trait Measure: Sync {
-    /// Name on the command line and of the file of results.
-    fn name(&self) -> &'static str;
+/// All measures, a row each, in the order of the help.
+static MEASURES: &[Kind] = &[
+    Kind::of::<error::Error>(),
+    Kind::of::<svm::Svm>(),
+    Kind::of::<sharpness::Sharpness>(),
+    Kind::of::<grid::Grid>(),
+    Kind::of::<lpips::LpipsError>(),
+    Kind::of::<reencode::Reencode>(),
+    Kind::of::<interpolate::Interpolate>(),
+    Kind::of::<recognise::Recognise>(),
+    Kind::of::<neighbours::Neighbours>(),
+    Kind::of::<presamples::Presamples>(),
+    Kind::of::<samples::Samples>(),
+    Kind::of::<latent::Latent>(),
+];
 
-    /// One line on what it measures, for the help of programs.
-    fn about(&self) -> &'static str;
-
-    /// Measures.
-    ///
-    /// # Errors
-    /// If data cannot be read, a network does not fit, or results cannot be written.
-    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError>;
+/// Returns all measures, in the order of the help.
+pub fn all() -> &'static [Kind] {
+    MEASURES
 }
 
-/// All measures.
-pub fn all() -> [&'static dyn Measure; 12] {
-    [
-        &error::Error,
-        &svm::Svm,
-        &sharpness::Sharpness,
-        &grid::Grid,
-        &lpips::LpipsError,
-        &reencode::Reencode,
-        &interpolate::Interpolate,
-        &recognise::Recognise,
-        &neighbours::Neighbours,
-        &presamples::Presamples,
-        &samples::Samples,
-        &latent::Latent,
-    ]
-}
-
-/// The measure of this name.
+/// Returns the measure of this name.
 ///
 /// # Errors
 /// If there is none; lists those that exist.
-pub fn by_name(name: &str) -> Result<&'static dyn Measure, EvalError> {
-    all().into_iter().find(|measure| measure.name() == name).ok_or_else(|| EvalError::Unknown {
+pub fn by_name(name: &str) -> Result<&'static Kind, EvalError> {
+    all().iter().find(|kind| kind.name() == name).ok_or_else(|| EvalError::Unknown {
         what: "measure",
-        known: all().map(|measure| measure.name()).join(", "),
+        known: all().iter().map(Kind::name).collect::<Vec<_>>().join(", "),
         got: name.into(),
     })
 }
@@ -110,7 +90,7 @@ pub fn by_name(name: &str) -> Result<&'static dyn Measure, EvalError> {
 /// # Errors
 /// As [`Measure::rows`], or if there is no test image, or no row has a value.
 pub fn evaluate(
-    measure: &dyn Measure,
+    measure: &dyn AnyMeasure,
     context: &Context<'_>,
 ) -> Result<(Measurement, PathBuf), EvalError> {
     let (start, name) = (Instant::now(), measure.name());
@@ -118,9 +98,10 @@ pub fn evaluate(
         return Err(EvalError::input(name, "one test image or more", "none"));
     }
     let folder = context.folder()?;
-    let rows = measure.rows(context)?;
-    if let Some(first) = rows.first().filter(|_| rows.iter().all(|row| row.value.is_none())) {
-        let reason = format!("{}: {}", first.name, first.note);
+    let rows = measure.take(context)?;
+    if rows.iter().all(|row| row.value.is_none()) {
+        let first = rows.first().map(|first| format!("{}: {}", first.name, first.note));
+        let reason = first.unwrap_or_else(|| "nothing was asked for".into());
         return Err(EvalError::Undefined { measure: name.into(), reason });
     }
     let measurement = Measurement {
@@ -156,13 +137,86 @@ mod tests {
 
     #[test]
     fn measures_have_distinct_names_and_unknown_ones_are_refused_with_the_list() {
-        for measure in all() {
-            assert_eq!(by_name(measure.name()).map(Measure::name).ok(), Some(measure.name()));
+        for kind in all() {
+            assert!(by_name(kind.name()).is_ok_and(|found| std::ptr::eq(found, kind)));
         }
         let message = by_name("fid").err().map(|e| e.to_string()).unwrap_or_default();
+        let names: Vec<&str> = all().iter().map(Kind::name).collect();
+        assert_eq!(message, format!("unknown measure `fid`; known are {}", names.join(", ")));
+    }
+
+    #[test]
+    fn every_field_of_a_measure_is_an_option_with_help_that_takes_its_own_default()
+    -> Result<(), EvalError> {
+        for kind in all() {
+            let defaults = kind.defaults()?;
+            let mut fields: Vec<&str> = defaults.keys().map(String::as_str).collect();
+            fields.sort_unstable();
+            let mut keys: Vec<&str> = kind.options().iter().map(|opt| opt.key).collect();
+            keys.sort_unstable();
+            assert_eq!(fields, keys, "{}", kind.name());
+            assert!(kind.options().iter().all(|opt| !opt.value.is_empty() && opt.about.len() > 10));
+            let texts: Vec<_> = defaults.iter().map(|(k, v)| (&**k, options::written(v))).collect();
+            let texts: Vec<_> = texts.iter().map(|(key, text)| (*key, &**text)).collect();
+            assert_eq!(kind.with(&texts)?.options()?, defaults, "{}", kind.name());
+            let message = kind.with(&[("no-such-key", "1")]).err().map(|e| e.to_string());
+            let begins = format!("{}.no-such-key: expected ", kind.name());
+            assert!(message.is_some_and(|message| message.starts_with(&begins)));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn options_are_read_from_text_and_what_is_wrong_is_named() -> Result<(), EvalError> {
+        let options = |measure: &str, pairs: &[(&str, &str)]| -> Result<String, EvalError> {
+            let options = by_name(measure)?.with(pairs)?.options()?;
+            Ok(serde_json::Value::Object(options).to_string())
+        };
+        assert_eq!(options("error", &[])?, r#"{"spaces":[]}"#);
+        let two = [("spaces", "alexnet:CONV3"), ("spaces", "squeezenet:POOL4,squeezenet:FIRE9")];
+        let all = r#"{"spaces":["alexnet:CONV3","squeezenet:POOL4","squeezenet:FIRE9"]}"#;
+        assert_eq!(options("error", &two)?, all);
         assert_eq!(
-            message,
-            "unknown measure `fid`; known are error, svm, sharpness, grid, lpips, reencode, interpolate, recognise, neighbours, presamples, samples, latent"
+            options("svm", &[("draws", "3"), ("draws", "4")])?.get(..10),
+            Some("{\"draws\":4")
         );
+        for (measure, key, value, words) in [
+            ("svm", "draws", "-3", "svm.draws: expected a whole number of at least 0, found -3"),
+            (
+                "svm",
+                "draws",
+                "many",
+                "svm.draws: expected a whole number of at least 0, found many",
+            ),
+            (
+                "svm",
+                "inputs",
+                "code,codes",
+                "svm.inputs: expected one of `code`, `center-code`, `pixels`",
+            ),
+            (
+                "error",
+                "spaces",
+                "lenet:CONV1",
+                "error.spaces: expected NET:TAP (unknown feature space",
+            ),
+            (
+                "error",
+                "space",
+                "x",
+                "expected an option of error (spaces; nearest: spaces), found space",
+            ),
+            ("grid", "zzz", "1", "grid.zzz: expected an option of grid (images), found zzz"),
+            (
+                "latent",
+                "x",
+                "1",
+                "latent.x: expected nothing, because latent has no options, found x",
+            ),
+        ] {
+            let message = options(measure, &[(key, value)]).expect_err(words).to_string();
+            assert!(message.contains(words), "{message}");
+        }
+        Ok(())
     }
 }

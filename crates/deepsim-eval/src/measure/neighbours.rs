@@ -8,16 +8,29 @@
 
 use deepsim_data::picture::{Picture, grid};
 use deepsim_data::{Crop, read_range};
+use serde::{Deserialize, Serialize};
 
-use super::context::Context;
-use super::{Measure, Row};
+use super::context::{Context, shown};
+use super::{Measure, Opt, Row};
 use crate::EvalError;
 use crate::arrays::{numbers, pictures};
 use crate::metrics::statistics::euclidean_distance;
 
 /// Nearest neighbours in the training set.
-#[derive(Clone, Copy, Debug)]
-pub struct Neighbours;
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Neighbours {
+    /// Test images whose neighbours are drawn.
+    pub images: Vec<usize>,
+    /// Only the first so many training images are searched; all where `None`.
+    pub train_images: Option<usize>,
+}
+
+impl Default for Neighbours {
+    fn default() -> Self {
+        Self { images: shown(), train_images: None }
+    }
+}
 
 /// File with the pictures.
 pub const PICTURES: &str = "neighbours.png";
@@ -43,19 +56,23 @@ impl Search {
 }
 
 impl Measure for Neighbours {
-    fn name(&self) -> &'static str {
-        "neighbours"
-    }
-
-    fn about(&self) -> &'static str {
-        "nearest training images (paper, supplement)"
-    }
+    const NAME: &'static str = "neighbours";
+    const ABOUT: &'static str = "nearest training images (paper, supplement)";
+    const OPTIONS: &'static [Opt] = &[
+        Opt { key: "images", value: "INDEX", about: "test images that are drawn, by their index" },
+        Opt {
+            key: "train_images",
+            value: "N",
+            about: "only the first so many training images, where the nearest are looked for; else all",
+        },
+    ];
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
-        let (model, settings) = (context.model, context.settings);
+        Context::check_shown(Self::NAME, &self.images, 1)?;
+        let model = context.model;
         let crop = Crop::Center(context.side());
         let training = &*context.dataset.unlabeled;
-        let n = settings.train_images.map_or(training.len(), |n| n.min(training.len()));
+        let n = self.train_images.map_or(training.len(), |n| n.min(training.len()));
         if n == 0 {
             return Err(EvalError::input("neighbours", "one training image or more", "none"));
         }
@@ -63,7 +80,7 @@ impl Measure for Neighbours {
         let mut searches: [Vec<Search>; 2] = Default::default();
         let mut reconstructed: [Vec<f64>; 2] = Default::default();
         let mut sheet: Vec<Vec<Picture>> = vec![Vec::new(); 4];
-        for &index in &settings.grid_images {
+        for &index in &self.images {
             let (original, image) = context.test_image(index)?;
             let code = model.code(&image)?;
             let drawn = model.decode(&code)?;

@@ -8,18 +8,29 @@
 
 use candle_core::Tensor;
 use deepsim_data::picture::grid;
+use serde::{Deserialize, Serialize};
 use tracing::field::Empty;
 use tracing::info_span;
 
-use super::context::Context;
-use super::{Measure, Row};
+use super::context::{Context, shown};
+use super::{Measure, Opt, Row};
 use crate::EvalError;
 use crate::arrays::{numbers, pictures};
 use crate::metrics::statistics::{euclidean_distance, mean_and_spread};
 
 /// Diversity of the images of one feature vector.
-#[derive(Clone, Copy, Debug)]
-pub struct Presamples;
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Presamples {
+    /// Test images whose features are drawn from.
+    pub images: Vec<usize>,
+}
+
+impl Default for Presamples {
+    fn default() -> Self {
+        Self { images: shown() }
+    }
+}
 
 /// File with the pictures.
 pub const PICTURES: &str = "presamples.png";
@@ -31,16 +42,17 @@ const DRAWS: usize = 8;
 type Images = Vec<Vec<f32>>;
 
 impl Measure for Presamples {
-    fn name(&self) -> &'static str {
-        "presamples"
-    }
-
-    fn about(&self) -> &'static str {
-        "differences that noise makes in images of one feature vector (paper section 4.3)"
-    }
+    const NAME: &'static str = "presamples";
+    const ABOUT: &'static str =
+        "differences that noise makes in images of one feature vector (paper section 4.3)";
+    const OPTIONS: &'static [Opt] = &[Opt {
+        key: "images",
+        value: "INDEX",
+        about: "test images whose features are drawn from, by their index",
+    }];
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
-        let (model, seed) = (context.model, context.settings.seed);
+        let (model, seed) = (context.model, context.sampling.seed);
         let Some((encoder, tap)) =
             model.encoder.as_ref().filter(|_| matches!(model.noise(1, seed, 0), Ok(Some(_))))
         else {
@@ -48,10 +60,10 @@ impl Measure for Presamples {
             return Err(EvalError::input("presamples", wanted, "one without"));
         };
         let (mut sheet, mut in_pixels, mut in_features) = (Vec::new(), Vec::new(), Vec::new());
-        let shown = &context.settings.grid_images;
-        let total = shown.len() as u64;
+        Context::check_shown(Self::NAME, &self.images, 2)?;
+        let total = self.images.len() as u64;
         let span = info_span!("sampling pre-images", total, done = Empty).entered();
-        for (done, &index) in shown.iter().enumerate() {
+        for (done, &index) in self.images.iter().enumerate() {
             let (original, image) = context.test_image(index)?;
             let code = model.code(&image)?;
             let codes = Tensor::cat(&[&code; DRAWS], 0)?;

@@ -4,6 +4,7 @@
 //! The network is SqueezeNet, which classifies photographs of ILSVRC's classes: on other pictures its
 //! classes mean little, and equal ones still say that it sees the same.
 
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering::{Equal, Less};
 
 use deepsim_nets::ComparatorKind;
@@ -16,19 +17,15 @@ use crate::EvalError;
 use crate::comparators::is_random;
 
 /// Shares of reconstructions that are classified as the originals.
-#[derive(Clone, Copy, Debug)]
-pub struct Recognise;
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recognise {}
 
 const NET: ComparatorKind = ComparatorKind::SqueezeNet;
 
 impl Measure for Recognise {
-    fn name(&self) -> &'static str {
-        "recognise"
-    }
-
-    fn about(&self) -> &'static str {
-        "share of images to which SqueezeNet gives the same class"
-    }
+    const NAME: &'static str = "recognise";
+    const ABOUT: &'static str = "share of images to which SqueezeNet gives the same class";
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let net = context.comparator(NET)?;

@@ -5,19 +5,30 @@
 
 use deepsim_data::picture::{Picture, grid};
 use deepsim_nets::Images;
+use serde::{Deserialize, Serialize};
 use tracing::field::Empty;
 use tracing::info_span;
 
-use super::context::Context;
-use super::{Measure, Row};
+use super::context::{Context, SHOWN};
+use super::{Measure, Opt, Row};
 use crate::EvalError;
 use crate::arrays::{numbers, pictures};
 use crate::metrics::euclidean::mean_pair_distance;
 use crate::metrics::statistics::euclidean_distance;
 
 /// Errors after several rounds.
-#[derive(Clone, Copy, Debug)]
-pub struct Reencode;
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reencode {
+    /// Number of test images that are drawn, the first of all.
+    pub shown: usize,
+}
+
+impl Default for Reencode {
+    fn default() -> Self {
+        Self { shown: SHOWN }
+    }
+}
 
 /// File with the pictures.
 pub const PICTURES: &str = "reencodings.png";
@@ -26,17 +37,13 @@ pub const PICTURES: &str = "reencodings.png";
 const ROUNDS: [usize; 4] = [1, 2, 4, 8];
 
 impl Measure for Reencode {
-    fn name(&self) -> &'static str {
-        "reencode"
-    }
-
-    fn about(&self) -> &'static str {
-        "errors and images after 1, 2, 4 and 8 rounds (paper Figure 8)"
-    }
+    const NAME: &'static str = "reencode";
+    const ABOUT: &'static str = "errors and images after 1, 2, 4 and 8 rounds (paper Figure 8)";
+    const OPTIONS: &'static [Opt] =
+        &[Opt { key: "shown", value: "N", about: "number of test images that are drawn" }];
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let (images, side) = (context.reconstructions()?, context.side());
-        let shown = context.settings.grid_images.len();
         let mut sheet: Vec<Vec<Picture>> = vec![Vec::new(); 1 + ROUNDS.len()];
         let mut distances = [const { (Vec::new(), Vec::new()) }; ROUNDS.len()];
         let (mut pixels, mut codes) = (Vec::new(), Vec::new());
@@ -47,7 +54,7 @@ impl Measure for Reencode {
             let (original, first) = images.images(range.clone())?;
             let code = numbers(&context.model.code(&original)?)?;
             let original_pixels = numbers(original.tensor())?;
-            show(&mut sheet[0], &original, shown)?;
+            show(&mut sheet[0], &original, self.shown)?;
             let mut image = first;
             for round in 1..=ROUNDS[ROUNDS.len() - 1] {
                 if round > 1 {
@@ -56,7 +63,7 @@ impl Measure for Reencode {
                 let Some(place) = ROUNDS.iter().position(|wanted| *wanted == round) else {
                     continue;
                 };
-                show(&mut sheet[1 + place], &image, shown)?;
+                show(&mut sheet[1 + place], &image, self.shown)?;
                 let (of_pixels, of_codes) = &mut distances[place];
                 each(&original_pixels, &numbers(image.tensor())?, n, of_pixels);
                 each(&code, &numbers(&context.model.code(&image)?)?, n, of_codes);
@@ -68,7 +75,7 @@ impl Measure for Reencode {
         drop(span);
         grid(&sheet, 0).write_png(&context.folder()?.join(PICTURES))?;
 
-        let seed = context.settings.seed;
+        let seed = context.sampling.seed;
         let normaliser = |samples: &mut Vec<f32>| {
             let dimensions = samples.len() / images.len().max(1);
             mean_pair_distance(samples, dimensions, seed)

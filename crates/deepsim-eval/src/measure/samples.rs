@@ -9,11 +9,12 @@
 use deepsim_data::Crop;
 use deepsim_data::picture::{Picture, grid};
 use deepsim_nets::{Comparator, Images, PixelFormat};
+use serde::{Deserialize, Serialize};
 use tracing::field::Empty;
 use tracing::info_span;
 
 use super::context::Context;
-use super::{Measure, Row, Space};
+use super::{Measure, Opt, Row, Space};
 use crate::EvalError;
 use crate::arrays::{numbers, ranges};
 use crate::comparators::is_random;
@@ -24,8 +25,12 @@ use crate::metrics::sharpness::{BANDS, power};
 use crate::prior::{self, vae};
 
 /// Samples from the prior.
-#[derive(Clone, Copy, Debug)]
-pub struct Samples;
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Samples {
+    /// Feature spaces of the distances; where there are none, SqueezeNet's if its weights are found.
+    pub spaces: Vec<Space>,
+}
 
 /// File with many samples.
 pub const PICTURES: &str = "samples.png";
@@ -49,21 +54,21 @@ struct Drawn {
 }
 
 impl Measure for Samples {
-    fn name(&self) -> &'static str {
-        "samples"
-    }
-
-    fn about(&self) -> &'static str {
-        "samples from a variational autoencoder's prior, and their distance from images (paper Figure 4)"
-    }
+    const NAME: &'static str = "samples";
+    const ABOUT: &'static str = "samples from a variational autoencoder's prior, and their distance from images (paper Figure 4)";
+    const OPTIONS: &'static [Opt] = &[Opt {
+        key: "spaces",
+        value: "NET:TAP",
+        about: "feature spaces of the distances; where none is named, squeezenet:FIRE9 if it has weights",
+    }];
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
-        let (net, seed) = (vae(context.model, "samples")?, context.settings.seed);
+        let (net, seed) = (vae(context.model, "samples")?, context.sampling.seed);
         let (n, side) = (context.test_len(), context.side());
         let mut drawn = Drawn { planes: Vec::with_capacity(n * 3 * side * side), side };
         let all = n.max(SIDE * SIDE);
         let span = info_span!("sampling", total = all as u64, done = Empty).entered();
-        for range in ranges(all, context.settings.batch) {
+        for range in ranges(all, context.sampling.batch) {
             let images = prior::images(net, range.clone(), seed, None)?;
             drawn.planes.extend(images.to_u8()?);
             span.record("done", range.end as u64);
@@ -81,7 +86,7 @@ impl Measure for Samples {
             rows.push(Row::undefined(FRECHET, "", &reason, ""));
             return Ok(rows);
         }
-        for space in spaces(context) {
+        for space in self.spaces(context) {
             rows.extend(distances(context, &drawn, n, &space)?);
         }
         Ok(rows)
@@ -110,17 +115,19 @@ impl Drawn {
     }
 }
 
-/// Feature spaces that were asked for; else that of SqueezeNet, with which nothing is trained, where its
-/// weights are found. Without them AlexNet's, which may be the comparator: no judge of it.
-fn spaces(context: &Context<'_>) -> Vec<Space> {
-    use deepsim_nets::ComparatorKind::{AlexNet, SqueezeNet};
-    let space = |comparator, tap: &str| Space { comparator, tap: tap.into() };
-    if let Some(spaces) = &context.settings.spaces {
-        return spaces.clone();
-    }
-    match context.weights.and_then(|weights| SqueezeNet.find_weights(weights)) {
-        Some(_) => vec![space(SqueezeNet, "FIRE9")],
-        None => vec![space(AlexNet, "CONV5")],
+impl Samples {
+    /// Feature spaces that were asked for; else that of SqueezeNet, with which nothing is trained, where its
+    /// weights are found. Without them AlexNet's, which may be the comparator: no judge of it.
+    fn spaces(&self, context: &Context<'_>) -> Vec<Space> {
+        use deepsim_nets::ComparatorKind::{AlexNet, SqueezeNet};
+        let space = |comparator, tap: &str| Space { comparator, tap: tap.into() };
+        if !self.spaces.is_empty() {
+            return self.spaces.clone();
+        }
+        match context.weights.and_then(|weights| SqueezeNet.find_weights(weights)) {
+            Some(_) => vec![space(SqueezeNet, "FIRE9")],
+            None => vec![space(AlexNet, "CONV5")],
+        }
     }
 }
 

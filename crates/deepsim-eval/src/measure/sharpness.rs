@@ -4,22 +4,19 @@ use super::context::Context;
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::metrics::sharpness::{BANDS, power};
+use serde::{Deserialize, Serialize};
 
 /// Sharpness.
-#[derive(Clone, Copy, Debug)]
-pub struct Sharpness;
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sharpness {}
 
 /// Name of the main row.
 pub const HIGH_FREQUENCIES: &str = "high-frequency power";
 
 impl Measure for Sharpness {
-    fn name(&self) -> &'static str {
-        "sharpness"
-    }
-
-    fn about(&self) -> &'static str {
-        "power of high spatial frequencies against the originals'"
-    }
+    const NAME: &'static str = "sharpness";
+    const ABOUT: &'static str = "power of high spatial frequencies against the originals'";
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let images = context.reconstructions()?;

@@ -6,9 +6,10 @@
 //! numbers), about as many as the code has.
 
 use deepsim_data::{Crop, Labelled};
+use serde::{Deserialize, Serialize};
 
 use super::context::Context;
-use super::{Measure, Row};
+use super::{Measure, Opt, Row};
 use crate::EvalError;
 use crate::arrays::numbers;
 use crate::metrics::pixels::block_means;
@@ -16,53 +17,70 @@ pub use crate::svm::SvmInput;
 use crate::svm::{Examples, Protocol, accuracy_over_folds};
 
 /// Linear SVMs on the code.
-#[derive(Clone, Copy, Debug)]
-pub struct Svm;
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Svm {
+    /// Number of values of C that the protocol tries.
+    pub draws: usize,
+    /// Numbers that SVMs are trained on, a row each.
+    pub inputs: Vec<SvmInput>,
+}
 
-impl Measure for Svm {
-    fn name(&self) -> &'static str {
-        "svm"
-    }
-
-    fn about(&self) -> &'static str {
-        "accuracy of linear SVMs on the code (paper Table 4)"
-    }
-
-    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
-        context.settings.svm_inputs.iter().map(|&input| row(context, input)).collect()
+impl Default for Svm {
+    fn default() -> Self {
+        Self { draws: 50, inputs: SvmInput::ALL.into() }
     }
 }
 
-fn row(context: &Context<'_>, input: SvmInput) -> Result<Row, EvalError> {
-    let dataset = context.dataset;
-    let name = input.name();
-    let train = features(context, input, &dataset.train, dataset.train.images.len())?;
-    let test = features(context, input, &dataset.test, context.test_len())?;
-    let (n, tests) = (dataset.train.images.len(), context.test_len());
-    let dimensions = train.len().checked_div(n).unwrap_or(0);
-    let labels =
-        |labelled: &Labelled, n: usize| labelled.labels[..n.min(labelled.labels.len())].to_vec();
-    let (train_labels, test_labels) = (labels(&dataset.train, n), labels(&dataset.test, tests));
-    let train = Examples::new(&train, dimensions, &train_labels)?;
-    let test = Examples::new(&test, dimensions, &test_labels)?;
+impl Measure for Svm {
+    const NAME: &'static str = "svm";
+    const ABOUT: &'static str = "accuracy of linear SVMs on the code (paper Table 4)";
+    const OPTIONS: &'static [Opt] = &[
+        Opt { key: "draws", value: "N", about: "values of C that the SVM protocol tries" },
+        Opt {
+            key: "inputs",
+            value: "INPUT",
+            about: "inputs of the SVMs: code, center-code, pixels",
+        },
+    ];
 
-    let settings = context.settings;
-    let mut protocol =
-        Protocol { draws: settings.svm_draws, seed: settings.seed, ..Protocol::default() };
-    protocol.solver.seed = settings.seed;
-    let found = accuracy_over_folds(name, train, test, &dataset.folds, &protocol)?;
-    let note = format!(
-        "{dimensions} numbers divided by {:.4}; {} folds of {} images, tested on {tests}; C = {:.5} \
+    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+        self.inputs.iter().map(|&input| self.row(context, input)).collect()
+    }
+}
+
+impl Svm {
+    fn row(&self, context: &Context<'_>, input: SvmInput) -> Result<Row, EvalError> {
+        let dataset = context.dataset;
+        let name = input.name();
+        let train = features(context, input, &dataset.train, dataset.train.images.len())?;
+        let test = features(context, input, &dataset.test, context.test_len())?;
+        let (n, tests) = (dataset.train.images.len(), context.test_len());
+        let dimensions = train.len().checked_div(n).unwrap_or(0);
+        let labels = |labelled: &Labelled, n: usize| {
+            labelled.labels[..n.min(labelled.labels.len())].to_vec()
+        };
+        let (train_labels, test_labels) = (labels(&dataset.train, n), labels(&dataset.test, tests));
+        let train = Examples::new(&train, dimensions, &train_labels)?;
+        let test = Examples::new(&test, dimensions, &test_labels)?;
+
+        let seed = context.sampling.seed;
+        let mut protocol = Protocol { draws: self.draws, seed, ..Protocol::default() };
+        protocol.solver.seed = seed;
+        let found = accuracy_over_folds(name, train, test, &dataset.folds, &protocol)?;
+        let note = format!(
+            "{dimensions} numbers divided by {:.4}; {} folds of {} images, tested on {tests}; C = {:.5} \
          of {} draws ({:.1} % outside fold 1); spread over folds{}",
-        found.scale,
-        found.folds.len(),
-        dataset.folds.first().map_or(0, Vec::len),
-        found.c,
-        settings.svm_draws,
-        found.validation,
-        if found.converged { "" } else { "; NOT all machines converged" },
-    );
-    Ok(Row::new(name, found.mean, "%", note).with_spread(found.spread))
+            found.scale,
+            found.folds.len(),
+            dataset.folds.first().map_or(0, Vec::len),
+            found.c,
+            self.draws,
+            found.validation,
+            if found.converged { "" } else { "; NOT all machines converged" },
+        );
+        Ok(Row::new(name, found.mean, "%", note).with_spread(found.spread))
+    }
 }
 
 fn features(
@@ -72,7 +90,7 @@ fn features(
     n: usize,
 ) -> Result<Vec<f32>, EvalError> {
     let crop = match input {
-        SvmInput::CenterCode => Crop::Center(context.settings.crop),
+        SvmInput::CenterCode => Crop::Center(context.sampling.crop),
         SvmInput::Code | SvmInput::Pixels => Crop::Full,
     };
     let what = format!("features: {}", input.name());

@@ -260,7 +260,7 @@ mod tests {
         let all: BTreeSet<String> =
             runs(&Layer::ALL, &encoder()).into_iter().map(|run| run.id).collect();
         let measures: Vec<&str> =
-            deepsim_eval::measure::all().map(|measure| measure.name()).to_vec();
+            deepsim_eval::measure::all().iter().map(|kind| kind.name()).collect();
         for target in TARGETS {
             if let Runs::Named(ids) = target.runs {
                 assert!(ids.iter().all(|id| all.contains(*id)), "{}: {ids:?}", target.id);

@@ -50,7 +50,7 @@ impl Run {
         }
         let run = RunFolder::open(folder)?;
         let mut measurements = BTreeMap::new();
-        for name in measure::all().map(|measure| measure.name()) {
+        for name in measure::all().iter().map(|kind| kind.name()) {
             let path = folder.join(EVAL).join(format!("{name}.json"));
             if path.is_file() {
                 let bytes = std::fs::read(&path).map_err(ReproduceError::io("reading", &path))?;

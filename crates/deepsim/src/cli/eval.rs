@@ -6,9 +6,9 @@ use anyhow::Result;
 use clap::Args;
 use deepsim_data::Dataset;
 use deepsim_eval::EvalError;
-use deepsim_eval::measure::svm::SvmInput;
-use deepsim_eval::measure::{self, Context, Measure, Model, Settings, Space};
+use deepsim_eval::measure::{self, AnyMeasure, Context, Kind, Model, Sampling};
 
+use super::measure_options::{self, MeasureOptions};
 use super::place::Place;
 use super::show;
 
@@ -31,54 +31,36 @@ pub(crate) struct Arguments {
     /// Only the first so many test images [default: all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Only the first so many training images, where the nearest are looked for [default: all]
-    #[arg(long, value_name = "N")]
-    train_limit: Option<usize>,
-    /// Values of C that the SVM protocol tries
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    svm_draws: usize,
-    /// Input of the SVMs: code, center-code, pixels; may be repeated [default: all]
-    #[arg(long, value_name = "INPUT")]
-    svm_input: Vec<SvmInput>,
-    /// Feature space of the error, e.g. alexnet:CONV3; may be repeated [default: those with weights]
-    #[arg(long, value_name = "NET:TAP")]
-    space: Vec<Space>,
     /// Seed of the procedural scenes and of everything that is drawn
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
+    options: MeasureOptions,
+    #[command(flatten)]
     place: Place,
 }
 
-/// The help, with one line for each measure.
+/// The help, with a line for each measure and for each of its options.
 fn long_about() -> String {
-    let all = measure::all();
-    let width = all.iter().map(|measure| measure.name().len()).max().unwrap_or(0);
-    let line =
-        |measure: &&dyn Measure| format!("\n  {:width$}  {}", measure.name(), measure.about());
     format!(
         "Measure a trained generator on test images\n\n\
          `deepsim eval error svm sharpness grid --run RUN` measures the generator of a run folder and writes \
-         RUN/eval/MEASURE.json:{}",
-        all.iter().map(line).collect::<String>()
+         RUN/eval/MEASURE.json. Measures, with the options that --set takes:\n{}",
+        measure_options::help()
     )
 }
 
 impl Arguments {
-    fn settings(&self) -> Settings {
-        let svm_inputs = match &self.svm_input[..] {
-            [] => SvmInput::ALL.to_vec(),
-            chosen => chosen.to_vec(),
-        };
-        Settings {
-            svm_inputs,
-            test_images: self.limit,
-            train_images: self.train_limit,
-            spaces: Some(self.space.clone()).filter(|spaces| !spaces.is_empty()),
-            svm_draws: self.svm_draws,
-            seed: self.seed,
-            ..Settings::default()
-        }
+    fn sampling(&self) -> Sampling {
+        Sampling { test_images: self.limit, seed: self.seed, ..Sampling::default() }
+    }
+
+    /// The measures that are asked for, with their options.
+    fn measures(&self) -> Result<Vec<Box<dyn AnyMeasure>>> {
+        let kinds = self.measures.iter().map(|name| measure::by_name(name));
+        let kinds: Vec<&Kind> = kinds.collect::<Result<_, EvalError>>()?;
+        self.options.check(&kinds)?;
+        kinds.into_iter().map(|kind| Ok(self.options.measure(kind)?)).collect()
     }
 }
 
@@ -91,11 +73,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let Some(run) = &arguments.run else { return Err(unknown("run", "--run DIR").into()) };
     if arguments.measures.is_empty() {
-        let known = measure::all().map(Measure::name).join(", ");
-        return Err(unknown("measure", &known).into());
+        let known: Vec<&str> = measure::all().iter().map(Kind::name).collect();
+        return Err(unknown("measure", &known.join(", ")).into());
     }
-    let measures = arguments.measures.iter().map(|name| measure::by_name(name));
-    let measures: Vec<&dyn Measure> = measures.collect::<Result<_, EvalError>>()?;
+    let measures = arguments.measures()?;
     let (device, weights) = arguments.place.open()?;
 
     let mut dataset = Dataset::open(arguments.data.as_deref(), arguments.seed)?;
@@ -111,10 +92,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(side) = model.resize {
         dataset = dataset.sized(side);
     }
-    let settings = arguments.settings();
-    let context = Context::new(&model, run, &dataset, weights, &settings, &device);
-    for measure in measures {
-        let (measurement, path) = measure::evaluate(measure, &context)?;
+    let sampling = arguments.sampling();
+    let context = Context::new(&model, run, &dataset, weights, &sampling, &device);
+    for measure in &measures {
+        let (measurement, path) = measure::evaluate(&**measure, &context)?;
         println!("{} ({:.1} s)", path.display(), measurement.seconds);
         show::rows(&measurement.rows);
     }
@@ -124,6 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -133,16 +115,72 @@ mod tests {
         arguments: Arguments,
     }
 
+    fn arguments(words: &[&str]) -> Arguments {
+        Line::try_parse_from([&["eval"], words].concat()).expect("arguments").arguments
+    }
+
+    fn options(words: &[&str]) -> Vec<Value> {
+        let measures = arguments(words).measures().expect("options");
+        measures.iter().map(|m| Value::Object(m.options().expect("JSON"))).collect()
+    }
+
     #[test]
-    fn without_flags_the_settings_are_the_defaults_and_flags_change_them() {
-        let settings = |words: &[&str]| {
-            let line = Line::try_parse_from([&["eval", "error"], words].concat());
-            line.map(|line| line.arguments.settings()).expect("arguments")
-        };
-        assert_eq!(settings(&[]), Settings::default());
-        let changed = settings(&["--limit", "3", "--space", "alexnet:CONV2", "--seed", "7"]);
-        let spaces = Some(vec!["alexnet:CONV2".parse().expect("a space")]);
-        let expected = Settings { test_images: Some(3), spaces, seed: 7, ..Settings::default() };
-        assert_eq!(changed, expected);
+    fn without_flags_the_options_are_the_defaults_and_flags_change_them() {
+        let plain = arguments(&["error"]);
+        assert_eq!(plain.sampling(), Sampling::default());
+        for kind in measure::all() {
+            let defaults = Value::Object(kind.defaults().expect("defaults"));
+            assert_eq!(options(&[kind.name()]), [defaults]);
+        }
+        let changed = arguments(&["error", "--limit", "3", "--seed", "7"]);
+        assert_eq!(
+            changed.sampling(),
+            Sampling { test_images: Some(3), seed: 7, ..plain.sampling() }
+        );
+        let flags = ["--svm-draws", "4", "--svm-input", "pixels", "--svm-input", "code"];
+        let spaces = ["--space", "alexnet:CONV2", "--train-limit", "9"];
+        let all = [&["error", "samples", "svm", "neighbours"], &flags[..], &spaces[..]].concat();
+        let space = json!({"spaces": ["alexnet:CONV2"]});
+        let images: Vec<usize> = (0..12).collect();
+        assert_eq!(
+            options(&all),
+            [
+                space.clone(),
+                space,
+                json!({"draws": 4, "inputs": ["pixels", "code"]}),
+                json!({"images": images, "train_images": 9}),
+            ]
+        );
+    }
+
+    #[test]
+    fn any_option_of_a_measure_that_is_taken_can_be_set() {
+        let set = ["grid", "svm", "--set", "grid.images=4,7", "--set", "svm.draws=6"];
+        let inputs = json!(["code", "center-code", "pixels"]);
+        let wanted = [json!({"images": [4, 7]}), json!({"draws": 6, "inputs": inputs})];
+        assert_eq!(options(&set), wanted);
+        for (words, message) in [
+            (
+                &["grid", "--set", "grid.images"][..],
+                "--set: expected MEASURE.KEY=VALUE, found grid.images",
+            ),
+            (&["grid", "--set", "grids.images=1"], "unknown measure `grids`"),
+            (
+                &["grid", "--set", "grid.image=1"],
+                "grid.image: expected an option of grid (images; nearest: images)",
+            ),
+            (
+                &["grid", "--set", "svm.draws=1"],
+                "--set svm.draws: expected an option of a measure that is taken (grid)",
+            ),
+            (
+                &["grid", "--svm-draws", "few"],
+                "svm.draws: expected a whole number of at least 0, found few",
+            ),
+        ] {
+            let error = arguments(words).measures().err().expect(message);
+            assert!(error.to_string().contains(message), "{error}");
+            assert_eq!(super::super::exit::code(&error), super::super::exit::USAGE, "{error}");
+        }
     }
 }

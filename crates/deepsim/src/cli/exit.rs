@@ -91,6 +91,7 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         Some(
             EvalError::Unknown { .. }
             | EvalError::Input { .. }
+            | EvalError::Option { .. }
             | EvalError::Net(NetError::UnknownTap { .. }),
         ) => true,
         Some(error) => error.is_size(),

@@ -6,9 +6,10 @@
 //! | [`exit`] | exit codes |
 //! | [`help`] | groups of commands |
 //! | [`locate`] | the folders that data and weights are in, and `hf://` addresses |
+//! | [`measure_options`] | options of measures: flags and `--set` |
 //! | [`place`] | `--device`, `--weights`, `--threads` |
 //! | [`recipe`] | the recipe and the data of `train` and `plan` |
-//! | [`show`] | rows of numbers, progress of a measure |
+//! | [`show`] | rows of numbers |
 //! | [`telemetry`] | messages, progress, traces |
 
 pub(crate) mod compare;
@@ -22,6 +23,7 @@ pub(crate) mod help;
 pub(crate) mod import;
 pub(crate) mod invert;
 mod locate;
+mod measure_options;
 pub(crate) mod optimise;
 pub(crate) mod place;
 pub(crate) mod plan;

@@ -1,0 +1,91 @@
+//! Measures of a run: what they write, and what they emit on the way.
+
+mod progress;
+
+use candle_core::Device;
+use deepsim_data::Dataset;
+use deepsim_eval::EvalError;
+use deepsim_eval::measure::{self, AnyMeasure, Context, Measurement, Model, Sampling};
+use deepsim_eval::svm::{Examples, Protocol, accuracy_over_folds};
+use deepsim_nets::{Autoencoder, AutoencoderConfig};
+use progress::{Progress, recorded};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Takes a measure of an untrained autoencoder on five test images.
+fn taken(
+    measure: &dyn AnyMeasure,
+) -> Result<(std::result::Result<Measurement, EvalError>, Vec<Progress>)> {
+    let (folder, device) = (tempfile::tempdir()?, Device::Cpu);
+    let net = Autoencoder::new(AutoencoderConfig::default(), 3, &device)?;
+    net.save(&folder.path().join("generator.safetensors"))?;
+    let (dataset, run) = (Dataset::open(None, 0)?, folder.path());
+    let sampling = Sampling { test_images: Some(5), batch: 2, ..Sampling::default() };
+    let model = Model::open(run, None, &device)?;
+    let context = Context::new(&model, run, &dataset, None, &sampling, &device);
+    let (found, emitted) = recorded(|| measure::evaluate(measure, &context));
+    let found = match found {
+        Ok((found, path)) => {
+            let read: Measurement = serde_json::from_slice(&std::fs::read(path)?)?;
+            assert_eq!((&read.measure, &read.rows), (&found.measure, &found.rows));
+            Ok(found)
+        }
+        Err(error) => Err(error),
+    };
+    Ok((found, emitted))
+}
+
+#[test]
+fn long_operations_are_spans_with_a_total_and_random_weights_a_warning() -> Result<()> {
+    let (found, emitted) = taken(&measure::error::Error::default())?;
+    assert_eq!(found?.rows.len(), 2);
+    let names: Vec<&str> = emitted.iter().map(|span| &*span.what).collect();
+    let space = "alexnet CONV3 feature space, random weights";
+    assert_eq!(names, ["reconstructing", "image space", "WARN", space]);
+    for span in emitted.iter().filter(|span| span.what != "WARN") {
+        assert_eq!((span.total, &*span.done), (Some(5), &[2, 4, 5][..]), "{}", span.what);
+    }
+    let warning = "alexnet: no weights found; random weights (seed 0) are used";
+    assert_eq!(emitted[2].message, warning);
+    Ok(())
+}
+
+#[test]
+fn machines_are_counted_once_each_in_any_order() -> Result<()> {
+    let rows: Vec<f32> = (0..80).map(|i| (i % 4) as f32 + (i * 7 % 5) as f32 / 10.0).collect();
+    let labels: Vec<u32> = (0..40).map(|i| i % 2).collect();
+    let examples = Examples::new(&rows, 2, &labels)?;
+    let folds: Vec<Vec<usize>> = (0..4).map(|f| (f * 10..f * 10 + 10).collect()).collect();
+    let protocol = Protocol { draws: 3, ..Protocol::default() };
+    let (found, emitted) =
+        recorded(|| accuracy_over_folds("stripes", examples, examples, &folds, &protocol));
+    assert_eq!(found?.folds.len(), 4);
+    let mut done = emitted[0].done.clone();
+    done.sort_unstable();
+    assert_eq!((&*emitted[0].what, emitted[0].total), ("SVMs on stripes", Some(7)));
+    assert_eq!((emitted.len(), done), (1, (1..=7).collect()));
+    Ok(())
+}
+
+#[test]
+fn lists_of_images_that_are_too_short_are_refused_before_anything_is_drawn() -> Result<()> {
+    for (name, least) in [("grid", 1), ("neighbours", 1), ("interpolate", 2)] {
+        let measure = measure::by_name(name)?.with(&[("images", "")])?;
+        let message = taken(&*measure)?.0.err().map(|error| error.to_string());
+        let wanted = format!("{name}: wanted at least {least} of the option `images`, got 0");
+        assert_eq!(message, Some(wanted));
+    }
+    let none = measure::by_name("svm")?.with(&[("inputs", "")])?;
+    let message = taken(&*none)?.0.err().map(|error| error.to_string());
+    assert_eq!(message.as_deref(), Some("svm: no value is defined: nothing was asked for"));
+    Ok(())
+}
+
+#[test]
+fn pictures_are_drawn_of_the_images_that_are_asked_for() -> Result<()> {
+    let (found, _) = taken(&measure::grid::Grid { images: vec![4, 7] })?;
+    let row = &found?.rows[0];
+    assert_eq!(row.value, Some(2.0));
+    assert!(row.note.ends_with("centre crops of test images 4, 7"), "{}", row.note);
+    Ok(())
+}
