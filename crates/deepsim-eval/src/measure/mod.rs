@@ -5,6 +5,7 @@
 //! here, its `mod` line and its row in `MEASURES`: names, help, options of the command line and tests follow
 //! from the row.
 
+pub mod colour;
 pub mod context;
 pub mod error;
 pub mod grid;
@@ -57,6 +58,7 @@ static MEASURES: &[Kind] = &[
     Kind::of::<error::Error>(),
     Kind::of::<svm::Svm>(),
     Kind::of::<sharpness::Sharpness>(),
+    Kind::of::<colour::Colour>(),
     Kind::of::<grid::Grid>(),
     Kind::of::<lpips::LpipsError>(),
     Kind::of::<reencode::Reencode>(),

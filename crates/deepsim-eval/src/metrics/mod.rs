@@ -10,10 +10,12 @@
 //! | [`ssim`] | two pictures | structural similarity |
 //! | [`lpips`] | two batches of images | learned perceptual image patch similarity |
 //! | [`sharpness`] | frequencies of a picture | power in bands of its spectrum |
+//! | [`colour`] | colours of two sets of pictures | total variation, earth mover's distance of histograms |
 //! | [`distribution`] | two sets of feature vectors | Fréchet distance, kernel distance, random projections |
 //! | [`luma`] | - | brightness of colour pictures |
 //! | [`statistics`] | - | means, spreads, percentiles and norms |
 
+pub mod colour;
 pub mod distribution;
 pub mod euclidean;
 pub mod lpips;
