@@ -19,7 +19,7 @@ pub(crate) fn pictures(images: &Images) -> Result<Vec<Picture>, EvalError> {
     Ok(Picture::several(&images.to_u8()?, images.height(), images.width()))
 }
 
-/// All numbers of a tensor.
+/// Returns the numbers of a tensor, in order.
 pub(crate) fn numbers(tensor: &Tensor) -> Result<Vec<f32>, EvalError> {
     Ok(tensor.flatten_all()?.to_vec1::<f32>()?)
 }

@@ -21,7 +21,7 @@ pub(crate) fn open(
     Ok(kind.open(file.as_deref(), RANDOM_SEED, device)?)
 }
 
-/// Whether a comparator never learned anything.
+/// Returns true if a comparator has random weights.
 pub(crate) fn is_random(comparator: &dyn Comparator) -> bool {
     matches!(comparator.origin(), WeightsOrigin::Random(_))
 }

@@ -1,4 +1,4 @@
-//! All distances of two pictures at once.
+//! Distances of two pictures, in pixels and in feature spaces.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What can go wrong in an evaluation.
+//! Errors of an evaluation.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ pub enum EvalError {
     /// A file or folder could not be read or written.
     #[error("{operation} {}: {source}", path.display())]
     Io {
-        /// What was being done, e.g. `reading log`.
+        /// Operation that failed, e.g. `reading log`.
         operation: &'static str,
         /// The file.
         path: PathBuf,
@@ -25,9 +25,9 @@ pub enum EvalError {
     Input {
         /// The operation.
         operation: &'static str,
-        /// What it accepts.
+        /// Values that it accepts.
         wanted: String,
-        /// What it was given.
+        /// The value given.
         got: String,
     },
     /// A run folder that is not there or holds no trained generator.
@@ -35,7 +35,7 @@ pub enum EvalError {
     Run {
         /// The folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Reason why it cannot be measured.
         reason: String,
     },
     /// A file of a run folder.
@@ -46,7 +46,7 @@ pub enum EvalError {
     Unknown {
         /// The kind of thing, e.g. `measure`.
         what: &'static str,
-        /// All names that are known.
+        /// Names that are known.
         known: String,
         /// The name given.
         got: String,

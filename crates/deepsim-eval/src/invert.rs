@@ -63,7 +63,7 @@ pub fn invert(
     let compared = compare::compare(&original, &reconstruction, weights, random, device)?;
     let mut rows = compared.rows;
     if let Some((net, tap)) = &model.encoder {
-        // Of what the generator drew, not clipped.
+        // The generator's own values, not clipped.
         let row = compare::relative_distance(&**net, tap, &image, &drawn)?;
         rows.insert(0, Row { name: format!("inverted features, {}", row.name), ..row });
     }

@@ -26,7 +26,7 @@ pub enum PairMeasure {
     Feature {
         /// The comparator.
         comparator: ComparatorKind,
-        /// Its taps.
+        /// Taps of the comparator.
         taps: Vec<String>,
     },
 }
@@ -64,12 +64,12 @@ impl FromStr for PairMeasure {
     }
 }
 
-/// What a measure says of two pictures.
+/// Distance of two pictures, with its parts and a map.
 #[derive(Clone, Debug)]
 pub struct PairMeasured {
     /// The distance, then the part of every layer.
     pub rows: Vec<Row>,
-    /// Where it comes from: height x width numbers of at least 0, row-major.
+    /// Map of the distance: height x width numbers of at least 0, row-major.
     pub map: Vec<f32>,
 }
 

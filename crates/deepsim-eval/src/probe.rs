@@ -1,4 +1,4 @@
-//! What a comparator's features are worth: accuracy of linear SVMs on them, by the fold protocol of
+//! Linear probes: accuracy of linear SVMs on a comparator's features, by the fold protocol of
 //! STL-10, against other networks, random weights and pixels.
 //!
 //! Feature maps are max-pooled over the four quadrants of the image, as in the Exemplar-CNN release.
@@ -23,7 +23,7 @@ const BATCH: usize = 50;
 /// Maps are pooled over this many parts along each axis, of a map with one row or column over one.
 const QUADRANTS: usize = 2;
 
-/// What is probed, written `pixels`, `NET:TAP`, `NET:TAP+TAP`, or `NET:TAP@random` for random weights.
+/// Features to probe, written `pixels`, `NET:TAP`, `NET:TAP+TAP`, or `NET:TAP@random` for random weights.
 ///
 /// ```
 /// let probe: deepsim_eval::probe::Probe = "exemplar-cnn:CONV2+CONV3@random".parse()?;
@@ -39,9 +39,9 @@ pub enum Probe {
     Network {
         /// The network.
         kind: ComparatorKind,
-        /// Its taps; features of all are put together.
+        /// Taps of the network; features of all are put together.
         taps: Vec<String>,
-        /// Whether its weights are drawn at random and not looked for.
+        /// True to draw its weights at random and look for none.
         random: bool,
     },
 }

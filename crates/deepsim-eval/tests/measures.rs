@@ -89,3 +89,34 @@ fn pictures_are_drawn_of_the_images_that_are_asked_for() -> Result<()> {
     assert!(row.note.ends_with("centre crops of test images 4, 7"), "{}", row.note);
     Ok(())
 }
+
+/// Every Rust file below a folder, with its text.
+fn sources(folder: &std::path::Path) -> Result<Vec<(std::path::PathBuf, String)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => found.extend(sources(&path)?),
+            false => found.push((path.clone(), std::fs::read_to_string(&path)?)),
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn metrics_import_nothing_that_knows_a_run() -> Result<()> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/metrics");
+    let sources = sources(&folder)?;
+    assert!(sources.len() > 10, "only {} files", sources.len());
+    let allowed = ["arrays", "comparators", "metrics", "EvalError"];
+    for (path, text) in sources {
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for used in line.split("crate::").skip(1) {
+                let used = allowed.iter().any(|name| used.starts_with(name));
+                assert!(used, "{}: {line}", path.display());
+            }
+            assert!(!line.contains("deepsim_run"), "{}: {line}", path.display());
+        }
+    }
+    Ok(())
+}

@@ -82,7 +82,7 @@
 //! | [`loss`] | loss terms and perceptual distances |
 //! | [`run`] | recipes and run folders |
 //! | [`mod@train`] | the training loop, checkpoints |
-//! | [`mod@eval`] | measures of trained generators |
+//! | [`mod@eval`] | metrics, and measures of trained generators |
 //! | [`import`] | weights from Caffe, ONNX and PyTorch files |
 //! | `fetch` | verified downloads; feature `fetch` |
 //! | `reproduce` | the paper's tables and figures; feature `reproduce` |

@@ -1,4 +1,4 @@
-//! What every measure is given.
+//! Model, data and choice of images that every measure is given.
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -46,7 +46,7 @@ pub(super) fn shown() -> Vec<usize> {
     (0..SHOWN).collect()
 }
 
-/// What every measure is given.
+/// Model, data and choice of images that every measure is given.
 pub struct Context<'a> {
     /// The generator and what it inverts.
     pub model: &'a Model,
@@ -58,13 +58,13 @@ pub struct Context<'a> {
     pub weights: Option<&'a Path>,
     /// Choice of images.
     pub sampling: &'a Sampling,
-    /// Where to compute.
+    /// Device to compute on.
     pub device: &'a Device,
     reconstructions: OnceCell<Reconstructions>,
 }
 
 impl<'a> Context<'a> {
-    /// Of the model of a run folder and the images to measure it on.
+    /// Creates the context of a run folder's model and the images to measure it on.
     pub fn new(
         model: &'a Model,
         run: &'a Path,

@@ -1,4 +1,4 @@
-//! What lies between two images (paper v1, Figure 9): their codes, or features, are mixed linearly and
+//! Pictures between two images (paper v1, Figure 9): their codes, or features, are mixed linearly and
 //! decoded.
 //!
 //! Writes `RUN/eval/interpolations.png`: a row for each pair of the grid's images, the two originals at its

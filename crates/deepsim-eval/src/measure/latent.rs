@@ -1,8 +1,8 @@
-//! What a variational autoencoder's code holds, and whether codes of images lie where samples are drawn.
+//! Statistics of a variational autoencoder's codes against the prior that samples are drawn from.
 //!
 //! Samples look like nothing for one of two reasons: codes of images lie elsewhere than the prior's (the
-//! decoder has never seen such codes), or codes hold nothing (the decoder draws one average image). The
-//! rows tell which. Writes `RUN/eval/latent.png`: the divergence of each dimension, largest first.
+//! decoder was not trained on such codes), or codes hold nothing (the decoder draws one average image). The
+//! rows tell the two apart. Writes `RUN/eval/latent.png`: the divergence of each dimension, largest first.
 
 use deepsim_data::Crop;
 use deepsim_data::picture::Picture;
@@ -35,7 +35,7 @@ const ACTIVE_VARIANCE: f64 = 0.01;
 /// Random directions along which codes are compared with the prior.
 const DIRECTIONS: usize = 100;
 
-/// What is known of one dimension.
+/// Statistics of one dimension.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Dimension {
     /// Mean over images of the divergence, in nats.
@@ -133,7 +133,7 @@ fn directions(codes: &[f32], n: usize, latent: usize, seed: u64) -> Result<Row, 
     Ok(Row::new(NAME, 100.0 * found.mean, "%", note))
 }
 
-/// What each dimension holds, and the divergence of each image.
+/// Returns the statistics of each dimension, and the divergence of each image.
 fn dimensions(means: &[f32], log_variances: &[f32], latent: usize) -> (Vec<Dimension>, Vec<f64>) {
     let mut all = vec![Dimension::default(); latent];
     let mut per_image = Vec::new();
@@ -203,7 +203,7 @@ mod tests {
         };
         let third = drawn.width / 3;
         assert_eq!([0, third, 2 * third].map(dark), [120, 30, 0]);
-        // As many dimensions as the paper's.
+        // The paper's number of dimensions.
         assert_eq!(picture(&vec![of(1.0); 4096]).width, 512);
     }
 }

@@ -3,8 +3,9 @@
 //! Measured for every network whose published weights are in the folder of weights. Reconstructions
 //! are not clipped, as for the Euclidean error. Not in the paper, which came before it.
 
-use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 use tracing::field::Empty;
 use tracing::info_span;
 

@@ -45,15 +45,15 @@ use crate::EvalError;
 pub struct Measurement {
     /// Name of the measure.
     pub measure: String,
-    /// What was measured.
+    /// Numbers that were measured.
     pub rows: Vec<Row>,
     /// Description of the data set.
     pub dataset: String,
-    /// How long it took.
+    /// Duration of the measurement.
     pub seconds: f64,
 }
 
-/// All measures, a row each, in the order of the help.
+/// Rows of the measures, in the order of the help.
 static MEASURES: &[Kind] = &[
     Kind::of::<error::Error>(),
     Kind::of::<svm::Svm>(),

@@ -81,7 +81,7 @@ impl Model {
         }
     }
 
-    /// What the generator makes images from: an autoencoder's code (the mean of a variational one's), or
+    /// Returns the input of the generator: an autoencoder's code (the mean of a variational one's), or
     /// the features that are inverted.
     ///
     /// # Shapes
@@ -138,7 +138,7 @@ impl Model {
         })
     }
 
-    /// What the generator makes of images.
+    /// Reconstructs images.
     ///
     /// # Shapes
     /// `(N, 3, H, W) -> (N, 3, H, W)`

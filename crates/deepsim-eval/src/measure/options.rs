@@ -51,7 +51,7 @@ pub fn written(value: &Value) -> String {
     }
 }
 
-/// What is expected instead of a key that `measure` does not have.
+/// Describes the keys that `measure` has, beside one that it does not have.
 pub(super) fn known_keys(measure: &str, known: &[Opt], found: &str) -> String {
     if known.is_empty() {
         return format!("nothing, because {measure} has no options");
@@ -64,7 +64,7 @@ pub(super) fn known_keys(measure: &str, known: &[Opt], found: &str) -> String {
     format!("an option of {measure} ({}{nearest})", keys.join(", "))
 }
 
-/// What serde expected instead of a value, from its message; else the placeholder and the message.
+/// Describes the expected value as serde's message does; else by the placeholder and the message.
 pub(super) fn expected(message: &str, opt: Option<&Opt>) -> String {
     match (message.split_once(", expected "), opt) {
         (Some((_, "usize")), _) => "a whole number of at least 0".into(),

@@ -1,5 +1,5 @@
-//! Sampling pre-images (paper v1, the end of section 4.3): whether noise beside the features makes the
-//! images that belong to them differ. In the paper it does not.
+//! Sampling pre-images (paper v1, the end of section 4.3): the difference that noise beside the features
+//! makes in the images that belong to them. In the paper it makes none.
 //!
 //! Writes `RUN/eval/presamples.png`: in each row an image of the grid, and images that the generator draws
 //! from its features with different noise. The rows say how far those are from one another, against how
@@ -97,8 +97,8 @@ fn mean_distance(images: &[&Vec<f32>]) -> f64 {
     mean_and_spread(&pairs.collect::<Vec<_>>()).0
 }
 
-/// How far images of one feature vector are from one another, in percent of how far images of different
-/// ones are. `images` are those of each feature vector.
+/// Returns the mean distance of images of one feature vector, in percent of that of images of different
+/// ones. `images` are those of each feature vector.
 fn diversity(space: &str, images: &[Images]) -> Result<Row, EvalError> {
     if images.len() < 2 {
         let got = images.len().to_string();

@@ -1,13 +1,13 @@
-//! Whether a network that was neither encoder nor comparator recognises in a reconstruction what it
-//! recognises in the original. Not in the paper.
+//! Share of reconstructions in which a network that was neither encoder nor comparator recognises the class
+//! of the original. Not in the paper.
 //!
 //! The network is SqueezeNet, which classifies photographs of ILSVRC's classes: on other pictures its
 //! classes mean little, and equal ones still say that it sees the same.
 
-use serde::{Deserialize, Serialize};
 use std::cmp::Ordering::{Equal, Less};
 
 use deepsim_nets::ComparatorKind;
+use serde::{Deserialize, Serialize};
 use tracing::field::Empty;
 use tracing::info_span;
 
@@ -60,7 +60,7 @@ impl Measure for Recognise {
     }
 }
 
-/// How many classes are above the one that `wanted` has at the top, in `got`.
+/// Returns the rank in `got`, from 0, of the class that is at the top in `wanted`.
 fn rank(wanted: &[f32], got: &[f32]) -> usize {
     let best = (0..wanted.len()).max_by(|a, b| wanted[*a].total_cmp(&wanted[*b])).unwrap_or(0);
     // Scores that are not numbers count as above: an image that is not finite is not recognised.

@@ -167,7 +167,7 @@ fn distances(
         sampled.extend(pooled(&*net, tap, samples)?);
         Ok(())
     })?;
-    // Of the size of 1, whatever the network's activations are: the kernel is made for such numbers.
+    // Scaled to 1, because the kernel is made for such numbers, and activations depend on the network.
     let squares: f64 = real.iter().map(|&value| f64::from(value).powi(2)).sum();
     let unit = ((squares / real.len().max(1) as f64).sqrt() as f32).max(f32::MIN_POSITIVE);
     real.iter_mut().chain(&mut sampled).for_each(|value| *value /= unit);

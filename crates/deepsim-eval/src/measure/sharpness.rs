@@ -1,10 +1,11 @@
 //! Power of high spatial frequencies of reconstructions against the originals'.
 
+use serde::{Deserialize, Serialize};
+
 use super::context::Context;
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::metrics::sharpness::{BANDS, power};
-use serde::{Deserialize, Serialize};
 
 /// Sharpness.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -39,7 +39,7 @@ pub struct PairDistance {
     pub samples: usize,
     /// Number of distinct pairs.
     pub pairs: usize,
-    /// Whether these are all pairs.
+    /// True if these are all pairs.
     pub all: bool,
 }
 

@@ -90,7 +90,7 @@ impl LpipsNet {
         Some(folder.join(format!("{}.safetensors", self.name()))).filter(|path| path.is_file())
     }
 
-    /// Whether a folder holds all that this needs.
+    /// Returns true if a folder holds the trunk and the heads.
     pub fn is_in(self, folder: &Path) -> bool {
         self.trunk().find_weights(folder).is_some() && self.find_heads(folder).is_some()
     }
@@ -190,7 +190,7 @@ impl Lpips {
         Ok(Self { net, distance: PerceptualDistance::new(trunk, taps)?, heads })
     }
 
-    /// Which one it is.
+    /// Returns the network.
     pub fn net(&self) -> LpipsNet {
         self.net
     }
@@ -200,12 +200,12 @@ impl Lpips {
         &self.distance
     }
 
-    /// Whether both trunk and heads have learned weights.
+    /// Returns true if both trunk and heads have learned weights.
     pub fn is_trained(&self) -> bool {
         !is_random(self.distance.net()) && self.heads.is_some()
     }
 
-    /// Where the weights come from, for people.
+    /// Describes the origin of the weights.
     pub fn origin(&self) -> String {
         let heads = match self.heads.as_deref().and_then(Path::file_name) {
             Some(name) => format!("heads {}", name.display()),

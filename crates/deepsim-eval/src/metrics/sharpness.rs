@@ -151,7 +151,7 @@ mod tests {
             sums.iter_mut().zip(power).for_each(|(sum, power)| *sum += power / 50.0);
         }
         assert!((sums[0] / 9.0 - 1.0).abs() < 0.03, "{sums:?}");
-        // All but a disc of radius 1/4 in the unit square of frequencies.
+        // The square except a disc of radius 1/4 in the unit square of frequencies.
         let share = 1.0 - std::f64::consts::PI / 16.0;
         assert!((sums[1] / sums[0] / share - 1.0).abs() < 0.02, "{sums:?}");
     }

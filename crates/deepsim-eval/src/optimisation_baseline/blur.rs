@@ -38,7 +38,7 @@ fn kernel(sigma: f64) -> Vec<f32> {
     weights.map(|weight| (weight / sum) as f32).collect()
 }
 
-/// Where the `k`-th weight of a kernel over `at` finds its pixel: ... b a | a b c | c b ...
+/// Position of the pixel under the `k`-th weight of a kernel over `at`: ... b a | a b c | c b ...
 fn mirrored(at: usize, k: usize, kernel: &[f32], length: usize) -> usize {
     let place = (at + k) as i64 - (kernel.len() / 2) as i64;
     let place = place.rem_euclid(2 * length as i64) as usize;

@@ -87,7 +87,7 @@ pub fn invert(
     invert_from(net, tap, target, &start, settings, seed, first)
 }
 
-/// As [`invert`], from given images; [`Settings::start`] is not used.
+/// Does the same as [`invert`] from given images; [`Settings::start`] is not used.
 ///
 /// # Shapes
 /// `target`: `(N, ...)`, `start`: `(N, 3, H, W)` -> images `(N, 3, H, W)`

@@ -19,7 +19,7 @@ const LARGEST_RISE: f64 = 1e3;
 /// End of the descent of one picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// All steps were made.
+    /// Every step was made.
     Finished {
         /// Divisor of the schedule's learning rates: 1 unless the descent diverged at first.
         divisor: u32,
@@ -38,7 +38,7 @@ pub enum Ending {
     /// The descent began at a zero image, where the gradient is zero, too, as in a network without
     /// biases: no step leads anywhere, whatever the learning rates.
     ZeroGradient,
-    /// All features to come near to are zero, so that the normalised error is undefined.
+    /// Features to come near to are all zero, so that the normalised error is undefined.
     ZeroTarget,
     /// Features to come near to are not finite.
     InfiniteTarget,

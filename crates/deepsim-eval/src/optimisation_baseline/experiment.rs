@@ -25,67 +25,67 @@ use crate::metrics::statistics::euclidean_distance;
 /// Pixels between the images of a row and of a sheet.
 pub const GAP: usize = 2;
 
-/// What is inverted, and how.
+/// Network, pictures and prior of an experiment.
 pub struct Experiment<'a> {
     /// The network.
     pub comparator: ComparatorKind,
-    /// Its weights; random without a file.
+    /// Weights of the network; random without a file.
     pub weights: Option<&'a Path>,
     /// The pictures; the first of them are inverted.
     pub source: &'a dyn Source,
     /// The part of each that is used.
     pub crop: Crop,
-    /// What the pictures are, for people.
+    /// Description of the pictures.
     pub dataset: &'a str,
     /// Prior that keeps the images natural.
     pub prior: Prior,
     /// Steps, where not the prior's own.
     pub steps: Option<usize>,
-    /// How many pictures are inverted; fewer where there are fewer.
+    /// Number of pictures that are inverted; fewer where there are fewer.
     pub pictures: usize,
-    /// How many pictures the normaliser `N` is computed from. All their pixels and features are held in
+    /// Number of pictures that the normaliser `N` is computed from. All their pixels and features are held in
     /// memory: 0.6 MB for each image of 227x227.
     pub pairs: usize,
     /// Pictures that are inverted together; changes no result.
     pub batch: usize,
     /// Seed of the noise.
     pub seed: u64,
-    /// Where to compute.
+    /// Device to compute on.
     pub device: &'a Device,
     image_pairs: OnceCell<PairDistance>,
 }
 
-/// All that the numbers of one tap depend on.
+/// Inputs that the numbers of one tap depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// Name of the network.
     pub comparator: String,
-    /// Where its weights come from.
+    /// Origin of its weights.
     pub weights: String,
     /// The tap that is inverted.
     pub tap: String,
     /// The prior.
     pub prior: Prior,
-    /// Its numbers.
+    /// Settings of the descent.
     pub settings: Settings,
     /// Seed of the noise.
     pub seed: u64,
-    /// What the pictures are.
+    /// Description of the pictures.
     pub dataset: String,
     /// Height and width of the images in pixels.
     pub size: [usize; 2],
-    /// How many pictures were inverted.
+    /// Number of pictures that were inverted.
     pub pictures: usize,
-    /// How many pictures `N` was computed from.
+    /// Number of pictures that `N` was computed from.
     pub pairs: usize,
 }
 
 /// The file `OUT/<prior>-<tap>.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inversion {
-    /// What was inverted, and how.
+    /// Inputs of the inversion.
     pub job: Job,
-    /// What was measured.
+    /// Numbers that were measured.
     pub rows: Vec<Row>,
     /// Pictures that are in no mean.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -17,7 +17,7 @@ pub(super) struct Goal<'a> {
     target: Vec<f32>,
     /// `‖Φ0‖²` of each picture.
     squares: Vec<f64>,
-    /// Of the images.
+    /// Shape of the images.
     shape: [usize; 4],
     device: &'a Device,
 }

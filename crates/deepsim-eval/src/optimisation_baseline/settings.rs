@@ -27,7 +27,7 @@ pub enum Prior {
 }
 
 impl Prior {
-    /// All of them.
+    /// The three priors.
     pub const ALL: [Self; 3] = [Self::MahendranVedaldi, Self::L2, Self::Blur];
 
     /// Name on the command line and in files.
@@ -112,7 +112,7 @@ pub struct Settings {
     pub blur_every: usize,
     /// Largest shift along each axis, in pixels, at which features are computed; drawn for each step.
     pub jitter: usize,
-    /// Whether pixels are kept in 0..=255 after each step.
+    /// True to keep pixels in 0..=255 after each step.
     pub clip: bool,
 }
 

@@ -17,7 +17,7 @@ pub enum SvmInput {
 }
 
 impl SvmInput {
-    /// All of them.
+    /// The three inputs.
     pub const ALL: [Self; 3] = [Self::Code, Self::CenterCode, Self::Pixels];
 
     /// Name of the row of the measure.

@@ -22,7 +22,7 @@ use crate::metrics::statistics::{mean_and_spread, percentile_of_magnitudes};
 /// Numbers of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Protocol {
-    /// How many values of `C` are tried.
+    /// Number of values of `C` that are tried.
     pub draws: usize,
     /// Smallest and largest `C`.
     pub c_range: (f64, f64),
@@ -46,22 +46,22 @@ impl Default for Protocol {
     }
 }
 
-/// What the protocol found.
+/// Result of the protocol.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoldAccuracy {
     /// Test accuracy of each fold's machine in percent.
     pub folds: Vec<f64>,
-    /// Their mean.
+    /// Mean of the accuracies.
     pub mean: f64,
-    /// Their population standard deviation.
+    /// Population standard deviation of the accuracies.
     pub spread: f64,
     /// The `C` that was selected.
     pub c: f64,
     /// Accuracy in percent by which it was selected.
     pub validation: f64,
-    /// What features were divided by.
+    /// Number that features were divided by.
     pub scale: f64,
-    /// Whether every machine of step 3 converged.
+    /// True if every machine of step 3 converged.
     pub converged: bool,
 }
 

@@ -118,7 +118,7 @@ impl LinearSvm {
         &self.weights[index]
     }
 
-    /// Whether every machine reached the tolerance within the allowed passes.
+    /// Returns true if every machine reached the tolerance within the allowed passes.
     pub fn converged(&self) -> bool {
         self.converged
     }

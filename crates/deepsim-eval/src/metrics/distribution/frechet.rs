@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn many_samples_have_the_distance_of_their_gaussians() -> Result<(), EvalError> {
-        // Of N(0, 1) and N(1, 2²) in 3 dimensions: 3 (1 + (2 - 1)²).
+        // The distance of N(0, 1) and N(1, 2²) in 3 dimensions: 3 (1 + (2 - 1)²).
         let (a, b) = (gaussian(40_000, 3, 0.0, 1.0, 0), gaussian(40_000, 3, 1.0, 2.0, 1));
         let distance = frechet_distance(&a, &b)?;
         assert!((distance / 6.0 - 1.0).abs() < 0.03, "{distance}");

@@ -1,4 +1,4 @@
-//! How far two sets of feature vectors are apart, as samples of two distributions.
+//! Distances of two sets of feature vectors, as samples of two distributions.
 //!
 //! Both distances depend on the network whose features they are computed from: numbers of one network
 //! say nothing beside numbers of another. Both are estimated without the bias that makes plain estimates
@@ -21,7 +21,7 @@ use crate::EvalError;
 pub struct Estimate {
     /// The estimate.
     pub value: f64,
-    /// Its standard error, by the jackknife over [`GROUPS`] groups of samples.
+    /// Standard error of the estimate, by the jackknife over [`GROUPS`] groups of samples.
     pub error: f64,
 }
 
@@ -46,7 +46,7 @@ pub const LEAST: usize = 4 * GROUPS;
 pub struct Vectors(DMatrix<f64>);
 
 impl Vectors {
-    /// Of `n` vectors one after the other.
+    /// Takes `n` vectors one after the other.
     ///
     /// # Errors
     /// If there are fewer than two, they are empty, do not divide evenly, or hold a value that is not
@@ -78,7 +78,7 @@ impl Vectors {
         self.0.ncols()
     }
 
-    /// Those whose position is wanted.
+    /// Returns the vectors whose position is wanted.
     fn filter(&self, wanted: impl Fn(usize) -> bool) -> Self {
         let rows: Vec<usize> = (0..self.len()).filter(|&row| wanted(row)).collect();
         Self(self.0.select_rows(&rows))

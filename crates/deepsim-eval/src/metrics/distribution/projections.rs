@@ -1,4 +1,4 @@
-//! Whether two sets of vectors have the same distribution along random lines.
+//! Test of two sets of vectors for the same distribution along random lines.
 
 use deepsim_nets::random::{normal, stream};
 use nalgebra::DVector;
@@ -6,14 +6,14 @@ use nalgebra::DVector;
 use super::{Vectors, check};
 use crate::EvalError;
 
-/// What the projections of two sets on random directions show.
+/// Statistics of the projections of two sets on random directions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Projections {
     /// Directions.
     pub directions: usize,
     /// Mean of the Kolmogorov-Smirnov statistic: the largest difference of the cumulative distributions.
     pub mean: f64,
-    /// Its largest value.
+    /// Largest value of the statistic.
     pub largest: f64,
     /// Mean of the statistic for samples of one distribution: what chance alone makes of so many.
     pub chance: f64,
