@@ -3,6 +3,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`term`] | what a term is: name, weight, value and gradients |
 //! | [`terms`] | each term by itself, normalised as in the code |
 //! | [`perceptual`] | distances of images over any taps of any comparator: the feature term, LPIPS |
 //! | [`resample`] | maps of distances at the size of the images |
@@ -15,22 +16,20 @@
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
-//! use deepsim_loss::{Term, objective, terms};
+//! use deepsim_loss::term::Inputs;
+//! use deepsim_loss::terms::{Distance, FeatureTerm, ImageTerm};
+//! use deepsim_loss::objective;
 //! use deepsim_nets::{ComparatorKind, Images, PixelFormat};
 //!
 //! # fn main() -> Result<(), deepsim_loss::LossError> {
 //! # let device = Device::Cpu;
 //! let images = |v: u8| Images::from_u8(&[v; 3 * 64 * 64], 1, 64, 64, PixelFormat::CAFFE_BGR, &device);
 //! let (output, target) = (images(120)?, images(130)?);
-//! let alexnet = ComparatorKind::AlexNet.open(None, 0, &device)?;
-//! let wanted = alexnet.features(&target, "CONV3")?;
 //!
-//! let feature = |x: &Images| terms::feature(&alexnet.features(x, "CONV3")?, &wanted);
-//! let image = |x: &Images| terms::squared_error(x, &target);
-//! let evaluated = objective::evaluate(
-//!     &output,
-//!     &[Term::new("feature", 0.01, &feature), Term::new("image", 2e-6, &image)],
-//! )?;
+//! let comparator = ComparatorKind::AlexNet.open(None, 0, &device)?.into();
+//! let feature = FeatureTerm { comparator, tap: "CONV3".into(), weight: 0.01 };
+//! let image = ImageTerm { distance: Distance::SquaredError, weight: 2e-6 };
+//! let evaluated = objective::evaluate(&[&feature, &image], &Inputs::new(&output, &target))?;
 //! assert_eq!(evaluated.gradient.dims(), [1, 3, 64, 64]);
 //! assert_eq!(evaluated.read()?[1].value, 0.5 * 3.0 * 64.0 * 64.0 * 100.0);
 //! # Ok(())
@@ -44,12 +43,14 @@ pub mod perceptual;
 pub mod ranking;
 pub mod resample;
 mod tap;
+pub mod term;
 pub mod terms;
 
 pub use balance::{Balance, BalanceRule};
-pub use objective::{Evaluated, MeasuredTerm, Term, TermReport};
+pub use objective::{At, Evaluated, TermNumbers, TermReport};
 pub use perceptual::{Distances, PerceptualDistance, Reduction, TapDistance, Targets};
 pub use resample::Upsampling;
+pub use term::Term;
 pub use terms::Distance;
 
 /// Errors of this crate.

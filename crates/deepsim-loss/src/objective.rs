@@ -3,50 +3,42 @@
 //! Every term reaches the generator only through the image it made, so each is differentiated with
 //! respect to that image by itself: the sum costs the same, and the gradient norm of every term at
 //! the image comes free. The divergence of a variational autoencoder's codes is differentiated with
-//! respect to those ([`evaluate_divergence`]). [`backward_from_all`] then carries the gradients into the
-//! generator, as the authors' training script does.
+//! respect to those. [`backward_from_all`] then carries the gradients into the generator, as the authors'
+//! training script does.
 
+use candle_core::Tensor;
 use candle_core::backprop::GradStore;
-use candle_core::{Tensor, Var};
-use deepsim_nets::{Images, Posterior};
-use deepsim_ops::Reading;
+use deepsim_ops::DeferredScalar;
 
-use crate::{LossError, terms};
+use crate::LossError;
+use crate::term::{Gradients, Inputs, Term, leaf};
 
-/// Name of the term that [`evaluate_divergence`] reports.
-pub const DIVERGENCE: &str = "divergence";
-
-/// One term of the objective.
-#[derive(Clone, Copy)]
-pub struct Term<'a> {
-    name: &'static str,
-    weight: f64,
-    loss: &'a LossFn<'a>,
-}
-
-/// A scalar loss of images.
-pub type LossFn<'a> = dyn Fn(&Images) -> Result<Tensor, LossError> + 'a;
-
-impl<'a> Term<'a> {
-    /// `weight` times the scalar `loss` of the images.
-    pub fn new(name: &'static str, weight: f64, loss: &'a LossFn<'a>) -> Self {
-        Self { name, weight, loss }
-    }
-}
-
-/// What one term contributed.
+/// Numbers of one term: `f64`, or scalars that are still on the device ([`DeferredScalar`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TermReport {
-    /// Its name.
+pub struct TermNumbers<T> {
+    /// Name of the term.
     pub name: &'static str,
-    /// Its value before weighting.
-    pub value: f64,
     /// Its weight.
     pub weight: f64,
-    /// L2 norm, over the whole batch, of the weighted term's gradient at the images; of the divergence
-    /// at the codes.
-    pub grad_norm: f64,
+    /// Where its gradient is taken.
+    pub at: At,
+    /// Value before weighting.
+    pub value: T,
+    /// L2 norm, over the whole batch, of the weighted term's gradient.
+    pub grad_norm: T,
 }
+
+/// Place at which the gradient of a term is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// The generated images.
+    Images,
+    /// The codes of a variational autoencoder.
+    Codes,
+}
+
+/// Numbers of one term that are known.
+pub type TermReport = TermNumbers<f64>;
 
 impl TermReport {
     /// Weight times value.
@@ -55,39 +47,31 @@ impl TermReport {
     }
 }
 
-/// A term that was computed, and whose numbers a GPU may still hold.
-#[derive(Clone, Debug)]
-pub struct MeasuredTerm {
-    /// Name of the term.
-    pub name: &'static str,
-    /// Its weight.
-    pub weight: f64,
-    /// Its value.
-    pub value: Reading,
-    /// The L2 norm of its weighted gradient.
-    pub grad_norm: Reading,
+impl<T> TermNumbers<T> {
+    /// Converts both numbers, the value first.
+    ///
+    /// # Errors
+    /// That of `convert`.
+    pub fn try_map<U, E>(
+        self,
+        mut convert: impl FnMut(T) -> Result<U, E>,
+    ) -> Result<TermNumbers<U>, E> {
+        let Self { name, weight, at, value, grad_norm } = self;
+        let (value, grad_norm) = (convert(value)?, convert(grad_norm)?);
+        Ok(TermNumbers { name, weight, at, value, grad_norm })
+    }
 }
 
-impl MeasuredTerm {
-    /// The numbers of terms; a GPU is waited for once.
+impl TermNumbers<DeferredScalar> {
+    /// Reads the numbers of terms with a single synchronisation with the device.
     ///
     /// # Errors
     /// If the device fails.
     pub fn read(terms: &[Self]) -> Result<Vec<TermReport>, LossError> {
-        let numbers: Vec<Reading> = terms.iter().flat_map(Self::numbers).collect();
-        let values = Reading::read(&numbers)?;
-        let report = |(term, values): (&Self, &[f64])| TermReport {
-            name: term.name,
-            value: values[0],
-            weight: term.weight,
-            grad_norm: values[1],
-        };
-        Ok(terms.iter().zip(values.chunks_exact(2)).map(report).collect())
-    }
-
-    /// Its value, and the norm of its gradient.
-    pub fn numbers(&self) -> [Reading; 2] {
-        [self.value.clone(), self.grad_norm.clone()]
+        let numbers = terms.iter().flat_map(|term| [term.value.clone(), term.grad_norm.clone()]);
+        let mut values = DeferredScalar::read(&numbers.collect::<Vec<_>>())?.into_iter();
+        let mut next = |_| Ok(values.next().unwrap_or(f64::NAN));
+        terms.iter().cloned().map(|term| term.try_map(&mut next)).collect()
     }
 }
 
@@ -95,98 +79,92 @@ impl MeasuredTerm {
 #[derive(Clone, Debug)]
 pub struct Evaluated {
     /// Every term, in the order given.
-    pub terms: Vec<MeasuredTerm>,
-    /// Gradient of the weighted sum at the images, `(N, 3, H, W)`.
+    pub terms: Vec<TermNumbers<DeferredScalar>>,
+    /// Gradient of the weighted sum at the images, `(B, 3, H, W)`.
     pub gradient: Tensor,
+    /// Gradients of the weighted sum at the mean and the logarithm of the variance of the codes, two
+    /// `(B, latent)`, if a term looks at those.
+    pub codes: Option<[Tensor; 2]>,
 }
 
 impl Evaluated {
-    /// The numbers of every term ([`MeasuredTerm::read`]).
+    /// Reads the numbers of every term ([`TermNumbers::read`]).
     ///
     /// # Errors
     /// If the device fails.
     pub fn read(&self) -> Result<Vec<TermReport>, LossError> {
-        MeasuredTerm::read(&self.terms)
+        TermNumbers::read(&self.terms)
     }
 }
 
-/// Evaluates every term and the gradient of their weighted sum at `output`.
+/// Evaluates every term, and the gradients of their weighted sum.
 ///
 /// # Shapes
-/// `(N, 3, H, W)`, and a gradient of the same shape
+/// images of `(B, 3, H, W)`, and a gradient of the same shape
 ///
 /// # Errors
 /// If a term fails.
 ///
 /// ```
 /// use candle_core::Device;
-/// use deepsim_loss::{Term, objective, terms};
+/// use deepsim_loss::term::Inputs;
+/// use deepsim_loss::terms::{Distance, ImageTerm};
+/// use deepsim_loss::objective;
 /// use deepsim_nets::{Images, PixelFormat};
 /// let images = |v: u8| Images::from_u8(&[v; 3 * 4 * 4], 1, 4, 4, PixelFormat::RGB_U8, &Device::Cpu);
-/// let target = images(10)?;
-/// let squared = |x: &Images| terms::squared_error(x, &target);
-/// let absolute = |x: &Images| terms::absolute_error(x, &target);
-/// let terms = [Term::new("squared", 0.5, &squared), Term::new("absolute", 3.0, &absolute)];
-/// let evaluated = objective::evaluate(&images(12)?, &terms)?;
+/// let (output, target) = (images(12)?, images(10)?);
+/// let squared = ImageTerm { distance: Distance::SquaredError, weight: 0.5 };
+/// let absolute = ImageTerm { distance: Distance::AbsoluteError, weight: 3.0 };
+/// let evaluated = objective::evaluate(&[&squared, &absolute], &Inputs::new(&output, &target))?;
 /// // 0.5 (12 - 10) + 3 at every value.
 /// assert_eq!(evaluated.gradient.min_all()?.to_scalar::<f32>()?, 4.0);
 /// let reports = evaluated.read()?;
 /// assert_eq!((reports[0].value, reports[0].weighted()), (96.0, 48.0));
 /// # Ok::<(), deepsim_loss::LossError>(())
 /// ```
-pub fn evaluate(output: &Images, terms: &[Term<'_>]) -> Result<Evaluated, LossError> {
-    let leaf = Var::from_tensor(&output.tensor().detach())?;
-    let images = output.with_tensor(leaf.as_tensor().clone())?;
-    let (mut measured, mut gradients) = (Vec::new(), Vec::new());
+pub fn evaluate(terms: &[&dyn Term], inputs: &Inputs<'_>) -> Result<Evaluated, LossError> {
+    // One variable for all terms: each would copy the images otherwise.
+    let output = leaf(inputs.output.tensor())?;
+    let output = inputs.output.with_tensor(output.as_tensor().clone())?;
+    let inputs = Inputs { output: &output, ..inputs.clone() };
+    let (mut numbers, mut gradient, mut codes) = (Vec::new(), None, None::<[Tensor; 2]>);
     for term in terms {
-        let loss = (term.loss)(&images)?;
-        let gradient = match loss.backward()?.remove(&leaf) {
-            Some(gradient) => (gradient * term.weight)?,
-            None => leaf.zeros_like()?,
+        let (name, weight) = (term.name(), term.weight(inputs.step));
+        let _span = tracing::trace_span!("term", name).entered();
+        let value = term.evaluate(&inputs)?;
+        let (at, grad_norm) = match value.gradients {
+            Gradients::Images(of_term) => {
+                let of_term = (of_term * weight)?;
+                let norm = DeferredScalar::norm(&[&of_term])?;
+                gradient = Some(sum(gradient, of_term)?);
+                (At::Images, norm)
+            }
+            Gradients::Codes([mean, log_variance]) => {
+                let of_term = [(mean * weight)?, (log_variance * weight)?];
+                let norm = DeferredScalar::norm(&of_term.each_ref())?;
+                let [mean, log_variance] = of_term;
+                codes = Some(match codes {
+                    None => [mean, log_variance],
+                    Some([m, l]) => [(m + mean)?, (l + log_variance)?],
+                });
+                (At::Codes, norm)
+            }
         };
-        measured.push(MeasuredTerm {
-            name: term.name,
-            weight: term.weight,
-            value: Reading::of(&loss)?,
-            grad_norm: Reading::norm(&[&gradient])?,
-        });
-        gradients.push(gradient);
+        let value = DeferredScalar::of(&value.value)?;
+        numbers.push(TermNumbers { name, weight, at, value, grad_norm });
     }
-    let sum = gradients.into_iter().map(Ok).reduce(|sum, gradient| sum? + gradient?);
-    let gradient = sum.unwrap_or_else(|| leaf.zeros_like())?;
-    Ok(Evaluated { terms: measured, gradient })
+    let gradient = match gradient {
+        Some(gradient) => gradient,
+        None => output.tensor().zeros_like()?,
+    };
+    Ok(Evaluated { terms: numbers, gradient, codes })
 }
 
-/// The divergence of codes as a term, with its gradients at the mean and at the logarithm of the
-/// variance; the norm is that of both.
-///
-/// # Shapes
-/// two `(N, latent)`, and gradients of the same shape
-///
-/// # Errors
-/// If the shapes differ.
-pub fn evaluate_divergence(
-    posterior: &Posterior,
-    weight: f64,
-) -> Result<(MeasuredTerm, [Tensor; 2]), LossError> {
-    let leaf = |tensor: &Tensor| Var::from_tensor(&tensor.detach());
-    let (mean, log_variance) = (leaf(&posterior.mean)?, leaf(&posterior.log_variance)?);
-    let leaves = [&mean, &log_variance].map(|leaf| leaf.as_tensor().clone());
-    let [of_mean, of_log] = leaves;
-    let loss = terms::divergence(&Posterior { mean: of_mean, log_variance: of_log })?;
-    let mut gradients = loss.backward()?;
-    let mut gradient = |leaf: &Var| match gradients.remove(leaf) {
-        Some(gradient) => gradient * weight,
-        None => leaf.zeros_like(),
-    };
-    let both = [gradient(&mean)?, gradient(&log_variance)?];
-    let report = MeasuredTerm {
-        name: DIVERGENCE,
-        weight,
-        value: Reading::of(&loss)?,
-        grad_norm: Reading::norm(&[&both[0], &both[1]])?,
-    };
-    Ok((report, both))
+fn sum(so_far: Option<Tensor>, one: Tensor) -> Result<Tensor, LossError> {
+    Ok(match so_far {
+        Some(sum) => (sum + one)?,
+        None => one,
+    })
 }
 
 /// Gradients of everything `output` was computed from, given the gradient at `output`.
@@ -229,9 +207,11 @@ pub fn backward_from_all(pairs: &[(&Tensor, &Tensor)]) -> Result<GradStore, Loss
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{Device, Var};
+    use deepsim_nets::{Images, PixelFormat, Posterior};
+
     use super::*;
-    use candle_core::Device;
-    use deepsim_nets::PixelFormat;
+    use crate::terms::{Distance, Divergence, ImageTerm, TotalVariation, total_variation};
 
     #[test]
     fn separate_terms_give_the_gradient_of_the_sum() -> Result<(), LossError> {
@@ -242,15 +222,16 @@ mod tests {
         let base = Images::from_u8(&(0..12).collect::<Vec<u8>>(), 1, 2, 2, format, &device)?;
         let output = base.with_tensor(base.tensor().broadcast_mul(&scale)?)?;
 
-        let squared = |x: &Images| terms::squared_error(x, &target);
-        let absolute = |x: &Images| terms::absolute_error(x, &target);
-        let evaluated = evaluate(
-            &output,
-            &[Term::new("squared", 0.5, &squared), Term::new("absolute", 3.0, &absolute)],
-        )?;
+        let squared = ImageTerm { distance: Distance::SquaredError, weight: 0.5 };
+        let absolute = ImageTerm { distance: Distance::AbsoluteError, weight: 3.0 };
+        let smooth = TotalVariation { weight: 0.25 };
+        let terms: [&dyn Term; 3] = [&squared, &absolute, &smooth];
+        let evaluated = evaluate(&terms, &Inputs::new(&output, &target))?;
         let split = backward_from(output.tensor(), &evaluated.gradient)?;
 
-        let whole = ((squared(&output)? * 0.5)? + (absolute(&output)? * 3.0)?)?;
+        let whole = ((squared.distance.between(&output, &target)? * 0.5)?
+            + (absolute.distance.between(&output, &target)? * 3.0)?)?;
+        let whole = (whole + (total_variation(&output)? * 0.25)?)?;
         let reports = evaluated.read()?;
         let total: f64 = reports.iter().map(TermReport::weighted).sum();
         assert!((total - f64::from(whole.to_scalar::<f32>()?)).abs() < 1e-3);
@@ -264,6 +245,30 @@ mod tests {
         let squares: f64 = (0..12).map(|i| (0.5 * (2.0 * f64::from(i) - 3.0)).powi(2)).sum();
         assert!((reports[0].grad_norm - squares.sqrt()).abs() < 1e-4);
         assert!((reports[1].grad_norm - (12.0f64 * 9.0).sqrt()).abs() < 1e-4);
+        // Neighbours differ by 2 to the right and by 4 downwards: -6, -2, 2, 6 at the four pixels of a channel.
+        assert!((reports[2].grad_norm - 0.25 * (3.0 * 80f64).sqrt()).abs() < 1e-4);
+        Ok(())
+    }
+
+    #[test]
+    fn terms_of_codes_keep_out_of_the_gradient_at_the_images() -> Result<(), LossError> {
+        let device = Device::Cpu;
+        let images = Images::from_u8(&[3; 12], 1, 2, 2, PixelFormat::RGB_U8, &device)?;
+        let tensor = |v: [f32; 2]| Tensor::new(&[v], &device);
+        let posterior = Posterior { mean: tensor([3.0, 0.0])?, log_variance: tensor([0.0, 0.0])? };
+        let divergence = Divergence { weight: 2.0, warm_up: 4 };
+        let inputs = Inputs { posterior: Some(&posterior), ..Inputs::new(&images, &images) };
+        let evaluated = evaluate(&[&divergence], &inputs)?;
+        assert_eq!(evaluated.gradient.sum_all()?.to_scalar::<f32>()?, 0.0);
+        let codes = evaluated.codes.as_ref().expect("gradients at the codes");
+        // The derivative of mean²/2 is the mean; a quarter of the weight at step 1 of 4.
+        assert_eq!(codes[0].to_vec2::<f32>()?, [[1.5, 0.0]]);
+        assert_eq!(codes[1].to_vec2::<f32>()?, [[0.0, 0.0]]);
+        let report = evaluated.read()?[0];
+        assert_eq!((report.at, report.weight), (At::Codes, 0.5));
+        assert_eq!((report.value, report.grad_norm), (4.5, 1.5));
+        let message = evaluate(&[&divergence], &Inputs::new(&images, &images));
+        assert!(message.expect_err("no posterior").to_string().contains("the posterior"));
         Ok(())
     }
 }

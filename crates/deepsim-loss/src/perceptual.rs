@@ -33,7 +33,7 @@ pub use crate::tap::{LENGTH_EPSILON, Reduction, TapDistance};
 /// use candle_core::Device;
 /// use deepsim_loss::perceptual::{PerceptualDistance, TapDistance};
 /// use deepsim_loss::resample::Upsampling;
-/// use deepsim_loss::{Term, objective};
+/// use deepsim_loss::{objective, term};
 /// use deepsim_nets::{ComparatorKind, Images, PixelFormat};
 ///
 /// let device = Device::Cpu;
@@ -50,8 +50,8 @@ pub use crate::tap::{LENGTH_EPSILON, Reduction, TapDistance};
 ///
 /// // As a term of the objective; the target's features are computed once.
 /// let targets = distance.targets(&target)?;
-/// let feature = |images: &Images| distance.loss(images, &targets);
-/// let evaluated = objective::evaluate(&output, &[Term::new("feature", 0.01, &feature)])?;
+/// let feature = term::from_fn("feature", 0.01, |images: &Images| distance.loss(images, &targets));
+/// let evaluated = objective::evaluate(&[&feature], &term::Inputs::new(&output, &target))?;
 /// assert_eq!(evaluated.gradient.dims(), [2, 3, 64, 64]);
 /// # Ok::<(), deepsim_loss::LossError>(())
 /// ```

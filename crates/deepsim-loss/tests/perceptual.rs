@@ -2,8 +2,8 @@
 //! number can be computed by hand, and on a network.
 
 use candle_core::{Device, Tensor, Var};
-use deepsim_loss::{LossError, PerceptualDistance, Reduction, TapDistance, Term, Upsampling};
-use deepsim_loss::{objective, terms};
+use deepsim_loss::{LossError, PerceptualDistance, Reduction, TapDistance, Upsampling};
+use deepsim_loss::{objective, term, terms};
 use deepsim_nets::{Comparator, ComparatorKind, Images, NetError, PixelFormat, WeightsOrigin};
 use proptest::prelude::*;
 
@@ -206,8 +206,8 @@ fn one_tap_is_the_feature_term() -> Result<(), LossError> {
     let wanted = terms::feature(&net.features(&a, "CONV3")?, &net.features(&b, "CONV3")?)?;
     let net = PerceptualDistance::new(net, vec![TapDistance::deepsim("CONV3", 1.0)])?;
     let targets = net.targets(&b)?;
-    let loss = |x: &Images| net.loss(x, &targets);
-    let evaluated = objective::evaluate(&a, &[Term::new("feature", 0.5, &loss)])?;
+    let loss = term::from_fn("feature", 0.5, |x: &Images| net.loss(x, &targets));
+    let evaluated = objective::evaluate(&[&loss], &term::Inputs::new(&a, &b))?;
     let term = evaluated.read()?[0];
     let (got, wanted) = (term.value, f64::from(wanted.to_scalar::<f32>()?));
     assert!((got / wanted - 1.0).abs() < 1e-6, "{got} is not {wanted}");

@@ -14,9 +14,9 @@ fn compare(
     pass: &Pass,
     run: impl FnOnce() -> Result<usize, NetError>,
 ) -> Result<(), NetError> {
-    let before = deepsim_ops::operations();
+    let before = deepsim_ops::flops();
     let weights = run()?;
-    let operations = deepsim_ops::operations() - before;
+    let operations = deepsim_ops::flops() - before;
     assert_eq!(pass.weights(), weights, "{name}");
     assert_eq!(pass.flops(), operations as f64, "{name}");
     assert!(pass.activations > 0);

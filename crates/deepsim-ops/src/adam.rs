@@ -17,14 +17,14 @@ use crate::glue::{input, slice};
 /// Running means of the gradient and of its square, for one parameter, on the parameter's device.
 #[derive(Clone, Debug)]
 pub struct Moments {
-    state: State,
+    state: MomentStorage,
     /// What [`Moments::first`] and [`Moments::second`] show of a state on a device.
     #[cfg(feature = "cuda")]
     copy: OnceLock<(Vec<f32>, Vec<f32>)>,
 }
 
 #[derive(Clone, Debug)]
-enum State {
+enum MomentStorage {
     Host(Vec<f32>, Vec<f32>),
     #[cfg(feature = "cuda")]
     Device(DeviceMoments),
@@ -39,17 +39,17 @@ impl Moments {
         let n = parameter.elem_count();
         #[cfg(feature = "cuda")]
         if let Device::Cuda(device) = parameter.device() {
-            return Ok(Self::new(State::Device(DeviceMoments::zeros(device, n)?)));
+            return Ok(Self::new(MomentStorage::Device(DeviceMoments::zeros(device, n)?)));
         }
         Ok(Self::from_parts(vec![0.0; n], vec![0.0; n]))
     }
 
     /// A state taken apart by [`Moments::first`] and [`Moments::second`].
     pub fn from_parts(m: Vec<f32>, v: Vec<f32>) -> Self {
-        Self::new(State::Host(m, v))
+        Self::new(MomentStorage::Host(m, v))
     }
 
-    fn new(state: State) -> Self {
+    fn new(state: MomentStorage) -> Self {
         Self {
             state,
             #[cfg(feature = "cuda")]
@@ -75,9 +75,9 @@ impl Moments {
     /// If the copy from a device fails.
     pub fn to_host(&self) -> Result<Self> {
         match &self.state {
-            State::Host(..) => Ok(self.clone()),
+            MomentStorage::Host(..) => Ok(self.clone()),
             #[cfg(feature = "cuda")]
-            State::Device(moments) => {
+            MomentStorage::Device(moments) => {
                 let (m, v) = moments.to_host()?;
                 Ok(Self::from_parts(m, v))
             }
@@ -86,9 +86,9 @@ impl Moments {
 
     fn host(&self) -> (&[f32], &[f32]) {
         match &self.state {
-            State::Host(m, v) => (m, v),
+            MomentStorage::Host(m, v) => (m, v),
             #[cfg(feature = "cuda")]
-            State::Device(moments) => {
+            MomentStorage::Device(moments) => {
                 let (m, v) = self.copy.get_or_init(|| moments.to_host().unwrap_or_default());
                 (m, v)
             }
@@ -98,9 +98,9 @@ impl Moments {
     /// Numbers of values of both moments.
     fn lens(&self) -> (usize, usize) {
         match &self.state {
-            State::Host(m, v) => (m.len(), v.len()),
+            MomentStorage::Host(m, v) => (m.len(), v.len()),
             #[cfg(feature = "cuda")]
-            State::Device(moments) => (moments.len(), moments.len()),
+            MomentStorage::Device(moments) => (moments.len(), moments.len()),
         }
     }
 
@@ -110,12 +110,12 @@ impl Moments {
         // An update is coming, after which the copy would be old.
         self.copy = OnceLock::new();
         match (&self.state, device) {
-            (State::Host(m, v), Device::Cuda(device)) => {
-                self.state = State::Device(DeviceMoments::from_host(device, m, v)?);
+            (MomentStorage::Host(m, v), Device::Cuda(device)) => {
+                self.state = MomentStorage::Device(DeviceMoments::from_host(device, m, v)?);
             }
-            (State::Device(moments), Device::Cpu) => {
+            (MomentStorage::Device(moments), Device::Cpu) => {
                 let (m, v) = moments.to_host()?;
-                self.state = State::Host(m, v);
+                self.state = MomentStorage::Host(m, v);
             }
             _ => {}
         }
@@ -131,9 +131,9 @@ impl Moments {
     /// The values of a state on the CPU.
     fn host_mut(&mut self) -> Option<(&mut [f32], &mut [f32])> {
         match &mut self.state {
-            State::Host(m, v) => Some((m, v)),
+            MomentStorage::Host(m, v) => Some((m, v)),
             #[cfg(feature = "cuda")]
-            State::Device(_) => None,
+            MomentStorage::Device(_) => None,
         }
     }
 }
@@ -159,18 +159,18 @@ pub fn set_moments(pairs: Vec<(&mut Moments, &Moments)>) -> Result<()> {
             bail!("{OP}: wanted moments of {:?} values, got {:?}", to.lens(), from.lens());
         }
         #[cfg(feature = "cuda")]
-        if let State::Device(from) = &from.state {
+        if let MomentStorage::Device(from) = &from.state {
             to.copy = OnceLock::new();
-            if !matches!(to.state, State::Device(_)) {
-                to.state = State::Device(from.zeros_like()?);
+            if !matches!(to.state, MomentStorage::Device(_)) {
+                to.state = MomentStorage::Device(from.zeros_like()?);
             }
-            if let State::Device(to) = &mut to.state {
+            if let MomentStorage::Device(to) = &mut to.state {
                 on_gpu.push((to, from));
             }
             continue;
         }
         match (to.host_mut(), &from.state) {
-            (Some((m, v)), State::Host(from_m, from_v)) => {
+            (Some((m, v)), MomentStorage::Host(from_m, from_v)) => {
                 m.copy_from_slice(from_m);
                 v.copy_from_slice(from_v);
             }
@@ -252,7 +252,7 @@ pub struct AdamUpdate<'a> {
 }
 
 /// [`adam_update`] of many parameters, in one launch on a GPU. If one of them does not fit, none is changed,
-/// and neither if a number of `only_if` is not finite ([`Reading::gate`](crate::Reading::gate)).
+/// and neither if a number of `only_if` is not finite ([`DeferredScalar::gate`](crate::DeferredScalar::gate)).
 ///
 /// # Errors
 /// As for [`adam_update`], and if the parameters are on different devices.
@@ -338,7 +338,7 @@ fn update_on_gpu(
         updates.into_iter().zip(gradients)
     {
         moments.follow(parameter.device())?;
-        let State::Device(moments) = &mut moments.state else {
+        let MomentStorage::Device(moments) = &mut moments.state else {
             bail!("{OP}: wanted all parameters on one GPU")
         };
         rows.push((parameter.as_tensor(), gradient, moments, decays));

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor, bail};
 
 use crate::cpu::conv::ConvShape;
-use crate::glue::Place;
+use crate::glue::OpName;
 use crate::sequence::{Step, run};
 
 /// Numbers of a 2-d convolution. Pairs are (vertical, horizontal).
@@ -152,7 +152,7 @@ pub fn conv_transpose2d(
 /// # Errors
 /// As for [`conv2d`].
 pub(crate) fn shape(
-    op: Place,
+    op: OpName,
     x: [usize; 4],
     weight: &Tensor,
     bias: Option<&Tensor>,
@@ -187,7 +187,7 @@ pub(crate) fn shape(
 /// # Errors
 /// As for [`conv_transpose2d`].
 pub(crate) fn transposed_shape(
-    op: Place,
+    op: OpName,
     x: [usize; 4],
     weight: &Tensor,
     bias: Option<&Tensor>,
@@ -219,7 +219,7 @@ pub(crate) fn transposed_shape(
     Ok(ConvShape { n, c_in: out, h, w, c_out: channels, kh, kw, sh, sw, ph, pw, groups, oh, ow })
 }
 
-fn check_bias(op: Place, bias: Option<&Tensor>, out: usize) -> Result<()> {
+fn check_bias(op: OpName, bias: Option<&Tensor>, out: usize) -> Result<()> {
     match bias {
         Some(bias) if bias.dims() != [out] => {
             bail!("{op}: wanted a bias [{out}], got {:?}", bias.dims())
@@ -229,7 +229,7 @@ fn check_bias(op: Place, bias: Option<&Tensor>, out: usize) -> Result<()> {
 }
 
 fn sizes(
-    op: Place,
+    op: OpName,
     x: [usize; 4],
     weight: &Tensor,
     config: Conv2dConfig,
@@ -257,7 +257,7 @@ fn sizes(
 const LARGEST: usize = u16::MAX as usize;
 
 /// Refuses images, padded or computed, whose positions do not fit the engines' 32-bit offsets.
-fn limit(op: Place, config: Conv2dConfig, image: [usize; 3]) -> Result<()> {
+fn limit(op: OpName, config: Conv2dConfig, image: [usize; 3]) -> Result<()> {
     let values = image.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     if values.is_none_or(|values| values > i32::MAX as usize) {
         bail!("{op}: {config:?} makes an image {image:?} of more than {} values", i32::MAX);

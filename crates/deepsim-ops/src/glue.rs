@@ -50,14 +50,14 @@ pub(crate) fn check(op: impl fmt::Display, name: &str, tensor: &Tensor) -> Resul
 
 /// Operation that an error message begins with: alone, or as a step of a sequence.
 #[derive(Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct OpName {
     /// Name of the operation that was called.
     pub(crate) op: &'static str,
     /// Number of the step, from 1, and its operation.
     pub(crate) step: Option<(usize, &'static str)>,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for OpName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.step {
             None => f.write_str(self.op),

@@ -2,47 +2,47 @@
 
 mod activation;
 mod adam;
-mod blend;
 mod conv;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod deferred;
 mod distance;
 mod dropout;
+mod ema;
 mod error;
+mod flops;
 mod glue;
 mod linear;
 mod memory;
 mod norm;
 mod pixels;
 mod pool;
-mod reading;
 mod sequence;
 mod sgd;
 mod softmax;
-mod work;
 
 pub use activation::{leaky_relu, relu};
 #[cfg(feature = "cuda")]
 pub use adam::adam_rate;
 pub use adam::{AdamStep, AdamUpdate, Moments, adam_update, adam_update_all, set_moments};
-pub use blend::{blend_all, copy_all};
 pub use conv::{Conv2dConfig, conv_transpose2d, conv2d};
 #[cfg(feature = "cuda")]
 pub use cuda::{
     Precision, StepGraph, Uploader, keep_freed_device_memory, precision, set_precision,
 };
+pub use deferred::{DeferredScalar, sum_of_squares};
 pub use distance::{absolute_error, squared_error};
 pub use dropout::{dropout, dropout_each};
+pub use ema::{copy_all, ema_update_all};
 pub use error::error_message;
+pub use flops::flops;
 pub use linear::linear;
 pub use memory::keep_freed_memory;
 pub use norm::{LrnConfig, local_response_norm};
 pub use pixels::{Planes, pixels};
 pub use pool::{Pool2dConfig, global_avg_pool2d, max_pool2d};
 pub use rand_core;
-pub use reading::{Reading, sum_of_squares};
 pub use sequence::{Step, sequence};
 pub use sgd::{SgdStep, sgd_update};
 pub use softmax::softmax_cross_entropy;
-pub use work::operations;

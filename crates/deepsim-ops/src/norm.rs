@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::glue::Place;
+use crate::glue::OpName;
 use crate::sequence::{Step, run};
 
 /// Numbers of a local response normalisation; the defaults are AlexNet's.
@@ -50,7 +50,7 @@ pub fn local_response_norm(x: &Tensor, config: LrnConfig) -> Result<Tensor> {
 ///
 /// # Errors
 /// As for [`local_response_norm`].
-pub(crate) fn check(op: Place, x: [usize; 4], config: LrnConfig) -> Result<()> {
+pub(crate) fn check(op: OpName, x: [usize; 4], config: LrnConfig) -> Result<()> {
     if x.contains(&0) || config.size.is_multiple_of(2) {
         bail!("{op}: wanted a non-empty input and an odd window, got {x:?} and {}", config.size);
     }

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor, bail};
 
 use crate::cpu::pool::PoolShape;
-use crate::glue::Place;
+use crate::glue::OpName;
 use crate::sequence::{Step, run};
 
 /// Numbers of a 2-d pooling. Pairs are (vertical, horizontal).
@@ -100,7 +100,7 @@ pub fn max_pool2d(x: &Tensor, config: Pool2dConfig) -> Result<Tensor> {
 ///
 /// # Errors
 /// As for [`max_pool2d`].
-pub(crate) fn shape(op: Place, x: [usize; 4], config: Pool2dConfig) -> Result<PoolShape> {
+pub(crate) fn shape(op: OpName, x: [usize; 4], config: Pool2dConfig) -> Result<PoolShape> {
     let [_, channels, h, w] = x;
     let Pool2dConfig { kernel, stride, padding, .. } = config;
     let Some((oh, ow)) = config.output_size((h, w)) else {

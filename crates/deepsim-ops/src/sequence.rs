@@ -12,7 +12,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use crate::conv::{self, Conv2dConfig};
 use crate::cpu::conv::ConvShape;
 use crate::cpu::pool::PoolShape;
-use crate::glue::{Place, check, input, slice, with};
+use crate::glue::{OpName, check, input, slice, with};
 use crate::norm::{self, LrnConfig};
 use crate::pool::{self, Pool2dConfig};
 use cpu::Saved;
@@ -124,7 +124,7 @@ pub(crate) fn run(op: &'static str, x: &Tensor, steps: &[Step]) -> Result<Tensor
     let mut flat = false;
     let (mut layers, mut tensors) = (Vec::with_capacity(steps.len()), Vec::new());
     for (number, step) in (1..).zip(steps) {
-        let place = Place { op, step: (op == SEQUENCE).then(|| (number, step.name())) };
+        let place = OpName { op, step: (op == SEQUENCE).then(|| (number, step.name())) };
         if flat {
             bail!("{place}: nothing can follow global average pooling in a sequence");
         }
@@ -169,7 +169,7 @@ enum Kind {
 impl Kind {
     /// Checks a step, and gives the size of its output.
     fn plan(
-        op: Place,
+        op: OpName,
         step: &Step,
         x: [usize; 4],
         tensors: &mut Vec<Tensor>,

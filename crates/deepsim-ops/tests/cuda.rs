@@ -20,8 +20,8 @@ mod support;
 
 #[path = "cuda/graph.rs"]
 mod graph;
-#[path = "cuda/many.rs"]
-mod many;
+#[path = "cuda/multi_tensor.rs"]
+mod multi_tensor;
 
 use support::{assert_near, bits, flat, tensor, values};
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use deepsim_run::cost::Cost;
 use deepsim_run::files::{DONE, GENERATOR};
-use deepsim_train::checkpoint::{self, State as Checkpoint};
 use deepsim_train::store;
+use deepsim_train::store::checkpoint::{self, RunState as Checkpoint};
 
 use crate::ReproduceError;
 use crate::catalogue::Run;

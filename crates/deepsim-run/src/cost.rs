@@ -25,7 +25,7 @@ use crate::recipe::{AdversarialTerm, ComparatorRecipe, Inversion, Learned, Recip
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Cost {
     /// FLOPs of convolutions and fully connected layers for one sample of the batch (an image, a patch or a pair),
-    /// forward and backward, as `deepsim_ops::operations` counts them.
+    /// forward and backward, as `deepsim_ops::flops` counts them.
     pub flops: f64,
     /// Number of weights that are trained.
     pub weights: usize,

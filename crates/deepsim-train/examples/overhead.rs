@@ -16,7 +16,7 @@ use deepsim_data::{Crop, Cursor, Dataset, Loader, LoaderConfig};
 use deepsim_nets::{Images, PixelFormat};
 use deepsim_run::recipe::Recipe;
 use deepsim_run::recipes;
-use deepsim_train::plan;
+use deepsim_train::run::plan;
 use deepsim_train::run::{Requests, RunOptions, run};
 use deepsim_train::trainer::Trainer;
 
@@ -61,7 +61,7 @@ fn main() -> anyhow::Result<()> {
 
         let folder = std::env::temp_dir().join(format!("deepsim-overhead-{}", std::process::id()));
         let options = RunOptions { data: data.clone(), ..RunOptions::new(&folder) };
-        run(&recipe, &options, &Requests::default(), |_| {})?;
+        run(&recipe, &options, &Requests::default())?;
         whole.push(seconds_of_a_run(&folder)? / steps as f64);
         std::fs::remove_dir_all(&folder)?;
         println!(

@@ -44,7 +44,7 @@ pub enum TrainError {
     NonFinite(Box<NonFinite>),
     /// The processes of a run cannot work together any more.
     #[error("processes: {0}")]
-    World(String),
+    Group(String),
     /// A file could not be read or written.
     #[error("{operation} {}: {source}", path.display())]
     Io {

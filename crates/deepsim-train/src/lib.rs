@@ -3,7 +3,18 @@
 //! Data flows one way: a [recipe](deepsim_run::recipe::Recipe) (TOML) becomes a checked [plan](deepsim_run::plan::Plan) with every
 //! default filled in; [`run::run`] feeds batches to a [`trainer::Trainer`], whose
 //! [`step`](trainer::Trainer::step) is one iteration of the paper's algorithm, and writes logs
-//! ([log](deepsim_run::log), [`tensorboard`]), sample grids and [`checkpoint`]s.
+//! ([log](deepsim_run::log), [`tensorboard`](run::tensorboard)), sample grids and
+//! [checkpoints](store::checkpoint).
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`run`] | training loop: batches in; checkpoints, log and pictures out |
+//! | [`step`] | one iteration of the paper's algorithm |
+//! | [`trainer`] | networks in training, one step at a time, without files |
+//! | [`comparator`] | training of comparators |
+//! | [`optim`] | Adam, SGD, and the moving average of weights |
+//! | [`dist`] | process groups: MPI and NCCL |
+//! | [`store`] | checkpoints on disk |
 //!
 //! One iteration by itself, without files:
 //!
@@ -11,7 +22,7 @@
 //! use candle_core::Device;
 //! use deepsim_nets::{Images, PixelFormat};
 //! use deepsim_run::recipe::Recipe;
-//! use deepsim_train::{fixed::Fixed, trainer::Trainer};
+//! use deepsim_train::{step::frozen::FrozenNetworks, trainer::Trainer};
 //!
 //! # fn main() -> Result<(), deepsim_train::TrainError> {
 //! let recipe = Recipe::parse(
@@ -24,7 +35,7 @@
 //!     "#,
 //!     &[],
 //! )?;
-//! let mut trainer = Trainer::new(&recipe, Fixed::default(), &Device::Cpu)?;
+//! let mut trainer = Trainer::new(&recipe, FrozenNetworks::default(), &Device::Cpu)?;
 //! let pixels = [100; 2 * 3 * 32 * 32];
 //! let batch = Images::from_u8(&pixels, 2, 32, 32, PixelFormat::CAFFE_BGR, &Device::Cpu)?;
 //! let before = trainer.step(&batch)?.total();
@@ -34,40 +45,17 @@
 //! # }
 //! ```
 
-mod adversary;
-pub mod average;
-pub mod checkpoint;
 pub mod comparator;
-pub mod compare;
-mod compute;
-mod data;
-mod drive;
+pub mod dist;
 pub mod error;
-pub mod estimate;
-mod events;
-pub mod failure;
-pub mod fixed;
-pub mod gradients;
-mod log;
+#[cfg(test)]
+#[path = "../../deepsim-data/tests/support/hear.rs"]
+mod hear;
 pub mod optim;
-mod options;
-mod part;
-pub mod plan;
-pub mod precision;
-#[cfg(feature = "cuda")]
-mod prefetch;
-mod recorder;
-#[cfg(feature = "cuda")]
-mod replay;
 pub mod run;
-mod session;
-pub mod solver;
-mod step_report;
+pub mod step;
 pub mod store;
-pub mod tensorboard;
 pub mod trainer;
-pub mod watch;
-pub mod world;
 
 pub use deepsim_run::recipe;
 pub use error::TrainError;

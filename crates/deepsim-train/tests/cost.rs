@@ -10,7 +10,7 @@ use deepsim_run::recipes;
 use deepsim_train::comparator::exemplar_cnn::ExemplarLearner;
 use deepsim_train::comparator::videonet::VideoLearner;
 use deepsim_train::comparator::{ComparatorRecipe, Learned, Learner};
-use deepsim_train::fixed::Fixed;
+use deepsim_train::step::frozen::FrozenNetworks;
 use deepsim_train::trainer::Trainer;
 use rand_core::Rng;
 
@@ -43,12 +43,13 @@ fn measured(recipe: &Recipe) -> Result<(f64, Vec<usize>)> {
         (feature.weight, feature.rho) = (Some(0.01), None);
     }
     let (n, side, device) = (recipe.batch, recipe.crop, Device::Cpu);
-    let mut trainer = Trainer::new(&recipe, Fixed::open(&recipe, None, &device)?, &device)?;
+    let mut trainer =
+        Trainer::new(&recipe, FrozenNetworks::open(&recipe, None, &device)?, &device)?;
     let pixels = noise(n * 3 * side * side);
     let images = Images::from_u8(&pixels, n, side, side, PixelFormat::CAFFE_BGR, &device)?;
-    let before = deepsim_ops::operations();
+    let before = deepsim_ops::flops();
     trainer.step(&images)?;
-    let operations = deepsim_ops::operations() - before;
+    let operations = deepsim_ops::flops() - before;
     let generator = trainer.generator().params().count();
     let discriminator = trainer.adversary().map(|adversary| adversary.net.params().count());
     Ok((operations as f64 / n as f64, [generator].into_iter().chain(discriminator).collect()))
@@ -71,9 +72,9 @@ fn learned(recipe: &ComparatorRecipe, n: usize) -> Result<(f64, Vec<usize>)> {
     let samples = (0..n).map(sample).collect();
     let (pixels, next) = (noise(n * 3 * height * width), Cursor::default());
     let batch = Batch { pixels, n, height, width, samples, skipped: Vec::new(), next };
-    let before = deepsim_ops::operations();
+    let before = deepsim_ops::flops();
     learner.step(&batch, &mut |_, _, _| Ok(()))?;
-    let operations = deepsim_ops::operations() - before;
+    let operations = deepsim_ops::flops() - before;
     Ok((operations as f64 / n as f64, vec![learner.params().count()]))
 }
 

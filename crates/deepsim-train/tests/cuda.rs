@@ -10,7 +10,7 @@ use deepsim_nets::{Images, Params, PixelFormat};
 use deepsim_run::files::{CHECKPOINT, GENERATOR, LOG};
 use deepsim_run::plan::Plan;
 use deepsim_run::recipe::Recipe;
-use deepsim_train::plan;
+use deepsim_train::run::plan;
 use deepsim_train::run::{Outcome, Requests, RunOptions, run};
 use deepsim_train::trainer::{StepReport, Trainer};
 use deepsim_train::{TrainError, checkpoint};
@@ -216,7 +216,7 @@ fn by_graphs(sets: &[&str]) -> Result<(), TrainError> {
 fn train(out: &Path, device: &Device, steps: u64) -> Result<Outcome, TrainError> {
     let recipe = Recipe::parse(RECIPE, &[format!("steps={steps}")])?;
     let options = RunOptions { resume: true, device: device.clone(), ..RunOptions::new(out) };
-    run(&recipe, &options, &Requests::default(), |_| {})
+    run(&recipe, &options, &Requests::default())
 }
 
 #[test]

@@ -54,7 +54,7 @@
 //! use candle_core::Device;
 //! use deepsim::nets::{Images, PixelFormat};
 //! use deepsim::run::recipe::Recipe;
-//! use deepsim::train::{fixed::Fixed, trainer::Trainer};
+//! use deepsim::train::{fixed::FrozenNetworks, trainer::Trainer};
 //!
 //! # fn main() -> Result<(), deepsim::train::TrainError> {
 //! let recipe = r#"
@@ -64,7 +64,7 @@
 //!     crop = 32
 //!     image = { distance = "squared-error", weight = 1.0 }
 //! "#;
-//! let mut trainer = Trainer::new(&Recipe::parse(recipe, &[])?, Fixed::default(), &Device::Cpu)?;
+//! let mut trainer = Trainer::new(&Recipe::parse(recipe, &[])?, FrozenNetworks::default(), &Device::Cpu)?;
 //! let pixels = [100; 2 * 3 * 32 * 32];
 //! let batch = Images::from_u8(&pixels, 2, 32, 32, PixelFormat::CAFFE_BGR, &Device::Cpu)?;
 //! println!("loss {}", trainer.step(&batch)?.total());

@@ -1,4 +1,4 @@
-//! What the program says while it works: lines, JSON, traces, and what it refuses.
+//! Messages of the program: lines, JSON, traces, and values of options that are refused.
 #![cfg(feature = "cli")]
 
 use std::path::Path;

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
+use deepsim_loss::terms::FeatureTerm;
 use deepsim_nets::comparator::WeightsOrigin;
 use deepsim_nets::{Comparator, ComparatorKind, Images, NetError, Params, PixelFormat};
 use deepsim_run::recipe::Recipe;
 use deepsim_train::TrainError;
 use deepsim_train::error::Quantity;
-use deepsim_train::fixed::{Feature, Fixed};
+use deepsim_train::step::frozen::FrozenNetworks;
 use deepsim_train::trainer::Trainer;
 
 use crate::programs::{
@@ -61,9 +62,13 @@ fn trainer(sets: &[&str]) -> Result<(Trainer, Arc<AtomicBool>)> {
     let inner = ComparatorKind::AlexNet.open_to("CONV2", None, 0, &Device::Cpu)?;
     let comparator = Arc::new(Poisoned { inner, flag: flag.clone() });
     let weight = recipe.feature.as_ref().and_then(|f| f.weight).unwrap_or_default();
-    let feature = Feature { comparator, tap: "CONV2".into(), weight };
+    let feature = FeatureTerm { comparator, tap: "CONV2".into(), weight };
     Ok((
-        Trainer::new(&recipe, Fixed { feature: Some(feature), ..Fixed::default() }, &Device::Cpu)?,
+        Trainer::new(
+            &recipe,
+            FrozenNetworks { feature: Some(feature), ..FrozenNetworks::default() },
+            &Device::Cpu,
+        )?,
         flag,
     ))
 }

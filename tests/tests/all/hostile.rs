@@ -321,7 +321,7 @@ fn a_full_disk_leaves_the_old_checkpoint_whole() {
                 --set output.on_failed_write=continue";
     let output = train_with_room(folder.path(), 8000, more);
     assert_eq!(output.status.code(), Some(3), "{}", errors(&output));
-    assert_eq!(errors(&output).matches("training goes on").count(), 3, "{}", errors(&output));
+    assert_eq!(errors(&output).matches("training continues").count(), 3, "{}", errors(&output));
     assert!(before == checkpoint(&run), "the old checkpoint was touched");
     // With room again, the run goes on.
     assert_success(&train(folder.path(), "run", &["--resume"]));
@@ -351,7 +351,7 @@ fn damaged_checkpoints_are_refused_or_passed_over() {
     std::fs::write(&broken, &last[..99]).expect("the newest is damaged");
     let output = train(folder.path(), "run", &["--resume"]);
     assert_success(&output);
-    assert!(errors(&output).contains("is broken, going on from step 2"), "{}", errors(&output));
+    assert!(errors(&output).contains("is broken, continuing from step 2"), "{}", errors(&output));
     assert!(last == checkpoint(&run));
 }
 

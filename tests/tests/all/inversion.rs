@@ -5,7 +5,7 @@ use candle_core::Device;
 use deepsim_nets::{ComparatorKind, Generator, Images, PixelFormat};
 use deepsim_run::recipe::Recipe;
 use deepsim_run::recipes;
-use deepsim_train::fixed::Fixed;
+use deepsim_train::step::frozen::FrozenNetworks;
 use deepsim_train::trainer::Trainer;
 
 use crate::programs::{
@@ -52,7 +52,7 @@ fn recipe(sets: &[&str]) -> Result<Recipe> {
 }
 
 fn trainer(recipe: &Recipe) -> Result<Trainer> {
-    let fixed = Fixed::open(recipe, None, &Device::Cpu)?;
+    let fixed = FrozenNetworks::open(recipe, None, &Device::Cpu)?;
     Ok(Trainer::new(recipe, fixed, &Device::Cpu)?)
 }
 
@@ -116,13 +116,13 @@ fn encoder_and_comparator_of_the_same_weights_are_one_network() -> Result<()> {
         values(&net.features(&images, tap)?)
     };
     for (sets, shared) in [(&[][..], true), (&["feature.seed=1"], false)] {
-        let fixed = Fixed::open(&recipe(sets)?, None, &device)?;
+        let fixed = FrozenNetworks::open(&recipe(sets)?, None, &device)?;
         let (encoder, feature) =
             (fixed.encoder.as_ref().context("encoder")?, fixed.feature.as_ref().context("term")?);
         assert_eq!(std::sync::Arc::ptr_eq(&encoder.net, &feature.comparator), shared);
-        let seen = fixed.see(&images)?;
-        assert_eq!(values(&seen.features.context("features")?)?, alone("CONV3")?);
-        let target = values(&seen.target.context("target")?)?;
+        let found = fixed.encode(&images)?;
+        assert_eq!(values(&found.inverted.context("features")?)?, alone("CONV3")?);
+        let target = values(&found.target.context("target")?)?;
         assert_eq!(target == alone("CONV5")?, shared);
     }
     Ok(())
@@ -136,6 +136,10 @@ fn terms_are_switched_off_one_by_one() -> Result<()> {
         (&["adversarial="], &["feature", "image"]),
         (&["feature=", "adversarial=", "inversion.plain=true"], &["image"]),
         (&["image.weight=0"], &["adversarial", "feature", "image"]),
+        (
+            &["terms.total_variation.weight=1e-6"],
+            &["adversarial", "feature", "image", "total_variation"],
+        ),
     ] {
         let mut trainer = trainer(&recipe(sets)?)?;
         let report = trainer.step(&batch(2, 64)?)?;

@@ -26,6 +26,9 @@ mod accepted;
 mod architecture;
 mod comparators;
 mod guards;
+#[expect(dead_code, reason = "other test programs use the rest")]
+#[path = "../../../crates/deepsim-data/tests/support/hear.rs"]
+mod hear;
 mod hostile;
 mod inversion;
 mod inversion_measures;

@@ -10,10 +10,11 @@ use candle_core::{Device, Tensor};
 use deepsim_run::files::{CHECKPOINT, GENERATOR};
 use deepsim_run::recipe::Recipe;
 use deepsim_train::TrainError;
-use deepsim_train::failure::replay;
-use deepsim_train::run::{Event, Outcome, Requests, RunOptions, run};
-use deepsim_train::world::World;
+use deepsim_train::dist::ProcessGroup;
+use deepsim_train::run::failure::replay;
+use deepsim_train::run::{Outcome, Requests, RunOptions, run};
 
+use crate::hear::{Told, hear};
 use crate::programs::{TINY, bytes, newest};
 use crate::support::{Fixture, relative_norm};
 use crate::vae::TINY as VAE;
@@ -36,7 +37,7 @@ impl std::fmt::Debug for Thread {
     }
 }
 
-impl World for Thread {
+impl ProcessGroup for Thread {
     fn rank(&self) -> usize {
         self.rank
     }
@@ -78,19 +79,20 @@ fn train(
     requests: &[Requests],
     out: impl Fn(usize) -> PathBuf + Sync,
     (recipe, sets): (&str, &[&str]),
-    made: impl Fn(u64) + Sync,
+    made: impl Fn(u64) + Clone + Send + Sync + 'static,
 ) -> Vec<Ended> {
     let slots = Mutex::new(vec![Vec::new(); requests.len()]);
     let shared = Arc::new(Shared { slots, barrier: Barrier::new(requests.len()) });
     let one = |(rank, requests): (usize, &Requests)| {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
-        let world = Rc::new(Thread { rank, shared: shared.clone() });
-        let options = RunOptions { resume: true, world, ..RunOptions::new(out(rank)) };
-        run(&Recipe::parse(recipe, &sets)?, &options, requests, |event| {
-            if let Event::Step(record) = event {
-                made(record.step);
-            }
-        })
+        let group = Rc::new(Thread { rank, shared: shared.clone() });
+        let options = RunOptions { resume: true, group, ..RunOptions::new(out(rank)) };
+        let (recipe, made) = (Recipe::parse(recipe, &sets)?, made.clone());
+        let each = move |told| match told {
+            Told::Progress(name, step, _) if name == "training" => made(step),
+            _ => {}
+        };
+        hear(each, || run(&recipe, &options, requests))
     };
     let one = &one;
     std::thread::scope(|scope| {
@@ -148,9 +150,10 @@ fn a_request_to_one_is_one_to_all() {
     let folder = tempfile::tempdir().expect("a folder");
     let run = folder.path().join("run");
     let requests = threads(2);
-    let stop = |step| {
+    let second = requests[1].clone();
+    let stop = move |step| {
         if step == 3 {
-            requests[1].stop.store(true, Ordering::Relaxed);
+            second.stop.store(true, Ordering::Relaxed);
         }
     };
     let sets = ["steps=9", "output.checkpoint_every=100"];
@@ -179,7 +182,7 @@ fn processes_that_do_not_fit_together_are_told_apart() {
         (&["batch=4"][..], "batch: expected a multiple for 3 processes, found 4"),
         (
             &["batch=12", "micro_batch=3"],
-            "batch: expected a multiple for 3 processes, in parts of 3 each, found 12",
+            "batch: expected a multiple for 3 processes, in micro-batches of 3 each, found 12",
         ),
     ] {
         for message in go(3, &|_| path("odd"), sets) {

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use candle_core::{Tensor, Var};
-use deepsim_loss::{
-    Balance, BalanceRule, LossError, MeasuredTerm, Term, TermReport, calibrate, objective, terms,
-};
+use deepsim_loss::term::{Inputs, from_fn};
+use deepsim_loss::terms::Divergence;
+use deepsim_loss::{Balance, BalanceRule, LossError, TermReport, calibrate, objective, terms};
 use deepsim_nets::{Images, PixelFormat, Posterior};
 
 use crate::support::{Errors, Fixture, uniform};
@@ -71,8 +71,10 @@ fn the_divergence_of_codes_equals_pytorch() -> Result<()> {
     compare(&mut errors, &fixture, "divergence/of_mean", &loss, &mean)?;
     compare(&mut errors, &fixture, "divergence/of_log_variance", &loss, &log_variance)?;
     // As a term: the same value, and the weight in the gradients.
-    let (term, gradients) = objective::evaluate_divergence(&posterior, 3.0)?;
-    let term = MeasuredTerm::read(&[term])?[0];
+    let (_, output, target) = output(&fixture)?;
+    let inputs = Inputs { posterior: Some(&posterior), ..Inputs::new(&output, &target) };
+    let evaluated = objective::evaluate(&[&Divergence { weight: 3.0, warm_up: 0 }], &inputs)?;
+    let (term, gradients) = (evaluated.read()?[0], evaluated.codes.context("gradients")?);
     errors.add("term", relative(term.value, fixture.f64("divergence/of_mean/value.f64")?[0]));
     for (name, gradient) in ["of_mean", "of_log_variance"].into_iter().zip(&gradients) {
         let wanted = fixture.tensor(&format!("divergence/{name}/gradient"))?;
@@ -108,21 +110,16 @@ fn the_weighted_sum_reports_every_term_and_its_gradient_norm() -> Result<()> {
     let kernel = kernel.reshape((2, 3 * 10 * 12))?;
     let wanted_features = features(&target)?;
 
-    let judge = |x: &Images| {
+    let weights = fixture.f64("objective/weights.f64")?;
+    let judge = from_fn("adversarial", weights[0], |x: &Images| {
         let logits = deepsim_ops::linear(&x.tensor().flatten_from(1)?, &kernel, None)?;
         terms::adversarial(&logits)
-    };
+    });
     let feature = |x: &Images| terms::feature(&features(x)?, &wanted_features);
-    let image = |x: &Images| terms::squared_error(x, &target);
-    let weights = fixture.f64("objective/weights.f64")?;
-    let evaluated = objective::evaluate(
-        &output,
-        &[
-            Term::new("adversarial", weights[0], &judge),
-            Term::new("feature", weights[1], &feature),
-            Term::new("image", weights[2], &image),
-        ],
-    )?;
+    let feature = from_fn("feature", weights[1], feature);
+    let image = from_fn("image", weights[2], |x: &Images| terms::squared_error(x, &target));
+    let inputs = Inputs::new(&output, &target);
+    let evaluated = objective::evaluate(&[&judge, &feature, &image], &inputs)?;
     let mut errors = Errors::below(TOLERANCE);
     let (values, norms) =
         (fixture.f64("objective/values.f64")?, fixture.f64("objective/norms.f64")?);

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
-use deepsim_loss::objective::DIVERGENCE;
+use deepsim_loss::terms::{Divergence, FeatureTerm};
 use deepsim_nets::{ComparatorKind, Generator, Images, Params, PixelFormat};
 use deepsim_run::recipe::Recipe;
-use deepsim_train::fixed::{Feature, Fixed};
+use deepsim_train::step::frozen::FrozenNetworks;
 use deepsim_train::trainer::{StepReport, Trainer};
 use serde::Deserialize;
 
@@ -76,12 +76,12 @@ impl Run {
     }
 
     fn trainer(&self, steps: usize, tables: &BTreeMap<String, Vec<Weight>>) -> Result<Trainer> {
-        let feature = Feature {
+        let feature = FeatureTerm {
             comparator: comparator(self.comparator, tables)?.into(),
             tap: self.tap.clone(),
             weight: self.feature,
         };
-        let fixed = Fixed { feature: Some(feature), ..Fixed::default() };
+        let fixed = FrozenNetworks { feature: Some(feature), ..FrozenNetworks::default() };
         let trainer = Trainer::new(&self.recipe(steps)?, fixed, &Device::Cpu)?;
         for (_, net, params) in nets(&trainer)? {
             fill(params, net, &tables[net])?;
@@ -129,7 +129,7 @@ fn row(report: &StepReport) -> Result<Vec<f64>> {
         f64::from(u8::from(adversary.trained_discriminator)),
         f64::from(u8::from(adversary.trained_generator)),
     ];
-    if let Ok(divergence) = term(DIVERGENCE) {
+    if let Ok(divergence) = term(Divergence::NAME) {
         row.extend([divergence.value, divergence.grad_norm]);
     }
     Ok(row)

@@ -6,7 +6,8 @@ use deepsim_run::plan::AnyPlan;
 use deepsim_run::recipe::AnyRecipe;
 use deepsim_run::{Identity, Method, RunFolder};
 use deepsim_train::run::{Outcome, Requests, RunOptions, run};
-use deepsim_train::{checkpoint, comparator, store};
+use deepsim_train::store::checkpoint;
+use deepsim_train::{comparator, store};
 
 use crate::comparators::EXEMPLAR;
 use crate::programs::TINY;
@@ -21,8 +22,8 @@ fn a_finished_run_is_read_back_whole_with_its_identity() -> Result<()> {
         let options = RunOptions { id: id_option, ..RunOptions::new(&out) };
         let (requests, sets) = (Requests::default(), ["steps=2".to_owned()]);
         let ended = match AnyRecipe::parse(recipe, &sets)? {
-            AnyRecipe::Generator(recipe) => run(&recipe, &options, &requests, |_| {})?,
-            AnyRecipe::Comparator(recipe) => comparator::run(&recipe, &options, &requests, |_| {})?,
+            AnyRecipe::Generator(recipe) => run(&recipe, &options, &requests)?,
+            AnyRecipe::Comparator(recipe) => comparator::run(&recipe, &options, &requests)?,
         };
         assert_eq!(ended, Outcome::Finished);
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use deepsim_nets::{ComparatorKind, Generator, Images, PixelFormat, Vae, VaeConfig, VaeEncoder};
 use deepsim_run::recipe::Recipe;
-use deepsim_train::fixed::Fixed;
+use deepsim_train::step::frozen::FrozenNetworks;
 use deepsim_train::trainer::Trainer;
 
 use crate::programs::{
@@ -168,7 +168,7 @@ fn a_batch_in_parts_gives_the_gradient_of_the_whole() -> Result<()> {
     let images = Images::from_u8(&pixels, 4, 64, 64, PixelFormat::CAFFE_BGR, &Device::Cpu)?;
     let step = |parts: &str| -> Result<_> {
         let recipe = recipe(parts)?;
-        let fixed = Fixed::open(&recipe, None, &Device::Cpu)?;
+        let fixed = FrozenNetworks::open(&recipe, None, &Device::Cpu)?;
         Ok(Trainer::new(&recipe, fixed, &Device::Cpu)?.step(&images)?)
     };
     let (whole, parts) = (step("seed=0")?, step("micro_batch=2")?);
@@ -231,8 +231,11 @@ fn the_real_alexnet_is_found_in_the_shared_folder_of_weights() -> Result<()> {
     let first = |sets: &[&str]| -> Result<Vec<f32>> {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
         let recipe = Recipe::parse(&recipe, &sets)?;
-        let fixed = Fixed::open(&recipe, Some(&weights), &Device::Cpu)?;
-        assert_eq!(fixed.beginning.is_some(), !recipe.vae.as_ref().is_some_and(|v| v.from_scratch));
+        let fixed = FrozenNetworks::open(&recipe, Some(&weights), &Device::Cpu)?;
+        assert_eq!(
+            fixed.initial_weights.is_some(),
+            !recipe.vae.as_ref().is_some_and(|v| v.from_scratch)
+        );
         let trainer = Trainer::new(&recipe, fixed, &Device::Cpu)?;
         let Generator::Vae(net) = trainer.generator() else { anyhow::bail!("a VAE") };
         assert_eq!((net.config().side, net.config().latent), (227, 24));

@@ -13,7 +13,7 @@ use super::elementwise;
 use super::linear::Linear;
 use super::panels::{Panels, pack, pack_block};
 use super::simd::Isa;
-use crate::work::count;
+use crate::flops::count;
 
 /// Sizes of one convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,11 @@ impl ConvShape {
         self.group_in() * self.kh * self.kw
     }
 
+    /// Floating-point operations of one pass; the adjoint and the gradient to the weights take as many.
+    pub(crate) fn flops(&self) -> usize {
+        2 * self.n * self.y_len() * self.patch()
+    }
+
     pub(crate) fn x_len(&self) -> usize {
         self.c_in * self.h * self.w
     }
@@ -70,7 +75,7 @@ pub(crate) fn forward(
     finish: Finish<'_>,
     y: &mut [f32],
 ) {
-    count(s);
+    count(s.flops());
     if let Some(l) = Linear::of(s) {
         return l.forward(isa, x, w, finish, y);
     }
@@ -91,7 +96,7 @@ pub(crate) fn backward_data(
     finish: Finish<'_>,
     x: &mut [f32],
 ) {
-    count(s);
+    count(s.flops());
     if let Some(l) = Linear::of(s) {
         return l.backward_data(isa, y, w, finish, x);
     }

@@ -24,7 +24,7 @@ const UNITS: usize = 8;
 
 /// `dw (c_out, c_in / groups, kh, kw)` from the input `x` and the gradient `dy`, both channels-last.
 pub(crate) fn backward_weight(s: &ConvShape, isa: Isa, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    crate::work::count(s);
+    crate::flops::count(s.flops());
     correlate_images(s, isa, x, dy)
 }
 

@@ -7,7 +7,7 @@ use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr};
 use candle_core::{CudaDevice, Result, bail};
 
 use super::glue::{count, done};
-use super::{graph, many};
+use super::{graph, multi_tensor};
 
 const OP: &str = "adam_update";
 
@@ -79,6 +79,6 @@ impl DeviceMoments {
             let (to, from) = (to.addresses(&device)?, from.shared_addresses());
             rows.extend(to.into_iter().zip(from).map(|(to, from)| (to, from, n)));
         }
-        many::copy(OP, &device, &rows)
+        multi_tensor::copy(OP, &device, &rows)
     }
 }

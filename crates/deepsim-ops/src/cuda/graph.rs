@@ -14,9 +14,9 @@ use candle_core::cuda_backend::cudarc::driver::{CudaGraph, CudaSlice, DevicePtr,
 use candle_core::{CudaDevice, Device, Result, Tensor, bail};
 
 use super::glue::done;
-use super::many::gather_into;
 use super::memory::give_back;
-use crate::reading::{Finish, Reading};
+use super::multi_tensor::gather_into;
+use crate::deferred::{DeferredScalar, Finish};
 
 const OP: &str = "step graph";
 
@@ -24,8 +24,8 @@ const OP: &str = "step graph";
 const RATES: usize = 6;
 /// The step's number, in two words, and the rates.
 const WORDS: usize = 2 + RATES;
-/// Most numbers that a step hands back.
-const READINGS: usize = 64;
+/// Most scalars that a step hands back.
+const SCALARS: usize = 64;
 
 /// What is being recorded in this thread.
 struct Recording {
@@ -86,12 +86,12 @@ pub(super) fn stream_number(number: u64) -> (u64, u64) {
 ///
 /// ```no_run
 /// use candle_core::{Device, Result, Var};
-/// use deepsim_ops::{Reading, StepGraph};
+/// use deepsim_ops::{DeferredScalar, StepGraph};
 /// let device = Device::new_cuda(0)?;
 /// let x = Var::new(&[1f32, 2.0], &device)?;
-/// let step = || Ok(((), vec![Reading::squares(&[x.as_tensor()])?]));
-/// let f: &dyn Fn() -> Result<((), Vec<Reading>)> = &step;
-/// StepGraph::rehearse(&device, f)?;
+/// let step = || Ok(((), vec![DeferredScalar::squares(&[x.as_tensor()])?]));
+/// let f: &dyn Fn() -> Result<((), Vec<DeferredScalar>)> = &step;
+/// StepGraph::warm_up(&device, f)?;
 /// // SAFETY: `x` outlives the graph, and keeps its place.
 /// let (mut graph, ()) = unsafe { StepGraph::record(&device, 1, f)? };
 /// assert_eq!(graph.launch(1, &[])?, [5.0]);
@@ -103,7 +103,7 @@ pub struct StepGraph {
     rates: usize,
     on_host: PinnedHostSlice<u32>,
     words: CudaSlice<u32>,
-    readings: CudaSlice<f32>,
+    scalars: CudaSlice<f32>,
     finish: Vec<Finish>,
     /// Held until the graph is gone.
     _kept: Vec<Rc<CudaSlice<u8>>>,
@@ -115,7 +115,7 @@ impl StepGraph {
     ///
     /// # Errors
     /// Those of `f`.
-    pub fn rehearse<T, E>(
+    pub fn warm_up<T, E>(
         device: &Device,
         f: impl FnOnce() -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
@@ -140,7 +140,7 @@ impl StepGraph {
     pub unsafe fn record<T, E: From<candle_core::Error>>(
         device: &Device,
         step: u64,
-        f: impl FnOnce() -> std::result::Result<(T, Vec<Reading>), E>,
+        f: impl FnOnce() -> std::result::Result<(T, Vec<DeferredScalar>), E>,
     ) -> std::result::Result<(Self, T), E> {
         let Device::Cuda(device) = device else {
             return Err(candle_core::Error::Msg(format!("{OP}: wanted a GPU")).into());
@@ -148,7 +148,7 @@ impl StepGraph {
         let stream = device.cuda_stream();
         let context = stream.context();
         let words = done(OP, "allocation", device.alloc_zeros::<u32>(WORDS))?;
-        let mut readings = done(OP, "allocation", device.alloc_zeros::<f32>(READINGS))?;
+        let mut scalars = done(OP, "allocation", device.alloc_zeros::<f32>(SCALARS))?;
         // SAFETY: all of it is written before it is read, in `launch`.
         let on_host = unsafe { context.alloc_pinned::<u32>(WORDS) };
         let on_host = done(OP, "page-locked memory", on_host)?;
@@ -163,14 +163,14 @@ impl StepGraph {
         let made = {
             let _kept = device.enable_cuda_graph_htod_cache();
             f().and_then(|(made, numbers)| {
-                let pending = numbers.iter().filter_map(Reading::pending);
+                let pending = numbers.iter().filter_map(DeferredScalar::pending);
                 let (pending, finish): (Vec<Tensor>, Vec<Finish>) = pending.unzip();
                 if pending.len() < numbers.len() {
                     // It would be the same after every launch.
                     let text = format!("{OP}: wanted numbers of the device, got one that is known");
                     return Err(candle_core::Error::Msg(text).into());
                 }
-                gather_into(OP, device, &pending.iter().collect::<Vec<_>>(), &mut readings)?;
+                gather_into(OP, device, &pending.iter().collect::<Vec<_>>(), &mut scalars)?;
                 Ok((made, finish))
             })
         };
@@ -193,7 +193,7 @@ impl StepGraph {
         };
         let (rates, kept) = recorded.map_or_else(Default::default, |r| (r.rates, r.kept));
         let device = device.clone();
-        let new = Self { graph, device, rates, on_host, words, readings, finish, _kept: kept };
+        let new = Self { graph, device, rates, on_host, words, scalars, finish, _kept: kept };
         Ok((new, made))
     }
 
@@ -239,7 +239,7 @@ impl StepGraph {
     /// If the device failed.
     pub fn numbers(&self) -> Result<Vec<f64>> {
         let stream = self.device.cuda_stream();
-        let values = done(OP, "copy of the numbers", stream.clone_dtoh(&self.readings))?;
+        let values = done(OP, "copy of the numbers", stream.clone_dtoh(&self.scalars))?;
         let values = values.into_iter().zip(&self.finish);
         Ok(values.map(|(value, finish)| finish.apply(f64::from(value))).collect())
     }

@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Result, Tensor, Var};
 use deepsim_ops::{
-    AdamStep, AdamUpdate, Moments, Reading, StepGraph, adam_rate, adam_update_all, dropout_each,
-    linear, squared_error,
+    AdamStep, AdamUpdate, DeferredScalar, Moments, StepGraph, adam_rate, adam_update_all,
+    dropout_each, linear, squared_error,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -25,7 +25,7 @@ impl Weight {
     }
 
     /// Operations of candle and ours, with a transposed factor, a random mask and an update.
-    fn step(&mut self, x: &Tensor, number: u64) -> Result<((), Vec<Reading>)> {
+    fn step(&mut self, x: &Tensor, number: u64) -> Result<((), Vec<DeferredScalar>)> {
         let mut rng = ChaCha12Rng::seed_from_u64(3);
         rng.set_stream(number);
         let x = dropout_each(x, 0.5, &mut [rng])?;
@@ -33,8 +33,8 @@ impl Weight {
         let loss = squared_error(&y, &Tensor::zeros(y.shape(), DType::F32, y.device())?)?;
         let mut gradients = loss.backward()?;
         let gradient = gradients.remove(&self.var).expect("it is a variable");
-        let numbers = vec![Reading::of(&loss)?, Reading::squares(&[&gradient])?];
-        let gate = Reading::gate(&numbers)?;
+        let numbers = vec![DeferredScalar::of(&loss)?, DeferredScalar::squares(&[&gradient])?];
+        let gate = DeferredScalar::gate(&numbers)?;
         let update = AdamUpdate {
             parameter: &self.var,
             gradient: &gradient,
@@ -66,13 +66,13 @@ fn a_recorded_step_does_what_the_step_does() -> Result<()> {
     let mut wanted = Vec::new();
     for (number, x) in (1..).zip(&inputs) {
         let ((), numbers) = plain.step(x, number)?;
-        wanted.push((Reading::read(&numbers)?, bits(plain.var.as_tensor())));
+        wanted.push((DeferredScalar::read(&numbers)?, bits(plain.var.as_tensor())));
     }
 
     let mut recorded = Weight::new(&gpu)?;
     let input = Var::from_tensor(&inputs[0])?;
-    let got = StepGraph::rehearse(&gpu, || recorded.step(input.as_tensor(), 1))?;
-    assert_eq!(Reading::read(&got.1)?, wanted[0].0);
+    let got = StepGraph::warm_up(&gpu, || recorded.step(input.as_tensor(), 1))?;
+    assert_eq!(DeferredScalar::read(&got.1)?, wanted[0].0);
     let mut graph = record(&mut recorded, input.as_tensor(), 2)?;
     // Nothing is done yet.
     assert_eq!(bits(recorded.var.as_tensor()), wanted[0].1);
@@ -92,7 +92,7 @@ fn what_cannot_be_recorded_is_an_error_and_leaves_the_device_usable() -> Result<
     let Some(gpu) = gpu() else { return Ok(()) };
     let x = tensor(&[4, 20], 1).to_device(&gpu)?;
     let mut weight = Weight::new(&gpu)?;
-    StepGraph::rehearse(&gpu, || weight.step(&x, 1))?;
+    StepGraph::warm_up(&gpu, || weight.step(&x, 1))?;
     let before = bits(weight.var.as_tensor());
     // A number that is read, which candle refuses; and memory from before, which the driver does not free.
     for refused_by_driver in [false, true] {
@@ -103,7 +103,7 @@ fn what_cannot_be_recorded_is_an_error_and_leaves_the_device_usable() -> Result<
                 memory = None;
                 weight.step(&x, 3)?;
             } else {
-                Reading::read(&numbers)?;
+                DeferredScalar::read(&numbers)?;
             }
             Ok::<_, candle_core::Error>(((), numbers))
         };

@@ -1,6 +1,6 @@
 //! Warnings that a reader needs before believing a number.
 
-use deepsim_loss::objective::DIVERGENCE;
+use deepsim_loss::terms::Divergence;
 
 use super::run::Run;
 use crate::catalogue::Experiment;
@@ -24,7 +24,7 @@ pub(super) fn of(runs: &[Run], record: &Record) -> Vec<String> {
             |term: &String| run.at_the_end(|r| Some(r.terms.get(term)?.grad_norm)).unwrap_or(0.0);
         // The divergence pulls at codes and not at images: its gradient cannot be weighed against theirs.
         let mut terms = run.terms();
-        terms.retain(|term| term != DIVERGENCE);
+        terms.retain(|term| term != Divergence::NAME);
         let norms: Vec<f64> = terms.iter().map(last).collect();
         let total: f64 = norms.iter().sum();
         for (term, norm) in terms.iter().zip(&norms) {

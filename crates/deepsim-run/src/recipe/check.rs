@@ -46,6 +46,9 @@ impl Recipe {
             ));
         }
         not_negative("image.weight", self.image.weight)?;
+        for term in self.terms.list() {
+            not_negative(&format!("terms.{}.weight", term.name()), term.weight(self.steps))?;
+        }
         at_least_one("generator.code_channels", self.generator.code_channels as u64)?;
         below_one("generator.slope", "slope", self.generator.slope)?;
         not_negative("adam.learning_rate", self.adam.learning_rate)?;

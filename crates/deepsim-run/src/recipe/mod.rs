@@ -16,7 +16,7 @@ mod vae;
 
 use std::path::PathBuf;
 
-use deepsim_loss::{BalanceRule, Distance};
+use deepsim_loss::BalanceRule;
 use deepsim_nets::{AutoencoderConfig, ComparatorKind, DiscriminatorConfig};
 use serde::{Deserialize, Serialize};
 
@@ -25,10 +25,11 @@ pub use any::AnyRecipe;
 pub use comparator::{
     Classes, ComparatorRecipe, ExemplarTask, Learned, Mining, PairSource, Pairs, VideoTask,
 };
+pub use deepsim_loss::terms::{Divergence, ExtraTerms, ImageTerm};
 pub use optimiser::{AdamConfig, Rate, SgdConfig};
 pub use output::{OnFailedWrite, OutputConfig};
 pub use retention::{Best, Candidate, Retention};
-pub use vae::{Divergence, Variational};
+pub use vae::Variational;
 
 /// Recipe of a generator: everything that decides the numbers of a run, except the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +62,9 @@ pub struct Recipe {
     pub feature: Option<FeatureTerm>,
     /// The adversarial term and its discriminator; left out for the baselines.
     pub adversarial: Option<AdversarialTerm>,
+    /// Terms that the paper does not have, by name.
+    #[serde(default, skip_serializing_if = "ExtraTerms::is_empty")]
+    pub terms: ExtraTerms,
     /// Images per micro-batch, a divisor of the batch: gradients are summed over micro-batches, in less
     /// memory and more time. The whole batch if left out.
     pub micro_batch: Option<usize>,
@@ -113,16 +117,6 @@ pub struct Inversion {
     /// "Sampling pre-images").
     #[serde(default)]
     pub noise: usize,
-}
-
-/// Distance in image space.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ImageTerm {
-    /// Distance of two images.
-    pub distance: Distance,
-    /// Weight of the term.
-    pub weight: f64,
 }
 
 /// Distance in the feature space of a comparator.
@@ -211,7 +205,7 @@ weight = 1.0
 
     #[test]
     fn what_makes_no_sense_is_named() {
-        let cases: [(&[&str], &str); 27] = [
+        let cases: [(&[&str], &str); 30] = [
             (&["vae.encoder=alexnet"], "vae: alexnet expects images of 227 pixels, found crop 64"),
             (
                 &["vae.encoder=autoencoder", "vae.weights=x"],
@@ -250,6 +244,12 @@ weight = 1.0
                 "adversarial.discriminator.slope: expected 0 <= slope < 1, found NaN",
             ),
             (&["image.weight=-1"], "image.weight: expected a number >= 0, found -1"),
+            (
+                &["terms.total_variation.weight=-1"],
+                "terms.total_variation.weight: expected a number >= 0, found -1",
+            ),
+            (&["terms.total_variatoin.weight=1"], "did you mean `total_variation`?"),
+            (&["terms.total_variation.wieght=1"], "did you mean `weight`?"),
             (&["image.distance=l3"], "unknown variant `l3`"),
             (&["feature.comparator=alexnet", "feature.tap=CONV3"], "exactly one of"),
             (&["adversarial.discriminator.dropout=1"], "expected 0 <= p < 1, found 1"),

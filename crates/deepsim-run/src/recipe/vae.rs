@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use deepsim_loss::terms::Divergence;
 use deepsim_nets::{VaeConfig, VaeEncoder};
 use serde::{Deserialize, Serialize};
 
@@ -30,45 +31,12 @@ pub struct Variational {
     pub divergence: Divergence,
 }
 
-/// The term `KL(q(z|I) || N(0, 1))`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Divergence {
-    /// Weight of the term; 20 in the paper (RECALLED, unverified).
-    pub weight: f64,
-    /// Steps over which the weight grows from 0 to that; 0 in the paper, which mentions none.
-    pub warm_up: u64,
-}
-
 fn as_fc6() -> usize {
     4096
 }
 
 fn caffenet() -> VaeEncoder {
     VaeEncoder::CaffeNet
-}
-
-impl Default for Divergence {
-    fn default() -> Self {
-        Self { weight: 20.0, warm_up: 0 }
-    }
-}
-
-impl Divergence {
-    /// The weight at a step, which is counted from 1.
-    ///
-    /// ```
-    /// use deepsim_run::recipe::Divergence;
-    /// let slow = Divergence { weight: 20.0, warm_up: 100 };
-    /// assert_eq!([1, 50, 100, 101].map(|step| slow.at(step)), [0.2, 10.0, 20.0, 20.0]);
-    /// assert_eq!(Divergence::default().at(1), 20.0);
-    /// ```
-    pub fn at(&self, step: u64) -> f64 {
-        match step < self.warm_up {
-            true => self.weight * (step as f64 / self.warm_up as f64),
-            false => self.weight,
-        }
-    }
 }
 
 impl Variational {

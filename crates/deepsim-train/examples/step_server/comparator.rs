@@ -1,4 +1,4 @@
-//! Fixed networks and data that both sides share through files.
+//! FrozenNetworks networks and data that both sides share through files.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -7,7 +7,7 @@ use deepsim_loss::BalanceRule;
 use deepsim_nets::random::{normal, streams};
 use deepsim_nets::{ComparatorKind, Images};
 use deepsim_run::recipe::Recipe;
-use deepsim_train::fixed::Fixed;
+use deepsim_train::step::frozen::FrozenNetworks;
 use deepsim_train::trainer::Trainer;
 
 use crate::serve::Result;
@@ -57,11 +57,11 @@ impl Generating {
         if let Some((kind, tap)) = deepest.filter(|_| *check) {
             comparator::draw(*kind, tap, folder)?;
         }
-        deepsim_train::precision::set(recipe.precision, device)?;
+        deepsim_train::run::precision::set(recipe.precision, device)?;
         if *check {
             save_noise(&recipe, folder)?;
         }
-        let fixed = Fixed::open(&recipe, None, device)?;
+        let fixed = FrozenNetworks::open(&recipe, None, device)?;
         let mut trainer = Trainer::new(&recipe, fixed, device)?;
         trainer.set_graphs(!without_graphs);
         let images = comparator::images(*batch, recipe.crop, folder, *check)?;

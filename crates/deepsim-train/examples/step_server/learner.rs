@@ -33,7 +33,7 @@ impl Learning {
     pub(crate) fn new(recipe: &str, arguments: &Arguments, device: &Device) -> Result<Self> {
         let Arguments { batch: n, folder, check, .. } = arguments;
         let recipe = ComparatorRecipe::parse(recipe, &arguments.sets())?;
-        deepsim_train::precision::set(recipe.precision, device)?;
+        deepsim_train::run::precision::set(recipe.precision, device)?;
         let (learner, batch): (Box<dyn Learner>, _) = match recipe.comparator {
             Learned::ExemplarCnn(task) => {
                 let classes = task.classes.number;

@@ -1,7 +1,7 @@
 //! Checkpoints of comparators: one safetensors file of a folder that the
 //! [`store`](crate::store) keeps.
 //!
-//! Tensors are named `weights/..` and `velocity/..`; the metadata holds [`State`]. Nothing in the
+//! Tensors are named `weights/..` and `velocity/..`; the metadata holds [`LearnerState`]. Nothing in the
 //! file depends on the clock, so equal runs write equal bytes.
 
 use std::path::Path;
@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Learner;
 use crate::TrainError;
-use crate::checkpoint::description;
+use crate::store::checkpoint::description;
 
-/// State of a run, except tensors.
+/// LearnerState of a run, except tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct State {
+pub struct LearnerState {
     /// Updates made.
     pub step: u64,
     /// Position in the data.
@@ -37,7 +37,7 @@ pub fn to_bytes(
     cursor: Cursor,
     plan: &ComparatorPlan,
 ) -> Result<Vec<u8>, TrainError> {
-    let state = State { step: learner.steps(), cursor, plan: plan.clone() };
+    let state = LearnerState { step: learner.steps(), cursor, plan: plan.clone() };
     Ok(tensors(learner).to_safetensors(&serde_json::json!(state).to_string())?)
 }
 
@@ -45,7 +45,7 @@ pub fn to_bytes(
 ///
 /// # Errors
 /// If the file is not a checkpoint of a comparator.
-pub fn read_state(path: &Path) -> Result<State, TrainError> {
+pub fn read_state(path: &Path) -> Result<LearnerState, TrainError> {
     description(path, SPEC_KEY, "a checkpoint of a comparator")
 }
 
@@ -53,7 +53,7 @@ pub fn read_state(path: &Path) -> Result<State, TrainError> {
 ///
 /// # Errors
 /// If the file is not a checkpoint of such a run; then nothing has been changed.
-pub fn load(path: &Path, learner: &mut dyn Learner) -> Result<State, TrainError> {
+pub fn load(path: &Path, learner: &mut dyn Learner) -> Result<LearnerState, TrainError> {
     let state = read_state(path)?;
     tensors(learner).load(path, "the run's comparator")?;
     learner.set_steps(state.step);

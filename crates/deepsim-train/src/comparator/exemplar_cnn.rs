@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Tensor, Var};
 use deepsim_data::Batch;
-use deepsim_loss::TermReport;
 use deepsim_loss::objective::backward_from;
+use deepsim_loss::{At, TermReport};
 use deepsim_nets::exemplar_cnn::{CLASSIFIER, ExemplarCnn, FORMAT};
 use deepsim_nets::random::streams;
 use deepsim_nets::{Images, Params};
@@ -13,8 +13,8 @@ use deepsim_run::recipe::SgdConfig;
 use super::Learner;
 use crate::TrainError;
 use crate::error::Quantity;
-use crate::gradients::{See, check, checked_norm, read};
-use crate::solver::{Multiplier, Sgd};
+use crate::optim::{Multiplier, Sgd};
+use crate::step::gradients::{GradientHook, check, checked_norm, read};
 use crate::trainer::StepReport;
 
 /// An Exemplar-CNN with its optimiser.
@@ -55,7 +55,11 @@ fn multiplier(name: &str) -> Multiplier {
 }
 
 impl Learner for ExemplarLearner {
-    fn step(&mut self, batch: &Batch, see: &mut See<'_>) -> Result<StepReport, TrainError> {
+    fn step(
+        &mut self,
+        batch: &Batch,
+        hook: &mut GradientHook<'_>,
+    ) -> Result<StepReport, TrainError> {
         let step = self.steps + 1;
         let pixels = (batch.n, batch.height, batch.width);
         let (n, height, width) = pixels;
@@ -73,13 +77,14 @@ impl Learner for ExemplarLearner {
         let grad_norm = deepsim_ops::sum_of_squares(&gradient)?.sqrt();
         let gradients = backward_from(&scores, &gradient)?;
         check(step, "classification", Quantity::Gradient, grad_norm)?;
-        let norm = checked_norm(step, "comparator", self.net.params(), &gradients, see)?;
+        let norm = checked_norm(step, "comparator", self.net.params(), &gradients, hook)?;
         // One more wait for a GPU, before an update that could not be undone.
         let norm = read(step, "comparator", Quantity::ParameterGradient, &norm)?;
         let learning_rate = self.sgd.learning_rate(self.steps);
         self.sgd.step(self.steps, self.net.params(), &gradients)?;
         self.steps = step;
-        let term = TermReport { name: "classification", value, weight: 1.0, grad_norm };
+        let term =
+            TermReport { name: "classification", value, weight: 1.0, at: At::Images, grad_norm };
         let measures = vec![("accuracy", accuracy(&scores, &labels)?)];
         Ok(StepReport {
             step,

@@ -10,8 +10,8 @@ use super::exemplar_cnn::ExemplarLearner;
 use super::videonet::VideoLearner;
 use super::{Learner, checkpoint};
 use crate::TrainError;
-use crate::precision;
-use crate::step_report::StepReport;
+use crate::run::precision;
+use crate::step::report::StepReport;
 
 /// Makes one step on `batch` from a checkpoint.
 pub(crate) fn replay(

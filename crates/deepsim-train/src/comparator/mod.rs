@@ -20,8 +20,8 @@ use deepsim_data::Batch;
 use deepsim_nets::Params;
 
 use crate::TrainError;
-use crate::gradients::See;
-use crate::solver::Sgd;
+use crate::optim::Sgd;
+use crate::step::gradients::GradientHook;
 use crate::trainer::StepReport;
 
 pub use deepsim_run::recipe::{ComparatorRecipe, Learned};
@@ -31,11 +31,15 @@ pub use run::run;
 
 /// A comparator in training.
 pub trait Learner {
-    /// One update on a batch; every gradient is shown to `see`.
+    /// One update on a batch; every gradient is passed to `hook`.
     ///
     /// # Errors
     /// If a loss or a gradient is not finite, or an operation fails; then nothing has been changed.
-    fn step(&mut self, batch: &Batch, see: &mut See<'_>) -> Result<StepReport, TrainError>;
+    fn step(
+        &mut self,
+        batch: &Batch,
+        hook: &mut GradientHook<'_>,
+    ) -> Result<StepReport, TrainError>;
 
     /// Updates made.
     fn steps(&self) -> u64;

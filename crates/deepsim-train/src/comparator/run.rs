@@ -12,14 +12,14 @@ use super::learners::learner;
 use super::samples::phases;
 use super::{Learner, checkpoint};
 use crate::TrainError;
-use crate::data::{check_continues, check_source};
-use crate::drive::{drive, earlier};
-use crate::events::{Event, Outcome, Requests};
-use crate::gradients::See;
-use crate::options::RunOptions;
-use crate::plan;
-use crate::session::{Course, Phase, Session};
-use crate::step_report::StepReport;
+use crate::run::control::{Outcome, Requests};
+use crate::run::data::{check_continues, check_source};
+use crate::run::options::RunOptions;
+use crate::run::plan;
+use crate::run::session::{LoopSetup, Phase, Session};
+use crate::run::training_loop::{earlier, training_loop};
+use crate::step::gradients::GradientHook;
+use crate::step::report::StepReport;
 use crate::store::Put;
 
 /// Trains until all steps are made or a stop is requested.
@@ -30,16 +30,15 @@ pub fn run(
     recipe: &ComparatorRecipe,
     options: &RunOptions,
     requests: &Requests,
-    mut tell: impl FnMut(Event<'_>),
 ) -> Result<Outcome, TrainError> {
     let (out, device) = (&options.out, &options.device);
-    if options.world.size() > 1 {
-        let got = options.world.size();
-        return Err(TrainError::World(format!(
+    if options.group.size() > 1 {
+        let got = options.group.size();
+        return Err(TrainError::Group(format!(
             "a comparator is trained by one process, got {got}"
         )));
     }
-    let file = earlier(out, options.resume, &mut tell)?;
+    let file = earlier(out, options.resume)?;
     let earlier = file.as_deref().map(checkpoint::read_state).transpose()?;
     let (data, phases) = phases(recipe, options)?;
     for phase in &phases {
@@ -50,7 +49,7 @@ pub fn run(
     let mut learner = learner(recipe, device)?;
     let mut cursor = Cursor::default();
     if let (Some(state), Some(file)) = (earlier, file) {
-        check_continues(&plan.data, &state.plan.data, out, &mut tell)?;
+        check_continues(&plan.data, &state.plan.data, out)?;
         if !plan.continues(&state.plan) {
             return Err(plan::other_plan(out, &plan.to_toml()?, &state.plan.to_toml()?));
         }
@@ -58,7 +57,7 @@ pub fn run(
     }
 
     plan::write(options, &plan.to_toml()?, Identity::of_comparator(recipe))?;
-    let course = Course {
+    let setup = LoopSetup {
         out,
         name: &recipe.name,
         heading: plan.heading(),
@@ -66,10 +65,10 @@ pub fn run(
         phases,
         loader: loader(recipe, options),
         output: &recipe.output,
-        world: options.world.clone(),
+        group: options.group.clone(),
     };
     let mut session = LearnerSession { learner, plan };
-    drive(&mut session, &course, cursor, requests, &mut tell)
+    training_loop(&mut session, &setup, cursor, requests)
 }
 
 /// A plan, what it trains, on what, and how batches are made.
@@ -109,8 +108,12 @@ impl Session for LearnerSession {
         self.learner.steps()
     }
 
-    fn step(&mut self, batch: &Batch, see: Option<&mut See<'_>>) -> Result<StepReport, TrainError> {
-        self.learner.step(batch, see.unwrap_or(&mut |_, _, _| Ok(())))
+    fn step(
+        &mut self,
+        batch: &Batch,
+        hook: Option<&mut GradientHook<'_>>,
+    ) -> Result<StepReport, TrainError> {
+        self.learner.step(batch, hook.unwrap_or(&mut |_, _, _| Ok(())))
     }
 
     /// The filters of the first layer, each stretched to the whole range.

@@ -14,8 +14,8 @@ use deepsim_run::plan::DataPlan;
 use deepsim_run::recipe::{Classes, ComparatorRecipe, Learned, PairSource, Pairs};
 
 use crate::TrainError;
-use crate::options::RunOptions;
-use crate::session::Phase;
+use crate::run::options::RunOptions;
+use crate::run::session::Phase;
 
 /// Side that pictures of any size are brought to before a camera moves over them.
 const STILL: usize = 256;

@@ -2,9 +2,9 @@
 
 use candle_core::{Device, Var};
 use deepsim_data::Batch;
-use deepsim_loss::TermReport;
 use deepsim_loss::objective::backward_from;
 use deepsim_loss::ranking::Similarities;
+use deepsim_loss::{At, TermReport};
 use deepsim_nets::random::stream;
 use deepsim_nets::videonet::VideoNet;
 use deepsim_nets::{Images, Params, PixelFormat};
@@ -15,8 +15,8 @@ use super::Learner;
 use super::mining::choose;
 use crate::TrainError;
 use crate::error::Quantity;
-use crate::gradients::{See, check, checked_norm, read};
-use crate::solver::{Multiplier, Sgd};
+use crate::optim::{Multiplier, Sgd};
+use crate::step::gradients::{GradientHook, check, checked_norm, read};
 use crate::trainer::StepReport;
 
 /// A VideoNet with its optimiser.
@@ -57,7 +57,11 @@ fn multiplier(name: &str) -> Multiplier {
 }
 
 impl Learner for VideoLearner {
-    fn step(&mut self, batch: &Batch, see: &mut See<'_>) -> Result<StepReport, TrainError> {
+    fn step(
+        &mut self,
+        batch: &Batch,
+        hook: &mut GradientHook<'_>,
+    ) -> Result<StepReport, TrainError> {
         let step = self.steps + 1;
         let mut rng = stream(self.seed, "augment/videonet", step);
         let pixels = pictures(batch, self.crop, &mut rng);
@@ -80,13 +84,13 @@ impl Learner for VideoLearner {
         let grad_norm = deepsim_ops::sum_of_squares(&gradient)?.sqrt();
         let gradients = backward_from(&features, &gradient)?;
         check(step, "ranking", Quantity::Gradient, grad_norm)?;
-        let norm = checked_norm(step, "comparator", self.net.params(), &gradients, see)?;
+        let norm = checked_norm(step, "comparator", self.net.params(), &gradients, hook)?;
         // One more wait for a GPU, before an update that could not be undone.
         let norm = read(step, "comparator", Quantity::ParameterGradient, &norm)?;
         let learning_rate = self.sgd.learning_rate(self.steps);
         self.sgd.step(self.steps, self.net.params(), &gradients)?;
         self.steps = step;
-        let term = TermReport { name: "ranking", value, weight: 1.0, grad_norm };
+        let term = TermReport { name: "ranking", value, weight: 1.0, at: At::Images, grad_norm };
         let measures = vec![("ranked_first", similarities.ranked_first(&tracks))];
         Ok(StepReport {
             step,

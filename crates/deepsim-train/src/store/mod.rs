@@ -5,6 +5,7 @@
 //! that a crash at any moment leaves the earlier checkpoints and at most a folder that the next
 //! session clears away. An older checkpoint is removed only after the new one has been read back.
 
+pub mod checkpoint;
 mod disk;
 
 use std::collections::BTreeMap;
@@ -247,7 +248,7 @@ impl Store {
 pub struct Newest {
     /// Steps made.
     pub step: u64,
-    /// Its file with the state, as [`checkpoint::read_state`](crate::checkpoint::read_state) takes it.
+    /// Its file with the state, as [`checkpoint::read_state`](crate::store::checkpoint::read_state) takes it.
     pub checkpoint: PathBuf,
 }
 

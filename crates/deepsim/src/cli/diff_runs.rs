@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use deepsim_train::compare::{Comparison, compare};
+use deepsim_train::run::compare::{Comparison, compare};
 
 use super::exit;
 

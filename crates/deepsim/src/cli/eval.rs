@@ -83,10 +83,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.without_duplicates {
         dataset = dataset.without_duplicates()?.0;
     }
-    let unread = dataset.test.images.unread();
-    if !unread.is_empty() {
-        eprintln!("warning: {unread}");
-    }
     let weights = weights.as_deref();
     let model = Model::open(run, weights, &device)?;
     if let Some(side) = model.resize {

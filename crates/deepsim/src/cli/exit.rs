@@ -6,7 +6,7 @@ use deepsim_nets::NetError;
 use deepsim_reproduce::ReproduceError;
 use deepsim_run::RunError;
 use deepsim_train::TrainError;
-use deepsim_train::world::LaunchError;
+use deepsim_train::dist::LaunchError;
 
 use super::device::DeviceError;
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use candle_core::Device;
 use clap::Args;
-use deepsim_train::world;
+use deepsim_train::dist;
 
 use super::device::DeviceKind;
 use super::exit::Failure;
@@ -57,7 +57,7 @@ impl On {
     /// # Errors
     /// If there is no GPU, or this program was built without CUDA.
     pub(crate) fn open(&self) -> Result<Device> {
-        Ok(self.device.open(world::local_gpu())?)
+        Ok(self.device.open(dist::local_gpu())?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 use deepsim_run::recipe::AnyRecipe;
-use deepsim_train::estimate;
+use deepsim_train::run::estimate;
 
 use super::recipe::What;
 

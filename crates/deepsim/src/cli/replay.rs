@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use deepsim_train::failure::replay;
+use deepsim_train::run::failure::replay;
 
 use super::place::Place;
 

@@ -32,7 +32,7 @@ where
             None => ProgressBar::no_length(),
         };
         let bar = bar.with_style(style).with_prefix(operation.what);
-        // What was done before was not done in no time.
+        // Without this, an earlier run's share counts as done in no time.
         let bar = bar.with_position(operation.done.unwrap_or_default());
         bar.reset_eta();
         let bar = self.all.add(bar);
@@ -68,7 +68,7 @@ where
         let Some(span) = context.span(&id) else { return };
         let Some(bar) = span.extensions_mut().remove::<ProgressBar>() else { return };
         match span.name() {
-            // How far a run came stays to be read.
+            // The last position stays to be read.
             TRAINING => bar.abandon(),
             _ => bar.finish_and_clear(),
         }

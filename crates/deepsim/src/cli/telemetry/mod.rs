@@ -1,4 +1,4 @@
-//! What the program says while it works: messages and progress of all crates, as bars, lines or JSON, and a trace.
+//! Messages and progress of all crates, as bars, lines or JSON, and traces of where the time goes.
 //!
 //! Libraries tell by [`tracing`] alone. A span with a field `done` is a long operation: `total` is all there is to do,
 //! `what` its name if that is not the span's, and `unit = "B"` says that both are bytes.

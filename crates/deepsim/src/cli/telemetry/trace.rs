@@ -1,4 +1,4 @@
-//! The file of `--trace`: where the time of all threads goes, in Chrome's format.
+//! The file of `--trace`: spans of all threads in Chrome's format.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,0 +1,86 @@
+//! Distance in the feature space of a comparator.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use deepsim_nets::{Comparator, Images};
+
+use super::half_mean_squared;
+use crate::term::{Inputs, Term, TermValue, at_images};
+use crate::{LossError, calibrate};
+
+/// Term of the distance to the target in the feature space of one layer of a comparator.
+#[derive(Clone)]
+pub struct FeatureTerm {
+    /// The network.
+    pub comparator: Arc<dyn Comparator>,
+    /// The layer.
+    pub tap: String,
+    /// Weight of the term.
+    pub weight: f64,
+}
+
+impl Term for FeatureTerm {
+    fn name(&self) -> &'static str {
+        "feature"
+    }
+
+    fn weight(&self, _step: u64) -> f64 {
+        self.weight
+    }
+
+    /// Compares with [`Inputs::target_features`], or with the features of the target where they are not given.
+    fn evaluate(&self, inputs: &Inputs<'_>) -> Result<TermValue, LossError> {
+        let features = |images: &Images| self.comparator.features(images, &self.tap);
+        let target = match inputs.target_features {
+            Some(target) => target.clone(),
+            None => features(inputs.target)?.detach(),
+        };
+        at_images(inputs.output, |images| feature(&features(images)?, &target))
+    }
+}
+
+impl FeatureTerm {
+    /// Weight that gives the term `rho` times the energy of the image term on these images; see
+    /// [`calibrate`]. An image weight of 0 is replaced by the paper's.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W)`, at least two images
+    ///
+    /// # Errors
+    /// If the features of different images do not differ.
+    pub fn calibrated(
+        &self,
+        rho: f64,
+        image_weight: f64,
+        images: &Images,
+    ) -> Result<f64, LossError> {
+        let papers = calibrate::image_weight(images.height(), images.width());
+        let image_weight = if image_weight > 0.0 { image_weight } else { papers };
+        let image_energy = calibrate::pair_energy(images.tensor())?;
+        let features = self.comparator.features(images, &self.tap)?;
+        let feature_energy = calibrate::pair_energy(&features)?;
+        calibrate::feature_weight(feature_energy, image_weight, image_energy, rho)
+    }
+}
+
+/// Feature term `L_feat`: `1/(2B) Σ (C(J) - C(I))²`.
+///
+/// # Shapes
+/// two `(B, ..)` of equal shape -> scalar
+///
+/// # Errors
+/// If the shapes differ.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_loss::terms;
+/// let output = Tensor::new(&[[1f32, 2.0], [3.0, 4.0]], &Device::Cpu)?;
+/// let target = Tensor::new(&[[0f32, 0.0], [5.0, 4.0]], &Device::Cpu)?;
+/// // (1 + 4 + 4 + 0) / (2 * 2)
+/// assert_eq!(terms::feature(&output, &target)?.to_scalar::<f32>()?, 2.25);
+/// # Ok::<(), deepsim_loss::LossError>(())
+/// ```
+pub fn feature(output: &Tensor, target: &Tensor) -> Result<Tensor, LossError> {
+    half_mean_squared("feature loss", output, target)
+}

@@ -1,0 +1,203 @@
+//! Data of a run: the data set, its batches, and the images that networks take.
+
+use std::path::Path;
+
+use candle_core::Device;
+use deepsim_data::{Crop, Cursor, DataError, Dataset, Loader, LoaderConfig, Source};
+use deepsim_nets::{Images, PixelFormat};
+use deepsim_run::plan::DataPlan;
+use deepsim_run::recipe::Recipe;
+
+use crate::TrainError;
+use crate::run::options::RunOptions;
+
+/// Opens the data of a recipe: the folder that the options name, or procedural scenes.
+pub(crate) fn dataset(recipe: &Recipe, options: &RunOptions) -> Result<Dataset, TrainError> {
+    let mut dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
+    if options.without_duplicates {
+        dataset = dataset.without_duplicates()?.0;
+    }
+    Ok(match recipe.resize {
+        Some(side) => dataset.sized(side),
+        None => dataset,
+    })
+}
+
+/// Returns the configuration of training batches, or of this process's share of them.
+pub(crate) fn loader(recipe: &Recipe, options: &RunOptions) -> Result<LoaderConfig, TrainError> {
+    let (rank, ranks) = (options.group.rank(), options.group.size());
+    let (batch, micro_batch) = (recipe.batch, recipe.micro_batch.unwrap_or(1));
+    if !batch.is_multiple_of(ranks * micro_batch) {
+        let parts = match recipe.micro_batch {
+            None => format!("{ranks} processes"),
+            Some(size) => format!("{ranks} processes, in micro-batches of {size} each"),
+        };
+        return Err(TrainError::recipe(format!(
+            "batch: expected a multiple for {parts}, found {batch}"
+        )));
+    }
+    Ok(LoaderConfig {
+        batch: batch / ranks,
+        crop: Crop::Random(recipe.crop),
+        seed: recipe.seed,
+        workers: options.workers,
+        rank,
+        world: ranks,
+        ..LoaderConfig::default()
+    })
+}
+
+/// Reads the images on which the weight of a feature term is calibrated.
+pub(crate) fn calibration_batch(
+    dataset: &Dataset,
+    n: usize,
+    crop: usize,
+    seed: u64,
+    device: &Device,
+) -> Result<Images, TrainError> {
+    let config = LoaderConfig {
+        batch: n,
+        crop: Crop::Center(crop),
+        seed,
+        prefetch: 1,
+        ..LoaderConfig::default()
+    };
+    let mut loader = Loader::new(dataset.unlabeled.clone(), config, Cursor::default())?;
+    let batch = loader.next().ok_or(TrainError::NoBatch)??;
+    images(&batch, device)
+}
+
+/// Pixel format of networks in training.
+pub(crate) const FORMAT: PixelFormat = PixelFormat::CAFFE_BGR;
+
+/// Converts a batch to images on the device.
+pub(crate) fn images(batch: &deepsim_data::Batch, device: &Device) -> Result<Images, TrainError> {
+    let (n, height, width) = (batch.n, batch.height, batch.width);
+    Ok(Images::from_u8(&batch.pixels, n, height, width, FORMAT, device)?)
+}
+
+/// Refuses a data set without training or test images, or with smaller ones than the crop.
+pub(crate) fn check_images(recipe: &Recipe, dataset: &Dataset) -> Result<(), TrainError> {
+    check_source(&*dataset.unlabeled, "training", recipe.crop)?;
+    check_source(&*dataset.test.images, "test", recipe.crop)
+}
+
+/// Refuses a source of images without any, or with smaller ones than the crop.
+pub(crate) fn check_source(images: &dyn Source, what: &str, crop: usize) -> Result<(), TrainError> {
+    let (height, width) = (images.height(), images.width());
+    if images.is_empty() {
+        let (wanted, got) = (format!("{what} images"), "0 images".into());
+        return Err(DataError::Argument { operation: "data", wanted, got }.into());
+    }
+    if crop > height.min(width) {
+        return Err(TrainError::recipe(format!(
+            "crop: expected at most {}, the least side of the {what} images, which are {height}x{width}; \
+             found {crop}",
+            height.min(width)
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses to continue a run on `earlier` with other data. Data that were moved are the same.
+/// Where no fingerprint was kept, names and numbers decide, and a warning says so.
+///
+/// # Errors
+/// With what was expected and what to do.
+pub(crate) fn check_continues(
+    now: &DataPlan,
+    earlier: &DataPlan,
+    out: &Path,
+) -> Result<(), TrainError> {
+    let differs = |expected: String, found: String| {
+        Err(TrainError::Folder {
+            path: out.into(),
+            reason: format!(
+                "it holds a run on other data: expected {expected}, found {found}; name the data \
+                 that it was begun with, or choose another folder"
+            ),
+        })
+    };
+    match (&earlier.content, &now.content) {
+        (Some(expected), Some(found)) if expected != found => {
+            differs(expected.clone(), found.clone())
+        }
+        (Some(_), Some(_)) => Ok(()),
+        _ if (&earlier.name, earlier.images) != (&now.name, now.images) => {
+            let say = |data: &DataPlan| format!("{} images of {}", data.images, data.name);
+            differs(say(earlier), say(now))
+        }
+        _ => {
+            tracing::warn!(
+                "the checkpoint does not say which images it was trained on: only their name and \
+                 number were compared"
+            );
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use deepsim_data::SceneSizes;
+
+    use super::*;
+    use crate::hear::{Told, heard};
+
+    fn recipe(set: &str) -> Result<Recipe, TrainError> {
+        let base = r#"
+            name = "test"
+            steps = 10
+            batch = 4
+            crop = 64
+            image = { distance = "squared-error", weight = 1.0 }
+        "#;
+        Ok(Recipe::parse(base, &[set.to_owned()])?)
+    }
+
+    #[test]
+    fn a_data_set_has_images_as_large_as_the_crop() -> Result<(), TrainError> {
+        let scenes =
+            |unlabeled, test| Dataset::scenes(0, SceneSizes { unlabeled, train: 10, test });
+        check_images(&recipe("crop=96")?, &scenes(1, 1))?;
+        for (crop, dataset, words) in [
+            ("crop=104", scenes(1, 1), "crop: expected at most 96, the least side of the training"),
+            ("crop=96", scenes(0, 1), "data: wanted training images, got 0 images"),
+            ("crop=96", scenes(1, 0), "data: wanted test images, got 0 images"),
+        ] {
+            let message = check_images(&recipe(crop)?, &dataset).expect_err(words).to_string();
+            assert!(message.contains(words), "{message}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn data_are_the_same_by_their_content_or_else_by_name_and_number() {
+        let data = |name: &str, images, content: Option<&str>| DataPlan {
+            name: name.into(),
+            synthetic: false,
+            images,
+            content: content.map(Into::into),
+        };
+        let check = |earlier: &DataPlan, now: &DataPlan| {
+            let (checked, told) = heard(|| check_continues(now, earlier, Path::new("run")));
+            let warnings: Vec<_> = told.into_iter().filter_map(Told::warning).collect();
+            (checked.map_err(|error| error.to_string()), warnings)
+        };
+        let now = data("here", 9, Some("nine cats"));
+        assert_eq!(check(&data("there", 9, Some("nine cats")), &now), (Ok(()), Vec::new()));
+        let error = check(&data("here", 9, Some("nine dogs")), &now).0.expect_err("others");
+        assert!(error.contains("other data: expected nine dogs, found nine cats"), "{error}");
+        // A checkpoint of a version that did not keep the content.
+        let text = r#"{"name":"here","synthetic":false,"images":9}"#;
+        let old: DataPlan = serde_json::from_str(text).expect("an old plan");
+        assert_eq!(serde_json::to_string(&old).expect("text"), text);
+        let (checked, warnings) = check(&old, &now);
+        assert_eq!(checked, Ok(()));
+        assert!(warnings[0].contains("does not say which images"), "{warnings:?}");
+        for other in [data("there", 9, None), data("here", 8, None)] {
+            let error = check(&other, &now).0.expect_err("others");
+            assert!(error.contains("found 9 images of here; name the data"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Options of a run.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use candle_core::Device;
+
+use crate::dist::{ProcessGroup, SingleProcess};
+
+/// Inputs, outputs and device of a run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The run folder.
+    pub out: PathBuf,
+    /// Name of the run in its [`Identity`](deepsim_run::Identity); the recipe's name where None.
+    pub id: Option<String>,
+    /// Folder in STL-10's binary format; procedural scenes without one.
+    pub data: Option<PathBuf>,
+    /// Leave out unlabeled and training images that are also test images.
+    pub without_duplicates: bool,
+    /// Folder in which comparators' weights are looked for.
+    pub weights: Option<PathBuf>,
+    /// Continue the run that the folder holds.
+    pub resume: bool,
+    /// Device of the networks.
+    pub device: Device,
+    /// On a GPU, record steps as CUDA graphs ([`Trainer::set_graphs`](crate::trainer::Trainer::set_graphs)); without one it changes nothing.
+    pub graphs: bool,
+    /// Threads that prepare batches.
+    pub workers: usize,
+    /// The processes that train together.
+    pub group: Rc<dyn ProcessGroup>,
+}
+
+impl RunOptions {
+    /// A new run of a single process in `out`, on procedural scenes and the CPU, with random comparators.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        Self {
+            out: out.into(),
+            id: None,
+            data: None,
+            without_duplicates: false,
+            weights: None,
+            resume: false,
+            device: Device::Cpu,
+            graphs: true,
+            workers: 1,
+            group: Rc::new(SingleProcess),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! From a recipe to a checked plan, and from a plan back to its networks.
+
+use std::path::Path;
+
+use candle_core::Device;
+use deepsim_data::Dataset;
+use deepsim_data::atomic::write_atomic;
+use deepsim_nets::WeightsOrigin;
+use deepsim_run::Identity;
+use deepsim_run::files::{IDENTITY, PLAN};
+use deepsim_run::plan::DataPlan;
+use deepsim_run::recipe::Recipe;
+
+use crate::TrainError;
+use crate::run::data::{calibration_batch, check_images};
+use crate::run::options::RunOptions;
+use crate::step::frozen::FrozenNetworks;
+pub use deepsim_run::plan::Plan;
+
+/// Settles a recipe: opens the comparator and calibrates its weight on the data.
+///
+/// A run that is continued keeps the weight of its `earlier` plan, so that it stays what it was even
+/// under a version of this program that calibrates a little differently.
+///
+/// # Errors
+/// If a value of the recipe makes no sense, the images do not fit it, weights cannot be loaded or the data
+/// cannot be read.
+pub fn settle(
+    recipe: &Recipe,
+    dataset: &Dataset,
+    weights: Option<&Path>,
+    earlier: Option<&Plan>,
+    device: &Device,
+) -> Result<(Plan, FrozenNetworks), TrainError> {
+    recipe.check_networks()?;
+    check_images(recipe, dataset)?;
+    let mut recipe = recipe.clone();
+    let mut frozen = FrozenNetworks::open(&recipe, weights, device)?;
+    let (batch, crop, seed) = (recipe.batch, recipe.crop, recipe.seed);
+    if let (Some(term), Some(feature)) = (&mut recipe.feature, &mut frozen.feature) {
+        let calibrated = earlier.and_then(|plan| plan.recipe.feature.as_ref());
+        let calibrated = calibrated.filter(|e| e.rho == term.rho).and_then(|e| e.weight);
+        feature.weight = match (term.weight.or(calibrated), term.rho) {
+            (Some(weight), _) => weight,
+            (None, rho) => {
+                let images = calibration_batch(dataset, batch.max(16), crop, seed, device)?;
+                feature.calibrated(rho.unwrap_or_default(), recipe.image.weight, &images)?
+            }
+        };
+        term.weight = Some(feature.weight);
+    }
+    let plan = Plan {
+        data: DataPlan {
+            name: dataset.name.clone(),
+            synthetic: dataset.synthetic,
+            images: dataset.unlabeled.len(),
+            content: Some(dataset.unlabeled.content()),
+        },
+        encoder: encoder_origin(&recipe, &frozen),
+        comparator: comparator_origin(&frozen),
+        recipe,
+    };
+    Ok((plan, frozen))
+}
+
+/// Opens the frozen networks of a plan that was settled before.
+///
+/// # Errors
+/// If one cannot be opened, or is not that of the plan.
+pub fn reopen(
+    plan: &Plan,
+    weights: Option<&Path>,
+    device: &Device,
+) -> Result<FrozenNetworks, TrainError> {
+    let frozen = FrozenNetworks::open(&plan.recipe, weights, device)?;
+    for (what, expected, found) in [
+        ("encoder", &plan.encoder, encoder_origin(&plan.recipe, &frozen)),
+        ("comparator", &plan.comparator, comparator_origin(&frozen)),
+    ] {
+        if *expected != found {
+            let name = |origin: Option<String>| origin.unwrap_or_else(|| "none".into());
+            return Err(TrainError::recipe(format!(
+                "{what}: expected {}, found {}; is --weights the same as then?",
+                name(expected.clone()),
+                name(found)
+            )));
+        }
+    }
+    Ok(frozen)
+}
+
+/// Creates the run folder and writes the plan and the identity of the run, in the first process only.
+pub(crate) fn write(
+    options: &RunOptions,
+    plan: &str,
+    identity: Identity,
+) -> Result<(), TrainError> {
+    let out = &options.out;
+    std::fs::create_dir_all(out).map_err(TrainError::io("creating folder", out))?;
+    if options.group.leads() {
+        let id = options.id.clone().unwrap_or(identity.id);
+        write_atomic(&out.join(PLAN), plan.as_bytes())?;
+        write_atomic(&out.join(IDENTITY), Identity { id, ..identity }.to_json().as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Returns the error of a run folder that holds a run of another plan.
+pub(crate) fn other_plan(out: &Path, plan: &str, earlier: &str) -> TrainError {
+    TrainError::Folder {
+        path: out.into(),
+        reason: format!(
+            "it holds a run of another plan, which cannot be continued.\nexpected:\n{earlier}\nfound:\n{plan}"
+        ),
+    }
+}
+
+fn encoder_origin(recipe: &Recipe, frozen: &FrozenNetworks) -> Option<String> {
+    if recipe.vae.is_some() {
+        let origin = match &frozen.initial_weights {
+            Some(file) => WeightsOrigin::File(file.clone()),
+            None => WeightsOrigin::Random(recipe.seed),
+        };
+        return Some(format!("trained from {origin}"));
+    }
+    frozen.encoder.as_ref().map(|encoder| encoder.net.origin().to_string())
+}
+
+fn comparator_origin(frozen: &FrozenNetworks) -> Option<String> {
+    frozen.feature.as_ref().map(|feature| feature.comparator.origin().to_string())
+}

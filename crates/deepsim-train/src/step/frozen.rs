@@ -1,0 +1,157 @@
+//! Frozen networks: the encoder whose features are inverted, the comparator, and the initial weights of a
+//! variational autoencoder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use deepsim_loss::terms;
+use deepsim_nets::{Comparator, ComparatorKind, Images, InverterConfig, PixelFormat};
+use deepsim_run::recipe::{FeatureTerm, Inversion, Recipe};
+
+use crate::TrainError;
+
+/// Frozen networks of a run.
+#[derive(Clone, Default)]
+pub struct FrozenNetworks {
+    /// What the generator inverts, if it does.
+    pub encoder: Option<Encoder>,
+    /// The feature term, if there is one.
+    pub feature: Option<terms::FeatureTerm>,
+    /// File of the weights that the encoder of a variational autoencoder begins with, if it begins with
+    /// any.
+    pub initial_weights: Option<PathBuf>,
+}
+
+/// A network with the layer whose features are inverted.
+#[derive(Clone)]
+pub struct Encoder {
+    /// The network.
+    pub net: Arc<dyn Comparator>,
+    /// The layer.
+    pub tap: String,
+}
+
+/// Features of the real images from the frozen encoder and comparator.
+#[derive(Clone, Debug, Default)]
+pub struct FrozenFeatures {
+    /// Encoder's features, which are inverted, and which a conditional discriminator is given too.
+    pub inverted: Option<Tensor>,
+    /// Comparator's features, the target of the feature term.
+    pub target: Option<Tensor>,
+}
+
+impl FrozenNetworks {
+    /// Opens the networks of a recipe. The weight of the feature term is the recipe's, or 0 until it is
+    /// calibrated. An encoder and a comparator of the same weights are one network.
+    ///
+    /// # Errors
+    /// If weights cannot be loaded, or a network has no such layer.
+    pub fn open(
+        recipe: &Recipe,
+        weights: Option<&Path>,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let find = |kind: ComparatorKind, own: &Option<PathBuf>| {
+            own.clone().or_else(|| weights.and_then(|folder| kind.find_weights(folder)))
+        };
+        let open = |kind: ComparatorKind, tap: &str, file: Option<PathBuf>, seed| {
+            let net = kind.open_to(tap, file.as_deref(), seed, device)?;
+            Ok::<_, TrainError>(Arc::<dyn Comparator>::from(net))
+        };
+        let file = |term: &FeatureTerm| find(term.comparator, &term.weights);
+        let mut encoder = None;
+        if let Some(Inversion { encoder: kind, tap, weights, seed, .. }) = &recipe.inversion {
+            let own = find(*kind, weights);
+            // As deep as the comparator needs it, if that is the same network.
+            let same = recipe
+                .feature
+                .as_ref()
+                .filter(|term| (term.comparator, &file(term), term.seed) == (*kind, &own, *seed));
+            let depth = |tap: &str| kind.taps().iter().position(|known| *known == tap);
+            let deeper = same.map(|term| &term.tap).filter(|other| depth(other) > depth(tap));
+            let net = open(*kind, deeper.unwrap_or(tap), own, *seed)?;
+            encoder = Some((Encoder { net, tap: tap.clone() }, same.is_some()));
+        }
+        let initial_weights = recipe.vae.as_ref().filter(|vae| !vae.from_scratch).and_then(|vae| {
+            let kind = vae.encoder.trained()?;
+            find(kind, &vae.weights)
+        });
+        let feature = match &recipe.feature {
+            None => None,
+            Some(term) => {
+                let comparator = match &encoder {
+                    Some((encoder, true)) => encoder.net.clone(),
+                    _ => open(term.comparator, &term.tap, file(term), term.seed)?,
+                };
+                let weight = term.weight.unwrap_or_default();
+                Some(terms::FeatureTerm { comparator, tap: term.tap.clone(), weight })
+            }
+        };
+        Ok(Self { encoder: encoder.map(|(encoder, _)| encoder), feature, initial_weights })
+    }
+
+    /// Computes the features of real images, in one pass where encoder and comparator are one network.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W)` -> features `(N, ..)`
+    ///
+    /// # Errors
+    /// If the images do not fit.
+    pub fn encode(&self, real: &Images) -> Result<FrozenFeatures, TrainError> {
+        let features = |net: &Arc<dyn Comparator>, taps: &[&str]| {
+            let found = net.features_at(real, taps)?;
+            Ok::<Vec<Tensor>, TrainError>(found.iter().map(Tensor::detach).collect())
+        };
+        if let (Some(encoder), Some(feature)) = (&self.encoder, &self.feature)
+            && Arc::ptr_eq(&encoder.net, &feature.comparator)
+        {
+            let both = features(&encoder.net, &[&encoder.tap, &feature.tap])?;
+            let [features, target] = <[Tensor; 2]>::try_from(both)
+                .map_err(|_| candle_core::Error::Msg("features at two taps".into()))?;
+            return Ok(FrozenFeatures { inverted: Some(features), target: Some(target) });
+        }
+        let target = match &self.feature {
+            Some(feature) => features(&feature.comparator, &[&feature.tap])?.pop(),
+            None => None,
+        };
+        Ok(FrozenFeatures { inverted: self.features(real)?, target })
+    }
+
+    /// The features that are inverted, if there are any.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W)` -> `(N, ..)`
+    ///
+    /// # Errors
+    /// If the images do not fit.
+    pub fn features(&self, real: &Images) -> Result<Option<Tensor>, TrainError> {
+        let Some(encoder) = &self.encoder else { return Ok(None) };
+        Ok(Some(encoder.net.features(real, &encoder.tap)?.detach()))
+    }
+
+    /// The network that inverts these features, for images of `side` pixels.
+    ///
+    /// # Errors
+    /// If images of this size have no such features.
+    pub fn inverter(
+        &self,
+        inversion: &Inversion,
+        side: usize,
+        device: &Device,
+    ) -> Result<InverterConfig, TrainError> {
+        let blank = Tensor::zeros((1, 3, side, side), DType::F32, device)?;
+        let features = self.features(&Images::new(blank, PixelFormat::CAFFE_BGR)?)?;
+        let features =
+            features.ok_or_else(|| TrainError::recipe("inversion: no encoder is open"))?;
+        Ok(InverterConfig {
+            encoder: inversion.encoder,
+            tap: inversion.tap.clone(),
+            features: features.dims()[1..].to_vec(),
+            side,
+            plain: inversion.plain,
+            noise: inversion.noise,
+            seed: inversion.seed,
+        })
+    }
+}
