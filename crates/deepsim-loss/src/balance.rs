@@ -1,4 +1,4 @@
-//! Which of the two networks is updated: the balance between discriminator and generator.
+//! Balance between discriminator and generator, which decides whose weights are updated.
 //!
 //! The paper prints one rule; the authors' code has three. After every iteration they look at
 //! `r = (CE_real + CE_generated) / CE_adversarial`, the ratio of that iteration's unweighted
@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How the balance is kept.
+/// Rule that keeps the balance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BalanceRule {
@@ -27,7 +27,7 @@ pub const DISCRIMINATOR_ON: f64 = 0.5;
 /// Above this ratio the generator is too good and is not updated.
 pub const GENERATOR_OFF: f64 = 10.0;
 
-/// Who is updated in the coming iteration. Part of a checkpoint.
+/// Networks that the coming iteration updates. Part of a checkpoint.
 ///
 /// ```
 /// use deepsim_loss::{Balance, BalanceRule};
@@ -42,9 +42,9 @@ pub const GENERATOR_OFF: f64 = 10.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Balance {
-    /// Whether the discriminator is updated.
+    /// True if the discriminator is updated.
     pub train_discriminator: bool,
-    /// Whether the generator is updated.
+    /// True if the generator is updated.
     pub train_generator: bool,
 }
 

@@ -61,9 +61,9 @@ pub enum LossError {
     Mismatch {
         /// The operation.
         operation: &'static str,
-        /// What it accepts.
+        /// Description of valid input.
         wanted: String,
-        /// What it was given.
+        /// Description of the input.
         got: String,
     },
     /// A network failed.

@@ -18,9 +18,9 @@ use crate::term::{Gradients, Inputs, Term, leaf};
 pub struct TermNumbers<T> {
     /// Name of the term.
     pub name: &'static str,
-    /// Its weight.
+    /// Weight of the term.
     pub weight: f64,
-    /// Where its gradient is taken.
+    /// Place of its gradient.
     pub at: At,
     /// Value before weighting.
     pub value: T,

@@ -172,7 +172,7 @@ impl PerceptualDistance {
         self.between(images, &self.targets(targets)?)?.per_tap()
     }
 
-    /// Where images differ; see [`Distances::map`].
+    /// Map of the distance; see [`Distances::map`].
     ///
     /// # Shapes
     /// two `(N, 3, H, W)` -> `(N, 1, H, W)`
@@ -258,7 +258,7 @@ impl Distances {
         self.taps.iter().map(values).collect()
     }
 
-    /// Where in the images the distance comes from: the sum over taps of the distance at every
+    /// Map of the distance over the images: the sum over taps of the distance at every
     /// position, up-sampled to the size of the images.
     ///
     /// Taps with [`Reduction::Mean`] are up-sampled as they are, like `spatial=True` of LPIPS: the

@@ -52,13 +52,13 @@ impl Similarities {
         self.values[a][b]
     }
 
-    /// By how much the pair that begins in row `anchor` fails to be closer than the row `negative`, as
+    /// Margin by which the pair that begins in row `anchor` fails to be closer than the row `negative`, as
     /// seen from `from`, its anchor or its positive; 0 where it does not fail.
     fn violation(&self, anchor: usize, from: usize, negative: usize, margin: f32) -> f32 {
         (self.between(from, negative) - self.between(anchor, anchor + 1) + margin).max(0.0)
     }
 
-    /// Whether a negative violates the margin of the pair that begins in row `anchor`, as seen from
+    /// Returns true if a negative violates the margin of the pair that begins in row `anchor`, as seen from
     /// the anchor.
     pub fn violates(&self, anchor: usize, negative: usize, margin: f64) -> bool {
         self.violation(anchor, anchor, negative, margin as f32) > 0.0

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 
 use crate::LossError;
 
-/// How a map is brought to a larger size. Both as PyTorch's `interpolate` with
+/// Interpolation to a larger size. Both as PyTorch's `interpolate` with
 /// `align_corners=False`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Upsampling {

@@ -10,7 +10,7 @@ pub const LENGTH_EPSILON: f64 = 1e-10;
 /// Added to squares below a root, so that its derivative exists at zero.
 const ROOT_EPSILON: f64 = 1e-36;
 
-/// How the positions of a tap make one number.
+/// Reduction of the positions of a tap to one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
     /// Half the sum over positions: Caffe's `EuclideanLoss`, the feature term of the paper.
@@ -72,7 +72,7 @@ impl TapDistance {
         &self.tap
     }
 
-    /// What is wrong with the numbers, if anything.
+    /// Returns a description of invalid numbers, if there are any.
     pub(crate) fn problem(&self) -> Option<String> {
         let usable = |weight: f64| weight.is_finite() && weight >= 0.0;
         let wrong = std::iter::once(self.weight)
@@ -81,7 +81,7 @@ impl TapDistance {
         wrong.map(|weight| format!("weight {weight} at tap {}", self.tap))
     }
 
-    /// What multiplies the sum over `positions`.
+    /// Factor of the sum over `positions`.
     pub(crate) fn factor(&self, positions: usize) -> f64 {
         match self.reduction {
             Reduction::HalfSum => 0.5 * self.weight,

@@ -85,7 +85,7 @@ impl<'a> Inputs<'a> {
 pub struct TermValue {
     /// Scalar.
     pub value: Tensor,
-    /// Its gradients.
+    /// Gradients of the scalar.
     pub gradients: Gradients,
 }
 

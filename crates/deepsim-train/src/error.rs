@@ -1,4 +1,4 @@
-//! What can go wrong in a training run.
+//! Errors of a training run.
 
 use deepsim_run::RunError;
 
@@ -15,7 +15,7 @@ pub enum TrainError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What it holds and what to do.
+        /// Description of its content, with a way out.
         reason: String,
     },
     /// A checkpoint that does not fit the run.
@@ -23,13 +23,13 @@ pub enum TrainError {
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// Reason.
         reason: String,
     },
     /// A checkpoint could not be saved; earlier ones are untouched.
     #[error("saving a checkpoint: {operation} {}: {source}", path.display())]
     Save {
-        /// What was being done, e.g. `renaming to`.
+        /// Operation, e.g. `renaming to`.
         operation: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum TrainError {
     /// A file could not be read or written.
     #[error("{operation} {}: {source}", path.display())]
     Io {
-        /// What was being done, e.g. `writing log`.
+        /// Operation, e.g. `writing log`.
         operation: &'static str,
         /// The file.
         path: PathBuf,
@@ -85,9 +85,9 @@ pub struct NonFinite {
     pub step: u64,
     /// The term, or the network whose gradient it is.
     pub term: &'static str,
-    /// What of it.
+    /// Quantity.
     pub quantity: Quantity,
-    /// Its value.
+    /// Value of the quantity.
     pub value: f64,
     /// The images of the batch, as numbers of the data set.
     pub batch: Vec<usize>,
@@ -95,12 +95,12 @@ pub struct NonFinite {
     pub reproducer: Option<PathBuf>,
 }
 
-/// What is not finite.
+/// Quantity that is not finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
     /// The value of a term.
     Loss,
-    /// Its gradient at the generated images.
+    /// The gradient of a term at the generated images.
     Gradient,
     /// The gradient of a network's weights.
     ParameterGradient,

@@ -119,7 +119,7 @@ mod tests {
         // A variance of 1/4: 1/2 (1/4 + log 4 - 1) / 2.
         let got = f64::from(of(&[0.0, 0.0], &[-(4f32.ln()), 0.0])?);
         assert!((got - 0.25 * (0.25 + 4f64.ln() - 1.0)).abs() < 1e-6, "{got}");
-        // As many numbers as in the paper, each of next to nothing.
+        // The paper's number of dimensions, each close to 0.
         let (mean, log) = (vec![0.0; 64 * 4096], vec![-0.01; 64 * 4096]);
         let shape = |values: Vec<f32>| Tensor::from_vec(values, (64, 4096), &Device::Cpu);
         let (mean, log_variance) = (shape(mean)?, shape(log)?);

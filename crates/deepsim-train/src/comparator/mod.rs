@@ -47,10 +47,10 @@ pub trait Learner {
     /// Puts back the number of updates made.
     fn set_steps(&mut self, steps: u64);
 
-    /// All weights.
+    /// Returns all weights.
     fn params(&self) -> &Params;
 
-    /// Whether a weight belongs to the comparator, and not only to its training.
+    /// Returns true if a weight belongs to the comparator, and not only to its training.
     fn belongs(&self, name: &str) -> bool;
 
     /// The optimiser.

@@ -74,7 +74,7 @@ pub fn run(
 /// A plan, what it trains, on what, and how batches are made.
 type Prepared = (String, LearnerSession, Vec<Phase>, LoaderConfig);
 
-/// All that a run needs, for an estimate.
+/// Prepares everything that a run needs, for an estimate.
 pub(crate) fn prepare(
     recipe: &ComparatorRecipe,
     options: &RunOptions,

@@ -1,4 +1,4 @@
-//! What comparators learn from.
+//! Training data of comparators.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How this program was started: alone, or as one of several by `mpirun`, `srun` or `torchrun`.
+//! Start of a process group by `mpirun`, `srun` or `torchrun`, or of a single process.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ pub enum LaunchError {
     /// This program cannot join them as it was built, or started.
     #[error("{0}")]
     Refused(String),
-    /// They could not be brought together.
+    /// The processes could not be connected.
     #[error("{0}")]
     Failed(String),
 }
@@ -51,7 +51,7 @@ const LAUNCHERS: [Launcher; 4] = [
 /// The one that starts no MPI.
 const TORCHRUN: Launcher = launcher("torchrun", "WORLD_SIZE", "RANK", "LOCAL_RANK");
 
-/// By this torchrun is known where another launcher started it.
+/// Set by torchrun even where another launcher started it.
 const TORCHRUN_ITSELF: &str = "TORCHELASTIC_RUN_ID";
 
 /// The number of the GPU that is for this process: its own number among those on its machine, by its
@@ -69,7 +69,7 @@ fn gpu(variable: impl Fn(&str) -> Option<String>) -> usize {
     }
 }
 
-/// What a launcher told.
+/// Values that a launcher passes to its processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Launched {
     launcher: &'static str,
@@ -187,7 +187,7 @@ fn by_mpi(launched: &Launched) -> Result<Rc<dyn ProcessGroup>, LaunchError> {
     }))
 }
 
-/// Why not.
+/// Reason.
 const NO_MPI: &str = ", which can train together on GPUs alone, with --device cuda and a program that `cargo xtask \
                       cuda build --nccl` built; processes on CPUs are started by mpirun (docs/parallel.md)";
 

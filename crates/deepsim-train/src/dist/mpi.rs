@@ -14,7 +14,7 @@ use super::ProcessGroup;
 use super::patience::{no_answer, patience};
 use crate::TrainError;
 
-/// All processes that MPI started.
+/// Process group of all processes that MPI started.
 pub(super) struct Mpi {
     universe: Universe,
     patience: Duration,
@@ -26,7 +26,7 @@ const CHUNK: usize = 1 << 22;
 impl Mpi {
     /// Starts MPI; `None` if it was started before in this process.
     pub(super) fn join() -> Option<Self> {
-        // All calls come from the thread that trains.
+        // Calls come from the training thread only.
         let (universe, _) = ::mpi::initialize_with_threading(Threading::Funneled)?;
         Some(Self { universe, patience: patience() })
     }

@@ -34,9 +34,9 @@ pub(super) struct Gpus {
     device: CudaDevice,
     /// Told at each word of the others. From the first sum on: what comes before may take its time.
     heard: OnceCell<Sender<()>>,
-    /// Whether the others will not end together with this one.
+    /// True if the others do not end together with this one.
     alone: Cell<bool>,
-    /// What brought the processes together, if it must not end before them.
+    /// Connection that must outlive the group, if there is one.
     by: Option<Rc<dyn ProcessGroup>>,
 }
 
@@ -163,7 +163,7 @@ impl ProcessGroup for Gpus {
 
     /// Nothing is waited for.
     fn sum_tensors(&self, tensors: &mut [Tensor]) -> Result<(), TrainError> {
-        // All memory first: what a group holds is used at its end, after an error too.
+        // Memory is allocated first: a group uses it at its end, after an error too.
         let own: Vec<Tensor> = tensors.iter().map(Tensor::contiguous).collect::<Result<_, _>>()?;
         // SAFETY: all of it is written by the sums, in the order of the stream, before anything reads it.
         let room = |tensor: &Tensor| unsafe { self.device.alloc::<f32>(tensor.elem_count()) };
@@ -185,7 +185,7 @@ impl ProcessGroup for Gpus {
         true
     }
 
-    /// Where there is no MPI, only this process: its launcher ends the others when it has ended.
+    /// Without MPI only this process ends; its launcher then ends the others.
     fn abort(&self, exit_code: u8) {
         self.alone.set(true);
         if let Some(by) = &self.by {

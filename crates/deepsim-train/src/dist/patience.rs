@@ -1,4 +1,4 @@
-//! How long processes wait for each other.
+//! Timeouts of a process group.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(super) fn patience() -> Duration {
     Duration::from_secs(seconds.unwrap_or(SECONDS))
 }
 
-/// What is said after that.
+/// Message after the timeout.
 pub(super) fn no_answer(waited: Duration) -> String {
     format!(
         "no answer from another process for {} s: it is lost, or stopped. Go on from the last checkpoint with \

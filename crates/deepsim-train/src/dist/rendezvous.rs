@@ -1,4 +1,4 @@
-//! The first process tells all others something, before they have another way to talk.
+//! Broadcast of a message from the first process over TCP, before the group exists.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,7 +12,7 @@ pub(super) struct Address {
     port: u16,
 }
 
-/// What the others say first, so that whoever else knocks is told from them.
+/// Greeting by which the ranks recognise each other.
 const GREETING: [u8; 8] = *b"deepsim1";
 /// A number of a process, and how many there are.
 const NUMBERS: usize = 8;
@@ -22,7 +22,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Address {
-    /// That of `MASTER_ADDR` and `MASTER_PORT`, and there the next port: torchrun itself listens at the one.
+    /// Reads `MASTER_ADDR` and `MASTER_PORT`, and takes the next port, because torchrun listens at that one.
     /// None if there are no such variables.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl Address {
         patience: Duration,
     ) -> Result<(), String> {
         let failed = |error: io::Error| format!("listening at port {}: {error}", self.port);
-        // All addresses: what the others call this machine may be none that it knows.
+        // Listens at all addresses, because the others may know this machine by another name.
         let listener = TcpListener::bind(("::", self.port));
         let listener = listener.or_else(|_| TcpListener::bind(("0.0.0.0", self.port)));
         let listener = listener.map_err(failed)?;
@@ -57,7 +57,7 @@ impl Address {
         while !missing.is_empty() {
             match listener.accept() {
                 Ok((stream, _)) => {
-                    // Who fails here comes again, or was a stranger.
+                    // A rank that fails here connects again.
                     if let Ok(rank) = answer(stream, size, message) {
                         missing.remove(&rank);
                     }
@@ -78,7 +78,7 @@ impl Address {
         Ok(())
     }
 
-    /// What the first process tells process `rank`.
+    /// Receives the message of the first process as process `rank`.
     ///
     /// # Errors
     /// If there is none.
@@ -98,7 +98,7 @@ impl Address {
                         "no word from process 0 at {host}:{port} within {waited} s: {error}"
                     ));
                 }
-                // It may not be there yet.
+                // The first process may not listen yet.
                 Err(_) => std::thread::sleep(PAUSE),
             }
         }

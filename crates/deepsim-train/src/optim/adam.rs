@@ -13,7 +13,7 @@ use crate::TrainError;
 pub struct Adam {
     config: AdamConfig,
     decay: f64,
-    /// Of each weight, whether the penalty is for it.
+    /// True for each weight that has the penalty.
     decays: Vec<bool>,
     updates: u64,
     moments: Vec<Moments>,

@@ -11,9 +11,9 @@ use crate::TrainError;
 /// Factors of one weight's learning rate and penalty.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Multiplier {
-    /// Of the learning rate.
+    /// Factor of the learning rate.
     pub rate: f64,
-    /// Of the penalty.
+    /// Factor of the penalty.
     pub decay: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Where two runs first differ, for those who expect them to be the same.
+//! Comparison of two runs that are expected to be the same.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::TrainError;
 use crate::store::Store;
 
-/// What two runs have in common, and where they part.
+/// Result of a comparison of two runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
     /// Steps that are in both logs.
@@ -22,7 +22,7 @@ pub struct Comparison {
     pub first: Option<Difference>,
     /// Files of checkpoints of the same step that differ; none were compared if there is no such step.
     pub checkpoint: Option<(u64, Vec<String>)>,
-    /// How far the weights that were made differ at that step, if they do: the norm of the difference over
+    /// Relative difference of the weights at that step, if they differ: the norm of the difference over
     /// the norm of those of the first run.
     pub weights: Option<f64>,
 }
@@ -32,21 +32,21 @@ pub struct Comparison {
 pub struct Difference {
     /// The step.
     pub step: u64,
-    /// Which number, e.g. `terms/feature/value`.
+    /// Name of the number, e.g. `terms/feature/value`.
     pub what: String,
     /// The number of either run; `None` where it is not logged.
     pub values: [Option<f64>; 2],
 }
 
 impl Comparison {
-    /// Whether nothing differs that was compared, and something was.
+    /// Returns true if something was compared and nothing differs.
     pub fn identical(&self) -> bool {
         let files = self.checkpoint.as_ref().is_none_or(|(_, files)| files.is_empty());
         self.first.is_none() && files && (self.steps > 0 || self.checkpoint.is_some())
     }
 }
 
-/// What depends on the clock, or on how often is logged.
+/// Numbers that depend on the clock, or on how often is logged.
 const NOT_COMPARED: [&str; 4] = ["seconds", "items_per_s", "d_share", "g_share"];
 
 /// Compares the logs of two run folders step by step, and their newest checkpoints.

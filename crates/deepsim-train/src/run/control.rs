@@ -15,8 +15,8 @@ pub struct Requests {
 /// End of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All steps are made.
+    /// Every step is made.
     Finished,
-    /// It was asked to stop, and saved a checkpoint at this step.
+    /// The run stopped on request, with a checkpoint at this step.
     Interrupted(u64),
 }

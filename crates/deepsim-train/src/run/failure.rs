@@ -1,4 +1,4 @@
-//! What is kept of a step that could not be made: the state before it and its batch, in a folder
+//! Reproducers of failed steps: the state before the step and its batch, in a folder
 //! `failures/step-*` of the run, so that it can be made again and looked at.
 
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::store::Store;
 use crate::store::checkpoint;
 use crate::trainer::{StepReport, Trainer};
 
-/// Where the images of a batch come from, and where it ends.
+/// Samples of a batch, and the cursor behind it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Origin {

@@ -12,7 +12,7 @@ const STEPS: u64 = 100;
 const OFF: u64 = 500;
 /// Nats of an image's code below which it holds nothing.
 const COLLAPSED: f64 = 0.1;
-/// How much smaller or larger than all others together a gradient may be.
+/// Largest ratio of a gradient to all others together, or of those to it.
 const PROPORTION: f64 = 1e3;
 
 /// Counts for how many steps in a row each sign has been seen.
@@ -107,7 +107,7 @@ impl Monitor {
         told
     }
 
-    /// Whether a sign has just been seen for `steps` steps in a row.
+    /// Returns true if a sign has just lasted for `steps` steps in a row.
     fn lasts(&mut self, name: &'static str, sign: Sign, seen: bool, steps: u64) -> bool {
         let streak = self.streaks.entry((name, sign)).or_default();
         *streak = if seen { *streak + 1 } else { 0 };

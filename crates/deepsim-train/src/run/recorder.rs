@@ -1,4 +1,4 @@
-//! What the loop of a run writes: the log, pictures, and checkpoints.
+//! Writer of the log, pictures and checkpoints of a run.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -20,7 +20,7 @@ use crate::run::tensorboard::{EventFile, Value};
 use crate::step::report::StepReport;
 use crate::store::Store;
 
-/// What a run writes to, and when it began.
+/// Files of a run, and the time of its beginning.
 pub(crate) struct Recorder<'a> {
     setup: &'a LoopSetup<'a>,
     grids: PathBuf,
@@ -29,7 +29,7 @@ pub(crate) struct Recorder<'a> {
     events: EventFile,
     store: Store,
     monitor: Monitor,
-    /// When this session began, and the seconds that earlier ones took.
+    /// Beginning of this session, and the seconds that earlier ones took.
     start: (Instant, f64),
     /// Since the last line of the log, and the steps made meanwhile.
     window: (Instant, u64),
@@ -198,7 +198,7 @@ impl<'a> Recorder<'a> {
         Ok(write_atomic(&self.setup.out.join(name), &bytes)?)
     }
 
-    /// What a failure to write means to this run.
+    /// Stops the run after a failure to write, or warns, as its recipe says.
     fn settle(&self, written: Result<(), TrainError>) -> Result<(), TrainError> {
         match (written, self.setup.output.on_failed_write) {
             (Ok(()), _) => Ok(()),

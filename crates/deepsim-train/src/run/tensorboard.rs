@@ -88,7 +88,7 @@ impl Value {
         Self([field(1, tag.as_bytes()), field(4, &image)].concat())
     }
 
-    /// How often values fall into each of 30 equal parts of their range; values that are not finite
+    /// Histogram of values over 30 equal parts of their range; values that are not finite
     /// are left out.
     pub fn histogram(tag: &str, values: &[f32]) -> Self {
         const PARTS: usize = 30;

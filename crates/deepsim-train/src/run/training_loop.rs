@@ -88,7 +88,7 @@ pub(crate) fn training_loop(
         }?;
         if session.prefetches() && session.steps() + 1 < phase.until.min(steps) {
             let next = loader.next().ok_or(TrainError::NoBatch)?;
-            // What is wrong with it is said when its turn comes.
+            // An error is reported when its turn comes.
             if let Ok(next) = &next {
                 session.prefetch(next);
             }
@@ -150,13 +150,13 @@ pub(crate) fn training_loop(
     })
 }
 
-/// Whether any process is asked to stop, and whether to save.
+/// Returns whether any process is asked to stop, and whether any to save.
 fn asked(group: &dyn ProcessGroup, requests: &Requests) -> Result<[bool; 2], TrainError> {
     let Requests { stop, save } = requests;
     any(group, [stop.load(Ordering::Relaxed), save.swap(false, Ordering::Relaxed)])
 }
 
-/// Of each flag, whether it is set in any process.
+/// All-reduces flags by logical or.
 fn any<const N: usize>(
     group: &dyn ProcessGroup,
     flags: [bool; N],
@@ -180,7 +180,7 @@ fn same_everywhere(group: &dyn ProcessGroup, session: &dyn Session) -> Result<()
     group.agree("checksum of all weights", f64::from(sum))
 }
 
-/// What is known of a step that was undone, with all that is needed to make it again: the whole batch, of
+/// Completes the error of a step that was undone by all that is needed to make it again: the whole batch, of
 /// all processes.
 fn explained(
     mut found: Box<NonFinite>,

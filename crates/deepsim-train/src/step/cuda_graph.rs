@@ -31,7 +31,7 @@ pub(crate) struct Graphs {
     input: Option<Input>,
     warmed_up: HashMap<Kind, u32>,
     captured: HashMap<Kind, Captured>,
-    /// Why iterations are not captured any more.
+    /// Reason why iterations are not captured any more.
     refused: Option<String>,
 }
 

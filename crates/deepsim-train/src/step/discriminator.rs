@@ -22,9 +22,9 @@ use crate::step::numbers::{DISCRIMINATOR, DiscriminatorNumbers};
 pub struct Adversary {
     /// The network.
     pub net: Discriminator,
-    /// Its optimiser.
+    /// Optimiser of the network.
     pub adam: Adam,
-    /// Who is updated next.
+    /// Networks that the next iteration updates.
     pub balance: Balance,
     pub(crate) term: AdversarialTerm,
     before: Option<Before>,
@@ -175,7 +175,7 @@ impl Term for Adversarial {
     }
 
     fn evaluate(&self, inputs: &Inputs<'_>) -> Result<TermValue, LossError> {
-        // Its weights need no gradient here, only its input does.
+        // Only the input needs a gradient here, no weight does.
         let net = self.net.frozen();
         let samples = inputs.samples.clone();
         let mut rngs = dropout_streams(self.seed, inputs.step, Pass::Fool, samples);

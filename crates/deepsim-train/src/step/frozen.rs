@@ -14,7 +14,7 @@ use crate::TrainError;
 /// Frozen networks of a run.
 #[derive(Clone, Default)]
 pub struct FrozenNetworks {
-    /// What the generator inverts, if it does.
+    /// Network whose features are inverted, if there is one.
     pub encoder: Option<Encoder>,
     /// The feature term, if there is one.
     pub feature: Option<terms::FeatureTerm>,
@@ -63,7 +63,7 @@ impl FrozenNetworks {
         let mut encoder = None;
         if let Some(Inversion { encoder: kind, tap, weights, seed, .. }) = &recipe.inversion {
             let own = find(*kind, weights);
-            // As deep as the comparator needs it, if that is the same network.
+            // The encoder is opened as deep as the comparator needs it, if both are the same network.
             let same = recipe
                 .feature
                 .as_ref()

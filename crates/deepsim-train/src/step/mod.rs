@@ -64,7 +64,7 @@ impl Networks {
         // micro-batches only the images are kept, and generated again below.
         let (mut outputs, mut discriminator) = (Vec::new(), None);
         if let Some(adversary) = &mut self.adversary {
-            // It is updated before the generator's terms are known.
+            // The discriminator is updated before the generator's terms are known.
             adversary.keep()?;
             let generator = if whole { self.generator.clone() } else { self.generator.frozen() };
             let mut generated = Vec::with_capacity(batch.len());

@@ -1,10 +1,10 @@
-//! What is told of one iteration.
+//! Report of one iteration.
 
 use deepsim_loss::TermReport;
 
 use crate::step::numbers::DiscriminatorNumbers;
 
-/// What happened in one iteration.
+/// Numbers of one iteration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepReport {
     /// Steps made, this one included.
@@ -43,9 +43,9 @@ pub struct AdversaryReport {
     pub accuracy_generated: f64,
     /// `(real + generated) / adversarial`.
     pub ratio: f64,
-    /// Whether the discriminator was updated.
+    /// True if the discriminator was updated.
     pub trained_discriminator: bool,
-    /// Whether the generator was updated.
+    /// True if the generator was updated.
     pub trained_generator: bool,
     /// Updates of the discriminator so far.
     pub discriminator_updates: u64,

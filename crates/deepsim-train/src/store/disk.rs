@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Result, Write};
 use std::path::Path;
 
-/// What saving a checkpoint asks of the file system.
+/// Operations on the file system that saving a checkpoint needs.
 pub trait Disk {
     /// Makes a folder.
     fn create_folder(&self, path: &Path) -> Result<()>;

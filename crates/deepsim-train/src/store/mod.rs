@@ -23,7 +23,7 @@ pub use disk::{Disk, RealDisk};
 const VERSION: u32 = 1;
 const ASIDE: &str = ".saving-";
 
-/// What a checkpoint holds.
+/// Content of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -41,18 +41,18 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileEntry {
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Its SHA-256, in hexadecimal digits.
+    /// SHA-256 in hexadecimal digits.
     pub sha256: String,
 }
 
 /// A checkpoint that was found whole.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Its folder.
+    /// Folder of the checkpoint.
     pub folder: PathBuf,
-    /// What it holds.
+    /// Manifest of the checkpoint.
     pub manifest: Manifest,
 }
 
@@ -61,11 +61,11 @@ pub struct Found {
 pub struct Broken {
     /// The folder.
     pub folder: PathBuf,
-    /// What is wrong with it.
+    /// Reason.
     pub reason: String,
 }
 
-/// What [`Store::search`] saw.
+/// Result of [`Store::search`].
 #[derive(Clone, Debug, Default)]
 pub struct Search {
     /// The newest checkpoint that is whole.
@@ -149,7 +149,7 @@ impl Store {
             self.thin()
         });
         if saved.is_err() && aside.exists() {
-            // What is left is cleared away at the next start if it cannot be now.
+            // A remainder that cannot be removed now is cleared away at the next start.
             let _ = std::fs::remove_dir_all(&aside);
         }
         saved.map(|()| place)
@@ -200,7 +200,7 @@ impl Store {
             if name(&entry).starts_with(ASIDE) {
                 self.disk.remove_folder(&entry).map_err(failed("clearing", &entry))?;
             } else if step_of(&entry).is_some() && !entry.join(MANIFEST).exists() {
-                // Its removal had begun: the manifest goes first.
+                // Removal had begun: the manifest goes first.
                 self.disk.remove_folder(&entry).map_err(failed("clearing", &entry))?;
             }
         }
@@ -212,7 +212,7 @@ impl Store {
         let measure = self.retention.best.as_ref().map(|best| best.measure.as_str());
         let mut all = Vec::new();
         for folder in self.folders()? {
-            // What cannot be read is left to people.
+            // Unreadable entries are left to people.
             let Ok(manifest) = manifest(&folder) else { continue };
             let measure = measure.and_then(|name| manifest.numbers.get(name).copied());
             all.push((folder, Candidate { step: manifest.step, measure }));
@@ -248,7 +248,7 @@ impl Store {
 pub struct Newest {
     /// Steps made.
     pub step: u64,
-    /// Its file with the state, as [`checkpoint::read_state`](crate::store::checkpoint::read_state) takes it.
+    /// File with the state, as [`checkpoint::read_state`](crate::store::checkpoint::read_state) takes it.
     pub checkpoint: PathBuf,
 }
 
