@@ -9,6 +9,7 @@ use candle_core::Device;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
 use rayon::prelude::*;
 
+use crate::adam_step::AdamStep;
 use crate::cpu::simd::{Isa, vectorised};
 #[cfg(feature = "cuda")]
 use crate::cuda::adam::DeviceMoments;
@@ -188,23 +189,6 @@ impl PartialEq for Moments {
     }
 }
 
-/// Numbers of one update.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamStep {
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Added to the root of the uncorrected second moment.
-    pub epsilon: f64,
-    /// L2 penalty, added to the gradient (not AdamW).
-    pub weight_decay: f64,
-    /// Number of the update for the bias correction; the first is 1.
-    pub t: u64,
-}
-
 /// Updates a parameter in place, as Caffe's `AdamSolver`:
 ///
 /// ```text
@@ -222,10 +206,7 @@ pub struct AdamStep {
 /// use deepsim_ops::{AdamStep, Moments, adam_update};
 /// let p = Var::new(&[1f32], &Device::Cpu)?;
 /// let mut moments = Moments::zeros_like(&p)?;
-/// let step = AdamStep {
-///     learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, t: 1,
-/// };
-/// adam_update(&p, &Tensor::new(&[5f32], &Device::Cpu)?, &mut moments, step)?;
+/// adam_update(&p, &Tensor::new(&[5f32], &Device::Cpu)?, &mut moments, AdamStep::new(0.1))?;
 /// assert!((p.to_vec1::<f32>()?[0] - 0.9).abs() < 1e-6);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
@@ -264,14 +245,11 @@ pub struct AdamUpdate<'a> {
 /// let mut moments = parameters.iter().map(|p| Moments::zeros_like(p)).collect::<Result<Vec<_>, _>>()?;
 /// let loss = (parameters[0].sqr()?.sum_all()? + parameters[1].sum_all()?)?;
 /// let gradients = loss.backward()?;
-/// let step = AdamStep {
-///     learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, t: 1,
-/// };
 /// let updates = parameters.iter().zip(&mut moments).map(|(parameter, moments)| {
 ///     let gradient = gradients.get(parameter).expect("every parameter is part of the loss");
 ///     AdamUpdate { parameter, gradient, moments, decays: true }
 /// });
-/// adam_update_all(updates, step, None)?;
+/// adam_update_all(updates, AdamStep::new(0.1), None)?;
 /// assert!((parameters[1].to_vec1::<f32>()?[0] - 1.9).abs() < 1e-6);
 /// # Ok::<(), candle_core::Error>(())
 /// ```

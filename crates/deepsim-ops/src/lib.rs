@@ -2,6 +2,7 @@
 
 mod activation;
 mod adam;
+mod adam_step;
 mod conv;
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -15,6 +16,7 @@ mod flops;
 mod glue;
 mod linear;
 mod memory;
+mod module;
 mod norm;
 mod pixels;
 mod pool;
@@ -25,7 +27,8 @@ mod softmax;
 pub use activation::{leaky_relu, relu};
 #[cfg(feature = "cuda")]
 pub use adam::adam_rate;
-pub use adam::{AdamStep, AdamUpdate, Moments, adam_update, adam_update_all, set_moments};
+pub use adam::{AdamUpdate, Moments, adam_update, adam_update_all, set_moments};
+pub use adam_step::AdamStep;
 pub use conv::{Conv2dConfig, conv_transpose2d, conv2d};
 #[cfg(feature = "cuda")]
 pub use cuda::{

@@ -69,7 +69,7 @@ pub enum Step {
 
 impl Step {
     /// Name of the function that does the same alone.
-    fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Conv2d { .. } => "conv2d",
             Self::ConvTranspose2d { .. } => "conv_transpose2d",
