@@ -17,6 +17,8 @@ mod glue;
 mod linear;
 mod memory;
 mod module;
+#[cfg(feature = "nn")]
+pub mod nn;
 mod norm;
 mod pixels;
 mod pool;

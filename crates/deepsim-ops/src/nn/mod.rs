@@ -1,0 +1,55 @@
+//! Layers and initialisers in candle-nn's form, on the operations of this crate (feature `nn`).
+//!
+//! A program written for candle-nn changes the lines that import its layers, and each call of
+//! candle's `max_pool2d`, whose gradient is wrong. Names, shapes and default initialisation of tensors are
+//! candle-nn's, so that checkpoints of a [`VarMap`](candle_nn::VarMap) fit both.
+//!
+//! ```
+//! use candle_core::{DType, Device, Module, Tensor};
+//! use candle_nn::{VarBuilder, VarMap, loss};
+//! use deepsim_ops::nn::{Conv2dConfig, conv2d, init, linear, max_pool2d, relu, seq};
+//!
+//! let vars = VarMap::new();
+//! // `VarBuilder::from_varmap` serves too, but its generator cannot be seeded on the CPU.
+//! let vb = init::var_builder(&vars, 7, DType::F32, &Device::Cpu);
+//! let padded = Conv2dConfig { padding: 1, ..Default::default() };
+//! let net = seq()
+//!     .add(conv2d(3, 8, 3, padded, vb.pp("c1"))?)
+//!     .add(relu())
+//!     .add(max_pool2d(2))
+//!     .add_fn(|x| x.flatten_from(1))
+//!     .add(linear(8 * 4 * 4, 10, vb.pp("f1"))?);
+//!
+//! let x = Tensor::ones((2, 3, 8, 8), DType::F32, &Device::Cpu)?;
+//! let loss = loss::cross_entropy(&net.forward(&x)?, &Tensor::new(&[3u32, 4], &Device::Cpu)?)?;
+//! let gradients = loss.backward()?;
+//! assert!(vars.all_vars().iter().all(|var| gradients.get(var).is_some()));
+//! # Ok::<(), candle_core::Error>(())
+//! ```
+//!
+//! Values are `f32`. Layers run on the CPU, and on a GPU with feature `cuda`.
+
+mod activation;
+mod conv;
+mod conv_transpose;
+mod dropout;
+pub mod init;
+mod linear;
+mod norm;
+mod pool;
+mod random;
+mod sequence;
+mod unsupported;
+mod vars;
+
+pub use activation::{LeakyRelu, leaky_relu, relu};
+pub use candle_nn::{Conv2dConfig, ConvTranspose2dConfig};
+pub use conv::{Conv2d, conv2d, conv2d_no_bias};
+pub use conv_transpose::{ConvTranspose2d, conv_transpose2d, conv_transpose2d_no_bias};
+pub use dropout::Dropout;
+pub use linear::{Linear, linear, linear_b, linear_no_bias};
+pub use norm::LocalResponseNorm;
+pub use pool::{MaxPool2d, max_pool2d};
+pub use sequence::{Sequence, seq};
+pub use unsupported::Unsupported;
+pub use vars::named_vars;
