@@ -1,13 +1,14 @@
-//! Layers and initialisers in candle-nn's form, on the operations of this crate (feature `nn`).
+//! Layers, optimisers and initialisers in candle-nn's form, on the operations of this crate (feature `nn`).
 //!
-//! A program written for candle-nn changes the lines that import its layers, and each call of
+//! A program written for candle-nn changes the lines that import its layers and its optimiser, and each call of
 //! candle's `max_pool2d`, whose gradient is wrong. Names, shapes and default initialisation of tensors are
 //! candle-nn's, so that checkpoints of a [`VarMap`](candle_nn::VarMap) fit both.
 //!
 //! ```
 //! use candle_core::{DType, Device, Module, Tensor};
 //! use candle_nn::{VarBuilder, VarMap, loss};
-//! use deepsim_ops::nn::{Conv2dConfig, conv2d, init, linear, max_pool2d, relu, seq};
+//! use deepsim_ops::nn::{AdamW, Conv2dConfig, Optimizer, ParamsAdamW};
+//! use deepsim_ops::nn::{conv2d, init, linear, max_pool2d, relu, seq};
 //!
 //! let vars = VarMap::new();
 //! // `VarBuilder::from_varmap` serves too, but its generator cannot be seeded on the CPU.
@@ -19,11 +20,11 @@
 //!     .add(max_pool2d(2))
 //!     .add_fn(|x| x.flatten_from(1))
 //!     .add(linear(8 * 4 * 4, 10, vb.pp("f1"))?);
+//! let mut optimiser = AdamW::of_varmap(&vars, ParamsAdamW::default())?;
 //!
 //! let x = Tensor::ones((2, 3, 8, 8), DType::F32, &Device::Cpu)?;
 //! let loss = loss::cross_entropy(&net.forward(&x)?, &Tensor::new(&[3u32, 4], &Device::Cpu)?)?;
-//! let gradients = loss.backward()?;
-//! assert!(vars.all_vars().iter().all(|var| gradients.get(var).is_some()));
+//! optimiser.backward_step(&loss)?;
 //! # Ok::<(), candle_core::Error>(())
 //! ```
 //!
@@ -36,6 +37,7 @@ mod dropout;
 pub mod init;
 mod linear;
 mod norm;
+mod optim;
 mod pool;
 mod random;
 mod sequence;
@@ -43,12 +45,13 @@ mod unsupported;
 mod vars;
 
 pub use activation::{LeakyRelu, leaky_relu, relu};
-pub use candle_nn::{Conv2dConfig, ConvTranspose2dConfig};
+pub use candle_nn::{Conv2dConfig, ConvTranspose2dConfig, Optimizer, ParamsAdamW};
 pub use conv::{Conv2d, conv2d, conv2d_no_bias};
 pub use conv_transpose::{ConvTranspose2d, conv_transpose2d, conv_transpose2d_no_bias};
 pub use dropout::Dropout;
 pub use linear::{Linear, linear, linear_b, linear_no_bias};
 pub use norm::LocalResponseNorm;
+pub use optim::{Adam, AdamW, Convention, ParamsAdam, ParamsSgd, Sgd, clip_gradients};
 pub use pool::{MaxPool2d, max_pool2d};
 pub use sequence::{Sequence, seq};
 pub use unsupported::Unsupported;
