@@ -18,6 +18,7 @@
 //! | `guards` | is a number that is not finite caught, undone and kept for replay? |
 //! | `hostile` | does bad input end in a clear error with nothing half-written? |
 //! | `pages` | are README and pages whole where rustdoc has not been? |
+//! | `data_files` | has every file in `data` a licence and a hash? |
 //! | `messages` | do errors name each cause once, and refuse before anything is written? |
 //!
 //! What PyTorch computes is stored in `tests/fixtures`, with the script that made it.
@@ -25,6 +26,7 @@
 mod accepted;
 mod architecture;
 mod comparators;
+mod data_files;
 mod guards;
 #[expect(dead_code, reason = "other test programs use the rest")]
 #[path = "../../../crates/deepsim-data/tests/support/hear.rs"]
