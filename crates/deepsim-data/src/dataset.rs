@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::duplicates::{self, Subset};
 use crate::ilsvrc::Ilsvrc;
 use crate::kinds::{Kind, Unread};
+use crate::photos::{self, PhotoSizes, Photographs, Set};
 use crate::resized::Resized;
 use crate::scenes::{self, Scenes};
 use crate::stl10::{self, Split, Stl10};
@@ -69,13 +70,14 @@ impl Default for SceneSizes {
 }
 
 impl Dataset {
-    /// ILSVRC-2012 or STL-10 from a folder that holds one of them, or procedural scenes without one.
+    /// ILSVRC-2012, STL-10 or photographs from a folder that holds one of them, or procedural scenes without one.
     ///
     /// # Errors
-    /// If the folder holds neither, which names what was looked for and what is there, or no valid copy.
+    /// If the folder holds none, which names what was looked for and what is there, or no valid copy.
     pub fn open(folder: Option<&Path>, seed: u64) -> Result<Self, DataError> {
         match folder {
             Some(folder) if is_ilsvrc(folder) => Self::ilsvrc(folder),
+            Some(folder) if is_photos(folder) => Self::photos(folder, seed, PhotoSizes::default()),
             Some(folder) => {
                 recognise_stl10(folder)?;
                 Self::stl10(folder)
@@ -167,6 +169,48 @@ impl Dataset {
         })
     }
 
+    /// Crops of the photographs of a folder; [`photos`] says which from where.
+    ///
+    /// # Errors
+    /// If [`Photographs::open`] refuses the folder.
+    pub fn photos(folder: &Path, seed: u64, sizes: PhotoSizes) -> Result<Self, DataError> {
+        let photographs = Photographs::open(folder)?;
+        let crops = |set, len| Arc::new(photographs.crops(set, seed, len));
+        let labelled = |set, len| {
+            let images = crops(set, len);
+            let labels = (0..len).filter_map(|index| images.label(index)).collect();
+            Labelled { images, labels }
+        };
+        let held_out = photographs.of(photos::Split::Test);
+        let shared = held_out.clone().filter(|photograph| photograph.is_share_alike()).count();
+        let shared = match shared {
+            0 => String::new(),
+            shared => format!(
+                "; {shared} held-out photographs are share-alike, and so are figures that show them"
+            ),
+        };
+        Ok(Self {
+            name: "photographs".into(),
+            description: format!(
+                "crops of photographs, drawn from seed {seed} and brought to {side}x{side}: {} unlabeled of {} \
+                 photographs; {} train and {} test of opposite sides of {} held-out photographs, labelled \
+                 with the photograph{shared}",
+                sizes.unlabeled,
+                photographs.of(photos::Split::Train).count(),
+                sizes.train,
+                sizes.test,
+                held_out.clone().count(),
+                side = photos::SIDE,
+            ),
+            synthetic: false,
+            class_names: held_out.map(|photograph| photograph.name().to_owned()).collect(),
+            unlabeled: crops(Set::Unlabeled, sizes.unlabeled),
+            train: labelled(Set::Train, sizes.train),
+            test: labelled(Set::Test, sizes.test),
+            folds: overlapping_folds(sizes.train),
+        })
+    }
+
     /// Without the unlabeled and training images that are also test images, byte for byte; and how
     /// many of either were left out.
     ///
@@ -203,12 +247,6 @@ impl Dataset {
             let labels = (0..len).map(|i| images.class(i) as u32).collect();
             Labelled { images: Arc::new(images), labels }
         };
-        // Image i is of class i % 10, so every tenth-of-ten stretch is balanced; overlapping
-        // stretches of a fifth of the images stand in for STL-10's overlapping folds.
-        let length = sizes.train / 5;
-        let fold = |k: usize| {
-            (0..length).map(|i| (k * sizes.train / 10 + i) % sizes.train.max(1)).collect()
-        };
         Self {
             name: "procedural scenes".into(),
             description: format!(
@@ -221,9 +259,16 @@ impl Dataset {
             unlabeled: Arc::new(Scenes::new(seed, scenes::UNLABELED, sizes.unlabeled)),
             train: labelled(scenes::TRAIN, sizes.train),
             test: labelled(scenes::TEST, sizes.test),
-            folds: (0..10).map(fold).collect(),
+            folds: overlapping_folds(sizes.train),
         }
     }
+}
+
+/// Ten overlapping stretches of a fifth of the training images, in place of STL-10's overlapping folds.
+/// Classes take turns from image to image, so every stretch is balanced.
+fn overlapping_folds(images: usize) -> Vec<Vec<usize>> {
+    let fold = |k: usize| (0..images / 5).map(|i| (k * images / 10 + i) % images.max(1)).collect();
+    (0..10).map(fold).collect()
 }
 
 /// Refuses a folder that does not hold STL-10, with what it does hold and what to do.
@@ -245,8 +290,9 @@ fn recognise_stl10(folder: &Path) -> Result<(), DataError> {
         wanted: format!(
             "a folder with STL-10 in its binary format ({}, also in a folder stl10_binary in it) or with \
              ILSVRC-2012 (ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar, \
-             ILSVRC2012_devkit_t12.tar.gz)",
-            stl10::FILES.join(", ")
+             ILSVRC2012_devkit_t12.tar.gz) or with photographs ({})",
+            stl10::FILES.join(", "),
+            photos::CATALOGUE
         ),
         got: found,
     })
@@ -289,6 +335,11 @@ fn contents(folder: &Path) -> String {
 /// A number of things, in words: 1 folder, 2 folders.
 fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// True if a folder has a list of photographs; [`Photographs::open`] checks it.
+pub fn is_photos(folder: &Path) -> bool {
+    folder.join(photos::CATALOGUE).exists()
 }
 
 /// Whether a folder looks like ILSVRC-2012's; what is in it is another question.

@@ -62,7 +62,7 @@ pub fn read(path: &Path) -> Result<Picture, DataError> {
 }
 
 /// The bytes of a picture file, at most [`MAX_FILE`].
-fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
     let length = std::fs::metadata(path).map_err(DataError::io("reading", path))?.len();
     if length > MAX_FILE {
         return Err(broken(path, format!("expected at most {MAX_FILE} bytes, found {length}")));

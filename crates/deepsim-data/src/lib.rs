@@ -7,6 +7,7 @@
 //! | [`source`], [`files`] | the two traits: images of one size, encoded pictures of any size |
 //! | [`stl10`] | STL-10 in its official binary format, memory-mapped |
 //! | [`ilsvrc`], [`folder`], [`shards`] | ILSVRC-2012 as it is distributed, a folder, tar shards |
+//! | [`photos`] | a folder of photographs, and crops drawn from them at several scales |
 //! | [`scenes`] | procedural pictures with natural-image statistics, for when there is no data |
 //! | [`exemplars`] | surrogate classes of deformed patches |
 //! | [`pairs`] | pairs of pictures of the same thing |
@@ -43,6 +44,7 @@ pub mod pairs;
 mod panics;
 #[cfg(feature = "parquet")]
 pub mod parquet;
+pub mod photos;
 pub mod picture;
 mod planes;
 mod positioned;
@@ -69,6 +71,7 @@ pub use error::DataError;
 pub use files::PictureFiles;
 pub use kinds::Unread;
 pub use loader::Loader;
+pub use photos::{PhotoSizes, Photographs};
 pub use prepared::Prepared;
 pub use read::read_range;
 pub use resume::LoaderState;

@@ -14,6 +14,7 @@ pub(crate) enum Purpose {
     Deformation,
     Pair,
     Scene(u8),
+    Photo(u8),
 }
 
 /// The stream of random numbers for one sample of one epoch.
@@ -27,6 +28,7 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, epoch: u64, sample: u64) -> Ch
         Purpose::Deformation => 6,
         Purpose::Pair => 7,
         Purpose::Scene(split) => 16 + u64::from(split),
+        Purpose::Photo(set) => 272 + u64::from(set),
     };
     let mut key = [0u8; 32];
     for (part, value) in key.chunks_exact_mut(8).zip([seed, code, epoch, 0]) {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deepsim_data::dataset::is_ilsvrc;
+use deepsim_data::dataset::{is_ilsvrc, is_photos};
 use deepsim_data::stl10;
 use serde::{Deserialize, Serialize};
 
@@ -229,8 +229,8 @@ impl Options {
             false => "ILSVRC-2012: say where it is with --ilsvrc DIR",
         };
         match self.named(experiment) {
-            // Programs take both kinds of data for both experiments.
-            Some(folder) if !is_ilsvrc(folder) => check_data(folder),
+            // Programs take all kinds of data for all experiments.
+            Some(folder) if !is_ilsvrc(folder) && !is_photos(folder) => check_data(folder),
             // It will be there.
             None if self.fetch_to.is_some() && experiment.on_stl10() => Ok(()),
             None if self.scale == Preset::Paper => {
@@ -251,7 +251,7 @@ fn check_data(folder: &Path) -> Result<(), ReproduceError> {
     }
     Err(ReproduceError::usage(format!(
         "--data {}: no data set in STL-10's binary format (docs/data.md): {} lacks {}; folders of pictures \
-         are not taken here",
+         without photos.toml are not taken here",
         folder.display(),
         inner.display(),
         missing.join(", ")
@@ -334,6 +334,10 @@ mod tests {
         }
         let size = options.size(Experiment::Autoencoder).expect("good overrides");
         assert_eq!((size.steps, size.batch), (7, 64));
+        let photos = tempfile::tempdir()?;
+        std::fs::write(photos.path().join("photos.toml"), "")?;
+        let options = Options { data: Some(photos.path().into()), ..options };
+        options.check().expect("photographs");
         Ok(())
     }
 

@@ -18,7 +18,7 @@
 //! | `guards` | is a number that is not finite caught, undone and kept for replay? |
 //! | `hostile` | does bad input end in a clear error with nothing half-written? |
 //! | `pages` | are README and pages whole where rustdoc has not been? |
-//! | `data_files` | has every file in `data` a licence and a hash? |
+//! | `data_files` | has every file in `data` a licence and a hash, and are its photographs a data set? |
 //! | `messages` | do errors name each cause once, and refuse before anything is written? |
 //!
 //! What PyTorch computes is stored in `tests/fixtures`, with the script that made it.

@@ -112,6 +112,11 @@ pub fn write(
 
 /// Training images of STL-10 and of ILSVRC-2012.
 const PAPER_IMAGES: [usize; 2] = [100_000, 1_281_167];
+/// True for the data set that [`deepsim_data::Dataset::photos`] draws.
+fn is_crops(data: &str) -> bool {
+    data.starts_with("photographs")
+}
+
 /// Steps after which the paper's numbers are taken, at least.
 const PAPER_STEPS: u64 = 500_000;
 
@@ -120,6 +125,10 @@ fn differences(runs: &[Run], record: &Record, synthetic: bool) -> Vec<String> {
     let mut differences = Vec::new();
     if synthetic {
         differences.push("procedural scenes instead of photographs".to_owned());
+    }
+    let of_photographs = |run: &Run| run.plan().is_some_and(|plan| is_crops(&plan.data.name));
+    if runs.iter().any(of_photographs) {
+        differences.push("crops of a few photographs, labelled with the photograph".to_owned());
     }
     let trained = || runs.iter().filter(|run| run.trained());
     for (on_stl10, papers) in [true, false].into_iter().zip(PAPER_IMAGES) {

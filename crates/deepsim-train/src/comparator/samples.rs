@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use deepsim_data::dataset::is_photos;
 use deepsim_data::duplicates::Subset;
 use deepsim_data::exemplars::{ExemplarConfig, Exemplars};
 use deepsim_data::folder::ImageFolder;
@@ -101,8 +102,8 @@ fn tracks(path: &Path) -> Result<Arc<dyn PictureFiles>, TrainError> {
     })
 }
 
-/// Still pictures of one size: STL-10's unlabeled ones or ILSVRC's training set where the folder
-/// holds them, else all pictures in the folder; procedural scenes without a folder.
+/// Still pictures of one size: the unlabeled ones of STL-10 or of photographs with a catalogue, or ILSVRC's training
+/// set, where the folder holds them, else all pictures in the folder; procedural scenes without a folder.
 fn stills(seed: u64, options: &RunOptions) -> Result<(DataPlan, Arc<dyn Source>), TrainError> {
     let plan = |name: String, synthetic, source: Arc<dyn Source>| {
         let content = Some(source.content());
@@ -111,7 +112,7 @@ fn stills(seed: u64, options: &RunOptions) -> Result<(DataPlan, Arc<dyn Source>)
     let of_any_size = |files: Arc<dyn PictureFiles>| -> Arc<dyn Source> {
         Arc::new(Prepared::new(files, Transform::short_side(STILL, STILL)))
     };
-    if let Some(folder) = options.data.as_deref().filter(|folder| !holds_stl10(folder)) {
+    if let Some(folder) = options.data.as_deref().filter(|folder| !is_data_set(folder)) {
         if options.without_duplicates {
             return Err(TrainError::recipe("--without-duplicates is for STL-10"));
         }
@@ -133,8 +134,10 @@ fn stills(seed: u64, options: &RunOptions) -> Result<(DataPlan, Arc<dyn Source>)
     Ok(plan(dataset.name, dataset.synthetic, dataset.unlabeled))
 }
 
-fn holds_stl10(folder: &Path) -> bool {
+/// True for STL-10 and for photographs with a catalogue, of which only those for training are taken.
+fn is_data_set(folder: &Path) -> bool {
     ["unlabeled_X.bin", "stl10_binary/unlabeled_X.bin"]
         .iter()
         .any(|file| folder.join(file).exists())
+        || is_photos(folder)
 }
