@@ -2,14 +2,14 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`networks`] | state: networks, optimisers, terms |
+//! | `networks` | state: networks, optimisers, terms |
 //! | [`frozen`] | encoder and comparator, and the features of real images |
-//! | [`micro_batch`] | splitting of a batch, reduction over its parts and over ranks |
-//! | [`discriminator`] | its update, and the adversarial term |
+//! | `micro_batch` | splitting of a batch, reduction over its parts and over ranks |
+//! | `discriminator` | its update, and the adversarial term |
 //! | [`gradients`] | accumulation, all-reduce, hooks and checks of gradients |
-//! | [`numbers`] | numbers of an iteration, on the device and read |
-//! | [`report`] | report of an iteration |
-//! | [`accelerator`] | CUDA graphs where they help |
+//! | `numbers` | numbers of an iteration, on the device and read |
+//! | `report` | report of an iteration |
+//! | `accelerator` | CUDA graphs where they help |
 
 pub(crate) mod accelerator;
 #[cfg(feature = "cuda")]

@@ -248,7 +248,7 @@ impl Store {
 pub struct Newest {
     /// Steps made.
     pub step: u64,
-    /// File with the state, as [`checkpoint::read_state`](crate::store::checkpoint::read_state) takes it.
+    /// File with the state, as [`checkpoint::read_state`] takes it.
     pub checkpoint: PathBuf,
 }
 
