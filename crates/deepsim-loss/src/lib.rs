@@ -26,8 +26,8 @@
 //! let images = |v: u8| Images::from_u8(&[v; 3 * 64 * 64], 1, 64, 64, PixelFormat::CAFFE_BGR, &device);
 //! let (output, target) = (images(120)?, images(130)?);
 //!
-//! let comparator = ComparatorKind::AlexNet.open(None, 0, &device)?.into();
-//! let feature = FeatureTerm { comparator, tap: "CONV3".into(), weight: 0.01 };
+//! let alexnet = ComparatorKind::AlexNet.open(None, 0, &device)?;
+//! let feature = FeatureTerm::new(alexnet, "CONV3", 0.01);
 //! let image = ImageTerm { distance: Distance::SquaredError, weight: 2e-6 };
 //! let evaluated = objective::evaluate(&[&feature, &image], &Inputs::new(&output, &target))?;
 //! assert_eq!(evaluated.gradient.dims(), [1, 3, 64, 64]);

@@ -69,14 +69,14 @@ impl fmt::Debug for PerceptualDistance {
 }
 
 impl PerceptualDistance {
-    /// The sum of the distances at `taps` of a network, which is given as a `Box<dyn Comparator>` or an
-    /// `Arc<dyn Comparator>`; one of your own as `Arc::new(net) as Arc<dyn Comparator>`.
+    /// Creates the sum of the distances at `taps` of a network: one of your own as it is, or any in a `Box` or an
+    /// `Arc`.
     ///
     /// # Errors
     /// If there is no tap, or a weight is negative or not finite. Taps that the network does not
     /// have, and channel weights of another number than its channels, are found at the first use.
     pub fn new(
-        net: impl Into<Arc<dyn Comparator>>,
+        net: impl Comparator + 'static,
         taps: Vec<TapDistance>,
     ) -> Result<Self, LossError> {
         let problem = match taps.is_empty() {
@@ -84,7 +84,7 @@ impl PerceptualDistance {
             false => taps.iter().find_map(TapDistance::problem),
         };
         match problem {
-            None => Ok(Self { net: net.into(), taps }),
+            None => Ok(Self { net: Arc::new(net), taps }),
             Some(got) => Err(LossError::Mismatch {
                 operation: "perceptual distance",
                 wanted: "taps with finite weights of at least 0".into(),

@@ -38,7 +38,7 @@ impl Comparator for Pixels {
 }
 
 fn distance(taps: Vec<TapDistance>) -> Result<PerceptualDistance, LossError> {
-    let net: Box<dyn Comparator> = Box::new(Pixels(WeightsOrigin::Random(0)));
+    let net = Pixels(WeightsOrigin::Memory("none".into()));
     PerceptualDistance::new(net, taps)
 }
 
@@ -190,6 +190,22 @@ fn zero_and_tiny_features_have_lpips_value_and_a_finite_gradient() -> Result<(),
             let wanted = if ones[i] > 0.0 { wanted } else { 0.0 };
             assert!((value - wanted).abs() < 1e-5 * 2e10 / 24.0, "{value} is not {wanted}");
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_network_is_taken_as_it_is_or_behind_a_pointer() -> Result<(), LossError> {
+    let (a, b) = (images(&[3.0; COUNT])?, images(&(0..72).map(|i| i as f32).collect::<Vec<_>>())?);
+    let (net, taps) = (|| Pixels(WeightsOrigin::Memory("none".into())), all_taps);
+    let boxed: Box<dyn Comparator> = Box::new(net());
+    let own = PerceptualDistance::new(net(), taps())?;
+    for other in [
+        PerceptualDistance::new(boxed, taps())?,
+        PerceptualDistance::new(std::sync::Arc::new(net()), taps())?,
+    ] {
+        assert_eq!(numbers(&other.per_sample(&a, &b)?)?, numbers(&own.per_sample(&a, &b)?)?);
+        assert_eq!(other.net().origin().to_string(), "weights none, in memory");
     }
     Ok(())
 }

@@ -41,6 +41,11 @@ impl Term for FeatureTerm {
 }
 
 impl FeatureTerm {
+    /// Creates the term from a network: one of your own as it is, or any in a `Box` or an `Arc`.
+    pub fn new(comparator: impl Comparator + 'static, tap: &str, weight: f64) -> Self {
+        Self { comparator: Arc::new(comparator), tap: tap.into(), weight }
+    }
+
     /// Weight that gives the term `rho` times the energy of the image term on these images; see
     /// [`calibrate`]. An image weight of 0 is replaced by the paper's.
     ///

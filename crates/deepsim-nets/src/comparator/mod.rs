@@ -4,6 +4,7 @@ mod build;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -17,12 +18,10 @@ use crate::{NetError, exemplar_cnn, squeezenet};
 /// computed for its weights: an implementation detaches them
 /// ([`Tensor::detach`](candle_core::Tensor::detach)).
 ///
-/// [`ComparatorKind::open`] opens those that there are. One of your own implements the trait and is handed over
-/// as an `Arc<dyn Comparator>` or a `Box<dyn Comparator>`:
+/// [`ComparatorKind::open`] opens those that there are. One of your own implements the trait, and is handed over
+/// as it is, in a `Box` or in an `Arc`:
 ///
 /// ```
-/// use std::sync::Arc;
-///
 /// use candle_core::{DType, Device, Tensor};
 /// use deepsim_nets::{Comparator, Images, NetError, PixelFormat, WeightsOrigin};
 /// use deepsim_ops::{Conv2dConfig, conv2d};
@@ -63,8 +62,7 @@ use crate::{NetError, exemplar_cnn, squeezenet};
 ///
 /// # fn main() -> Result<(), NetError> {
 /// let weight = Tensor::ones((8, 3, 3, 3), DType::F32, &Device::Cpu)?;
-/// let edges = Edges { weight, origin: WeightsOrigin::Random(0) };
-/// let edges = Arc::new(edges) as Arc<dyn Comparator>; // as `PerceptualDistance::new` takes it
+/// let edges = Edges { weight, origin: WeightsOrigin::Memory("ones".into()) };
 /// let images = Images::from_u8(&[0; 3 * 8 * 8], 1, 8, 8, PixelFormat::RGB_U8, &Device::Cpu)?;
 /// assert_eq!(edges.features(&images, "EDGES")?.dims(), [1, 8, 8, 8]);
 /// # Ok(())
@@ -104,7 +102,40 @@ pub trait Comparator: Send + Sync {
     }
 }
 
-/// Where the weights of a comparator come from.
+/// Implements [`Comparator`] for a pointer to one.
+macro_rules! through_pointer {
+    ($($pointer:ident),*) => {$(
+        impl<C: Comparator + ?Sized> Comparator for $pointer<C> {
+            fn name(&self) -> &str {
+                (**self).name()
+            }
+
+            fn format(&self) -> PixelFormat {
+                (**self).format()
+            }
+
+            fn taps(&self) -> Vec<String> {
+                (**self).taps()
+            }
+
+            fn origin(&self) -> &WeightsOrigin {
+                (**self).origin()
+            }
+
+            fn features_at(&self, images: &Images, taps: &[&str]) -> Result<Vec<Tensor>, NetError> {
+                (**self).features_at(images, taps)
+            }
+
+            fn features(&self, images: &Images, tap: &str) -> Result<Tensor, NetError> {
+                (**self).features(images, tap)
+            }
+        }
+    )*};
+}
+
+through_pointer!(Box, Arc);
+
+/// Origin of a comparator's weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WeightsOrigin {
@@ -112,6 +143,8 @@ pub enum WeightsOrigin {
     Random(u64),
     /// Read from this file.
     File(PathBuf),
+    /// Given in memory, under this name; for networks that are built by other programs.
+    Memory(String),
 }
 
 impl fmt::Display for WeightsOrigin {
@@ -122,6 +155,7 @@ impl fmt::Display for WeightsOrigin {
                 let name = path.file_name().unwrap_or(path.as_os_str());
                 write!(f, "weights {}", name.display())
             }
+            Self::Memory(name) => write!(f, "weights {name}, in memory"),
         }
     }
 }
