@@ -54,7 +54,7 @@
 //! use candle_core::Device;
 //! use deepsim::nets::{Images, PixelFormat};
 //! use deepsim::run::recipe::Recipe;
-//! use deepsim::train::{fixed::FrozenNetworks, trainer::Trainer};
+//! use deepsim::train::{step::frozen::FrozenNetworks, trainer::Trainer};
 //!
 //! # fn main() -> Result<(), deepsim::train::TrainError> {
 //! let recipe = r#"

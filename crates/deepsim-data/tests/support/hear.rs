@@ -32,7 +32,18 @@ impl Told {
 /// Does some work and shows `see` at once what it tells in this thread.
 pub(crate) fn hear<T>(see: impl Fn(Told) + Send + Sync + 'static, work: impl FnOnce() -> T) -> T {
     let subscriber = tracing_subscriber::registry().with(Ear(see));
-    tracing::subscriber::with_default(subscriber, work)
+    tracing::subscriber::with_default(subscriber, || {
+        enable_all();
+        work()
+    })
+}
+
+/// Enables spans and events that other tests are registering right now. Without a subscriber of their own they
+/// disable them for all threads, and a subscriber that is made at that very moment does not notice.
+fn enable_all() {
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    // A new subscriber has all of them looked at again.
+    drop(tracing::Dispatch::new(tracing_subscriber::registry()));
 }
 
 /// Does some work and returns what it told in this thread.

@@ -80,7 +80,12 @@ impl Subscriber for Recorder {
 /// Runs something; returns its result, and what it emitted.
 pub(crate) fn recorded<T>(work: impl FnOnce() -> T) -> (T, Vec<Progress>) {
     let recorder = Recorder::default();
-    let result = tracing::subscriber::with_default(recorder.clone(), work);
+    let result = tracing::subscriber::with_default(recorder.clone(), || {
+        // Other tests may be registering spans right now, without a subscriber, which disables them for all threads.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        drop(tracing::Dispatch::new(Recorder::default()));
+        work()
+    });
     let taken = recorder.0.lock().expect("no panic before").clone();
     (result, taken)
 }
