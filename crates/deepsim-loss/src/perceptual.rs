@@ -75,10 +75,7 @@ impl PerceptualDistance {
     /// # Errors
     /// If there is no tap, or a weight is negative or not finite. Taps that the network does not
     /// have, and channel weights of another number than its channels, are found at the first use.
-    pub fn new(
-        net: impl Comparator + 'static,
-        taps: Vec<TapDistance>,
-    ) -> Result<Self, LossError> {
+    pub fn new(net: impl Comparator + 'static, taps: Vec<TapDistance>) -> Result<Self, LossError> {
         let problem = match taps.is_empty() {
             true => Some("no taps".to_owned()),
             false => taps.iter().find_map(TapDistance::problem),

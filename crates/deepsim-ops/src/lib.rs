@@ -32,6 +32,7 @@ pub use adam::adam_rate;
 pub use adam::{AdamUpdate, Moments, adam_update, adam_update_all, set_moments};
 pub use adam_step::AdamStep;
 pub use conv::{Conv2dConfig, conv_transpose2d, conv2d};
+pub use cpu::simd::kernels;
 #[cfg(feature = "cuda")]
 pub use cuda::{
     Precision, StepGraph, Uploader, keep_freed_device_memory, precision, set_precision,

@@ -72,8 +72,8 @@ fn main() -> ExitCode {
     if matches!(arguments.command, Command::Train(_) | Command::Plan(_) | Command::Replay(_)) {
         place::prepare_training();
     }
-    let checked = place::check_kernels(std::env::var_os("DEEPSIM_ISA"));
-    let telemetry = match checked.and_then(|()| telemetry::start(&arguments.telemetry)) {
+    let checked = place::kernels();
+    let telemetry = match checked.and_then(|_| telemetry::start(&arguments.telemetry)) {
         Ok(telemetry) => telemetry,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -2,6 +2,22 @@
 
 use std::sync::OnceLock;
 
+use candle_core::{Error, Result};
+
+/// Returns the name of the CPU kernels in use: `avx512`, `avx2` or `portable`. They are the best that this machine has,
+/// or those that the environment variable `DEEPSIM_ISA` names, for tests and comparisons.
+///
+/// # Errors
+/// If `DEEPSIM_ISA` names kernels that this machine does not have. Operations then use the best ones.
+///
+/// ```
+/// assert!(["avx512", "avx2", "portable"].contains(&deepsim_ops::kernels()?));
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn kernels() -> Result<&'static str> {
+    Isa::chosen().map(Isa::name)
+}
+
 /// An instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Isa {
@@ -16,18 +32,27 @@ pub(crate) enum Isa {
 }
 
 impl Isa {
-    /// The best one that this machine has, or the one that `DEEPSIM_ISA` names (`avx512`, `avx2`,
-    /// `portable`) if the machine has it: for tests and for comparisons.
+    /// Returns the one that `DEEPSIM_ISA` names, if this machine has it, or else the best.
     pub(crate) fn best() -> Self {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| {
-            let all = Self::available();
-            let wanted = std::env::var("DEEPSIM_ISA").unwrap_or_default();
-            all.iter().copied().find(|isa| isa.name() == wanted).unwrap_or(all[0])
+        *BEST.get_or_init(|| Self::chosen().unwrap_or_else(|_| Self::available()[0]))
+    }
+
+    /// Returns the one that `DEEPSIM_ISA` names, or the best where it is not set.
+    fn chosen() -> Result<Self> {
+        let (all, wanted) = (Self::available(), std::env::var_os("DEEPSIM_ISA"));
+        let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else { return Ok(all[0]) };
+        let found = all.iter().copied().find(|isa| wanted == *isa.name());
+        found.ok_or_else(|| {
+            let names: Vec<&str> = all.iter().map(|isa| isa.name()).collect();
+            let (names, wanted) = (names.join(", "), wanted.display());
+            Error::Msg(format!(
+                "DEEPSIM_ISA: expected one of {names} on this machine, found {wanted}"
+            ))
         })
     }
 
-    /// As in `DEEPSIM_ISA`.
+    /// Returns the name by which `DEEPSIM_ISA` knows it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]

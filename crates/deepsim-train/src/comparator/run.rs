@@ -16,7 +16,7 @@ use crate::run::control::{Outcome, Requests};
 use crate::run::data::{check_continues, check_source};
 use crate::run::options::RunOptions;
 use crate::run::plan;
-use crate::run::session::{LoopSetup, Phase, Session};
+use crate::run::session::{LoopSetup, Phase, Session, with_kernels};
 use crate::run::training_loop::{earlier, training_loop};
 use crate::step::gradients::GradientHook;
 use crate::step::report::StepReport;
@@ -60,7 +60,7 @@ pub fn run(
     let setup = LoopSetup {
         out,
         name: &recipe.name,
-        heading: plan.heading(),
+        heading: with_kernels(plan.heading(), device)?,
         steps: recipe.steps,
         phases,
         loader: loader(recipe, options),

@@ -16,7 +16,7 @@ use crate::run::options::RunOptions;
 use crate::run::plan;
 use crate::run::precision;
 use crate::run::prefetch::Prefetch;
-use crate::run::session::{LoopSetup, Phase, Session};
+use crate::run::session::{LoopSetup, Phase, Session, with_kernels};
 use crate::run::training_loop::{earlier, training_loop};
 use crate::step::gradients::GradientHook;
 use crate::store::Put;
@@ -61,7 +61,7 @@ pub fn run(
     let setup = LoopSetup {
         out,
         name: &plan.recipe.name,
-        heading: plan.heading(),
+        heading: with_kernels(plan.heading(), device)?,
         steps: plan.recipe.steps,
         phases: vec![Phase { until: u64::MAX, source: dataset.unlabeled.clone() }],
         loader,

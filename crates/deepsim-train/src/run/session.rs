@@ -4,6 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use candle_core::Device;
 use deepsim_data::picture::Picture;
 use deepsim_data::{Batch, Cursor, LoaderConfig, Source};
 use deepsim_nets::Params;
@@ -77,6 +78,17 @@ pub(crate) struct LoopSetup<'a> {
     pub(crate) output: &'a OutputConfig,
     /// The processes of the run, of which the first writes.
     pub(crate) group: Rc<dyn ProcessGroup>,
+}
+
+/// Adds the kernels in use to the description of a run on the CPU.
+pub(crate) fn with_kernels(
+    mut heading: Vec<String>,
+    device: &Device,
+) -> Result<Vec<String>, TrainError> {
+    if device.is_cpu() {
+        heading.push(format!("kernels for {}", deepsim_ops::kernels()?));
+    }
+    Ok(heading)
 }
 
 impl LoopSetup<'_> {

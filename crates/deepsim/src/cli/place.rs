@@ -1,6 +1,5 @@
 //! `--device`, `--weights` and `--threads`: where and with which weights to compute.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -61,21 +60,12 @@ impl On {
     }
 }
 
-/// Instruction sets of the CPU's kernels, as `DEEPSIM_ISA` names them.
-const KERNELS: [&str; 3] = ["avx512", "avx2", "portable"];
-
-/// Refuses a value of `DEEPSIM_ISA` that names no kernels: others would be used without a word.
+/// Returns the name of the CPU's kernels.
 ///
 /// # Errors
-/// With the names that there are.
-pub(crate) fn check_kernels(value: Option<OsString>) -> Result<()> {
-    let found = value.unwrap_or_default();
-    if found.is_empty() || KERNELS.iter().any(|name| found == **name) {
-        return Ok(());
-    }
-    let message =
-        format!("DEEPSIM_ISA: expected {}, found {}", KERNELS.join(", "), found.display());
-    Err(Failure::usage(message).into())
+/// If `DEEPSIM_ISA` names some that this machine does not have.
+pub(crate) fn kernels() -> Result<&'static str> {
+    deepsim_ops::kernels().map_err(|error| Failure::usage(error.to_string()).into())
 }
 
 /// Configures the libraries that training rests on. Call it before a thread is started.
@@ -86,22 +76,5 @@ pub(crate) fn prepare_training() {
     for (name, value) in [("CANDLE_NUM_THREADS", "1"), ("NCCL_GRAPH_REGISTER", "0")] {
         // SAFETY: no other thread has been started yet.
         unsafe { std::env::set_var(name, value) };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernels_that_nobody_knows_are_refused() {
-        for good in ["", "avx512", "avx2", "portable"] {
-            assert!(check_kernels(Some(good.into())).is_ok(), "{good}");
-        }
-        assert!(check_kernels(None).is_ok());
-        for bad in ["AVX2", "sse", " "] {
-            let error = check_kernels(Some(bad.into())).expect_err(bad);
-            assert_eq!(super::super::exit::code(&error), 2, "{error}");
-        }
     }
 }
