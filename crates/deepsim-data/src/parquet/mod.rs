@@ -28,7 +28,7 @@
 //! # Ok::<(), deepsim_data::DataError>(())
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::content::Fingerprint;
 use crate::{DataError, PictureFiles};
