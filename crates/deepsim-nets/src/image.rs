@@ -4,66 +4,13 @@
 //! wants RGB / 256. [`Images`] keeps the [`PixelFormat`] with the tensor, so a comparator can
 //! convert exactly and nothing is ever fed in the wrong order or range unnoticed.
 
-use candle_core::{Device, Tensor};
-use deepsim_ops::{Conv2dConfig, Planes, conv2d, pixels};
-use serde::{Deserialize, Serialize};
+use std::sync::Once;
+
+use candle_core::{DType, Device, Tensor};
+pub use deepsim_ops::{ChannelOrder, PixelFormat};
+use deepsim_ops::{Conv2dConfig, conv2d, pixels};
 
 use crate::NetError;
-
-/// Order of the colour channels along axis 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChannelOrder {
-    /// Red, green, blue.
-    Rgb,
-    /// Blue, green, red: Caffe and OpenCV.
-    Bgr,
-}
-
-/// What a value in an image tensor means: `value = (pixel - mean) * scale`, pixel in 0..255.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PixelFormat {
-    /// Order of the channels, also of `mean`.
-    pub order: ChannelOrder,
-    /// Subtracted from the pixel, per channel in `order`.
-    pub mean: [f32; 3],
-    /// Multiplies the result, per channel in `order`.
-    pub scale: [f32; 3],
-}
-
-impl PixelFormat {
-    /// BGR minus (104, 117, 123), not scaled: what the authors' networks were trained on.
-    pub const CAFFE_BGR: Self =
-        Self { order: ChannelOrder::Bgr, mean: [104.0, 117.0, 123.0], scale: [1.0; 3] };
-    /// RGB, 0..255.
-    pub const RGB_U8: Self = Self { order: ChannelOrder::Rgb, mean: [0.0; 3], scale: [1.0; 3] };
-    /// RGB in 0..1, minus ImageNet's mean and over its standard deviation: torchvision's networks.
-    pub const TORCHVISION: Self = Self {
-        order: ChannelOrder::Rgb,
-        mean: [123.675, 116.28, 103.53],
-        scale: [1.0 / (255.0 * 0.229), 1.0 / (255.0 * 0.224), 1.0 / (255.0 * 0.225)],
-    };
-
-    /// What this format makes of bytes in RGB planes.
-    ///
-    /// ```
-    /// use deepsim_nets::PixelFormat;
-    /// assert_eq!(PixelFormat::CAFFE_BGR.planes().from, [2, 1, 0]);
-    /// ```
-    pub fn planes(self) -> Planes {
-        let from = [0, 1, 2].map(|channel| self.channel(channel));
-        Planes { from, mean: self.mean, scale: self.scale }
-    }
-
-    /// Position in this format's channels of the colour that is `rgb`-th in RGB order.
-    fn channel(self, rgb: usize) -> usize {
-        match self.order {
-            ChannelOrder::Rgb => rgb,
-            ChannelOrder::Bgr => 2 - rgb,
-        }
-    }
-}
 
 /// A batch of images `(N, 3, H, W)` with the format of its values.
 #[derive(Clone, Debug)]
@@ -73,21 +20,70 @@ pub struct Images {
 }
 
 impl Images {
-    /// Wraps a tensor whose values are in `format`.
+    /// Wraps a tensor whose values are in `format`. Grey images get three equal channels, if the format treats all
+    /// channels alike.
+    ///
+    /// Debug builds log a warning, once, where the values contradict the format: images in 0..=1 that are declared
+    /// as 0..=255 give feature distances that are too small by a factor of thousands, and no error.
     ///
     /// # Shapes
-    /// `(N, 3, H, W)`
+    /// `(N, 3, H, W)`, or grey `(N, 1, H, W)`
     ///
     /// # Errors
-    /// If the tensor has another shape.
+    /// If the tensor has another shape, or is grey and the format has a mean or scale for each channel.
+    ///
+    /// ```
+    /// use candle_core::{DType, Device, Tensor};
+    /// use deepsim_nets::{Images, PixelFormat};
+    /// let grey = Tensor::ones((2, 1, 8, 8), DType::F32, &Device::Cpu)?;
+    /// assert_eq!(Images::new(grey, PixelFormat::UNIT)?.tensor().dims(), [2, 3, 8, 8]);
+    /// # Ok::<(), deepsim_nets::NetError>(())
+    /// ```
     pub fn new(tensor: Tensor, format: PixelFormat) -> Result<Self, NetError> {
+        let images = Self::of_shape("Images::new", tensor, format)?;
+        if cfg!(debug_assertions) {
+            images.warn_of_range();
+        }
+        Ok(images)
+    }
+
+    fn of_shape(
+        operation: &'static str,
+        tensor: Tensor,
+        format: PixelFormat,
+    ) -> Result<Self, NetError> {
         match tensor.dims() {
             [_, 3, _, _] => Ok(Self { tensor, format }),
-            other => Err(NetError::Shape {
-                operation: "Images::new",
-                wanted: "a tensor (N, 3, H, W)".into(),
-                got: format!("{other:?}"),
-            }),
+            &[n, 1, h, w] if format.is_grey() => {
+                Ok(Self { tensor: tensor.broadcast_as((n, 3, h, w))?.contiguous()?, format })
+            }
+            other => {
+                let grey = if format.is_grey() { " or (N, 1, H, W)" } else { "" };
+                let (wanted, got) = (format!("a tensor (N, 3, H, W){grey}"), format!("{other:?}"));
+                Err(NetError::Shape { operation, wanted, got })
+            }
+        }
+    }
+
+    /// Wraps the output of a network, whose values may be anywhere.
+    pub(crate) fn drawn(tensor: Tensor, format: PixelFormat) -> Self {
+        Self { tensor, format }
+    }
+
+    /// Logs a warning, once in a program, if the values contradict the format.
+    fn warn_of_range(&self) {
+        static WARNED: Once = Once::new();
+        if WARNED.is_completed() || !self.tensor.device().is_cpu() || self.is_empty() {
+            return;
+        }
+        let ends = |tensor: &Tensor| -> candle_core::Result<(f32, f32)> {
+            let tensor = tensor.detach().to_dtype(DType::F32)?;
+            Ok((tensor.min_all()?.to_scalar()?, tensor.max_all()?.to_scalar()?))
+        };
+        if let Ok(found) = ends(&self.tensor)
+            && let Some(contradiction) = contradiction(self.format, found)
+        {
+            WARNED.call_once(|| tracing::warn!("Images::new: {contradiction}"));
         }
     }
 
@@ -115,7 +111,7 @@ impl Images {
             });
         }
         let bytes = Tensor::from_slice(rgb, (n, 3, height, width), device)?;
-        Self::new(pixels(&bytes, format.planes())?, format)
+        Ok(Self::drawn(pixels(&bytes, format)?, format))
     }
 
     /// Bytes in RGB planes: the mean is added back, values are rounded and clamped to 0..=255.
@@ -160,7 +156,7 @@ impl Images {
         let weight = Tensor::from_slice(&weight, (3, 3, 1, 1), device)?;
         let bias = Tensor::from_slice(&bias, 3, device)?;
         let tensor = conv2d(&self.tensor, &weight, Some(&bias), Conv2dConfig::default())?;
-        Ok(Self { tensor, format: to })
+        Ok(Self::drawn(tensor, to))
     }
 
     /// Another tensor of images in the same format, e.g. a network's output for these.
@@ -168,7 +164,7 @@ impl Images {
     /// # Errors
     /// If the tensor is not `(N, 3, H, W)`.
     pub fn with_tensor(&self, tensor: Tensor) -> Result<Self, NetError> {
-        Self::new(tensor, self.format)
+        Self::of_shape("Images::with_tensor", tensor, self.format)
     }
 
     /// These images, then `others` of the same size, in this format.
@@ -230,9 +226,53 @@ impl Images {
     }
 }
 
+/// Explains how the smallest and largest value of some images contradict a format, if they do: they are beyond its
+/// range by more than its width, or within a 64th of it (4 of 255) without being equal.
+fn contradiction(format: PixelFormat, (low, high): (f32, f32)) -> Option<String> {
+    let (least, most) = format.range();
+    let width = most - least;
+    let beyond = low < least - width || high > most + width;
+    let narrow = high > low && high - low < width / 64.0;
+    (beyond || narrow).then(|| {
+        format!(
+            "expected values of {least} to {most}, as {format:?} says, found {low} to {high}; are the images in \
+             another format?"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_another_format_are_noticed() {
+        let (unit, bytes, symmetric) =
+            (PixelFormat::UNIT, PixelFormat::RGB_U8, PixelFormat::SYMMETRIC);
+        for (format, found) in [
+            (bytes, (0.0, 1.0)),
+            (bytes, (-1.0, 1.0)),
+            (PixelFormat::CAFFE_BGR, (-1.0, 1.0)),
+            (unit, (0.0, 255.0)),
+            (symmetric, (-118.0, 131.0)),
+            (unit, (-118.0, 131.0)),
+        ] {
+            let message = contradiction(format, found).expect("a contradiction");
+            assert!(message.contains(&format!("found {} to {}", found.0, found.1)), "{message}");
+        }
+        for (format, found) in [
+            (bytes, (0.0, 255.0)),
+            (bytes, (3.0, 90.0)),
+            (bytes, (7.0, 7.0)),
+            (unit, (0.0, 1.0)),
+            (symmetric, (0.0, 1.0)),
+            (PixelFormat::TORCHVISION, (-2.1, 2.6)),
+            // Reconstructions overshoot.
+            (bytes, (-40.0, 300.0)),
+        ] {
+            assert_eq!(contradiction(format, found), None);
+        }
+    }
 
     #[test]
     fn bytes_survive_a_round_trip_through_every_format() -> Result<(), NetError> {
@@ -266,6 +306,11 @@ mod tests {
         );
         let grey = Tensor::zeros((1, 1, 2, 2), candle_core::DType::F32, &Device::Cpu)
             .expect("a tensor of zeros");
-        assert!(Images::new(grey, PixelFormat::RGB_U8).is_err());
+        // Grey has no one value in a format with a mean for each channel.
+        let message =
+            Images::new(grey.clone(), PixelFormat::CAFFE_BGR).expect_err("grey").to_string();
+        assert_eq!(message, "Images::new: wanted a tensor (N, 3, H, W), got [1, 1, 2, 2]");
+        let images = Images::new(grey, PixelFormat::RGB_U8).expect("three equal channels");
+        assert_eq!(images.to_u8().expect("bytes"), [0; 12]);
     }
 }

@@ -46,7 +46,7 @@ pub use flops::flops;
 pub use linear::linear;
 pub use memory::keep_freed_memory;
 pub use norm::{LrnConfig, local_response_norm};
-pub use pixels::{Planes, pixels};
+pub use pixels::{ChannelOrder, PixelFormat, pixels};
 pub use pool::{Pool2dConfig, global_avg_pool2d, max_pool2d};
 pub use rand_core;
 pub use sequence::{Step, sequence};

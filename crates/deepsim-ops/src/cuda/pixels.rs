@@ -5,7 +5,7 @@ use candle_core::{CudaDevice, Result, Storage, Tensor, bail};
 
 use super::glue::{alloc, count, done, tensor};
 use super::kernels::{Kernel, threads};
-use crate::pixels::Planes;
+use crate::pixels::PixelFormat;
 
 /// `struct Planes` of `kernels.cu`.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ struct DevicePlanes {
 unsafe impl DeviceRepr for DevicePlanes {}
 
 /// Bytes `(N, 3, H, W)` of a GPU as values.
-pub(crate) fn pixels(bytes: &Tensor, planes: Planes) -> Result<Tensor> {
+pub(crate) fn pixels(bytes: &Tensor, format: PixelFormat) -> Result<Tensor> {
     const OP: &str = "pixels";
     let (storage, layout) = bytes.storage_and_layout();
     let Storage::Cuda(storage) = &*storage else { bail!("{OP}: wanted a CUDA tensor") };
@@ -28,7 +28,7 @@ pub(crate) fn pixels(bytes: &Tensor, planes: Planes) -> Result<Tensor> {
         bail!("{OP}: wanted a contiguous tensor")
     };
     let values = storage.as_cuda_slice::<u8>()?.slice(start..end);
-    convert(OP, &storage.device, &values, bytes.dims4()?, planes)
+    convert(OP, &storage.device, &values, bytes.dims4()?, format)
 }
 
 /// Bytes in device memory as values of these sizes.
@@ -37,12 +37,12 @@ pub(super) fn convert(
     device: &CudaDevice,
     bytes: &CudaView<'_, u8>,
     dims: (usize, usize, usize, usize),
-    planes: Planes,
+    format: PixelFormat,
 ) -> Result<Tensor> {
     let (n, plane) = (count(op, bytes.len())?, count(op, dims.2 * dims.3)?);
     let mut values = alloc::<f32>(op, device, bytes.len())?;
-    let Planes { from, mean, scale } = planes;
-    let planes = DevicePlanes { from: from.map(|plane| plane as u32), mean, scale };
+    let from = [0, 1, 2].map(|channel| format.channel(channel) as u32);
+    let planes = DevicePlanes { from, mean: format.mean, scale: format.scale };
     let kernel = Kernel::get(op, device, "pixels")?;
     let mut arguments = kernel.arguments();
     arguments.arg(bytes).arg(&mut values).arg(&planes).arg(&plane).arg(&n);

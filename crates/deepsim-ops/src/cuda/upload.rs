@@ -12,7 +12,7 @@ use candle_core::{CudaDevice, Device, Result, Tensor, bail};
 
 use super::glue::done;
 use super::pixels::convert;
-use crate::pixels::Planes;
+use crate::pixels::PixelFormat;
 
 const OP: &str = "upload";
 
@@ -34,12 +34,11 @@ struct Slot {
 ///
 /// ```no_run
 /// use candle_core::Device;
-/// use deepsim_ops::{Planes, Uploader};
+/// use deepsim_ops::{PixelFormat, Uploader};
 /// let mut uploads = Uploader::new(&Device::new_cuda(0)?, 2 * 3 * 8 * 8)?;
 /// uploads.begin(&[7; 2 * 3 * 8 * 8])?;
 /// // Here something else is computed.
-/// let planes = Planes { from: [0, 1, 2], mean: [0.0; 3], scale: [1.0; 3] };
-/// assert_eq!(uploads.finish((2, 8, 8), planes)?.dims(), [2, 3, 8, 8]);
+/// assert_eq!(uploads.finish((2, 8, 8), PixelFormat::RGB_U8)?.dims(), [2, 3, 8, 8]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub struct Uploader {
@@ -132,7 +131,7 @@ impl Uploader {
     pub fn finish(
         &mut self,
         (n, height, width): (usize, usize, usize),
-        planes: Planes,
+        format: PixelFormat,
     ) -> Result<Tensor> {
         if self.begun == self.finished || n * 3 * height * width != self.bytes {
             bail!(
@@ -149,7 +148,7 @@ impl Uploader {
             done(OP, "waiting for the copy", copied)?;
         }
         let bytes = slot.on_device.slice(0..self.bytes);
-        let values = convert(OP, &self.device, &bytes, (n, 3, height, width), planes)?;
+        let values = convert(OP, &self.device, &bytes, (n, 3, height, width), format)?;
         // SAFETY: as above.
         unsafe { done(OP, "event", event::record(slot.used, main.cu_stream()))? };
         self.finished += 1;

@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 use deepsim_ops::{
-    AdamStep, AdamUpdate, DeferredScalar, Moments, Planes, Uploader, adam_update, adam_update_all,
-    copy_all, dropout_each, ema_update_all, pixels, set_moments,
+    AdamStep, AdamUpdate, DeferredScalar, Moments, PixelFormat, Uploader, adam_update,
+    adam_update_all, copy_all, dropout_each, ema_update_all, pixels, set_moments,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -132,7 +132,8 @@ fn numbers_are_read_together() -> Result<()> {
 #[test]
 fn bytes_become_values_on_their_way_and_there() -> Result<()> {
     let Some(gpu) = gpu() else { return Ok(()) };
-    let planes = Planes { from: [2, 0, 1], mean: [104.0, 117.5, 3.0], scale: [1.0, 0.25, 1.7] };
+    let (mean, scale) = ([104.0, 117.5, 3.0], [1.0, 0.25, 1.7]);
+    let format = PixelFormat { mean, scale, ..PixelFormat::CAFFE_BGR };
     let batch = |seed: usize| -> Vec<u8> { (0..90).map(|i| (i * seed % 251) as u8).collect() };
     let tensor = |seed, device: &Device| Tensor::from_vec(batch(seed), (2, 3, 5, 3), device);
     let mut uploads = Uploader::new(&gpu, 90)?;
@@ -144,13 +145,13 @@ fn bytes_become_values_on_their_way_and_there() -> Result<()> {
         uploads.begin(&bytes)?;
         assert!(uploads.begin(&bytes).is_err(), "a third one");
         bytes.fill(0);
-        let wanted = bits(&pixels(&tensor(seed, &Device::Cpu)?, planes)?);
-        assert_eq!(bits(&uploads.finish((2, 5, 3), planes)?), wanted, "batch {seed}");
-        assert_eq!(bits(&pixels(&tensor(seed, &gpu)?, planes)?), wanted, "batch {seed}");
+        let wanted = bits(&pixels(&tensor(seed, &Device::Cpu)?, format)?);
+        assert_eq!(bits(&uploads.finish((2, 5, 3), format)?), wanted, "batch {seed}");
+        assert_eq!(bits(&pixels(&tensor(seed, &gpu)?, format)?), wanted, "batch {seed}");
     }
-    assert!(uploads.finish((2, 3, 3), planes).is_err());
-    uploads.finish((2, 5, 3), planes)?;
-    assert!(uploads.finish((2, 5, 3), planes).is_err());
+    assert!(uploads.finish((2, 3, 3), format).is_err());
+    uploads.finish((2, 5, 3), format)?;
+    assert!(uploads.finish((2, 5, 3), format).is_err());
     assert!(uploads.begin(&bytes[1..]).is_err());
     Ok(())
 }

@@ -45,7 +45,7 @@ impl Prefetch {
         use crate::run::data::FORMAT;
         let sent = self.batches.pop_front_if(|next| *next == batch.next).is_some();
         let Some(uploads) = self.uploads.as_mut().filter(|_| sent) else { return Ok(None) };
-        let values = uploads.finish((batch.n, batch.height, batch.width), FORMAT.planes())?;
+        let values = uploads.finish((batch.n, batch.height, batch.width), FORMAT)?;
         Ok(Some(Images::new(values, FORMAT)?))
     }
 
