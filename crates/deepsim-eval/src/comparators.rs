@@ -13,11 +13,11 @@ pub const RANDOM_SEED: u64 = 0;
 
 /// Opens a comparator with the weights in a folder, or with random ones if there is no file.
 pub(crate) fn open(
-    kind: ComparatorKind,
+    kind: &ComparatorKind,
     weights: Option<&Path>,
     device: &Device,
 ) -> Result<Box<dyn Comparator>, EvalError> {
-    let file = weights.and_then(|folder| kind.find_weights(folder));
+    let file = kind.find_weights(weights);
     Ok(kind.open(file.as_deref(), RANDOM_SEED, device)?)
 }
 

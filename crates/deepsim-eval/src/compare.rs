@@ -59,11 +59,11 @@ pub fn compare(
     };
     let (a, b) = (images(a)?, images(b)?);
     for space in Space::standard() {
-        if !random && weights.and_then(|w| space.comparator.find_weights(w)).is_none() {
+        if !random && space.comparator.find_weights(weights).is_none() {
             without_weights.push(space);
             continue;
         }
-        let net = comparators::open(space.comparator, weights, device)?;
+        let net = comparators::open(&space.comparator, weights, device)?;
         rows.push(match relative_distance(&*net, &space.tap, &a, &b) {
             Err(error) if error.is_size() => {
                 let origin = net.origin().to_string();

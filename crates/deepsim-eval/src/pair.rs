@@ -36,7 +36,7 @@ impl fmt::Display for PairMeasure {
         match self {
             Self::Lpips(net) => write!(f, "{net}"),
             Self::Feature { comparator, taps } => {
-                write!(f, "feature:{}:{}", comparator.name(), taps.join(","))
+                write!(f, "feature:{}:{}", comparator, taps.join(","))
             }
         }
     }
@@ -104,7 +104,7 @@ pub fn measure_pair(
             (lpips.between(&b, &a)?, lpips.origin())
         }
         PairMeasure::Feature { comparator, taps } => {
-            let file = weights.and_then(|folder| comparator.find_weights(folder));
+            let file = comparator.find_weights(weights);
             if file.is_none() && !random {
                 let wanted = format!("weights of {} in {}", comparator.name(), folder.display());
                 return Err(EvalError::input("feature distance", wanted, "none"));

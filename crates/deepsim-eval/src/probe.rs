@@ -59,13 +59,10 @@ impl FromStr for Probe {
             Some(rest) => (rest, true),
             None => (text, false),
         };
-        let (net, taps) = rest.split_once(':').ok_or_else(|| {
+        let (net, taps) = rest.rsplit_once(':').ok_or_else(|| {
             unknown("probe", "pixels, NET:TAP, NET:TAP+TAP, each with @random".into(), text)
         })?;
-        let kinds = ComparatorKind::ALL;
-        let kind = kinds.into_iter().find(|kind| kind.name() == net).ok_or_else(|| {
-            unknown("comparator", kinds.map(ComparatorKind::name).join(", "), net)
-        })?;
+        let kind: ComparatorKind = net.parse()?;
         let taps: Vec<String> = taps.split('+').map(str::to_owned).collect();
         match taps.iter().find(|tap| !kind.taps().contains(&tap.as_str())) {
             Some(tap) => Err(unknown("tap", kind.taps().join(", "), tap)),
@@ -80,7 +77,7 @@ impl std::fmt::Display for Probe {
             Self::Pixels => write!(f, "pixels"),
             Self::Network { kind, taps, random } => {
                 let random = if *random { "@random" } else { "" };
-                write!(f, "{}:{}{random}", kind.name(), taps.join("+"))
+                write!(f, "{}:{}{random}", kind, taps.join("+"))
             }
         }
     }
@@ -143,7 +140,7 @@ impl Probe {
         device: &Device,
     ) -> Result<Option<Box<dyn Comparator>>, EvalError> {
         let Self::Network { kind, taps, random } = self else { return Ok(None) };
-        let file = weights.filter(|_| !random).and_then(|folder| kind.find_weights(folder));
+        let file = kind.find_weights(weights).filter(|_| !random);
         if file.is_none() && !random {
             let wanted = format!("weights of {} in --weights, or {self}@random", kind.name());
             return Err(EvalError::input("probe", wanted, "none"));
@@ -259,7 +256,7 @@ mod tests {
         }
         for (text, words) in [
             ("alexnet", "NET:TAP"),
-            ("lexnet:CONV5", "unknown comparator `lexnet`"),
+            ("lexnet:CONV5", "unknown network `lexnet`"),
             ("exemplar-cnn:CONV5", "unknown tap `CONV5`; known are CONV1"),
             ("exemplar-cnn:CONV1+", "unknown tap ``"),
         ] {

@@ -30,7 +30,7 @@ fn network() -> Result<Box<dyn Comparator>, Box<dyn std::error::Error>> {
     let path = folder.path().join("weights.safetensors");
     let tensors = [("conv1.weight", weight), ("conv1.bias", bias)].map(|(k, v)| (k.to_owned(), v));
     candle_core::safetensors::save(&tensors.into(), &path)?;
-    Ok(ComparatorKind::AlexNet.open_to("CONV1", Some(&path), 0, &Device::Cpu)?)
+    Ok(ComparatorKind::alexnet().open_to("CONV1", Some(&path), 0, &Device::Cpu)?)
 }
 
 /// The fixture's photographs.
@@ -188,7 +188,7 @@ fn odd_pictures(side: usize) -> Vec<(&'static str, Vec<u8>)> {
 
 #[test]
 fn flat_faint_and_extreme_pictures_are_found_as_well() -> Result<(), Box<dyn std::error::Error>> {
-    let net = ComparatorKind::AlexNet.open_to("CONV2", None, 0, &Device::Cpu)?;
+    let net = ComparatorKind::alexnet().open_to("CONV2", None, 0, &Device::Cpu)?;
     let side = 67;
     let pictures = odd_pictures(side);
     let bytes: Vec<u8> = pictures.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
@@ -219,7 +219,7 @@ fn flat_faint_and_extreme_pictures_are_found_as_well() -> Result<(), Box<dyn std
 fn a_zero_image_without_a_gradient_ends_before_the_first_step()
 -> Result<(), Box<dyn std::error::Error>> {
     // Without biases, features and gradient of a zero image are zero.
-    let net = ComparatorKind::AlexNet.open_to("CONV1", None, 0, &Device::Cpu)?;
+    let net = ComparatorKind::alexnet().open_to("CONV1", None, 0, &Device::Cpu)?;
     let photos = photos()?;
     let (target, settings) = (net.features(&photos, "CONV1")?, Settings::l2().with_steps(20));
     let (found, spans) =

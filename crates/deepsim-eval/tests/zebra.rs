@@ -36,10 +36,10 @@ fn pixels_prefer_grey_and_features_prefer_the_zebra() -> Result<(), NetError> {
     // Each network at a scale of stripes that its receptive fields span; coarser ones it sees
     // stripe by stripe, as pixels do.
     for (kind, tap, width) in [
-        (ComparatorKind::AlexNet, "CONV2", 8),
-        (ComparatorKind::AlexNet, "CONV5", 8),
-        (ComparatorKind::ExemplarCnn, "CONV3", 4),
-        (ComparatorKind::SqueezeNet, "FIRE9", 8),
+        (ComparatorKind::alexnet(), "CONV2", 8),
+        (ComparatorKind::alexnet(), "CONV5", 8),
+        (ComparatorKind::exemplar_cnn(), "CONV3", 4),
+        (ComparatorKind::squeezenet(), "FIRE9", 8),
     ] {
         let images = images(&[&zebra(width, 0), &zebra(width, width), &grey])?;
         let pixels = grey_over_moved(&rows(images.tensor())?);

@@ -42,16 +42,16 @@ pub fn import(file: &Path, output: &Path, options: &ImportOptions) -> Result<Rep
     let format = contents.format;
     let container = contents.container.clone();
     let mut notes = contents.notes.clone();
-    let net = match options.net {
+    let net = match options.net.clone() {
         _ if format == Format::CaffeBlob && options.net.is_none() => Net::Mean,
         Some(net) => net,
         None => guess(file, &contents, part)?,
     };
     let mut prefix = None;
-    let (tensors, lines) = match net {
+    let (tensors, lines) = match &net {
         Net::Mean => mean(file, contents.blobs)?,
         net => {
-            let mut plan = other_layers::plan(net, &contents, part);
+            let mut plan = other_layers::plan(net.clone(), &contents, part);
             let assigned = assign(&mut plan, file, contents, options.net.is_some())?;
             notes.append(&mut plan.notes);
             prefix = Some(plan.prefix).filter(|prefix| !prefix.is_empty());
@@ -69,8 +69,8 @@ pub fn import(file: &Path, output: &Path, options: &ImportOptions) -> Result<Rep
         std::fs::create_dir_all(folder).map_err(ImportError::io("creating folder", folder))?;
     }
     // A generator can be opened by its description.
-    let mut spec = match net {
-        Net::Generator(kind) => serde_json::from_str(&InverterConfig::released(kind).spec())
+    let mut spec = match &net {
+        Net::Generator(kind) => serde_json::from_str(&InverterConfig::released(*kind).spec())
             .expect("descriptions are JSON"),
         net => serde_json::json!({ "net": net.name() }),
     };
@@ -116,17 +116,16 @@ fn guess(file: &Path, contents: &Contents, part: Option<&str>) -> Result<Net, Im
         true => whole().chain(deepest).collect(),
         false => whole().collect(),
     };
-    let names = |nets: &[Net]| nets.iter().map(|net| net.name()).collect::<Vec<_>>().join(", ");
     match fits[..] {
-        [plan] => Ok(plan.net),
+        [plan] => Ok(plan.net.clone()),
         [] => Err(ImportError::NoNetwork {
             path: file.into(),
             hints: nearest::nearest(&plans, contents),
         }),
         _ => Err(ImportError::Ambiguous {
             path: file.into(),
-            got: names(&fits.iter().map(|plan| plan.net).collect::<Vec<_>>()),
-            known: names(&Net::all()),
+            got: fits.iter().map(|plan| plan.net.name()).collect::<Vec<_>>().join(", "),
+            known: Net::all().iter().map(Net::name).collect::<Vec<_>>().join(", "),
         }),
     }
 }

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use deepsim_nets::ComparatorKind;
-
 use crate::net::Net;
 
 /// Ends of names for the two parts of a layer; Caffe2 and its ONNX exporter wrote `_w_0`, `_b_0`.
@@ -49,13 +47,9 @@ impl Names {
     /// Reason for which a tensor that is none of the network's is left out, where known.
     pub(crate) fn left_out(&self, name: &str) -> Option<&'static str> {
         let (layer, _) = split(name);
-        match self.net {
-            Net::Comparator(ComparatorKind::ExemplarCnn) if layer == "fc7" => {
-                Some("the classifier of surrogate classes")
-            }
-            Net::Comparator(ComparatorKind::VideoNet) if layer.ends_with(".p") => {
-                Some("another branch of the same weights")
-            }
+        match self.net.name().as_str() {
+            "exemplar-cnn" if layer == "fc7" => Some("the classifier of surrogate classes"),
+            "videonet" if layer.ends_with(".p") => Some("another branch of the same weights"),
             _ => None,
         }
     }
@@ -69,38 +63,19 @@ impl Names {
 
     /// The name here of a layer that has another elsewhere.
     fn renamed(&self, layer: &str) -> Option<String> {
-        match self.net {
-            Net::Comparator(ComparatorKind::AlexNetTorchvision) => {
-                let name = match module(layer) {
-                    "0" => "conv1",
-                    "3" => "conv2",
-                    "6" => "conv3",
-                    "8" => "conv4",
-                    "10" => "conv5",
-                    "classifier.1" => "fc6",
-                    "classifier.4" => "fc7",
-                    "classifier.6" => "fc8",
-                    _ => return None,
+        match &self.net {
+            Net::Comparator(kind) => {
+                let place = module(layer);
+                let same = |name: &str| {
+                    let (name, _) = split(name);
+                    name == layer || module(&name) == place
                 };
-                Some(name.to_owned())
+                let spec = kind.spec();
+                let alias = spec.aliases.iter().find(|(alias, _)| same(alias));
+                let row = || spec.layers.iter().map(|row| &row.name).find(|name| same(name));
+                let name = alias.map(|(_, row)| row).or_else(row)?;
+                Some(split(name).0)
             }
-            Net::Comparator(ComparatorKind::SqueezeNetTorchvision) => {
-                Some(format!("features.{}", module(layer)))
-            }
-            // The layer is fully connected in the release, and a convolution here.
-            Net::Comparator(ComparatorKind::ExemplarCnn) => {
-                (layer == "fc6").then(|| "fc4".to_owned())
-            }
-            // Two names of the same layers are in use.
-            Net::Comparator(ComparatorKind::SqueezeNet) => match layer {
-                "conv10" => Some("conv.final".to_owned()),
-                _ => Some(
-                    layer
-                        .replace("squeeze1x1", "conv1x1.1")
-                        .replace("expand1x1", "conv1x1.2")
-                        .replace("expand3x3", "conv3x3.2"),
-                ),
-            },
             // lin0.model.1, lins.0.model.1: a convolution after dropout, once as itself and once in a list.
             Net::LpipsAlex | Net::LpipsSqueeze => {
                 let rest = layer.strip_prefix("lins.").or_else(|| layer.strip_prefix("lin"))?;
@@ -132,7 +107,7 @@ mod tests {
     fn every_tensor_of_every_network_has_a_name_of_its_own() {
         for net in Net::all() {
             let tensors = net.tensors();
-            let names = Names::new(net, &tensors);
+            let names = Names::new(net.clone(), &tensors);
             for (i, (name, _)) in tensors.iter().enumerate() {
                 assert_eq!(names.find(name), Some(i), "{} {name}", net.name());
             }

@@ -39,7 +39,7 @@ fn instead(plan: &Plan, missing: usize, contents: &Contents) -> String {
         return format!("; `{name}` is no tensor of weights: {what}");
     }
     let free = contents.blobs.iter().zip(&plan.roles).filter(|(blob, role)| {
-        matches!(role, Role::None(_)) && fits(plan.net, &blob.shape, &plan.tensors[missing])
+        matches!(role, Role::None(_)) && fits(&plan.net, &blob.shape, &plan.tensors[missing])
     });
     let nearest = free.map(|(blob, _)| blob.name.as_str()).max_by_key(|other| alike(other, name));
     nearest.map_or_else(String::new, |other| format!("; `{other}` has its shape"))

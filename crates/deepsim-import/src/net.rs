@@ -1,10 +1,13 @@
 //! Networks whose weights can be imported, and the layers that they are made of.
 
-use deepsim_nets::{ComparatorKind, GeneratorKind};
+use std::path::Path;
+
+use deepsim_nets::layers::Op;
+use deepsim_nets::{ComparatorKind, GeneratorKind, NetError};
 use serde::{Serialize, Serializer};
 
 /// A network whose weights can be imported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Net {
     /// A comparator.
     Comparator(ComparatorKind),
@@ -25,14 +28,14 @@ const LPIPS_SQUEEZE: [usize; 7] = [64, 128, 256, 384, 384, 512, 512];
 impl Net {
     /// All of them, those first that others contain.
     pub fn all() -> Vec<Self> {
-        let comparators = ComparatorKind::ALL.map(Self::Comparator);
+        let comparators = ComparatorKind::all().into_iter().map(Self::Comparator);
         let generators = GeneratorKind::ALL.map(Self::Generator);
         let others = [Self::LpipsAlex, Self::LpipsSqueeze, Self::Mean];
-        comparators.into_iter().chain(generators).chain(others).collect()
+        comparators.chain(generators).chain(others).collect()
     }
 
     /// Its name on the command line, and that of the file that is written.
-    pub fn name(self) -> String {
+    pub fn name(&self) -> String {
         match self {
             Self::Comparator(kind) => kind.name().to_owned(),
             Self::Generator(kind) => format!("generator-{}", kind.name()),
@@ -42,13 +45,24 @@ impl Net {
         }
     }
 
-    /// The network of this name.
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::all().into_iter().find(|net| net.name() == name)
+    /// Returns the network of this name, or the comparator that a file describes whose path ends in `.toml`.
+    ///
+    /// # Errors
+    /// If there is none, or the file describes none.
+    pub fn by_name(name: &str) -> Result<Self, NetError> {
+        let all = Self::all();
+        if let Some(net) = all.iter().find(|net| net.name() == name) {
+            return Ok(net.clone());
+        }
+        if name.ends_with(".toml") {
+            return Ok(Self::Comparator(ComparatorKind::read(Path::new(name))?));
+        }
+        let known = all.iter().map(Self::name).collect();
+        Err(NetError::UnknownComparator { known, found: name.into() })
     }
 
     /// Names and shapes of its tensors; none for a mean image, which has any size.
-    pub fn tensors(self) -> Vec<(String, Vec<usize>)> {
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let heads = |channels: &[usize]| {
             let head = |(i, n): (usize, &usize)| (format!("lin{i}.weight"), vec![*n]);
             channels.iter().enumerate().map(head).collect()
@@ -63,21 +77,21 @@ impl Net {
     }
 
     /// True if a file may end after any layer, as `ComparatorKind::open` takes it.
-    pub(crate) fn may_end_early(self) -> bool {
+    pub(crate) fn may_end_early(&self) -> bool {
         matches!(self, Self::Comparator(_))
     }
 
     /// True for the heads of LPIPS.
-    pub(crate) fn is_heads(self) -> bool {
+    pub(crate) fn is_heads(&self) -> bool {
         matches!(self, Self::LpipsAlex | Self::LpipsSqueeze)
     }
 
     /// Groups of the convolution with this weight.
-    pub(crate) fn groups(self, weight: &str) -> usize {
-        use ComparatorKind::{AlexNet, AlexNetStandIn, CaffeNet, VideoNet};
-        let grouped = ["conv2.weight", "conv4.weight", "conv5.weight"].contains(&weight);
-        match self {
-            Self::Comparator(AlexNet | AlexNetStandIn | CaffeNet | VideoNet) if grouped => 2,
+    pub(crate) fn groups(&self, weight: &str) -> usize {
+        let Self::Comparator(kind) = self else { return 1 };
+        let row = weight.strip_suffix(".weight").unwrap_or(weight);
+        match kind.spec().layers.iter().find(|layer| layer.name == row).map(|layer| layer.op) {
+            Some(Op::Conv(conv)) => conv.groups,
             _ => 1,
         }
     }

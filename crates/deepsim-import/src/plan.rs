@@ -52,18 +52,18 @@ impl Plan {
     pub(crate) fn new(net: Net, contents: &Contents, part: Option<&str>) -> Self {
         let blobs = &contents.blobs;
         let tensors = net.tensors();
-        let names = Names::new(net, &tensors);
+        let names = Names::new(net.clone(), &tensors);
         // A part that was a container is no prefix too.
         let container = contents.container.as_deref().unwrap_or_default();
         let part = part.filter(|part| !format!("{container}.").starts_with(&format!("{part}.")));
-        let (prefix, notes, problem) = prefix(net, &names, &tensors, blobs, part);
+        let (prefix, notes, problem) = prefix(&net, &names, &tensors, blobs, part);
         let mut roles = Vec::with_capacity(blobs.len());
         let mut found = vec![false; tensors.len()];
         for blob in blobs {
             let role = match blob.name.strip_prefix(&prefix) {
                 None => Role::None(ELSEWHERE),
                 Some(name) => match names.find(name) {
-                    Some(i) if fits(net, &blob.shape, &tensors[i]) => {
+                    Some(i) if fits(&net, &blob.shape, &tensors[i]) => {
                         found[i] = true;
                         Role::Is(i)
                     }
@@ -147,7 +147,7 @@ impl Plan {
             let copied = |blob: &Blob| {
                 let found = self.tensors.iter().zip(&self.found).filter(|(_, found)| **found);
                 is_averaged(&blob.name)
-                    && found.into_iter().any(|(tensor, _)| fits(self.net, &blob.shape, tensor))
+                    && found.into_iter().any(|(tensor, _)| fits(&self.net, &blob.shape, tensor))
             };
             let strange = blobs.iter().zip(&self.roles).filter(|(blob, role)| {
                 let unknown =
@@ -202,7 +202,7 @@ impl Plan {
 /// The prefix under which most of a network's tensors are, notes on others, and a problem if two are
 /// equally good.
 fn prefix(
-    net: Net,
+    net: &Net,
     names: &Names,
     tensors: &[(String, Vec<usize>)],
     blobs: &[Blob],
@@ -253,7 +253,7 @@ fn prefix(
 }
 
 /// True if a tensor of a file has the shape of a network's, or of its convolution without groups.
-pub(crate) fn fits(net: Net, shape: &[usize], tensor: &(String, Vec<usize>)) -> bool {
+pub(crate) fn fits(net: &Net, shape: &[usize], tensor: &(String, Vec<usize>)) -> bool {
     same(shape, &tensor.1) || is_dense(shape, &tensor.1, net.groups(&tensor.0))
 }
 

@@ -151,11 +151,11 @@ fn biases_that_are_not_zero_have_no_place() -> Result<(), Box<dyn std::error::Er
 fn names_of_other_programs_are_known() -> Result<(), Box<dyn std::error::Error>> {
     type Rename = fn(&str) -> String;
     let cases: [(ComparatorKind, Rename); 4] = [
-        (ComparatorKind::CaffeNet, |name| {
+        (ComparatorKind::caffenet(), |name| {
             let (layer, part) = name.split_once('.').expect("two parts");
             format!("{layer}_{}_0", &part[..1])
         }),
-        (ComparatorKind::AlexNetTorchvision, |name| {
+        (ComparatorKind::alexnet_torchvision(), |name| {
             let (layer, part) = name.split_once('.').expect("two parts");
             let renamed = match layer {
                 "conv1" => "features.0",
@@ -169,19 +169,19 @@ fn names_of_other_programs_are_known() -> Result<(), Box<dyn std::error::Error>>
             };
             format!("{renamed}.{part}")
         }),
-        (ComparatorKind::SqueezeNet, |name| {
+        (ComparatorKind::squeezenet(), |name| {
             name.replace("conv1x1_1", "squeeze1x1")
                 .replace("conv1x1_2", "expand1x1")
                 .replace("conv3x3_2", "expand3x3")
                 .replace("conv_final", "conv10")
         }),
-        (ComparatorKind::ExemplarCnn, |name| name.replace("fc4", "fc6")),
+        (ComparatorKind::exemplar_cnn(), |name| name.replace("fc4", "fc6")),
     ];
     for (kind, rename) in cases {
         let folder = tempfile::tempdir()?;
         // Fully connected layers are large; the convolutions are enough where a file may end early.
         let mut tensors = filled(kind.tensors());
-        if kind != ComparatorKind::ExemplarCnn {
+        if kind != ComparatorKind::exemplar_cnn() {
             tensors.retain(|(name, ..)| !name.starts_with("fc"));
         } else {
             // In the release this layer is fully connected.
@@ -189,7 +189,7 @@ fn names_of_other_programs_are_known() -> Result<(), Box<dyn std::error::Error>>
         }
         tensors.iter_mut().for_each(|(name, ..)| *name = rename(name));
         let file = safetensors(folder.path(), &tensors);
-        let report = import(&file, folder.path(), &options(Net::Comparator(kind)))?;
+        let report = import(&file, folder.path(), &options(Net::Comparator(kind.clone())))?;
         assert_eq!(report.used().count(), tensors.len(), "{}", kind.name());
         kind.open(Some(&report.output), 0, &Device::Cpu)?;
     }
@@ -200,12 +200,12 @@ fn names_of_other_programs_are_known() -> Result<(), Box<dyn std::error::Error>>
 fn branches_classifiers_and_strangers_are_reported_and_left_out()
 -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
-    let mut tensors = filled(ComparatorKind::VideoNet.tensors());
+    let mut tensors = filled(ComparatorKind::videonet().tensors());
     tensors.retain(|(name, ..)| !name.starts_with("fc"));
     tensors.push(("conv1_p.weight".into(), vec![96, 3, 11, 11], vec![0.0; 96 * 363]));
     tensors.push(("norml2.weight".into(), vec![1], vec![1.0]));
     let file = safetensors(folder.path(), &tensors);
-    let net = options(Net::Comparator(ComparatorKind::VideoNet));
+    let net = options(Net::Comparator(ComparatorKind::videonet()));
     let report = import(&file, folder.path(), &net)?;
     let text = report.to_string();
     assert!(text.contains("conv1_p.weight [96, 3, 11, 11]: another branch"), "{text}");
@@ -218,11 +218,11 @@ fn branches_classifiers_and_strangers_are_reported_and_left_out()
 fn everything_that_is_wrong_is_listed_and_nothing_is_written()
 -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
-    let mut tensors = filled(ComparatorKind::ExemplarCnn.tensors());
+    let mut tensors = filled(ComparatorKind::exemplar_cnn().tensors());
     tensors[0].1 = vec![3, 64, 5, 5];
     tensors.remove(3);
     let file = safetensors(folder.path(), &tensors);
-    let net = options(Net::Comparator(ComparatorKind::ExemplarCnn));
+    let net = options(Net::Comparator(ComparatorKind::exemplar_cnn()));
     let message = import(&file, folder.path(), &net).expect_err("broken").to_string();
     for words in [
         "weights.safetensors does not fit exemplar-cnn",
@@ -239,14 +239,14 @@ fn everything_that_is_wrong_is_listed_and_nothing_is_written()
 #[test]
 fn a_layer_twice_is_refused() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
-    let mut tensors = filled(ComparatorKind::ExemplarCnn.tensors());
+    let mut tensors = filled(ComparatorKind::exemplar_cnn().tensors());
     // The same values again are no harm; others are.
     tensors.push(tensors[0].clone());
     let file = caffemodel(folder.path(), &tensors, false);
-    import(&file, folder.path(), &options(Net::Comparator(ComparatorKind::ExemplarCnn)))?;
+    import(&file, folder.path(), &options(Net::Comparator(ComparatorKind::exemplar_cnn())))?;
     tensors.last_mut().expect("a tensor").2[3] += 1.0;
     let file = caffemodel(folder.path(), &tensors, false);
-    let net = options(Net::Comparator(ComparatorKind::ExemplarCnn));
+    let net = options(Net::Comparator(ComparatorKind::exemplar_cnn()));
     let message = import(&file, folder.path(), &net).expect_err("twice").to_string();
     assert!(message.contains("conv1.weight is there twice"), "{message}");
     Ok(())
@@ -257,7 +257,7 @@ fn networks_are_told_from_their_tensors_where_only_one_has_them()
 -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     for net in [
-        Net::Comparator(ComparatorKind::SqueezeNetTorchvision),
+        Net::Comparator(ComparatorKind::squeezenet_torchvision()),
         Net::Generator(GeneratorKind::Norm1),
     ] {
         let file = safetensors(folder.path(), &filled(net.tensors()));
@@ -275,10 +275,10 @@ fn networks_are_told_from_their_tensors_where_only_one_has_them()
 #[test]
 fn half_precision_is_half_as_large_and_opens() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
-    let mut tensors = filled(ComparatorKind::ExemplarCnn.tensors());
+    let mut tensors = filled(ComparatorKind::exemplar_cnn().tensors());
     tensors.truncate(6);
     let file = safetensors(folder.path(), &tensors);
-    let net = Some(Net::Comparator(ComparatorKind::ExemplarCnn));
+    let net = Some(Net::Comparator(ComparatorKind::exemplar_cnn()));
     let report = import(
         &file,
         &folder.path().join("half.safetensors"),
@@ -286,7 +286,7 @@ fn half_precision_is_half_as_large_and_opens() -> Result<(), Box<dyn std::error:
     )?;
     let (whole, half) = (std::fs::metadata(&file)?.len(), std::fs::metadata(&report.output)?.len());
     assert!(half < whole / 2 + 2000, "{half} of {whole}");
-    let opened = ComparatorKind::ExemplarCnn.open(Some(&report.output), 0, &Device::Cpu)?;
+    let opened = ComparatorKind::exemplar_cnn().open(Some(&report.output), 0, &Device::Cpu)?;
     assert_eq!(opened.taps(), ["CONV1", "CONV2", "CONV3"]);
     Ok(())
 }
@@ -297,7 +297,7 @@ fn a_mean_image_is_three_planes() -> Result<(), Box<dyn std::error::Error>> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let report =
         import(&fixtures.join("mean.binaryproto"), folder.path(), &ImportOptions::default())?;
-    assert_eq!((report.net, report.used().count()), (Net::Mean, 1));
+    assert_eq!((&report.net, report.used().count()), (&Net::Mean, 1));
     let error = import(&fixtures.join("new.caffemodel"), folder.path(), &options(Net::Mean));
     assert!(error.expect_err("a network").to_string().contains("expected one mean image, found 4"));
     Ok(())

@@ -4,6 +4,7 @@
 mod values;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use candle_core::Device;
 use deepsim_import::{Fate, ImportOptions, Net, Report, import};
@@ -12,7 +13,7 @@ use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
 type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
 
-fn filled(kind: ComparatorKind) -> Tensors {
+fn filled(kind: &ComparatorKind) -> Tensors {
     let fill = |(name, shape): (String, Vec<usize>)| {
         let count = shape.iter().product();
         let values = (0..count).map(|i| ((i * 7 + name.len()) % 13 + 1) as f32 / 100.0).collect();
@@ -45,7 +46,7 @@ fn imported(tensors: &Tensors, options: &ImportOptions) -> Result<Report, String
     let folder = tempfile::tempdir().expect("a folder");
     let report = import(&write(folder.path(), tensors), folder.path(), options);
     let report = report.map_err(|error| error.to_string())?;
-    if let Net::Comparator(kind) = report.net {
+    if let Net::Comparator(kind) = &report.net {
         kind.open(Some(&report.output), 0, &Device::Cpu).expect("what was imported opens");
     }
     Ok(report)
@@ -55,13 +56,13 @@ fn guessed(tensors: &Tensors) -> Result<Report, String> {
     imported(tensors, &ImportOptions::default())
 }
 
-fn named(tensors: &Tensors, kind: ComparatorKind) -> Result<Report, String> {
-    let net = Some(Net::Comparator(kind));
+fn named(tensors: &Tensors, kind: &ComparatorKind) -> Result<Report, String> {
+    let net = Some(Net::Comparator(kind.clone()));
     imported(tensors, &ImportOptions { net, ..Default::default() })
 }
 
-const SQUEEZE: ComparatorKind = ComparatorKind::SqueezeNet;
-const TORCH: ComparatorKind = ComparatorKind::SqueezeNetTorchvision;
+static SQUEEZE: LazyLock<ComparatorKind> = LazyLock::new(ComparatorKind::squeezenet);
+static TORCH: LazyLock<ComparatorKind> = LazyLock::new(ComparatorKind::squeezenet_torchvision);
 
 /// The authors' names of SqueezeNet's layers.
 fn authors(name: &str) -> String {
@@ -83,8 +84,12 @@ fn names_of_caffe2_and_onnx_are_known_with_any_separator() {
     ];
     for (i, form) in forms.into_iter().enumerate() {
         let report =
-            guessed(&renamed(filled(SQUEEZE), form)).unwrap_or_else(|e| panic!("{i}: {e}"));
-        assert_eq!((report.net, report.used().count()), (Net::Comparator(SQUEEZE), 52), "{i}");
+            guessed(&renamed(filled(&SQUEEZE), form)).unwrap_or_else(|e| panic!("{i}: {e}"));
+        assert_eq!(
+            (&report.net, report.used().count()),
+            (&Net::Comparator(SQUEEZE.clone()), 52),
+            "{i}"
+        );
     }
 }
 
@@ -95,22 +100,22 @@ fn a_network_ends_early_only_where_its_file_ends() {
         true => name.to_owned(),
         false => format!("block_{}", name.replace("conv", "c")),
     };
-    let message = named(&renamed(filled(SQUEEZE), strange), SQUEEZE).expect_err("a cut network");
+    let message = named(&renamed(filled(&SQUEEZE), strange), &SQUEEZE).expect_err("a cut network");
     assert!(message.contains("expected the file to end after conv1"), "{message}");
     assert!(message.contains("25 tensors that look like weights"), "{message}");
     // A file that ends there is fine, with counters and scales behind it.
-    let mut short = filled(SQUEEZE);
+    let mut short = filled(&SQUEEZE);
     short.truncate(8);
     short.push(("bn.num_batches".into(), vec![1], vec![3.0]));
     short.push(("offsets".into(), vec![96], vec![0.0; 96]));
-    let report = named(&short, SQUEEZE).expect("conv1 and fire2");
+    let report = named(&short, &SQUEEZE).expect("conv1 and fire2");
     assert_eq!(report.used().count(), 8);
     assert_eq!(report.notes, ["ends after fire2, as the file does"]);
     // Weights in a row, and averages of layers that are not there.
     for (name, shape) in [("fire3_flat", vec![64 * 128]), ("ema.f3", vec![16, 128, 1, 1])] {
         let count = shape.iter().product();
         let tensors = [&short[..], &[(name.into(), shape, vec![0.5; count])]].concat();
-        let message = named(&tensors, SQUEEZE).expect_err(name);
+        let message = named(&tensors, &SQUEEZE).expect_err(name);
         assert!(message.contains("found 1 tensors that look like weights"), "{message}");
         assert!(message.contains(name), "{message}");
     }
@@ -119,7 +124,7 @@ fn a_network_ends_early_only_where_its_file_ends() {
 #[test]
 fn tensors_of_numbers_that_are_not_read_count_as_layers() {
     let write = |is_float: fn(&str) -> bool| {
-        let tensors = filled(TORCH);
+        let tensors = filled(&TORCH);
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("file.safetensors");
         let bytes: Vec<(Dtype, Vec<u8>)> = tensors
@@ -133,7 +138,7 @@ fn tensors_of_numbers_that_are_not_read_count_as_layers() {
             (name.as_str(), TensorView::new(*kind, shape.clone(), bytes).expect("values"))
         });
         serialize_to_file(views, None, &path).expect("a file");
-        let net = Some(Net::Comparator(TORCH));
+        let net = Some(Net::Comparator(TORCH.clone()));
         import(&path, folder.path(), &ImportOptions { net, ..Default::default() })
             .map_err(|error| error.to_string())
     };
@@ -151,7 +156,7 @@ fn tensors_of_numbers_that_are_not_read_count_as_layers() {
 
 #[test]
 fn other_layers_within_a_network_make_another_of_it() {
-    let alex = ComparatorKind::AlexNetTorchvision;
+    let alex = &ComparatorKind::alexnet_torchvision();
     let row = |name: &str, n: usize| (name.to_owned(), vec![n], vec![0.5; n]);
     let kernels = |name: &str, shape: [usize; 4]| {
         (name.to_owned(), shape.to_vec(), vec![0.5; shape.iter().product()])
@@ -163,9 +168,9 @@ fn other_layers_within_a_network_make_another_of_it() {
         (alex, row("relu1.weight", 64)),
         (alex, kernels("extra.0.weight", [5, 256, 3, 3])),
         (alex, kernels("conv2.lora.weight", [8, 64, 1, 1])),
-        (SQUEEZE, row("scale_fire2.weight", 128)),
-        (TORCH, kernels("features.3.bypass.weight", [128, 64, 1, 1])),
-        (TORCH, row("features.1.running_var", 64)),
+        (&SQUEEZE, row("scale_fire2.weight", 128)),
+        (&TORCH, kernels("features.3.bypass.weight", [128, 64, 1, 1])),
+        (&TORCH, row("features.1.running_var", 64)),
     ] {
         let name = stranger.0.clone();
         let tensors = [filled(kind), vec![stranger]].concat();
@@ -207,14 +212,14 @@ fn other_layers_within_a_network_make_another_of_it() {
 #[test]
 fn prefixes_are_peeled_and_said() {
     for prefix in ["module.", "_orig_mod.", "model.", "net.module.", "a.b.backbone.", "alexnet/"] {
-        let tensors = renamed(filled(TORCH), |name| format!("{prefix}{name}"));
+        let tensors = renamed(filled(&TORCH), |name| format!("{prefix}{name}"));
         let report = guessed(&tensors).unwrap_or_else(|error| panic!("{prefix}: {error}"));
         assert_eq!(report.prefix.as_deref(), Some(prefix));
-        assert_eq!((report.net, report.used().count()), (Net::Comparator(TORCH), 52));
+        assert_eq!((&report.net, report.used().count()), (&Net::Comparator(TORCH.clone()), 52));
         assert!(report.to_string().contains(prefix), "{report}");
     }
     // The features alone, as they call themselves.
-    let tensors = filled(TORCH).into_iter().filter(|(name, ..)| name.starts_with("features."));
+    let tensors = filled(&TORCH).into_iter().filter(|(name, ..)| name.starts_with("features."));
     let alone = renamed(tensors.collect(), |name| name.replace("features.", ""));
     let report = guessed(&alone).expect("features without their name");
     assert_eq!((report.used().count(), report.prefix), (50, None));
@@ -224,12 +229,12 @@ fn prefixes_are_peeled_and_said() {
 #[test]
 fn two_copies_of_a_network_are_told_apart_or_asked_about() {
     let copy = |prefix: &str, factor: f32| {
-        let mut copy = renamed(filled(TORCH), |name| format!("{prefix}{name}"));
+        let mut copy = renamed(filled(&TORCH), |name| format!("{prefix}{name}"));
         copy.iter_mut().flat_map(|(_, _, values)| values).for_each(|value| *value *= factor);
         copy
     };
     let both = [copy("student.", 1.0), copy("teacher.", 2.0)].concat();
-    let message = named(&both, TORCH).expect_err("two copies");
+    let message = named(&both, &TORCH).expect_err("two copies");
     assert!(
         message.contains("under `student.` and under `teacher.`; say which with --part"),
         "{message}"
@@ -248,7 +253,7 @@ fn two_copies_of_a_network_are_told_apart_or_asked_about() {
 #[test]
 fn a_classifier_of_another_task_leaves_the_trunk() {
     let classes = |name: &str, classes: usize| -> Tensors {
-        let mut tensors = filled(TORCH);
+        let mut tensors = filled(&TORCH);
         tensors.truncate(50);
         tensors.push((
             format!("{name}.weight"),
@@ -260,7 +265,7 @@ fn a_classifier_of_another_task_leaves_the_trunk() {
     };
     for tensors in [classes("classifier.1", 2), classes("classifier_new", 20)] {
         let report = guessed(&tensors).expect("a trunk");
-        assert_eq!((report.net, report.used().count()), (Net::Comparator(TORCH), 50));
+        assert_eq!((&report.net, report.used().count()), (&Net::Comparator(TORCH.clone()), 50));
         let note = "ends after features.12, before classifier.1; the file has the classifier of another task";
         assert_eq!(report.notes, [note]);
     }
@@ -269,7 +274,7 @@ fn a_classifier_of_another_task_leaves_the_trunk() {
 #[test]
 fn the_trunk_within_a_file_of_lpips_is_read_and_so_are_its_heads() {
     let mut tensors: Tensors = vec![("scaling_layer.shift".into(), vec![1, 3, 1, 1], vec![0.0; 3])];
-    let trunk = filled(TORCH).into_iter().filter(|(name, ..)| name.starts_with("features."));
+    let trunk = filled(&TORCH).into_iter().filter(|(name, ..)| name.starts_with("features."));
     tensors.extend(renamed(trunk.collect(), |name| {
         let rest = name.strip_prefix("features.").expect("features");
         let number: usize = rest.split('.').next().expect("a number").parse().expect("a number");
@@ -280,7 +285,7 @@ fn the_trunk_within_a_file_of_lpips_is_read_and_so_are_its_heads() {
             tensors.push((name, vec![1, channels, 1, 1], vec![0.1; channels]));
         }
     }
-    let report = named(&tensors, TORCH).expect("the trunk");
+    let report = named(&tensors, &TORCH).expect("the trunk");
     assert_eq!((report.used().count(), report.prefix.as_deref()), (50, Some("net.")));
     let message = guessed(&tensors).expect_err("two networks");
     assert!(message.contains("fit lpips-squeeze, squeezenet-torchvision"), "{message}");
@@ -317,7 +322,7 @@ fn heads_of_lpips_are_known_by_their_values() {
 
 /// Convolutions 1 to 5 of AlexNet.
 fn alexnet() -> Tensors {
-    filled(ComparatorKind::AlexNet)
+    filled(&ComparatorKind::alexnet())
 }
 
 #[test]
@@ -334,7 +339,7 @@ fn grouped_convolutions_stored_without_groups_are_read_if_the_rest_is_zero() {
     *values = dense.collect();
     *shape = vec![256, 96, 5, 5];
     let folder = tempfile::tempdir().expect("a folder");
-    let net = Some(Net::Comparator(ComparatorKind::AlexNet));
+    let net = Some(Net::Comparator(ComparatorKind::alexnet()));
     let options = ImportOptions { net, ..Default::default() };
     let report = import(&write(folder.path(), &tensors), folder.path(), &options).expect("dense");
     let bytes = std::fs::read(&report.output).expect("a file");
@@ -342,7 +347,7 @@ fn grouped_convolutions_stored_without_groups_are_read_if_the_rest_is_zero() {
     let held = deepsim_nets::params::values_of(&file.tensor("conv2.weight").expect("conv2"));
     assert_eq!(held.as_deref(), Some(&expected.2[..]));
     tensors[2].2[row] = 1e-9;
-    let message = named(&tensors, ComparatorKind::AlexNet).expect_err("no groups");
+    let message = named(&tensors, &ComparatorKind::alexnet()).expect_err("no groups");
     assert!(message.contains("conv2.weight: expected zeros outside of the blocks"), "{message}");
 }
 
@@ -364,14 +369,14 @@ fn a_file_that_fits_no_network_is_told_the_nearest_and_shown_its_own_names() {
     assert!(message.contains("no network has tensors of these names or shapes"), "{message}");
     let mut hole = alexnet();
     hole.drain(4..6);
-    let message = named(&hole, ComparatorKind::AlexNet).expect_err("no conv3");
+    let message = named(&hole, &ComparatorKind::alexnet()).expect_err("no conv3");
     assert!(message.contains("conv3.weight [384, 256, 3, 3]: missing"), "{message}");
     assert!(!message.contains("fc6"), "{message}");
 }
 
 #[test]
 fn ignored_tensors_have_their_reasons() {
-    let mut tensors = renamed(filled(TORCH), |name| format!("model.{name}"));
+    let mut tensors = renamed(filled(&TORCH), |name| format!("model.{name}"));
     tensors.push(("ema.features.0.bias".into(), vec![64], vec![0.5; 64]));
     let report = guessed(&tensors).expect("a network and a stranger");
     let line = report.lines.iter().find(|line| line.blob.starts_with("ema")).expect("its line");
@@ -406,7 +411,7 @@ fn shared_weights_under_caffe2s_names_keep_every_value() {
     let folder = tempfile::tempdir().expect("a folder");
     let options = ImportOptions::default();
     let report = import(&write(folder.path(), &zoo), folder.path(), &options).expect("SqueezeNet");
-    assert_eq!((report.net, report.used().count()), (Net::Comparator(SQUEEZE), 52));
+    assert_eq!((&report.net, report.used().count()), (&Net::Comparator(SQUEEZE.clone()), 52));
     let (_, written) = deepsim_import::read(&report.output, None).expect("what was written");
     let written = written.blobs.into_iter().map(|blob| (blob.name, blob.shape, blob.values));
     assert_eq!(written.collect::<Tensors>(), tensors);

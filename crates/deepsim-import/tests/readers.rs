@@ -167,9 +167,9 @@ fn what_is_no_file_of_weights_is_said_so() {
 
 #[test]
 fn names_of_networks_are_distinct() {
-    let names: Vec<String> = Net::all().into_iter().map(Net::name).collect();
+    let names: Vec<String> = Net::all().iter().map(Net::name).collect();
     for (i, name) in names.iter().enumerate() {
         assert!(!names[..i].contains(name), "{name}");
-        assert_eq!(Net::by_name(name).map(Net::name).as_deref(), Some(name.as_str()));
+        assert_eq!(Net::by_name(name).expect("a network").name(), *name);
     }
 }

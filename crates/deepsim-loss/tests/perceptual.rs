@@ -213,7 +213,7 @@ fn a_network_is_taken_as_it_is_or_behind_a_pointer() -> Result<(), LossError> {
 #[test]
 fn one_tap_is_the_feature_term() -> Result<(), LossError> {
     let device = Device::Cpu;
-    let net = ComparatorKind::AlexNet.open(None, 0, &device)?;
+    let net = ComparatorKind::alexnet().open(None, 0, &device)?;
     let of = |from: usize| -> Result<Images, LossError> {
         let bytes: Vec<u8> = (0..2 * 3 * 64 * 64).map(|i| ((i * from) % 251) as u8).collect();
         Ok(Images::from_u8(&bytes, 2, 64, 64, PixelFormat::CAFFE_BGR, &device)?)
@@ -269,7 +269,7 @@ fn what_does_not_fit_is_named() -> Result<(), LossError> {
     let small = Images::new(a.tensor().narrow(3, 0, 3)?, PixelFormat::RGB_U8)?;
     let message = net.per_sample(&small, &a).expect_err("another size").to_string();
     assert!(message.contains("2 images of 4x3") && message.contains("3x3 pixels"), "{message}");
-    let alexnet = ComparatorKind::AlexNet.open(None, 0, &Device::Cpu)?;
+    let alexnet = ComparatorKind::alexnet().open(None, 0, &Device::Cpu)?;
     let net = PerceptualDistance::new(alexnet, vec![TapDistance::deepsim("CONV9", 1.0)])?;
     let message = net.per_sample(&a, &a).expect_err("no such tap").to_string();
     assert!(message.contains("no tap `CONV9`"), "{message}");

@@ -33,12 +33,12 @@ const fn filler(bias: f32) -> Filler {
     Filler::Gaussian { std: 0.01, bias }
 }
 
-const fn fc(name: &'static str, out: usize) -> Layer {
+fn fc(name: &'static str, out: usize) -> Layer {
     layer(name, Op::Linear(out, Filler::Gaussian { std: 0.005, bias: 1.0 }))
 }
 
 /// conv1 to pool5 for `(N, 3, H, W)`, 227 pixels in the original.
-pub(crate) const fn trunk(order: Order) -> [Layer; 15] {
+pub(crate) fn trunk(order: Order) -> Vec<Layer> {
     let stage = match order {
         Order::NormPool => [("norm1", NORM), ("pool1", POOL), ("norm2", NORM), ("pool2", POOL)],
         Order::PoolNorm => [("pool1", POOL), ("norm1", NORM), ("pool2", POOL), ("norm2", NORM)],
@@ -60,53 +60,42 @@ pub(crate) const fn trunk(order: Order) -> [Layer; 15] {
         layer("relu5", Op::Relu),
         layer("pool5", POOL),
     ]
+    .into()
 }
 
 /// The fully connected part, for a pool5 of 256 x 6 x 6. It holds no dropout: a comparator is never
 /// trained here.
-const HEAD: [Layer; 7] = [
-    layer("flatten", Op::Flatten(6 * 6)),
-    fc("fc6", 4096),
-    layer("relu6", Op::Relu),
-    fc("fc7", 4096),
-    layer("relu7", Op::Relu),
-    layer("fc8", Op::Linear(1000, filler(0.0))),
-    layer("prob", Op::Softmax),
-];
-
-/// A trunk and what follows it.
-const fn joined<const TRUNK: usize, const HEAD: usize, const ALL: usize>(
-    trunk: [Layer; TRUNK],
-    head: [Layer; HEAD],
-) -> [Layer; ALL] {
-    assert!(ALL == TRUNK + HEAD);
-    let mut all = [trunk[0]; ALL];
-    let mut row = 1;
-    while row < ALL {
-        all[row] = if row < TRUNK { trunk[row] } else { head[row - TRUNK] };
-        row += 1;
-    }
-    all
+fn head() -> [Layer; 7] {
+    [
+        layer("flatten", Op::Flatten(6 * 6)),
+        fc("fc6", 4096),
+        layer("relu6", Op::Relu),
+        fc("fc7", 4096),
+        layer("relu7", Op::Relu),
+        layer("fc8", Op::Linear(1000, filler(0.0))),
+        layer("prob", Op::Softmax),
+    ]
 }
 
 /// AlexNet or CaffeNet for `(N, 3, 227, 227)`; without its last seven rows it takes other sizes too.
-pub(crate) const fn layers(order: Order) -> [Layer; 22] {
-    joined(trunk(order), HEAD)
+pub(crate) fn layers(order: Order) -> Vec<Layer> {
+    [trunk(order), head().into()].concat()
 }
 
 /// A stand-in for AlexNet with a small head: fc6 and fc7 of 256, and 10 classes. Its features FC6 to FC8
 /// exercise everything that the real ones do where the real ones, 235 MB, are not at hand.
-pub(crate) const STAND_IN: [Layer; 21] = {
+pub(crate) fn stand_in() -> Vec<Layer> {
+    let [flatten, _, relu6, _, relu7, ..] = head();
     let scores = layer("fc8", Op::Linear(10, filler(0.0)));
-    let head = [HEAD[0], fc("fc6", 256), HEAD[2], fc("fc7", 256), HEAD[4], scores];
-    joined(trunk(Order::NormPool), head)
-};
+    [trunk(Order::NormPool), vec![flatten, fc("fc6", 256), relu6, fc("fc7", 256), relu7, scores]]
+        .concat()
+}
 
 /// VideoNet (Wang & Gupta 2015) for `(N, 3, 227, 227)`: CaffeNet with fc7 of 1024.
-pub(crate) const VIDEONET: [Layer; 20] = {
-    let head = [HEAD[0], HEAD[1], HEAD[2], fc("fc7", 1024), HEAD[4]];
-    joined(trunk(Order::PoolNorm), head)
-};
+pub(crate) fn videonet() -> Vec<Layer> {
+    let [flatten, fc6, relu6, _, relu7, ..] = head();
+    [trunk(Order::PoolNorm), vec![flatten, fc6, relu6, fc("fc7", 1024), relu7]].concat()
+}
 
 /// The paper's names: CONVk includes the ReLU, normalisation and pooling that follow. FC8 are the
 /// class scores before the softmax. Networks with a shorter head have the first of them; torchvision's
@@ -135,8 +124,8 @@ const fn same(out: usize, kernel: usize) -> Conv {
 
 /// torchvision's `alexnet` (the "one weird trick" form, without normalisation) for
 /// `(N, 3, 224, 224)`.
-pub(crate) const TORCHVISION: [Layer; 20] = joined(
-    [
+pub(crate) fn torchvision() -> Vec<Layer> {
+    let trunk = [
         conv("conv1", Conv::new(64, 11).stride(4).pad(2)),
         layer("relu1", Op::Relu),
         layer("pool1", pool(false)),
@@ -150,6 +139,18 @@ pub(crate) const TORCHVISION: [Layer; 20] = joined(
         conv("conv5", same(256, 3)),
         layer("relu5", Op::Relu),
         layer("pool5", pool(false)),
-    ],
-    HEAD,
-);
+    ];
+    trunk.into_iter().chain(head()).collect()
+}
+
+/// Places of the layers in the modules of torchvision's `alexnet`.
+pub(crate) const TORCHVISION_ALIASES: [(&str, &str); 8] = [
+    ("features.0", "conv1"),
+    ("features.3", "conv2"),
+    ("features.6", "conv3"),
+    ("features.8", "conv4"),
+    ("features.10", "conv5"),
+    ("classifier.1", "fc6"),
+    ("classifier.4", "fc7"),
+    ("classifier.6", "fc8"),
+];

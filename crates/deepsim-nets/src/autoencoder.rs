@@ -110,8 +110,9 @@ impl Autoencoder {
     /// If the device cannot hold the weights.
     pub fn new(config: AutoencoderConfig, seed: u64, device: &Device) -> Result<Self, NetError> {
         let mut builder = ParamBuilder::new("autoencoder", seed, device);
-        let encoder = Stack::new(&config.encoder(), 3, ENCODER, &mut builder)?;
-        let decoder = Stack::new(&expanding(config), config.code_channels, DECODER, &mut builder)?;
+        let encoder = Stack::build(&config.encoder(), 3, ENCODER, &mut builder)?;
+        let decoder =
+            Stack::build(&expanding(config), config.code_channels, DECODER, &mut builder)?;
         Ok(Self { config, encoder, decoder, params: builder.params })
     }
 
@@ -149,7 +150,7 @@ impl Autoencoder {
     /// # Errors
     /// If the code has another number of channels.
     pub fn decode(&self, code: &Tensor) -> Result<Images, NetError> {
-        Images::new(self.decoder.forward(code, None)?, PixelFormat::CAFFE_BGR)
+        Ok(Images::drawn(self.decoder.forward(code, None)?, PixelFormat::CAFFE_BGR))
     }
 
     /// Reconstructions of images.
@@ -188,7 +189,7 @@ fn check_sides(operation: &'static str, height: usize, width: usize) -> Result<(
 pub(crate) fn contracting(config: AutoencoderConfig) -> Vec<Layer> {
     let [rows @ .., _] = encoder(config.code_channels);
     let activation = layer("activation", Op::LeakyRelu(config.slope));
-    rows.into_iter().flat_map(|row| [row, activation]).collect()
+    rows.into_iter().flat_map(|row| [row, activation.clone()]).collect()
 }
 
 /// The decoder: maps with any number of channels to images that are 8 times larger per side.
@@ -199,7 +200,7 @@ pub(crate) fn expanding(config: AutoencoderConfig) -> Vec<Layer> {
 /// `rows` with an activation after each but the last.
 fn activated(rows: &[Layer], activation: Op) -> Vec<Layer> {
     let mut all: Vec<Layer> =
-        rows.iter().flat_map(|row| [*row, layer("activation", activation)]).collect();
+        rows.iter().flat_map(|row| [row.clone(), layer("activation", activation)]).collect();
     all.pop();
     all
 }

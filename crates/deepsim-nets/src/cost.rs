@@ -7,7 +7,7 @@
 //! use deepsim_nets::{AutoencoderConfig, ComparatorKind};
 //! let autoencoder = AutoencoderConfig::default().cost(64)?;
 //! assert_eq!(autoencoder.layers[0].name, "encoder.c1");
-//! let conv3 = ComparatorKind::AlexNet.cost("CONV3", 64)?;
+//! let conv3 = ComparatorKind::alexnet().cost("CONV3", 64)?;
 //! println!("{:.1} MFLOP, {} weights", conv3.flops() / 1e6, conv3.weights());
 //! # Ok::<(), deepsim_nets::NetError>(())
 //! ```
@@ -15,8 +15,8 @@
 use serde::Serialize;
 
 use crate::NetError;
-use crate::layers::{Layer, Op};
-use crate::sides::after;
+use crate::layers::{Layer, Op, wire};
+use crate::sides::shapes;
 
 /// Operation of a layer with weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -118,20 +118,20 @@ impl Pass {
         prefix: &str,
         input: &[usize],
     ) -> Result<Vec<usize>, NetError> {
-        let mut shape = input.to_vec();
-        let mut convolution = false;
-        for layer in layers {
-            let output = after(layer.op, shape.clone()).ok_or_else(|| NetError::Shape {
-                operation: "cost of a network",
-                wanted: format!("an input that fits the layer {prefix}{}", layer.name),
-                got: format!("{shape:?}"),
-            })?;
-            self.layers.extend(rows(layer, prefix, &shape, &output));
+        let wiring = wire(layers)?;
+        let shapes = shapes(layers, &wiring, input).map_err(|(row, found)| NetError::Shape {
+            operation: "cost of a network",
+            wanted: format!("an input that fits the layer {prefix}{}", layers[row].name),
+            got: format!("{found:?}"),
+        })?;
+        for (row, (layer, from)) in layers.iter().zip(&wiring).enumerate() {
+            let (input, output) = (&shapes[from[0]], &shapes[row + 1]);
+            self.layers.extend(cost(layer, prefix, input, output));
+            let above = from[0].checked_sub(1).map(|above| layers[above].op);
+            let convolution = matches!(above, Some(Op::Conv(_) | Op::UpConv(_)));
             self.activations += kept(layer.op, output.iter().product(), convolution);
-            convolution = matches!(layer.op, Op::Conv(_) | Op::UpConv(_));
-            shape = output;
         }
-        Ok(shape)
+        Ok(shapes.last().cloned().unwrap_or_default())
     }
 }
 
@@ -141,58 +141,49 @@ fn kept(op: Op, outputs: usize, after_convolution: bool) -> usize {
         Op::Relu | Op::LeakyRelu(_) if after_convolution => 0,
         Op::Flatten(_) | Op::Unflatten { .. } => 0,
         Op::MaxPool(_) | Op::Lrn(_) | Op::Dropout(_) => 2 * outputs,
-        // The squeezed maps, both expansions, and these side by side.
-        Op::Fire { squeeze, expand, .. } => outputs * squeeze / (2 * expand) + 2 * outputs,
+        // Computed within the convolution before it.
+        Op::BatchNorm { .. } if after_convolution => 0,
         Op::Conv(_)
         | Op::UpConv(_)
         | Op::Linear(..)
+        | Op::BatchNorm { .. }
         | Op::Relu
+        | Op::Relu6
         | Op::LeakyRelu(_)
+        | Op::Pad { .. }
+        | Op::Add
+        | Op::Concat
         | Op::GlobalAvgPool
         | Op::ScaledTanh(_)
         | Op::Softmax => outputs,
     }
 }
 
-/// The convolutions of a row: one, none, or those of a fire module.
-fn rows(layer: &Layer, prefix: &str, input: &[usize], output: &[usize]) -> Vec<LayerCost> {
-    let mut channels = input.first().copied().unwrap_or(0);
-    let (tensors, _) = layer.weights(&mut channels);
+/// Cost of a row that is a convolution or fully connected layer.
+fn cost(layer: &Layer, prefix: &str, input: &[usize], output: &[usize]) -> Option<LayerCost> {
     let area = |shape: &[usize]| shape.iter().skip(1).product::<usize>();
-    let mut rows: Vec<LayerCost> = Vec::new();
-    for (part, shape) in tensors {
-        // A bias follows the weight that it belongs to.
-        if let ([len], Some(row)) = (&shape[..], rows.last_mut()) {
-            row.bias = true;
-            row.weights += len;
-            continue;
-        }
-        let (kind, stride, padding, groups) = match layer.op {
-            Op::Conv(c) => (LayerKind::Conv, c.stride, c.padding, c.groups),
-            Op::UpConv(c) => (LayerKind::UpConv, c.stride, c.padding, c.groups),
-            Op::Fire { .. } => (LayerKind::Conv, 1, shape[2] / 2, 1),
-            _ => (LayerKind::Linear, 1, 0, 1),
-        };
-        let (inputs, outputs, positions) = match kind {
-            LayerKind::UpConv => (shape[0], shape[1] * groups, area(input)),
-            LayerKind::Conv | LayerKind::Linear => (shape[1] * groups, shape[0], area(output)),
-        };
-        let weights: usize = shape.iter().product();
-        rows.push(LayerCost {
-            name: format!("{prefix}{}{}", layer.name, part.trim_end_matches(".weight")),
-            kind,
-            inputs,
-            outputs,
-            side: input.get(1).copied().unwrap_or(1),
-            kernel: shape.get(2).copied().unwrap_or(1),
-            stride,
-            padding,
-            groups,
-            bias: false,
-            first: false,
-            flops: 2.0 * weights as f64 * positions as f64,
-            weights,
-        });
-    }
-    rows
+    let (kind, bias, stride, padding, groups, positions) = match layer.op {
+        Op::Conv(c) => (LayerKind::Conv, c.bias, c.stride, c.padding, c.groups, area(output)),
+        Op::UpConv(c) => (LayerKind::UpConv, c.bias, c.stride, c.padding, c.groups, area(input)),
+        Op::Linear(..) => (LayerKind::Linear, true, 1, 0, 1, 1),
+        _ => return None,
+    };
+    let tensors = layer.weights(input[0]);
+    let count = |shape: &[usize]| shape.iter().product::<usize>();
+    let kernel = &tensors[0].shape;
+    Some(LayerCost {
+        name: format!("{prefix}{}", layer.name),
+        kind,
+        inputs: input[0],
+        outputs: output[0],
+        side: input.get(1).copied().unwrap_or(1),
+        kernel: kernel.get(2).copied().unwrap_or(1),
+        stride,
+        padding,
+        groups,
+        bias,
+        first: false,
+        flops: 2.0 * count(kernel) as f64 * positions as f64,
+        weights: tensors.iter().map(|tensor| count(&tensor.shape)).sum(),
+    })
 }

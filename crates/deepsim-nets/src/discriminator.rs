@@ -190,13 +190,13 @@ impl Discriminator {
         device: &Device,
     ) -> Result<Self, NetError> {
         let mut builder = ParamBuilder::new("discriminator", seed, device);
-        let trunk = Stack::new(&config.trunk(), 3, "", &mut builder)?;
+        let trunk = Stack::build(&config.trunk(), 3, "", &mut builder)?;
         let branch = match config.branch_input(features)? {
-            Some(count) => Some((Stack::new(&config.branch(), count, "", &mut builder)?, count)),
+            Some(count) => Some((Stack::build(&config.branch(), count, "", &mut builder)?, count)),
             None => None,
         };
         let pooled = POOLED + if branch.is_some() { BRANCH } else { 0 };
-        let head = Stack::new(&config.head(), pooled, "", &mut builder)?;
+        let head = Stack::build(&config.head(), pooled, "", &mut builder)?;
         Ok(Self { config, trunk, branch, head, params: builder.params })
     }
 

@@ -53,6 +53,35 @@ pub enum NetError {
         /// What the file says.
         got: String,
     },
+    /// A table of layers that is no network.
+    #[error("{place}: expected {expected}, found {found}")]
+    Table {
+        /// The row, tap or key.
+        place: String,
+        /// Values that it may have.
+        expected: String,
+        /// Its value.
+        found: String,
+    },
+    /// A file does not describe a network.
+    #[error("{}: {reason}", path.display())]
+    Description {
+        /// The file.
+        path: PathBuf,
+        /// The key or row, with the values that it may have and the one it has.
+        reason: String,
+    },
+    /// There is no comparator of this name.
+    #[error(
+        "unknown network `{found}`, expected one of `{}`, or the path of a description that ends in .toml",
+        known.join("`, `")
+    )]
+    UnknownComparator {
+        /// Names of those that come with the crate.
+        known: Vec<String>,
+        /// The name asked for.
+        found: String,
+    },
     /// A comparator has no such tap.
     #[error("{net} has no tap `{got}`; it has {}", wanted.join(", "))]
     UnknownTap {

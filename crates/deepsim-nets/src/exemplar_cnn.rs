@@ -10,7 +10,6 @@ use crate::alexnet::POOL;
 use crate::image::{ChannelOrder, Images, PixelFormat};
 use crate::init::Filler;
 use crate::layers::{Conv, Layer, Op, Stack, conv, layer};
-use crate::params::ParamBuilder;
 use crate::{NetError, Params, Pass};
 
 /// RGB minus a mean colour, divided by 256. The release subtracts the mean image of its own
@@ -23,18 +22,21 @@ const fn same5(out: usize, std: f64) -> Conv {
 }
 
 /// The layers for `(N, 3, H, W)`.
-pub(crate) const LAYERS: [Layer; 10] = [
-    conv("conv1", same5(64, 0.05)),
-    layer("relu1", Op::Relu),
-    layer("pool1", POOL),
-    conv("conv2", same5(128, 0.02)),
-    layer("relu2", Op::Relu),
-    layer("pool2", POOL),
-    conv("conv3", same5(256, 0.01)),
-    layer("relu3", Op::Relu),
-    conv("fc4", Conv::new(512, 8).fill(Filler::Gaussian { std: 0.01, bias: 0.1 })),
-    layer("relu4", Op::Relu),
-];
+pub(crate) fn layers() -> Vec<Layer> {
+    [
+        conv("conv1", same5(64, 0.05)),
+        layer("relu1", Op::Relu),
+        layer("pool1", POOL),
+        conv("conv2", same5(128, 0.02)),
+        layer("relu2", Op::Relu),
+        layer("pool2", POOL),
+        conv("conv3", same5(256, 0.01)),
+        layer("relu3", Op::Relu),
+        conv("fc4", Conv::new(512, 8).fill(Filler::Gaussian { std: 0.01, bias: 0.1 })),
+        layer("relu4", Op::Relu),
+    ]
+    .into()
+}
 
 /// Tap names: CONVk includes the ReLU and pooling that follow.
 pub(crate) const TAPS: [(&str, &str); 4] =
@@ -54,7 +56,7 @@ fn in_training(classes: usize) -> Vec<Layer> {
         layer("drop4", Op::Dropout(0.5)),
         layer(CLASSIFIER, scores),
     ];
-    LAYERS.iter().chain(&head).copied().collect()
+    layers().into_iter().chain(head).collect()
 }
 
 /// The network in training: on patches of 32x32, with a classifier of surrogate classes on top.
@@ -79,9 +81,8 @@ impl ExemplarCnn {
     /// # Errors
     /// If a weight cannot be allocated.
     pub fn new(classes: usize, seed: u64, device: &Device) -> Result<Self, NetError> {
-        let mut builder = ParamBuilder::new("exemplar-cnn", seed, device);
-        let stack = Stack::new(&in_training(classes), 3, "", &mut builder)?;
-        Ok(Self { stack, params: builder.params })
+        let (stack, params) = Stack::new(&in_training(classes), 3, "exemplar-cnn", seed, device)?;
+        Ok(Self { stack, params })
     }
 
     /// Cost of one pass over a patch of 32x32 pixels, with `classes` surrogate classes.

@@ -45,7 +45,7 @@ impl InverterConfig {
     /// description.
     pub fn released(kind: GeneratorKind) -> Self {
         Self {
-            encoder: ComparatorKind::CaffeNet,
+            encoder: ComparatorKind::caffenet(),
             tap: kind.tap().into(),
             features: kind.features().into(),
             side: 227,
@@ -127,12 +127,12 @@ impl InverterConfig {
 pub(crate) fn middle(drawn: &Tensor, side: usize) -> Result<Images, NetError> {
     let corner = (drawn.dims()[2] - side) / 2;
     let middle = drawn.narrow(2, corner, side)?.narrow(3, corner, side)?.contiguous()?;
-    Images::new(middle, PixelFormat::CAFFE_BGR)
+    Ok(Images::drawn(middle, PixelFormat::CAFFE_BGR))
 }
 
 /// The network that draws images of `side` pixels from `n` numbers.
 pub(crate) fn from_numbers(n: usize, side: usize) -> Result<Vec<Layer>, NetError> {
-    let (encoder, tap) = (ComparatorKind::CaffeNet, "FC6".into());
+    let (encoder, tap) = (ComparatorKind::caffenet(), "FC6".into());
     let features = vec![n];
     InverterConfig { encoder, tap, features, side, plain: false, noise: 0, seed: 0 }.table()
 }
@@ -171,7 +171,7 @@ fn plain(mut rows: Vec<Layer>) -> Vec<Layer> {
 /// use candle_core::{DType, Device, Tensor};
 /// use deepsim_nets::{ComparatorKind, Inverter, InverterConfig};
 /// let config = InverterConfig {
-///     encoder: ComparatorKind::CaffeNet,
+///     encoder: ComparatorKind::caffenet(),
 ///     tap: "CONV5".into(),
 ///     features: vec![256, 6, 6],
 ///     side: 227,
@@ -199,7 +199,7 @@ impl Inverter {
     pub fn new(config: InverterConfig, seed: u64, device: &Device) -> Result<Self, NetError> {
         let mut builder = ParamBuilder::new("inversion", seed, device);
         let channels = config.inputs().first().copied().unwrap_or(0);
-        let stack = Stack::new(&config.table()?, channels, "", &mut builder)?;
+        let stack = Stack::build(&config.table()?, channels, "", &mut builder)?;
         Ok(Self { config, stack, params: builder.params })
     }
 
@@ -280,7 +280,7 @@ mod tests {
     use candle_core::DType;
 
     fn config(features: &[usize], side: usize, plain: bool) -> InverterConfig {
-        let (encoder, tap) = (ComparatorKind::AlexNet, "CONV5".into());
+        let (encoder, tap) = (ComparatorKind::alexnet(), "CONV5".into());
         InverterConfig { encoder, tap, features: features.into(), side, plain, noise: 0, seed: 0 }
     }
 

@@ -28,7 +28,7 @@
 //! let reconstructions = generator.forward(&photos)?;
 //!
 //! // A comparator converts what it is given to the channel order and range it was trained with.
-//! let alexnet = ComparatorKind::AlexNet.open(None, 0, &Device::Cpu)?;
+//! let alexnet = ComparatorKind::alexnet().open(None, 0, &Device::Cpu)?;
 //! let features = alexnet.features(&reconstructions, "CONV3")?;
 //! assert_eq!(features.dims(), [2, 384, 3, 3]);
 //! # Ok(())
@@ -48,6 +48,7 @@ pub mod image;
 pub mod init;
 pub mod inverter;
 pub mod layers;
+mod module;
 pub mod params;
 pub mod posterior;
 pub mod random;
@@ -59,7 +60,7 @@ pub mod vae;
 pub mod videonet;
 
 pub use autoencoder::{Autoencoder, AutoencoderConfig};
-pub use comparator::{Comparator, ComparatorKind, WeightsOrigin};
+pub use comparator::{Comparator, ComparatorKind, ComparatorSpec, WeightsOrigin};
 pub use cost::{LayerCost, LayerKind, Pass};
 pub use discriminator::{Discriminator, DiscriminatorConfig};
 pub use error::NetError;
@@ -67,6 +68,7 @@ pub use exemplar_cnn::ExemplarCnn;
 pub use generator::{Generated, Generator};
 pub use image::{ChannelOrder, Images, PixelFormat};
 pub use inverter::{Inverter, InverterConfig};
+pub use module::Features;
 pub use params::Params;
 pub use posterior::Posterior;
 pub use released::GeneratorKind;

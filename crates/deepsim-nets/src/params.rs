@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor, Var};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use crate::NetError;
-use crate::init::Filler;
+use crate::layers::Start;
 use crate::random::stream;
 
 /// Key of the safetensors metadata under which the JSON description of the network stands.
@@ -194,37 +194,32 @@ impl FromIterator<(String, Var)> for Params {
 /// Makes the variables of a network, each drawn from its own random stream.
 pub(crate) struct ParamBuilder<'a> {
     pub(crate) params: Params,
-    net: &'static str,
+    net: &'a str,
     seed: u64,
     device: &'a Device,
 }
 
 impl<'a> ParamBuilder<'a> {
     /// `net` keeps networks with equal names of weights and equal seeds from sharing draws.
-    pub(crate) fn new(net: &'static str, seed: u64, device: &'a Device) -> Self {
+    pub(crate) fn new(net: &'a str, seed: u64, device: &'a Device) -> Self {
         Self { params: Params::default(), net, seed, device }
     }
 
-    /// A new weight, drawn by `filler` from the stream of its own name.
-    pub(crate) fn weight(
+    /// Makes a tensor; what is drawn comes from the stream of its own name.
+    pub(crate) fn tensor(
         &mut self,
         name: String,
         shape: &[usize],
-        filler: Filler,
+        start: Start,
     ) -> Result<Tensor, NetError> {
-        let values =
-            filler.draw(shape, &mut stream(self.seed, &format!("init/{}/{name}", self.net), 0));
-        self.add(name, Tensor::from_vec(values, shape, self.device)?)
-    }
-
-    /// A new bias, constant.
-    pub(crate) fn bias(
-        &mut self,
-        name: String,
-        len: usize,
-        filler: Filler,
-    ) -> Result<Tensor, NetError> {
-        self.add(name, Tensor::full(filler.bias(), len, self.device)?.contiguous()?)
+        let value = match start {
+            Start::Constant(value) => Tensor::full(value, shape, self.device)?.contiguous()?,
+            Start::Drawn(filler) => {
+                let mut rng = stream(self.seed, &format!("init/{}/{name}", self.net), 0);
+                Tensor::from_vec(filler.draw(shape, &mut rng), shape, self.device)?
+            }
+        };
+        self.add(name, value)
     }
 
     fn add(&mut self, name: String, value: Tensor) -> Result<Tensor, NetError> {

@@ -176,7 +176,7 @@ impl GeneratorKind {
 
     /// Names and shapes of all weights, in the order of the layers.
     pub fn tensors(self) -> Vec<(String, Vec<usize>)> {
-        tensors(&self.table(), self.features()[0])
+        tensors(&self.table(), self.features()[0]).concat()
     }
 }
 

@@ -3,14 +3,14 @@
 
 use std::fmt;
 
-use crate::layers::{Layer, Op};
+use crate::layers::{Layer, Op, wire};
 
 /// Sides of square images, in pixels, that a network can be computed for.
 ///
 /// ```
 /// use deepsim_nets::{ComparatorKind, DiscriminatorConfig};
 /// assert_eq!(DiscriminatorConfig::default().sides().to_string(), "sides of at least 35 pixels");
-/// let fc6 = ComparatorKind::AlexNet.sides("FC6")?;
+/// let fc6 = ComparatorKind::alexnet().sides("FC6")?;
 /// assert!(fc6.contains(227) && !fc6.contains(64));
 /// # Ok::<(), deepsim_nets::NetError>(())
 /// ```
@@ -45,7 +45,10 @@ const LARGEST: usize = 4096;
 
 /// Sides of images `(3, side, side)` that fit all layers, tried up to 4096 pixels.
 pub(crate) fn sides(layers: &[Layer]) -> Sides {
-    let fits = |side: &usize| through(layers, [*side; 2]).is_some();
+    let wiring = wire(layers).ok();
+    let fits = |side: &usize| {
+        wiring.as_ref().is_some_and(|wiring| shapes(layers, wiring, &[3, *side, *side]).is_ok())
+    };
     let least = (1..=LARGEST).find(fits).unwrap_or(LARGEST + 1);
     let beyond = (least..=LARGEST).find(|side| !fits(side));
     Sides { least, most: beyond.map(|side| side - 1) }
@@ -54,23 +57,44 @@ pub(crate) fn sides(layers: &[Layer]) -> Sides {
 /// Shape of one image's features after all layers, `(C, H, W)` or `(C)`, for an image of this height and
 /// width; `None` if it does not fit one of them.
 pub(crate) fn through(layers: &[Layer], [height, width]: [usize; 2]) -> Option<Vec<usize>> {
-    layers.iter().try_fold(vec![3, height, width], |shape, layer| after(layer.op, shape))
+    shapes(layers, &wire(layers).ok()?, &[3, height, width]).ok()?.pop()
+}
+
+/// Shapes at all positions of a table: those of one input, and of the output of each row.
+///
+/// # Errors
+/// The position of the first row that does not fit its input, with the shape of this input.
+pub(crate) fn shapes(
+    layers: &[Layer],
+    wiring: &[Vec<usize>],
+    input: &[usize],
+) -> Result<Vec<Vec<usize>>, (usize, Vec<usize>)> {
+    let mut all = vec![input.to_vec()];
+    for (at, (layer, from)) in layers.iter().zip(wiring).enumerate() {
+        let inputs: Vec<&[usize]> = from.iter().map(|row| &all[*row][..]).collect();
+        let output = after(layer.op, &inputs).ok_or_else(|| (at, inputs[0].to_vec()))?;
+        all.push(output);
+    }
+    Ok(all)
 }
 
 /// Shape of one image's features after a layer; `None` if they do not fit it.
-pub(crate) fn after(op: Op, shape: Vec<usize>) -> Option<Vec<usize>> {
+fn after(op: Op, inputs: &[&[usize]]) -> Option<Vec<usize>> {
     let maps = |channels: usize, size: Option<(usize, usize)>| {
         size.map(|(height, width)| vec![channels, height, width])
     };
-    match (op, &shape[..]) {
-        (Op::Conv(c), &[_, h, w]) => {
+    let shape = inputs[0];
+    match (op, shape) {
+        (Op::Conv(c), &[channels, h, w]) if channels.is_multiple_of(c.groups) => {
             maps(c.out, c.config(None).output_size((h, w), (c.kernel, c.kernel)))
         }
-        (Op::UpConv(c), &[_, h, w]) => {
+        (Op::UpConv(c), &[channels, h, w]) if channels.is_multiple_of(c.groups) => {
             maps(c.out, c.config(None).transposed_output_size((h, w), (c.kernel, c.kernel)))
         }
         (Op::MaxPool(config), &[channels, h, w]) => maps(channels, config.output_size((h, w))),
-        (Op::Fire { expand, .. }, &[_, h, w]) => maps(2 * expand, Some((h, w))),
+        (Op::Pad { top, bottom, left, right }, &[channels, h, w]) => {
+            Some(vec![channels, h + top + bottom, w + left + right])
+        }
         (Op::GlobalAvgPool, &[channels, ..]) => Some(vec![channels]),
         (Op::Flatten(positions), &[channels, h, w]) => {
             (h * w == positions).then(|| vec![channels * positions])
@@ -79,9 +103,18 @@ pub(crate) fn after(op: Op, shape: Vec<usize>) -> Option<Vec<usize>> {
         (Op::Unflatten { channels, side }, &[numbers]) => {
             (numbers == channels * side * side).then(|| vec![channels, side, side])
         }
-        (Op::Lrn(_), [_, _, _])
+        (Op::Add, _) => (inputs[1] == shape).then(|| shape.to_vec()),
+        (Op::Concat, &[channels, h, w]) => match *inputs[1] {
+            [others, height, width] if (height, width) == (h, w) => {
+                Some(vec![channels + others, h, w])
+            }
+            _ => None,
+        },
+        (Op::Lrn(_) | Op::BatchNorm { .. }, [_, _, _])
         | (Op::Softmax, [_])
-        | (Op::Relu | Op::LeakyRelu(_) | Op::ScaledTanh(_) | Op::Dropout(_), _) => Some(shape),
+        | (Op::Relu | Op::Relu6 | Op::LeakyRelu(_) | Op::ScaledTanh(_) | Op::Dropout(_), _) => {
+            Some(shape.to_vec())
+        }
         _ => None,
     }
 }

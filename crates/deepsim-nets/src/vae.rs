@@ -48,8 +48,8 @@ impl VaeEncoder {
     /// The network whose weights it can begin with.
     pub fn trained(self) -> Option<ComparatorKind> {
         match self {
-            Self::AlexNet => Some(ComparatorKind::AlexNet),
-            Self::CaffeNet => Some(ComparatorKind::CaffeNet),
+            Self::AlexNet => Some(ComparatorKind::alexnet()),
+            Self::CaffeNet => Some(ComparatorKind::caffenet()),
             Self::Autoencoder => None,
         }
     }
@@ -99,7 +99,7 @@ impl VaeConfig {
         if self.side != ALEXNET.0 {
             return Err(self.wrong("images of 227 pixels"));
         }
-        let mut rows = alexnet::trunk(order).to_vec();
+        let mut rows = alexnet::trunk(order);
         rows.push(layer("flatten", Op::Flatten(ALEXNET.1)));
         Ok((rows, Filler::Gaussian { std: 0.005, bias: 0.0 }))
     }
@@ -194,12 +194,13 @@ impl Vae {
             VaeEncoder::Autoencoder => CHANNELS * config.smallest()?.pow(2),
             _ => 256 * ALEXNET.1,
         };
-        let encoder = Stack::new(&rows, 3, ENCODER, &mut builder)?;
-        let mut head =
-            |name, filler| Stack::new(&config.head(name, filler), channels, ENCODER, &mut builder);
+        let encoder = Stack::build(&rows, 3, ENCODER, &mut builder)?;
+        let mut head = |name, filler| {
+            Stack::build(&config.head(name, filler), channels, ENCODER, &mut builder)
+        };
         let mean = head(MEAN, filler)?;
         let log_variance = head(LOG_VARIANCE, VARIANCE)?;
-        let decoder = Stack::new(&config.decoder()?, config.latent, DECODER, &mut builder)?;
+        let decoder = Stack::build(&config.decoder()?, config.latent, DECODER, &mut builder)?;
         Ok(Self { config, encoder, mean, log_variance, decoder, params: builder.params })
     }
 

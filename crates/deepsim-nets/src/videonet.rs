@@ -3,16 +3,14 @@
 
 use candle_core::{Device, Tensor};
 
-use crate::alexnet::VIDEONET;
 use crate::image::{Images, PixelFormat};
 use crate::layers::Stack;
-use crate::params::ParamBuilder;
-use crate::{NetError, Params, Pass};
+use crate::{NetError, Params, Pass, alexnet};
 
 /// Added to the length of a feature vector before it divides, so that a vector of zeros stays one.
 const EPSILON: f64 = 1e-6;
 
-/// The network in training; as a comparator it is opened by `ComparatorKind::VideoNet`.
+/// The network in training; as a comparator it is opened by `ComparatorKind::videonet()`.
 #[derive(Clone, Debug)]
 pub struct VideoNet {
     stack: Stack,
@@ -28,9 +26,8 @@ impl VideoNet {
     /// # Errors
     /// If a weight cannot be allocated.
     pub fn new(seed: u64, device: &Device) -> Result<Self, NetError> {
-        let mut builder = ParamBuilder::new("videonet", seed, device);
-        let stack = Stack::new(&VIDEONET, 3, "", &mut builder)?;
-        Ok(Self { stack, params: builder.params })
+        let (stack, params) = Stack::new(&alexnet::videonet(), 3, "videonet", seed, device)?;
+        Ok(Self { stack, params })
     }
 
     /// Cost of one pass over a picture of `side` pixels.
@@ -39,7 +36,7 @@ impl VideoNet {
     /// If pool5 of such a picture is not 6x6.
     pub fn cost(side: usize) -> Result<Pass, NetError> {
         let mut pass = Pass::default();
-        pass.begin(&VIDEONET, "", &[3, side, side])?;
+        pass.begin(&alexnet::videonet(), "", &[3, side, side])?;
         Ok(pass)
     }
 

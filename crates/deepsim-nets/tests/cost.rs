@@ -32,7 +32,7 @@ fn images(side: usize) -> Result<Images, NetError> {
 #[test]
 fn counts_are_those_of_the_networks() -> Result<(), NetError> {
     let device = Device::Cpu;
-    for kind in ComparatorKind::ALL {
+    for kind in ComparatorKind::all() {
         let tap = kind.taps().pop().expect("every network has taps");
         let sides = kind.sides(tap)?;
         let side = sides.most.unwrap_or(sides.least + 8);
@@ -142,11 +142,11 @@ fn layers_have_the_shapes_and_flops_counted_by_hand() -> Result<(), NetError> {
     };
     assert_eq!(sides(discriminator(64, 2)?), [64, 29, 25, 12, 10, 1, 1]);
     assert_eq!(sides(discriminator(227, 4)?), [227, 56, 52, 25, 23, 1, 1]);
-    assert_eq!(sides(ComparatorKind::AlexNet.cost("CONV5", 64)?), [64, 7, 3, 3, 3]);
-    assert_eq!(sides(ComparatorKind::AlexNet.cost("CONV5", 227)?), [227, 27, 13, 13, 13]);
-    assert_eq!(sides(ComparatorKind::ExemplarCnn.cost("CONV3", 64)?), [64, 32, 16]);
+    assert_eq!(sides(ComparatorKind::alexnet().cost("CONV5", 64)?), [64, 7, 3, 3, 3]);
+    assert_eq!(sides(ComparatorKind::alexnet().cost("CONV5", 227)?), [227, 27, 13, 13, 13]);
+    assert_eq!(sides(ComparatorKind::exemplar_cnn().cost("CONV3", 64)?), [64, 32, 16]);
     assert_eq!(sides(ExemplarCnn::cost(10)?), [32, 16, 8, 8, 1]);
-    let grouped = &ComparatorKind::AlexNet.cost("CONV2", 64)?.layers[1];
+    let grouped = &ComparatorKind::alexnet().cost("CONV2", 64)?.layers[1];
     assert_eq!((grouped.inputs, grouped.outputs, grouped.groups), (96, 256, 2));
     Ok(())
 }

@@ -137,8 +137,8 @@ impl Count {
         let pass = compared.map(|f| f.comparator.cost(&f.tap, recipe.crop)).transpose()?;
         // Forward for the generated image, and the gradient at it.
         let generated = pass.as_ref().map_or(0.0, |pass| 2.0 * pass.flops());
-        let encoder = encoder.map(|i| (i.encoder, &i.weights, i.seed));
-        let same = encoder == compared.map(|f| (f.comparator, &f.weights, f.seed));
+        let encoder = encoder.map(|i| (&i.encoder, &i.weights, i.seed));
+        let same = encoder == compared.map(|f| (&f.comparator, &f.weights, f.seed));
         match (seen, pass) {
             (Some(seen), Some(pass)) if same => {
                 // One pass to the deeper of both layers for the real image.
@@ -174,7 +174,7 @@ impl Count {
 fn inverter(inversion: &Inversion, side: usize) -> Result<InverterConfig, NetError> {
     let Inversion { encoder, tap, plain, noise, seed, .. } = inversion;
     Ok(InverterConfig {
-        encoder: *encoder,
+        encoder: encoder.clone(),
         tap: tap.clone(),
         features: encoder.shape(tap, side, side)?,
         side,

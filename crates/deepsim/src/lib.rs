@@ -22,7 +22,7 @@
 //! let b = Images::from_u8(&b, n, height, width, PixelFormat::RGB_U8, &device)?;
 //!
 //! // `Some(path)` of alexnet.safetensors instead of `None`, which draws random weights.
-//! let alexnet = ComparatorKind::AlexNet.open(None, 0, &device)?;
+//! let alexnet = ComparatorKind::alexnet().open(None, 0, &device)?;
 //! let distance = PerceptualDistance::new(alexnet, vec![TapDistance::deepsim("CONV3", 1.0)])?;
 //! let distances = distance.between(&a, &distance.targets(&b)?)?;
 //! assert_eq!(distances.per_sample()?.dims(), [2]);

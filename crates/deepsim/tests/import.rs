@@ -65,7 +65,11 @@ fn exit_codes_tell_broken_files_from_bad_arguments() {
         (vec![&*fixture("bomb.pth")], 1, "compressed"),
         (vec![&*fixture("new.caffemodel"), "--net", "caffenet"], 1, "conv1.weight: expected shape"),
         (vec![&*fixture("new.caffemodel")], 1, "fit no network"),
-        (vec![&*fixture("new.caffemodel"), "--net", "resnet"], 2, "known are alexnet"),
+        (
+            vec![&*fixture("new.caffemodel"), "--net", "resnet"],
+            2,
+            "unknown network `resnet`, expected one of `alexnet`",
+        ),
         (vec![], 2, "Usage"),
     ] {
         let output = run(&arguments, folder.path());

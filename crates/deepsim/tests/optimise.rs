@@ -134,7 +134,7 @@ fn bad_arguments_of_the_program_exit_with_2() {
     let random = "--random-weights";
     let cases: [(&[&str], i32, &str); 8] = [
         (&["--tap", "CONV9", random], 2, "alexnet has no tap `CONV9`; it has CONV1"),
-        (&["--tap", "CONV1", "--net", "lenet"], 2, "unknown comparator `lenet`"),
+        (&["--tap", "CONV1", "--net", "lenet"], 2, "unknown network `lenet`"),
         (&["--tap", "CONV1", "--prior", "tv"], 2, "unknown prior `tv`"),
         (&[], 2, "--tap"),
         (&["--tap", "CONV1", "--limit", "0", random], 2, "one picture or more, got 0 of"),

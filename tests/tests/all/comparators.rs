@@ -71,7 +71,7 @@ fn what_was_trained_is_a_comparator() -> anyhow::Result<()> {
     assert_success(&train(folder.path(), "run", &[]));
     let path = folder.path().join("run/comparator.safetensors");
     let device = candle_core::Device::Cpu;
-    let net = ComparatorKind::ExemplarCnn.open(Some(&path), 0, &device)?;
+    let net = ComparatorKind::exemplar_cnn().open(Some(&path), 0, &device)?;
     let images = Images::from_u8(&[7; 3 * 64 * 64], 1, 64, 64, PixelFormat::RGB_U8, &device)?;
     assert_eq!(net.features(&images, "CONV3")?.dims(), [1, 256, 16, 16]);
     assert_eq!(net.features(&images, "FC4")?.dims(), [1, 512, 9, 9]);
@@ -94,8 +94,8 @@ fn a_videonet_trains_resumes_and_opens() -> anyhow::Result<()> {
     assert_same(folder.path(), "whole", "cut");
     let path = folder.path().join("whole/comparator.safetensors");
     let device = candle_core::Device::Cpu;
-    let net = ComparatorKind::VideoNet.open(Some(&path), 0, &device)?;
-    assert_eq!(net.taps(), ComparatorKind::VideoNet.taps());
+    let net = ComparatorKind::videonet().open(Some(&path), 0, &device)?;
+    assert_eq!(net.taps(), ComparatorKind::videonet().taps());
     Ok(())
 }
 
@@ -161,18 +161,18 @@ fn a_step_that_is_not_finite_is_kept_and_replayed() {
 #[test]
 fn the_shipped_exemplar_cnn_opens_and_is_small() -> anyhow::Result<()> {
     let folder = crate::programs::workspace().join("data/weights");
-    let path = ComparatorKind::ExemplarCnn.find_weights(&folder);
+    let path = ComparatorKind::exemplar_cnn().find_weights(Some(&folder));
     let path = path.ok_or_else(|| anyhow::anyhow!("no weights in {}", folder.display()))?;
     assert!(std::fs::metadata(&path)?.len() <= 3_000_000);
     let device = candle_core::Device::Cpu;
-    let net = ComparatorKind::ExemplarCnn.open(Some(&path), 0, &device)?;
+    let net = ComparatorKind::exemplar_cnn().open(Some(&path), 0, &device)?;
     assert_eq!(net.taps(), ["CONV1", "CONV2", "CONV3"]);
     // It is another network than the one that training starts from.
     let images = Images::from_u8(&[200; 3 * 64 * 64], 1, 64, 64, PixelFormat::RGB_U8, &device)?;
     let mean = |net: &dyn deepsim_nets::Comparator| -> anyhow::Result<f32> {
         Ok(net.features(&images, "CONV3")?.mean_all()?.to_scalar()?)
     };
-    let random = ComparatorKind::ExemplarCnn.open(None, 0, &device)?;
+    let random = ComparatorKind::exemplar_cnn().open(None, 0, &device)?;
     assert!((mean(&*net)? - mean(&*random)?).abs() > 1e-3);
     Ok(())
 }

@@ -59,7 +59,7 @@ fn trainer(sets: &[&str]) -> Result<(Trainer, Arc<AtomicBool>)> {
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
     let recipe = Recipe::parse(&recipe, &sets)?;
     let flag = Arc::new(AtomicBool::new(false));
-    let inner = ComparatorKind::AlexNet.open_to("CONV2", None, 0, &Device::Cpu)?;
+    let inner = ComparatorKind::alexnet().open_to("CONV2", None, 0, &Device::Cpu)?;
     let comparator = Arc::new(Poisoned { inner, flag: flag.clone() });
     let weight = recipe.feature.as_ref().and_then(|f| f.weight).unwrap_or_default();
     let feature = FeatureTerm { comparator, tap: "CONV2".into(), weight };

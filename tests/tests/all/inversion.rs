@@ -112,7 +112,7 @@ fn encoder_and_comparator_of_the_same_weights_are_one_network() -> Result<()> {
     let images = batch(2, 64)?;
     let device = Device::Cpu;
     let alone = |tap: &str| -> Result<Vec<f32>> {
-        let net = ComparatorKind::AlexNet.open_to(tap, None, 0, &device)?;
+        let net = ComparatorKind::alexnet().open_to(tap, None, 0, &device)?;
         values(&net.features(&images, tap)?)
     };
     for (sets, shared) in [(&[][..], true), (&["feature.seed=1"], false)] {
@@ -223,13 +223,13 @@ fn the_shared_stand_in_opens_beside_alexnets_convolutions() -> Result<()> {
     let folder = folder.parent().context("a folder")?;
     let device = Device::Cpu;
     let open = |kind: ComparatorKind, tap: &str| {
-        kind.open_to(tap, kind.find_weights(folder).as_deref(), 0, &device)
+        kind.open_to(tap, kind.find_weights(Some(folder)).as_deref(), 0, &device)
     };
     let images = batch(1, 227)?;
-    let stand_in = open(ComparatorKind::AlexNetStandIn, "FC8")?;
+    let stand_in = open(ComparatorKind::alexnet_stand_in(), "FC8")?;
     let features = stand_in.features_at(&images, &["CONV5", "FC6", "FC8"])?;
     assert_eq!((features[1].dims(), features[2].dims()), (&[1, 256][..], &[1, 10][..]));
-    let alexnet = open(ComparatorKind::AlexNet, "CONV5")?.features(&images, "CONV5")?;
+    let alexnet = open(ComparatorKind::alexnet(), "CONV5")?.features(&images, "CONV5")?;
     assert_eq!(values(&features[0])?, values(&alexnet)?);
     Ok(())
 }

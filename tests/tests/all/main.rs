@@ -19,6 +19,7 @@
 //! | `hostile` | does bad input end in a clear error with nothing half-written? |
 //! | `pages` | are README and pages whole where rustdoc has not been? |
 //! | `data_files` | has every file in `data` a licence and a hash, and are its photographs a data set? |
+//! | `described` | is a comparator that a file describes one in recipes and commands? |
 //! | `messages` | do errors name each cause once, and refuse before anything is written? |
 //!
 //! What PyTorch computes is stored in `tests/fixtures`, with the script that made it.
@@ -27,6 +28,7 @@ mod accepted;
 mod architecture;
 mod comparators;
 mod data_files;
+mod described;
 mod guards;
 #[expect(dead_code, reason = "other test programs use the rest")]
 #[path = "../../../crates/deepsim-data/tests/support/hear.rs"]

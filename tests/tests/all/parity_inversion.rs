@@ -69,7 +69,7 @@ fn inverters_equal_pytorch() -> Result<()> {
     for (case, features, side) in cases {
         let name = format!("inverter-{case}");
         let config = InverterConfig {
-            encoder: ComparatorKind::AlexNet,
+            encoder: ComparatorKind::alexnet(),
             tap: "CONV5".into(),
             features: features.into(),
             side,

@@ -10,6 +10,7 @@ use deepsim_nets::{
     Images, PixelFormat,
 };
 
+use crate::programs::workspace;
 use crate::support::{Errors, Fixture, Weight, fill, uniform, write_weights};
 
 /// Largest error allowed, relative to the largest value of a tensor.
@@ -24,11 +25,11 @@ fn fixture() -> Result<(Fixture, Tables)> {
 }
 
 /// A comparator with the fixture's weights, through a weight file as a user gives one.
-pub(crate) fn comparator(kind: ComparatorKind, tables: &Tables) -> Result<Box<dyn Comparator>> {
+pub(crate) fn comparator(kind: &ComparatorKind, tables: &Tables) -> Result<Box<dyn Comparator>> {
     open(kind, kind.name(), tables)
 }
 
-fn open(kind: ComparatorKind, name: &str, tables: &Tables) -> Result<Box<dyn Comparator>> {
+fn open(kind: &ComparatorKind, name: &str, tables: &Tables) -> Result<Box<dyn Comparator>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("weights.safetensors");
     write_weights(&path, name, tables.get(name).context("no weights")?)?;
@@ -80,13 +81,13 @@ fn discriminator_equals_pytorch() -> Result<()> {
 fn comparators_equal_pytorch_at_every_tap_and_in_their_gradient() -> Result<()> {
     let (fixture, tables) = fixture()?;
     let kinds = [
-        ComparatorKind::AlexNet,
-        ComparatorKind::CaffeNet,
-        ComparatorKind::ExemplarCnn,
-        ComparatorKind::SqueezeNet,
+        ComparatorKind::alexnet(),
+        ComparatorKind::caffenet(),
+        ComparatorKind::exemplar_cnn(),
+        ComparatorKind::squeezenet(),
     ];
     for kind in kinds {
-        let net = comparator(kind, &tables)?;
+        let net = comparator(&kind, &tables)?;
         let name = kind.name();
         let mut errors = Errors::below(TOLERANCE);
         let images = fixture.images(&format!("{name}/rgb"), PixelFormat::CAFFE_BGR)?;
@@ -125,7 +126,7 @@ fn the_two_orders_of_alexnet_differ() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("weights.safetensors");
     write_weights(&path, "alexnet", &tables["alexnet"])?;
-    let other = ComparatorKind::CaffeNet.open(Some(&path), 0, &Device::Cpu)?;
+    let other = ComparatorKind::caffenet().open(Some(&path), 0, &Device::Cpu)?;
     let got = other.features(&images, "CONV1")?;
     let error =
         crate::support::relative(&crate::support::values(&got)?, &crate::support::values(&wanted)?);
@@ -137,12 +138,12 @@ fn the_two_orders_of_alexnet_differ() -> Result<()> {
 fn whole_networks_equal_pytorch_up_to_their_class_probabilities() -> Result<()> {
     let (fixture, tables) = fixture()?;
     for (kind, taps) in [
-        (ComparatorKind::CaffeNet, &["FC6", "FC7", "FC8", "PROB"][..]),
-        (ComparatorKind::VideoNet, &["FC6", "FC7"]),
-        (ComparatorKind::AlexNetTorchvision, &["FC6", "FC7", "FC8", "PROB"]),
+        (ComparatorKind::caffenet(), &["FC6", "FC7", "FC8", "PROB"][..]),
+        (ComparatorKind::videonet(), &["FC6", "FC7"]),
+        (ComparatorKind::alexnet_torchvision(), &["FC6", "FC7", "FC8", "PROB"]),
     ] {
         let name = format!("whole/{}", kind.name());
-        let net = open(kind, &name, &tables)?;
+        let net = open(&kind, &name, &tables)?;
         assert_eq!(net.taps(), kind.taps(), "the file holds the whole network");
         let images = fixture.images(&format!("{name}/rgb"), PixelFormat::RGB_U8)?;
         let mut errors = Errors::below(TOLERANCE);
@@ -150,6 +151,41 @@ fn whole_networks_equal_pytorch_up_to_their_class_probabilities() -> Result<()> 
             errors.tensor(tap, &y, &fixture.tensor(&format!("{name}/{tap}/y"))?)?;
         }
         errors.settle(&name);
+    }
+    Ok(())
+}
+
+#[test]
+fn described_networks_equal_pytorch_at_every_tap_and_in_their_gradient() -> Result<()> {
+    let fixture = Fixture::open("described.safetensors")?;
+    let tables: Tables = fixture.note("weights")?;
+    for name in ["residual"] {
+        // The description and the weights, as a user has them: a folder with two files.
+        let folder = tempfile::tempdir()?;
+        let description = folder.path().join(format!("{name}.toml"));
+        std::fs::copy(workspace().join(format!("tests/fixtures/{name}.toml")), &description)?;
+        write_weights(&description.with_extension("safetensors"), name, &tables[name])?;
+        let kind = ComparatorKind::read(&description)?;
+        let net = kind.open(kind.find_weights(None).as_deref(), 0, &Device::Cpu)?;
+        assert_eq!(net.taps(), kind.taps(), "the file holds the whole network");
+        let pixels = fixture.images(&format!("{name}/rgb"), PixelFormat::RGB_U8)?;
+        let leaf = Var::from_tensor(pixels.tensor())?;
+        let images = Images::new(leaf.as_tensor().clone(), PixelFormat::RGB_U8)?;
+        let mut errors = Errors::below(TOLERANCE);
+        for tap in kind.taps() {
+            let key = format!("{name}/{tap}");
+            let y = net.features(&images, tap)?;
+            errors.tensor(tap, &y, &fixture.tensor(&format!("{key}/y"))?)?;
+            let cotangent = uniform(&format!("{key}/cotangent"), y.dims(), 1.0)?;
+            let gradient = backward_from(&y, &cotangent)?;
+            let gradient = gradient.get(&leaf).context("no gradient at the images")?;
+            errors.tensor(
+                &format!("{tap} gradient"),
+                gradient,
+                &fixture.tensor(&format!("{key}/dx"))?,
+            )?;
+        }
+        errors.settle(name);
     }
     Ok(())
 }

@@ -143,7 +143,7 @@ fn the_feature_distance_over_several_taps_equals_pytorch() -> Result<()> {
     let path = folder.path().join("weights.safetensors");
     let table = "deepsim/caffenet";
     write_weights(&path, table, tables.get(table).context("no weights")?)?;
-    let net = ComparatorKind::CaffeNet.open(Some(&path), 0, &Device::Cpu)?;
+    let net = ComparatorKind::caffenet().open(Some(&path), 0, &Device::Cpu)?;
     let taps: Vec<(String, f64)> = fixture.note("taps")?;
     assert_eq!(taps.len(), 3);
     let taps = taps.into_iter().map(|(tap, weight)| TapDistance::deepsim(tap, weight)).collect();

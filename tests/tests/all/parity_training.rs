@@ -77,7 +77,7 @@ impl Run {
 
     fn trainer(&self, steps: usize, tables: &BTreeMap<String, Vec<Weight>>) -> Result<Trainer> {
         let feature = FeatureTerm {
-            comparator: comparator(self.comparator, tables)?.into(),
+            comparator: comparator(&self.comparator, tables)?.into(),
             tap: self.tap.clone(),
             weight: self.feature,
         };

@@ -160,6 +160,17 @@ pub(crate) struct Weight {
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
     pub(crate) amplitude: f32,
+    /// Added to all values.
+    #[serde(default)]
+    pub(crate) offset: f32,
+}
+
+impl Weight {
+    /// The values, for the network of this name.
+    fn values(&self, net: &str) -> Result<Tensor> {
+        let values = uniform(&format!("{net}/{}", self.name), &self.shape, self.amplitude)?;
+        Ok((values + f64::from(self.offset))?)
+    }
 }
 
 /// Fills a network with the fixture's weights, which must be exactly the network's.
@@ -168,8 +179,7 @@ pub(crate) fn fill(params: &Params, net: &str, table: &[Weight]) -> Result<()> {
     let wanted: Vec<&str> = table.iter().map(|weight| weight.name.as_str()).collect();
     assert_eq!(names, wanted, "weights of {net}");
     for (weight, (_, var)) in table.iter().zip(params.iter()) {
-        let Weight { name, shape, amplitude } = weight;
-        var.set(&uniform(&format!("{net}/{name}"), shape, *amplitude)?)?;
+        var.set(&weight.values(net)?)?;
     }
     Ok(())
 }
@@ -177,9 +187,8 @@ pub(crate) fn fill(params: &Params, net: &str, table: &[Weight]) -> Result<()> {
 /// Writes the fixture's weights as a safetensors file.
 pub(crate) fn write_weights(path: &Path, net: &str, table: &[Weight]) -> Result<()> {
     let mut bytes = Vec::new();
-    for Weight { name, shape, amplitude } in table {
-        let values = uniform(&format!("{net}/{name}"), shape, *amplitude)?;
-        bytes.push(deepsim_nets::params::to_bytes(&values)?);
+    for weight in table {
+        bytes.push(deepsim_nets::params::to_bytes(&weight.values(net)?)?);
     }
     let views = table
         .iter()

@@ -200,7 +200,7 @@ fn an_encoder_begins_with_a_trained_network_and_its_fc6() -> Result<()> {
     assert_eq!(mean, weight("encoder.mean.weight")?, "there is no fc6 in the file");
 
     // The encoder's maps are then the network's.
-    let net = ComparatorKind::AlexNet.open_to("CONV5", Some(&path), 0, &Device::Cpu)?;
+    let net = ComparatorKind::alexnet().open_to("CONV5", Some(&path), 0, &Device::Cpu)?;
     let pixels: Vec<u8> = (0..3 * 227 * 227).map(|i| (i * 31 % 251) as u8).collect();
     let images = Images::from_u8(&pixels, 1, 227, 227, PixelFormat::CAFFE_BGR, &Device::Cpu)?;
     let features = net.features(&images, "CONV5")?.flatten_from(1)?;
@@ -213,7 +213,7 @@ fn an_encoder_begins_with_a_trained_network_and_its_fc6() -> Result<()> {
     // One of the same width is taken over as the mean.
     let mut whole = trunk;
     for (name, shape) in [("fc6.weight", vec![16, 9216]), ("fc6.bias", vec![16])] {
-        whole.push(Weight { name: name.into(), shape, amplitude: 0.01 });
+        whole.push(Weight { name: name.into(), shape, amplitude: 0.01, offset: 0.0 });
     }
     write_weights(&path, "alexnet", &whole)?;
     vae.begin_with(&path)?;

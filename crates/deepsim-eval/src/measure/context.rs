@@ -192,7 +192,7 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// If the file does not fit.
-    pub fn comparator(&self, kind: ComparatorKind) -> Result<Box<dyn Comparator>, EvalError> {
+    pub fn comparator(&self, kind: &ComparatorKind) -> Result<Box<dyn Comparator>, EvalError> {
         let net = comparators::open(kind, self.weights, self.device)?;
         if is_random(&*net) {
             warn!("{}: no weights found; {} are used", net.name(), net.origin());

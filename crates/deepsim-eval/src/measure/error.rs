@@ -54,7 +54,8 @@ impl Measure for Error {
         let mut opened: Option<(ComparatorKind, Box<dyn Comparator>)> = None;
         for space in self.spaces(context) {
             if opened.as_ref().is_none_or(|(kind, _)| *kind != space.comparator) {
-                opened = Some((space.comparator, context.comparator(space.comparator)?));
+                let net = context.comparator(&space.comparator)?;
+                opened = Some((space.comparator, net));
             }
             let Some((_, comparator)) = &opened else { continue };
             rows.push(feature_row(&**comparator, &space.tap)?);
@@ -69,15 +70,14 @@ impl Error {
         if !self.spaces.is_empty() {
             return self.spaces.clone();
         }
-        let found =
-            |kind: ComparatorKind| context.weights.and_then(|w| kind.find_weights(w)).is_some();
+        let found = |kind: &ComparatorKind| kind.find_weights(context.weights).is_some();
         if context.model.encoder.is_some() {
             // Beside the layer that is inverted, a network that had no part in training.
-            let judge = Space { comparator: ComparatorKind::SqueezeNet, tap: "FIRE9".into() };
-            return Some(judge).filter(|judge| found(judge.comparator)).into_iter().collect();
+            let judge = Space { comparator: ComparatorKind::squeezenet(), tap: "FIRE9".into() };
+            return Some(judge).filter(|judge| found(&judge.comparator)).into_iter().collect();
         }
         let mut spaces = Space::standard();
-        spaces.retain(|s| s.comparator == ComparatorKind::AlexNet || found(s.comparator));
+        spaces.retain(|s| s.comparator == ComparatorKind::alexnet() || found(&s.comparator));
         spaces
     }
 }

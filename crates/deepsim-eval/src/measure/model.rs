@@ -47,9 +47,7 @@ impl Model {
             Generator::Inverter(net) => {
                 let config = net.config();
                 let random = trained_with.map(|origin| origin.starts_with("random"));
-                let file = weights
-                    .filter(|_| random != Some(true))
-                    .and_then(|folder| config.encoder.find_weights(folder));
+                let file = config.encoder.find_weights(weights).filter(|_| random != Some(true));
                 if let (None, Some(false), Some(origin)) = (&file, random, trained_with) {
                     return Err(missing(&format!(
                         "it inverts {} with {origin}: expected that file in --weights, found none",

@@ -21,14 +21,12 @@ use crate::comparators::is_random;
 #[serde(default, deny_unknown_fields)]
 pub struct Recognise {}
 
-const NET: ComparatorKind = ComparatorKind::SqueezeNet;
-
 impl Measure for Recognise {
     const NAME: &'static str = "recognise";
     const ABOUT: &'static str = "share of images to which SqueezeNet gives the same class";
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
-        let net = context.comparator(NET)?;
+        let net = context.comparator(&ComparatorKind::squeezenet())?;
         if is_random(&*net) {
             let wanted = "the weights of squeezenet in --weights";
             return Err(EvalError::input("recognise", wanted, "random ones"));

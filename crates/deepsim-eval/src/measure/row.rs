@@ -142,7 +142,7 @@ impl Row {
 
     /// The same row as a number of the feature space of `net`.
     pub(crate) fn in_space_of(self, net: &dyn Comparator) -> Self {
-        let judge = net.name() == ComparatorKind::SqueezeNet.name();
+        let judge = net.name() == ComparatorKind::squeezenet().name();
         Self { independent: Some(judge && !is_random(net)), ..self }
     }
 
@@ -208,11 +208,11 @@ mod tests {
     fn only_a_trained_network_that_no_generator_is_trained_with_is_independent() {
         let file = || WeightsOrigin::File("weights".into());
         for (kind, origin, independent) in [
-            (ComparatorKind::SqueezeNet, file(), true),
-            (ComparatorKind::SqueezeNet, WeightsOrigin::Random(0), false),
-            (ComparatorKind::AlexNet, file(), false),
+            (ComparatorKind::squeezenet(), file(), true),
+            (ComparatorKind::squeezenet(), WeightsOrigin::Random(0), false),
+            (ComparatorKind::alexnet(), file(), false),
         ] {
-            let row = Row::new("a", 1.0, "%", "").in_space_of(&Net(kind, origin));
+            let row = Row::new("a", 1.0, "%", "").in_space_of(&Net(kind.clone(), origin));
             assert_eq!(row.independent, Some(independent), "{kind:?}");
         }
     }

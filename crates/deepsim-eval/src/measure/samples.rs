@@ -8,7 +8,7 @@
 
 use deepsim_data::Crop;
 use deepsim_data::picture::{Picture, grid};
-use deepsim_nets::{Comparator, Images, PixelFormat};
+use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
 use serde::{Deserialize, Serialize};
 use tracing::field::Empty;
 use tracing::info_span;
@@ -119,14 +119,14 @@ impl Samples {
     /// Feature spaces that were asked for; else that of SqueezeNet, with which nothing is trained, where its
     /// weights are found. Without them AlexNet's, which may be the comparator: no judge of it.
     fn spaces(&self, context: &Context<'_>) -> Vec<Space> {
-        use deepsim_nets::ComparatorKind::{AlexNet, SqueezeNet};
         let space = |comparator, tap: &str| Space { comparator, tap: tap.into() };
         if !self.spaces.is_empty() {
             return self.spaces.clone();
         }
-        match context.weights.and_then(|weights| SqueezeNet.find_weights(weights)) {
-            Some(_) => vec![space(SqueezeNet, "FIRE9")],
-            None => vec![space(AlexNet, "CONV5")],
+        let judge = ComparatorKind::squeezenet();
+        match judge.find_weights(context.weights) {
+            Some(_) => vec![space(judge, "FIRE9")],
+            None => vec![space(ComparatorKind::alexnet(), "CONV5")],
         }
     }
 }
@@ -160,7 +160,7 @@ fn distances(
     n: usize,
     space: &Space,
 ) -> Result<Vec<Row>, EvalError> {
-    let (net, tap) = (context.comparator(space.comparator)?, &space.tap);
+    let (net, tap) = (context.comparator(&space.comparator)?, &space.tap);
     let (mut real, mut sampled) = (Vec::new(), Vec::new());
     drawn.beside(context, "features", n, |images, samples| {
         real.extend(pooled(&*net, tap, images)?);

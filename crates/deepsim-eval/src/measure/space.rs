@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use deepsim_nets::ComparatorKind;
+use deepsim_nets::{ComparatorKind, NetError};
 use serde::{Deserialize, Serialize};
 
 use crate::EvalError;
@@ -22,17 +22,22 @@ impl Space {
     /// The spaces that are measured unless others are asked for: the paper's two comparators for
     /// the autoencoder, and two layers of a network that no generator is trained with.
     pub fn standard() -> Vec<Self> {
-        use ComparatorKind::{AlexNet, ExemplarCnn, SqueezeNet};
         let space = |(comparator, tap): (_, &str)| Self { comparator, tap: tap.into() };
-        [(AlexNet, "CONV3"), (ExemplarCnn, "CONV3"), (SqueezeNet, "POOL4"), (SqueezeNet, "FIRE9")]
-            .map(space)
-            .into()
+        let squeezenet = ComparatorKind::squeezenet;
+        [
+            (ComparatorKind::alexnet(), "CONV3"),
+            (ComparatorKind::exemplar_cnn(), "CONV3"),
+            (squeezenet(), "POOL4"),
+            (squeezenet(), "FIRE9"),
+        ]
+        .map(space)
+        .into()
     }
 }
 
 impl fmt::Display for Space {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.comparator.name(), self.tap)
+        write!(f, "{}:{}", self.comparator, self.tap)
     }
 }
 
@@ -54,18 +59,25 @@ impl FromStr for Space {
     type Err = EvalError;
 
     fn from_str(text: &str) -> Result<Self, EvalError> {
-        let (name, tap) = text.split_once(':').unwrap_or((text, ""));
-        let known = ComparatorKind::ALL.into_iter().find(|kind| kind.name() == name);
-        match known {
-            Some(comparator) if !tap.is_empty() => Ok(Self { comparator, tap: tap.into() }),
-            _ => Err(EvalError::Unknown {
-                what: "feature space",
-                known: format!(
-                    "COMPARATOR:TAP, e.g. alexnet:CONV3, of {}",
-                    ComparatorKind::ALL.map(ComparatorKind::name).join(", ")
-                ),
-                got: text.into(),
-            }),
+        let wrong = || EvalError::Unknown {
+            what: "feature space",
+            known: format!(
+                "COMPARATOR:TAP, e.g. alexnet:CONV3, of {}, or of a description that ends in .toml",
+                ComparatorKind::all()
+                    .iter()
+                    .map(ComparatorKind::name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            got: text.into(),
+        };
+        // A path may hold colons, and a tap does not.
+        let (name, tap) =
+            text.rsplit_once(':').filter(|(_, tap)| !tap.is_empty()).ok_or_else(wrong)?;
+        match name.parse() {
+            Ok(comparator) => Ok(Self { comparator, tap: tap.into() }),
+            Err(NetError::UnknownComparator { .. }) => Err(wrong()),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -64,8 +64,8 @@ impl LpipsNet {
     /// The network whose features are compared.
     pub fn trunk(self) -> ComparatorKind {
         match self {
-            Self::Alex => ComparatorKind::AlexNetTorchvision,
-            Self::Squeeze => ComparatorKind::SqueezeNetTorchvision,
+            Self::Alex => ComparatorKind::alexnet_torchvision(),
+            Self::Squeeze => ComparatorKind::squeezenet_torchvision(),
         }
     }
 
@@ -92,7 +92,7 @@ impl LpipsNet {
 
     /// Returns true if a folder holds the trunk and the heads.
     pub fn is_in(self, folder: &Path) -> bool {
-        self.trunk().find_weights(folder).is_some() && self.find_heads(folder).is_some()
+        self.trunk().find_weights(Some(folder)).is_some() && self.find_heads(folder).is_some()
     }
 }
 
@@ -136,7 +136,7 @@ impl Lpips {
     /// # Errors
     /// If a file is missing or does not hold exactly what it should.
     pub fn open(net: LpipsNet, folder: &Path, device: &Device) -> Result<Self, EvalError> {
-        let files = (net.trunk().find_weights(folder), net.find_heads(folder));
+        let files = (net.trunk().find_weights(Some(folder)), net.find_heads(folder));
         let (Some(trunk), Some(heads)) = files else {
             return Err(EvalError::input(
                 net.name(),
@@ -167,7 +167,7 @@ impl Lpips {
         seed: u64,
         device: &Device,
     ) -> Result<Self, EvalError> {
-        let trunk = folder.and_then(|folder| net.trunk().find_weights(folder));
+        let trunk = net.trunk().find_weights(folder);
         let heads = folder.and_then(|folder| net.find_heads(folder));
         Self::build(net, trunk.as_deref(), heads, seed, device)
     }

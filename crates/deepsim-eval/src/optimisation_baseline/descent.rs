@@ -52,7 +52,7 @@ pub struct BaselineImages {
 /// use deepsim_eval::optimisation_baseline::{Settings, invert};
 /// use deepsim_nets::{ComparatorKind, Images, PixelFormat};
 ///
-/// let net = ComparatorKind::AlexNet.open_to("CONV1", None, 0, &Device::Cpu)?;
+/// let net = ComparatorKind::alexnet().open_to("CONV1", None, 0, &Device::Cpu)?;
 /// let bytes: Vec<u8> = (0..3 * 35 * 35).map(|i| (i % 251) as u8).collect();
 /// let photo = Images::from_u8(&bytes, 1, 35, 35, PixelFormat::CAFFE_BGR, &Device::Cpu)?;
 /// let target = net.features(&photo, "CONV1")?;

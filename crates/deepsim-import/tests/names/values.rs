@@ -4,11 +4,11 @@ use super::*;
 
 #[test]
 fn what_is_no_number_is_reported_once() {
-    let mut tensors = filled(ComparatorKind::ExemplarCnn);
+    let mut tensors = filled(&ComparatorKind::exemplar_cnn());
     for (_, _, values) in &mut tensors {
         values.iter_mut().for_each(|value| *value = f32::NAN);
     }
-    let message = named(&tensors, ComparatorKind::ExemplarCnn).expect_err("NaN");
+    let message = named(&tensors, &ComparatorKind::exemplar_cnn()).expect_err("NaN");
     assert_eq!(message.matches("NaN").count(), 1, "{message}");
     assert!(message.contains("64 of 64 values are NaN or infinite, and so do"), "{message}");
 }
@@ -33,9 +33,9 @@ fn values_that_single_precision_makes_zero_are_refused() {
 #[test]
 fn half_precision_refuses_what_it_cannot_hold_and_says_what_it_loses() {
     let half = |change: &dyn Fn(&mut Vec<f32>)| {
-        let mut tensors = filled(ComparatorKind::ExemplarCnn);
+        let mut tensors = filled(&ComparatorKind::exemplar_cnn());
         change(&mut tensors[0].2);
-        let net = Some(Net::Comparator(ComparatorKind::ExemplarCnn));
+        let net = Some(Net::Comparator(ComparatorKind::exemplar_cnn()));
         imported(&tensors, &ImportOptions { net, half: true, part: None })
     };
     let message = half(&|values| values[7] = 1e6).expect_err("too large");

@@ -1,23 +1,32 @@
 //! Networks from their tables and weight files.
 
+use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use safetensors::tensor::SafeTensors;
 
-use super::{Comparator, ComparatorKind, Table, WeightsOrigin, row};
+use super::{Comparator, ComparatorKind, ComparatorSpec, WeightsOrigin};
 use crate::image::{Images, PixelFormat};
-use crate::layers::{Layer, Op, Stack};
-use crate::params::{ParamBuilder, Params, parse, read};
+use crate::layers::{Layer, Stack};
+use crate::params::{Params, parse, read};
 use crate::sides::{Sides, sides, through};
 use crate::{NetError, Pass};
 
+/// Ending of a tensor of PyTorch's batch normalisation that counts the steps of training.
+const COUNTER: &str = ".num_batches_tracked";
+
 impl ComparatorKind {
+    /// Names and shapes of the whole network's weights, in the order of its layers.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        self.spec().tensors().concat()
+    }
+
     /// Sides of the images that the network can be computed for, up to a tap.
     ///
     /// # Errors
     /// If the network has no such tap.
-    pub fn sides(self, tap: &str) -> Result<Sides, NetError> {
+    pub fn sides(&self, tap: &str) -> Result<Sides, NetError> {
         Ok(sides(self.rows(tap)?))
     }
 
@@ -29,12 +38,13 @@ impl ComparatorKind {
     ///
     /// ```
     /// use deepsim_nets::ComparatorKind;
-    /// assert_eq!(ComparatorKind::AlexNet.shape("CONV3", 64, 64)?, [384, 3, 3]);
-    /// let message = ComparatorKind::AlexNet.shape("CONV5", 32, 32).unwrap_err().to_string();
+    /// let alexnet = ComparatorKind::alexnet();
+    /// assert_eq!(alexnet.shape("CONV3", 64, 64)?, [384, 3, 3]);
+    /// let message = alexnet.shape("CONV5", 32, 32).unwrap_err().to_string();
     /// assert_eq!(message, "alexnet CONV5: expected sides of at least 39 pixels, found 32");
     /// # Ok::<(), deepsim_nets::NetError>(())
     /// ```
-    pub fn shape(self, tap: &str, height: usize, width: usize) -> Result<Vec<usize>, NetError> {
+    pub fn shape(&self, tap: &str, height: usize, width: usize) -> Result<Vec<usize>, NetError> {
         let rows = self.rows(tap)?;
         through(rows, [height, width]).ok_or_else(|| NetError::Size {
             operation: format!("{} {tap}", self.name()),
@@ -47,7 +57,7 @@ impl ComparatorKind {
     ///
     /// # Errors
     /// If the network has no such tap, or images of this size do not fit.
-    pub fn cost(self, tap: &str, side: usize) -> Result<Pass, NetError> {
+    pub fn cost(&self, tap: &str, side: usize) -> Result<Pass, NetError> {
         self.shape(tap, side, side)?;
         let mut pass = Pass::default();
         pass.begin(self.rows(tap)?, "", &[3, side, side])?;
@@ -55,108 +65,190 @@ impl ComparatorKind {
     }
 
     /// The table up to a tap.
-    pub(super) fn rows(self, tap: &str) -> Result<&'static [Layer], NetError> {
-        let table = self.table();
-        let end = row(table.layers, table.taps, tap).ok_or_else(|| NetError::UnknownTap {
+    fn rows(&self, tap: &str) -> Result<&[Layer], NetError> {
+        let end = self.spec().row(tap).ok_or_else(|| NetError::UnknownTap {
             net: self.name().into(),
             wanted: self.taps().into_iter().map(str::to_owned).collect(),
             got: tap.into(),
         })?;
-        Ok(&table.layers[..=end])
+        Ok(&self.spec().layers[..=end])
+    }
+
+    /// Builds the network with weights from a safetensors file, as deep as the file goes: one that
+    /// ends with conv5 gives a network that ends with pool5. Without a file, builds its
+    /// convolutional part with random weights.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or does not hold exactly this network's tensors up to some layer.
+    pub fn open(
+        &self,
+        weights: Option<&Path>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Box<dyn Comparator>, NetError> {
+        self.build(None, weights, seed, device)
+    }
+
+    /// Builds the network up to a tap, with weights from a safetensors file, or with random weights.
+    /// Deeper tensors of the file are left alone.
+    ///
+    /// # Errors
+    /// If the network has no such tap, the file cannot be read, or does not hold the tensors up to
+    /// the tap.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use deepsim_nets::{ComparatorKind, Images, PixelFormat};
+    /// let net = ComparatorKind::alexnet().open_to("CONV2", None, 0, &Device::Cpu)?;
+    /// assert_eq!(net.taps(), ["CONV1", "CONV2"]);
+    /// # Ok::<(), deepsim_nets::NetError>(())
+    /// ```
+    pub fn open_to(
+        &self,
+        tap: &str,
+        weights: Option<&Path>,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Box<dyn Comparator>, NetError> {
+        self.build(Some(self.rows(tap)?.len()), weights, seed, device)
+    }
+
+    /// Builds the network with the bytes of a safetensors file, as deep as these go. `name` says in messages where
+    /// they are from.
+    ///
+    /// # Errors
+    /// If the bytes do not hold exactly this network's tensors up to some layer.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use deepsim_nets::{ComparatorKind, layers::Stack};
+    /// let kind = ComparatorKind::exemplar_cnn();
+    /// // Weights of a program of your own, or `include_bytes!`.
+    /// let (_, params) = Stack::new(&kind.spec().layers, 3, "mine", 0, &Device::Cpu)?;
+    /// let net = kind.open_bytes(&params.to_safetensors("{}")?, "mine", &Device::Cpu)?;
+    /// assert_eq!(net.origin().to_string(), "weights mine, in memory");
+    /// # Ok::<(), deepsim_nets::NetError>(())
+    /// ```
+    pub fn open_bytes(
+        &self,
+        bytes: &[u8],
+        name: &str,
+        device: &Device,
+    ) -> Result<Box<dyn Comparator>, NetError> {
+        let path = Path::new(name);
+        let file = parse(path, bytes)?;
+        let end = depth(self.spec(), &file);
+        let (stack, params) = self.stack(end, 0, device)?;
+        self.fill(&params, 0..end, &file, path)?;
+        self.finish(stack, end, WeightsOrigin::Memory(name.into()))
     }
 
     /// Builds the first `end` rows of the table, or as many as the file holds.
-    pub(super) fn build(
-        self,
+    fn build(
+        &self,
         end: Option<usize>,
         weights: Option<&Path>,
         seed: u64,
         device: &Device,
     ) -> Result<Box<dyn Comparator>, NetError> {
-        let table = self.table();
+        let spec = self.spec();
+        let Some(path) = weights else {
+            let end = end.unwrap_or(spec.convolutional());
+            let (stack, _) = self.stack(end, seed, device)?;
+            return self.finish(stack, end, WeightsOrigin::Random(seed));
+        };
+        let bytes = read(path)?;
+        let file = parse(path, &bytes)?;
+        let end = end.unwrap_or_else(|| depth(spec, &file));
+        let (stack, params) = self.stack(end, seed, device)?;
         // A head may lie in a file of its own, beside that of the convolutions.
-        let beside = |head: &Path| Self::AlexNet.find_weights(head.parent()?);
-        let trunk = weights.filter(|_| self == Self::AlexNetStandIn).and_then(beside);
-        let read = |path: &Path| Ok::<_, NetError>((path.to_owned(), read(path)?));
-        let trunk = trunk.as_deref().map(read).transpose()?;
-        let bytes = weights.map(read).transpose()?;
-        let file = match &bytes {
-            Some((path, bytes)) => Some((path, parse(path, bytes)?)),
-            None => None,
-        };
-        let end = match (end, &file) {
-            (Some(end), _) => end,
-            (None, Some((_, file))) => table.depth(file),
-            (None, None) => table.convolutional,
-        };
-        let mut builder = ParamBuilder::new(self.name(), seed, device);
-        let stack = Stack::new(&table.layers[..end], 3, "", &mut builder)?.frozen();
-        let origin = match file {
-            Some((path, file)) => {
-                let deeper = &table.layers[end..];
-                let fill = |part: &Params, file: &SafeTensors<'_>, path: &Path, convs: bool| {
-                    part.fill(file, path, self.name(), |name| {
-                        let wanted = !deeper.iter().any(|layer| belongs(name, layer))
-                            && (!convs || name.starts_with("conv"));
-                        wanted.then(|| name.to_owned())
-                    })
-                };
-                match &trunk {
-                    None => fill(&builder.params, &file, path, false)?,
-                    Some((beside, bytes)) => {
-                        let part = |convs: bool| {
-                            builder.params.part(|name| name.starts_with("conv") == convs)
-                        };
-                        fill(&part(true), &parse(beside, bytes)?, beside, true)?;
-                        fill(&part(false), &file, path, false)?;
-                    }
-                }
-                WeightsOrigin::File(path.into())
+        let trunk = spec
+            .trunk
+            .as_ref()
+            .and_then(|trunk| trunk.parse::<Self>().ok()?.find_weights(path.parent()));
+        match trunk {
+            None => self.fill(&params, 0..end, &file, path)?,
+            Some(beside) => {
+                let middle = spec.convolutional().min(end);
+                let bytes = read(&beside)?;
+                self.fill(&params, 0..middle, &parse(&beside, &bytes)?, &beside)?;
+                self.fill(&params, middle..end, &file, path)?;
             }
-            None => WeightsOrigin::Random(seed),
+        }
+        self.finish(stack, end, WeightsOrigin::File(path.into()))
+    }
+
+    /// The first `end` rows with random weights.
+    fn stack(&self, end: usize, seed: u64, device: &Device) -> Result<(Stack, Params), NetError> {
+        Stack::new(&self.spec().layers[..end], 3, self.name(), seed, device)
+    }
+
+    /// Fills the weights of some rows from a file, in which tensors of other rows are left alone.
+    fn fill(
+        &self,
+        params: &Params,
+        rows: Range<usize>,
+        file: &SafeTensors<'_>,
+        path: &Path,
+    ) -> Result<(), NetError> {
+        let spec = self.spec();
+        let tensors = spec.tensors();
+        let among = |rows: &[Vec<(String, Vec<usize>)>], name: &str| {
+            rows.iter().flatten().any(|(known, _)| known == name)
         };
-        let taps = table.taps.iter().filter_map(|(tap, name)| {
-            Some((*tap, table.layers[..end].iter().position(|layer| layer.name == *name)?))
-        });
-        let taps = taps.collect();
-        Ok(Box::new(FeatureNet { kind: self, stack, taps, format: table.format, origin }))
+        let part = params.part(|name| among(&tensors[rows.clone()], name));
+        let others = [&tensors[..rows.start], &tensors[rows.end..]];
+        part.fill(file, path, self.name(), |name| {
+            let own = own_name(spec, name);
+            let left = name.ends_with(COUNTER) || others.iter().any(|rows| among(rows, &own));
+            (!left).then_some(own)
+        })
+    }
+
+    fn finish(
+        &self,
+        stack: Stack,
+        end: usize,
+        origin: WeightsOrigin,
+    ) -> Result<Box<dyn Comparator>, NetError> {
+        let taps = || self.spec().taps.iter().map(|(tap, _)| &**tap);
+        let rows: Vec<usize> = taps().filter_map(|tap| self.spec().row(tap)).collect();
+        let stack = stack.frozen().folded(&rows)?;
+        Ok(Box::new(FeatureNet { kind: self.clone(), stack, end, origin }))
     }
 }
 
-impl Table {
-    /// How many rows a file has weights for, with the rows without weights that follow the last one.
-    fn depth(&self, file: &SafeTensors<'_>) -> usize {
-        let names = file.names();
-        let held = |layer: &Layer| names.iter().any(|name| belongs(name, layer));
-        let last = self.layers.iter().rposition(held).unwrap_or(self.layers.len() - 1);
-        let weighted =
-            |op: Op| matches!(op, Op::Conv(_) | Op::UpConv(_) | Op::Linear(..) | Op::Fire { .. });
-        let rest = &self.layers[last + 1..];
-        last + 1 + rest.iter().position(|layer| weighted(layer.op)).unwrap_or(rest.len())
-    }
+/// The network's name of a tensor of a file, in which its layer may have the name of another program.
+fn own_name(spec: &ComparatorSpec, name: &str) -> String {
+    let renamed = name
+        .rsplit_once('.')
+        .and_then(|(layer, part)| spec.alias(layer).map(|row| format!("{row}.{part}")));
+    renamed.unwrap_or_else(|| name.to_owned())
 }
 
-/// Whether a tensor is a row's, by its name.
-fn belongs(name: &str, layer: &Layer) -> bool {
-    name.strip_prefix(layer.name).is_some_and(|rest| rest.starts_with(['.', '/']))
+/// How many rows a file has weights for, with the rows without weights that follow the last one.
+fn depth(spec: &ComparatorSpec, file: &SafeTensors<'_>) -> usize {
+    let names: Vec<String> = file.names().into_iter().map(|name| own_name(spec, name)).collect();
+    let tensors = spec.tensors();
+    let held = |row: &Vec<(String, _)>| row.iter().any(|(name, _)| names.contains(name));
+    let last = tensors.iter().rposition(held).unwrap_or(tensors.len() - 1);
+    let rest = &tensors[last + 1..];
+    last + 1 + rest.iter().position(|row| !row.is_empty()).unwrap_or(rest.len())
 }
 
 /// A [`Stack`] with names for its taps.
 struct FeatureNet {
     kind: ComparatorKind,
     stack: Stack,
-    /// Names and positions in the table.
-    taps: Vec<(&'static str, usize)>,
-    format: PixelFormat,
+    /// Rows of the table that the stack has.
+    end: usize,
     origin: WeightsOrigin,
 }
 
 impl FeatureNet {
-    fn position(&self, tap: &str) -> Result<usize, NetError> {
-        let named = self.taps.iter().find(|(name, _)| *name == tap).map(|(_, row)| *row);
-        named.or_else(|| self.stack.layers().position(|layer| layer.name == tap)).ok_or_else(|| {
-            NetError::UnknownTap { net: self.name().into(), wanted: self.taps(), got: tap.into() }
-        })
+    /// The row of a tap, if the network goes so deep.
+    fn row(&self, tap: &str) -> Option<usize> {
+        self.kind.spec().row(tap).filter(|row| *row < self.end && !self.stack.is_folded(*row))
     }
 }
 
@@ -166,11 +258,12 @@ impl Comparator for FeatureNet {
     }
 
     fn format(&self) -> PixelFormat {
-        self.format
+        self.kind.spec().pixels
     }
 
     fn taps(&self) -> Vec<String> {
-        self.taps.iter().map(|(tap, _)| (*tap).to_owned()).collect()
+        let taps = self.kind.taps().into_iter().filter(|tap| self.row(tap).is_some());
+        taps.map(str::to_owned).collect()
     }
 
     fn origin(&self) -> &WeightsOrigin {
@@ -178,16 +271,20 @@ impl Comparator for FeatureNet {
     }
 
     fn features_at(&self, images: &Images, taps: &[&str]) -> Result<Vec<Tensor>, NetError> {
-        let wanted =
-            taps.iter().map(|tap| self.position(tap)).collect::<Result<Vec<usize>, _>>()?;
         let (height, width) = (images.height(), images.width());
+        let mut wanted = Vec::with_capacity(taps.len());
         for tap in taps {
+            wanted.push(self.row(tap).ok_or_else(|| NetError::UnknownTap {
+                net: self.name().into(),
+                wanted: self.taps(),
+                got: (*tap).into(),
+            })?);
             self.kind.shape(tap, height, width)?;
         }
         let mut rows = wanted.clone();
         rows.sort_unstable();
         rows.dedup();
-        let images = images.convert(self.format)?;
+        let images = images.convert(self.format())?;
         let outputs = self.stack.forward_to(images.tensor(), &rows)?;
         let output = |row: &usize| outputs[rows.partition_point(|other| other < row)].clone();
         Ok(wanted.iter().map(output).collect())

@@ -302,8 +302,8 @@ impl Run {
     /// Names of the networks that it compares with, inverts or begins with.
     pub fn networks(&self) -> Vec<String> {
         let Ok(recipe) = self.recipe() else { return Vec::new() };
-        let compared = recipe.feature.map(|term| term.comparator.name());
-        let inverted = recipe.inversion.map(|inversion| inversion.encoder.name());
+        let compared = recipe.feature.as_ref().map(|term| term.comparator.name());
+        let inverted = recipe.inversion.as_ref().map(|inversion| inversion.encoder.name());
         let begun = recipe.vae.map(|vae| vae.encoder.name());
         let mut all: Vec<_> =
             [compared, inverted, begun].into_iter().flatten().map(str::to_owned).collect();

@@ -138,8 +138,9 @@ fn differences(runs: &[Run], record: &Record, synthetic: bool) -> Vec<String> {
             differences.push(format!("{images} training images instead of {papers}"));
         }
     }
-    let encoder = |run: &Run| Some(run.plan()?.recipe.inversion.as_ref()?.encoder.name());
-    let encoders: BTreeSet<&str> = runs.iter().filter_map(encoder).collect();
+    let encoder =
+        |run: &Run| Some(run.plan()?.recipe.inversion.as_ref()?.encoder.name().to_owned());
+    let encoders: BTreeSet<String> = runs.iter().filter_map(encoder).collect();
     let others = encoders.into_iter().filter(|name| *name != "caffenet");
     differences.extend(others.map(|name| format!("{name} is inverted")));
     let steps = runs.iter().filter_map(Run::steps).min();

@@ -13,8 +13,8 @@ impl Recipe {
     /// Names the key.
     pub fn check_networks(&self) -> Result<(), RunError> {
         let crop = |error| RunError::recipe(format!("crop: {error}"));
-        let encoder = self.inversion.as_ref().map(|i| ("inversion.tap", i.encoder, &i.tap));
-        let comparator = self.feature.as_ref().map(|f| ("feature.tap", f.comparator, &f.tap));
+        let encoder = self.inversion.as_ref().map(|i| ("inversion.tap", &i.encoder, &i.tap));
+        let comparator = self.feature.as_ref().map(|f| ("feature.tap", &f.comparator, &f.tap));
         for (key, kind, tap) in encoder.into_iter().chain(comparator) {
             check_tap(key, kind, tap)?;
             kind.shape(tap, self.crop, self.crop).map_err(crop)?;
@@ -30,7 +30,7 @@ impl Recipe {
     }
 }
 
-fn check_tap(key: &str, kind: ComparatorKind, tap: &str) -> Result<(), RunError> {
+fn check_tap(key: &str, kind: &ComparatorKind, tap: &str) -> Result<(), RunError> {
     let taps = kind.taps();
     if taps.contains(&tap) {
         return Ok(());

@@ -2,7 +2,8 @@
 
 /// The nearest of the names that a parser expected, from its message.
 pub(crate) fn nearest(message: &str) -> Option<&str> {
-    let unknown = message.find("unknown field").or_else(|| message.find("unknown variant"))?;
+    let kinds = ["unknown field", "unknown variant", "unknown network"];
+    let unknown = kinds.iter().find_map(|kind| message.find(kind))?;
     let mut names = message[unknown..].split('`').skip(1).step_by(2);
     let got = names.next()?;
     let near = |name: &str| {
@@ -36,6 +37,8 @@ mod tests {
         ] {
             assert_eq!(nearest(&message(got)), meant, "{got}");
         }
+        let network = "unknown network `alexnt`, expected one of `alexnet`, `videonet`";
+        assert_eq!(nearest(network), Some("alexnet"));
         assert_eq!(
             nearest(
                 "unknown variant `squared-eror`, expected `squared-error` or \

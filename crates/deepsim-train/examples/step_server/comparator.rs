@@ -22,7 +22,7 @@ pub(crate) fn learning_rate(check: bool) -> f64 {
 
 /// Names and shapes of a network's weights up to a layer in the paper's names, which are those of the
 /// rows in capitals.
-fn tensors(kind: ComparatorKind, tap: &str) -> Vec<(String, Vec<usize>)> {
+fn tensors(kind: &ComparatorKind, tap: &str) -> Vec<(String, Vec<usize>)> {
     let last = format!("{}.", tap.to_lowercase());
     let mut all = kind.tensors();
     let end = all.iter().rposition(|(name, _)| name.starts_with(&last));
@@ -31,12 +31,12 @@ fn tensors(kind: ComparatorKind, tap: &str) -> Vec<(String, Vec<usize>)> {
 }
 
 /// Number of weights of a network up to a layer.
-pub(crate) fn count(kind: ComparatorKind, tap: &str) -> usize {
+pub(crate) fn count(kind: &ComparatorKind, tap: &str) -> usize {
     tensors(kind, tap).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
 }
 
 /// Draws the weights of a network up to a layer, and writes them into `folder`.
-pub(crate) fn draw(kind: ComparatorKind, tap: &str, folder: &Path) -> Result<()> {
+pub(crate) fn draw(kind: &ComparatorKind, tap: &str, folder: &Path) -> Result<()> {
     let named = |(name, shape): (String, Vec<usize>)| {
         // Pixels are large, and features should not be.
         let coeff = if name == "conv1.weight" { 0.02 } else { 1.0 };

@@ -41,13 +41,13 @@ impl Generating {
         let file = folder.join(comparator::FILE);
         if let Some(inversion) = &mut recipe.inversion {
             inversion.weights = Some(file.clone());
-            taps.push((inversion.encoder, inversion.tap.clone()));
+            taps.push((inversion.encoder.clone(), inversion.tap.clone()));
         }
         if let Some(feature) = &mut recipe.feature {
             feature.weights = Some(file.clone());
             feature.weight = feature.weight.or(Some(FEATURE_WEIGHT));
             feature.rho = None;
-            taps.push((feature.comparator, feature.tap.clone()));
+            taps.push((feature.comparator.clone(), feature.tap.clone()));
         }
         // Of encoder and comparator, which are one network, the deeper layer decides.
         let depth = |(kind, tap): &&(ComparatorKind, String)| {
@@ -55,7 +55,7 @@ impl Generating {
         };
         let deepest = taps.iter().max_by_key(depth);
         if let Some((kind, tap)) = deepest.filter(|_| *check) {
-            comparator::draw(*kind, tap, folder)?;
+            comparator::draw(kind, tap, folder)?;
         }
         deepsim_train::run::precision::set(recipe.precision, device)?;
         if *check {
@@ -68,7 +68,7 @@ impl Generating {
         Ok(Self {
             trainer,
             images: Images::new(images.tensor().to_device(device)?, images.format())?,
-            fixed: deepest.map(|(kind, tap)| comparator::count(*kind, tap)),
+            fixed: deepest.map(|(kind, tap)| comparator::count(kind, tap)),
             folder: folder.clone(),
         })
     }

@@ -52,37 +52,37 @@ impl FrozenNetworks {
         weights: Option<&Path>,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let find = |kind: ComparatorKind, own: &Option<PathBuf>| {
-            own.clone().or_else(|| weights.and_then(|folder| kind.find_weights(folder)))
+        let find = |kind: &ComparatorKind, own: &Option<PathBuf>| {
+            own.clone().or_else(|| kind.find_weights(weights))
         };
-        let open = |kind: ComparatorKind, tap: &str, file: Option<PathBuf>, seed| {
+        let open = |kind: &ComparatorKind, tap: &str, file: Option<PathBuf>, seed| {
             let net = kind.open_to(tap, file.as_deref(), seed, device)?;
             Ok::<_, TrainError>(Arc::<dyn Comparator>::from(net))
         };
-        let file = |term: &FeatureTerm| find(term.comparator, &term.weights);
+        let file = |term: &FeatureTerm| find(&term.comparator, &term.weights);
         let mut encoder = None;
         if let Some(Inversion { encoder: kind, tap, weights, seed, .. }) = &recipe.inversion {
-            let own = find(*kind, weights);
+            let own = find(kind, weights);
             // The encoder is opened as deep as the comparator needs it, if both are the same network.
             let same = recipe
                 .feature
                 .as_ref()
-                .filter(|term| (term.comparator, &file(term), term.seed) == (*kind, &own, *seed));
+                .filter(|term| (&term.comparator, &file(term), term.seed) == (kind, &own, *seed));
             let depth = |tap: &str| kind.taps().iter().position(|known| *known == tap);
             let deeper = same.map(|term| &term.tap).filter(|other| depth(other) > depth(tap));
-            let net = open(*kind, deeper.unwrap_or(tap), own, *seed)?;
+            let net = open(kind, deeper.unwrap_or(tap), own, *seed)?;
             encoder = Some((Encoder { net, tap: tap.clone() }, same.is_some()));
         }
         let initial_weights = recipe.vae.as_ref().filter(|vae| !vae.from_scratch).and_then(|vae| {
             let kind = vae.encoder.trained()?;
-            find(kind, &vae.weights)
+            find(&kind, &vae.weights)
         });
         let feature = match &recipe.feature {
             None => None,
             Some(term) => {
                 let comparator = match &encoder {
                     Some((encoder, true)) => encoder.net.clone(),
-                    _ => open(term.comparator, &term.tap, file(term), term.seed)?,
+                    _ => open(&term.comparator, &term.tap, file(term), term.seed)?,
                 };
                 let weight = term.weight.unwrap_or_default();
                 Some(terms::FeatureTerm { comparator, tap: term.tap.clone(), weight })
@@ -145,7 +145,7 @@ impl FrozenNetworks {
         let features =
             features.ok_or_else(|| TrainError::recipe("inversion: no encoder is open"))?;
         Ok(InverterConfig {
-            encoder: inversion.encoder,
+            encoder: inversion.encoder.clone(),
             tap: inversion.tap.clone(),
             features: features.dims()[1..].to_vec(),
             side,

@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     file: PathBuf,
     /// Network that the weights are for, e.g. caffenet, alexnet, generator-fc6, lpips-alex [default: told from the
     /// tensors]
-    #[arg(long, value_name = "NET", value_parser = net)]
+    #[arg(long, value_name = "NET", value_parser = Net::by_name)]
     net: Option<Net>,
     /// Folder for NET.safetensors, or a file
     #[arg(long, value_name = "PATH", default_value = "data/weights")]
@@ -45,13 +45,6 @@ enum Form {
     Json,
 }
 
-fn net(name: &str) -> Result<Net, String> {
-    Net::by_name(name).ok_or_else(|| {
-        let known: Vec<String> = Net::all().into_iter().map(Net::name).collect();
-        format!("known are {}", known.join(", "))
-    })
-}
-
 /// Imports or lists, and prints what is in the file.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let file = locate::file(&arguments.file)?;
@@ -67,8 +60,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
         return Ok(());
     }
-    let options =
-        ImportOptions { net: arguments.net, half: arguments.f16, part: arguments.part.clone() };
+    let options = ImportOptions {
+        net: arguments.net.clone(),
+        half: arguments.f16,
+        part: arguments.part.clone(),
+    };
     let report = import(&file, &arguments.out, &options)?;
     match arguments.report {
         Form::Text => println!("{report}"),

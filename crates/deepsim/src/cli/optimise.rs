@@ -21,8 +21,8 @@ const CROP: usize = 227;
 /// Measures how far they are from the pictures.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The network, e.g. alexnet
-    #[arg(long, value_name = "NET", value_parser = comparator, default_value = "alexnet")]
+    /// The network: a name, e.g. alexnet, or the path of a description that ends in .toml
+    #[arg(long, value_name = "NET", default_value = "alexnet")]
     net: ComparatorKind,
     /// Features to invert, e.g. CONV5; may be repeated
     #[arg(long, value_name = "TAP", required = true)]
@@ -66,15 +66,6 @@ pub(crate) struct Arguments {
 /// Most pictures that `N` is computed from where nobody says how many: 2.5 GB of pixels.
 const PAIRS: usize = 4000;
 
-fn comparator(name: &str) -> Result<ComparatorKind, EvalError> {
-    let all = ComparatorKind::ALL;
-    all.into_iter().find(|kind| kind.name() == name).ok_or_else(|| EvalError::Unknown {
-        what: "comparator",
-        known: all.map(ComparatorKind::name).join(", "),
-        got: name.into(),
-    })
-}
-
 /// Inverts tap by tap, prints the errors and draws a sheet.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (device, folder) = arguments.place.open()?;
@@ -90,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     println!("{}", dataset.description);
     let random = arguments.random_weights;
     let folder = folder.or_else(|| DataFolders::new().find("weights").filter(|_| !random));
-    let weights = folder.as_ref().and_then(|folder| arguments.net.find_weights(folder));
+    let weights = arguments.net.find_weights(folder.as_deref());
     if weights.is_none() && !random {
         let name = arguments.net.name();
         let wanted = format!("weights of {name}, or --random-weights");
@@ -98,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let got = format!("none{place}; docs/weights.md says where there are some");
         return Err(EvalError::Input { operation: "--weights", wanted, got }.into());
     }
-    let mut experiment = Experiment::new(arguments.net, &*source, crop);
+    let mut experiment = Experiment::new(arguments.net.clone(), &*source, crop);
     experiment.weights = weights.as_deref();
     experiment.dataset = &dataset.description;
     experiment.prior = arguments.prior;

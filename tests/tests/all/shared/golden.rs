@@ -12,7 +12,8 @@ const TOLERANCE: f64 = 2e-5;
 
 fn open(kind: ComparatorKind) -> Result<Option<Box<dyn Comparator>>> {
     let Some(folder) = shared("weights") else { return Ok(None) };
-    let path = kind.find_weights(&folder).context("the folder of weights has this network's")?;
+    let path =
+        kind.find_weights(Some(&folder)).context("the folder of weights has this network's")?;
     Ok(Some(kind.open(Some(&path), 0, &Device::Cpu)?))
 }
 
@@ -28,7 +29,7 @@ fn input(values: Tensor) -> Result<Images> {
 
 #[test]
 fn alexnet_activations_equal_opencvs() -> Result<()> {
-    let Some(net) = open(ComparatorKind::AlexNet)? else { return Ok(()) };
+    let Some(net) = open(ComparatorKind::alexnet())? else { return Ok(()) };
     let cases: [(&str, &[&str]); 2] = [
         ("opencv_pelican", &["pool1", "pool2", "relu3", "relu4", "relu5", "pool5"]),
         ("opencv_great_grey_owl", &["pool1", "pool5"]),
@@ -56,8 +57,9 @@ fn the_other_order_does_not_fit_these_weights() -> Result<()> {
     let (Some(folder), Some(golden)) = (shared("weights"), golden("opencv_pelican")?) else {
         return Ok(());
     };
-    let path = ComparatorKind::AlexNet.find_weights(&folder).context("AlexNet's weights")?;
-    let caffenet = ComparatorKind::CaffeNet.open(Some(&path), 0, &Device::Cpu)?;
+    let path =
+        ComparatorKind::alexnet().find_weights(Some(&folder)).context("AlexNet's weights")?;
+    let caffenet = ComparatorKind::caffenet().open(Some(&path), 0, &Device::Cpu)?;
     let images = input(golden.tensor("input")?)?;
     let got = values(&caffenet.features(&images, "CONV1")?)?;
     let error = relative(&got, golden.f32("alexnet.pool1")?);
@@ -67,7 +69,7 @@ fn the_other_order_does_not_fit_these_weights() -> Result<()> {
 
 #[test]
 fn squeezenet_scores_equal_opencvs_and_name_the_animal() -> Result<()> {
-    let Some(net) = open(ComparatorKind::SqueezeNet)? else { return Ok(()) };
+    let Some(net) = open(ComparatorKind::squeezenet())? else { return Ok(()) };
     // Positions in the sorted list of ImageNet's classes.
     for (name, class) in [("opencv_pelican", 144), ("opencv_great_grey_owl", 24)] {
         let Some(golden) = golden(name)? else { return Ok(()) };
@@ -120,7 +122,7 @@ fn pictures_reach_the_network_in_its_own_order_and_range() -> Result<()> {
 #[test]
 fn alexnet_follows_the_integer_network_it_comes_from() -> Result<()> {
     let (Some(net), Some(golden)) =
-        (open(ComparatorKind::AlexNet)?, golden("alexnet_int8_goldfish")?)
+        (open(ComparatorKind::alexnet())?, golden("alexnet_int8_goldfish")?)
     else {
         return Ok(());
     };

@@ -30,8 +30,8 @@ fn squeezenet_recognises_validation_pictures_as_often_as_elsewhere() -> Result<(
     }
     let files = Arc::new(Ilsvrc::open(copy.path())?.val()?);
     let pictures = Prepared::new(files, Transform::stretch(227, 227));
-    let path = ComparatorKind::SqueezeNet.find_weights(&weights);
-    let net = ComparatorKind::SqueezeNet.open(path.as_deref(), 0, &Device::Cpu)?;
+    let path = ComparatorKind::squeezenet().find_weights(Some(&weights));
+    let net = ComparatorKind::squeezenet().open(path.as_deref(), 0, &Device::Cpu)?;
     let (mut first, mut five, n) = (0, 0, pictures.len());
     for start in (0..n).step_by(50) {
         let batch = read_range(&pictures, start..(start + 50).min(n), Crop::Full)?;
