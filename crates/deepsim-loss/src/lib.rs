@@ -6,7 +6,6 @@
 //! | [`term`] | what a term is: name, weight, value and gradients |
 //! | [`terms`] | each term by itself, normalised as in the code |
 //! | [`perceptual`] | distances of images over any taps of any comparator: the feature term, LPIPS |
-//! | [`resample`] | maps of distances at the size of the images |
 //! | [`objective`] | the weighted sum, with every term's value and gradient norm at the image |
 //! | [`calibrate`] | how to choose the weight of a feature term for a new comparator |
 //! | [`ranking`] | the loss that VideoNet is trained with |
@@ -41,15 +40,14 @@ pub mod calibrate;
 pub mod objective;
 pub mod perceptual;
 pub mod ranking;
-pub mod resample;
 mod tap;
 pub mod term;
 pub mod terms;
 
 pub use balance::{Balance, BalanceRule};
+pub use deepsim_ops::Upsampling;
 pub use objective::{At, Evaluated, TermNumbers, TermReport};
 pub use perceptual::{Distances, PerceptualDistance, Reduction, TapDistance, Targets};
-pub use resample::Upsampling;
 pub use term::Term;
 pub use terms::Distance;
 

@@ -21,9 +21,9 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use deepsim_nets::{Comparator, Images};
+use deepsim_ops::{Upsampling, upsample};
 
 use crate::LossError;
-use crate::resample::{Upsampling, upsample};
 pub use crate::tap::{LENGTH_EPSILON, Reduction, TapDistance};
 
 /// A distance of images in the feature space of a comparator. Targets are constants: gradients
@@ -32,8 +32,7 @@ pub use crate::tap::{LENGTH_EPSILON, Reduction, TapDistance};
 /// ```
 /// use candle_core::Device;
 /// use deepsim_loss::perceptual::{PerceptualDistance, TapDistance};
-/// use deepsim_loss::resample::Upsampling;
-/// use deepsim_loss::{objective, term};
+/// use deepsim_loss::{Upsampling, objective, term};
 /// use deepsim_nets::{ComparatorKind, Images, PixelFormat};
 ///
 /// let device = Device::Cpu;
@@ -274,7 +273,7 @@ impl Distances {
                 Reduction::HalfSum => positions / (self.height * self.width) as f64,
                 Reduction::Mean => positions,
             };
-            let map = upsample(&tap.positions, self.height, self.width, upsampling)?;
+            let map = upsample(&tap.positions, (self.height, self.width), upsampling)?;
             Ok((map * (tap.factor * spread))?)
         });
         sum(maps.collect::<Result<Vec<_>, LossError>>()?.into_iter())

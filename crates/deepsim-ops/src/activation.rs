@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use crate::cpu::elementwise;
-use crate::glue::{input, like, slice, with};
+use crate::glue::{first_order, input, like, slice, with};
 
 /// `max(x, 0)`; the gradient at 0 is 0.
 ///
@@ -43,6 +43,32 @@ pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
     apply("leaky_relu", x, slope as f32)
 }
 
+/// `min(max(x, 0), 6)`; the gradient at 0 and at 6 is 0, as PyTorch's.
+///
+/// # Shapes
+/// any -> the same
+///
+/// # Errors
+/// If the tensor is not `f32` on the CPU (with `cuda`: or a GPU).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_ops::relu6;
+/// let x = Tensor::new(&[-2f32, 3.0, 8.0], &Device::Cpu)?;
+/// assert_eq!(relu6(&x)?.to_vec1::<f32>()?, [0.0, 3.0, 6.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn relu6(x: &Tensor) -> Result<Tensor> {
+    let x = input(RELU6, "x", x)?;
+    if x.device().is_cpu() {
+        return x.apply_op1(Relu6);
+    }
+    let inside = (x.gt(0f32)? * x.lt(6f32)?)?;
+    inside.where_cond(&x, &x.detach().clamp(0f32, 6f32)?)
+}
+
+const RELU6: &str = "relu6";
+
 fn apply(op: &'static str, x: &Tensor, slope: f32) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
     if x.device().is_cuda() {
@@ -70,11 +96,35 @@ impl CustomOp1 for LeakyRelu {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        first_order(self.op)?;
         let (op, slope) = (self.op, self.slope);
         let dx = with(op, x, |x| {
             with(op, &dy.contiguous()?, |dy| {
                 Ok(elementwise::zip(x, dy, |x, dy| if x > 0.0 { dy } else { dy * slope }))
             })
+        })?;
+        Ok(Some(like(dx, x)?))
+    }
+}
+
+struct Relu6;
+
+impl CustomOp1 for Relu6 {
+    fn name(&self) -> &'static str {
+        RELU6
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        // A NaN stays one.
+        let y = elementwise::map(slice(RELU6, x, layout)?, |x| x.clamp(0.0, 6.0));
+        Ok((CpuStorage::F32(y), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        first_order(RELU6)?;
+        let gradient = |x: f32, dy: f32| if x > 0.0 && x < 6.0 { dy } else { 0.0 };
+        let dx = with(RELU6, x, |x| {
+            with(RELU6, &dy.contiguous()?, |dy| Ok(elementwise::zip(x, dy, gradient)))
         })?;
         Ok(Some(like(dx, x)?))
     }

@@ -8,14 +8,28 @@ use crate::sequence::{Step, run};
 
 /// Numbers of a 2-d convolution. Pairs are (vertical, horizontal).
 ///
-/// There is no dilation, no output padding of a transposed convolution, and no padding that differs between two
-/// opposite sides.
+/// There is no padding that differs between two opposite sides.
+///
+/// ```
+/// use deepsim_ops::Conv2dConfig;
+/// // Same size as the image, for 3x3 kernels that see 5x5 pixels.
+/// let dilated = Conv2dConfig::new(1, 2).with_dilation(2);
+/// assert_eq!(dilated.output_size((8, 8), (3, 3)), Some((8, 8)));
+/// // Twice the size of the image, for 3x3 kernels.
+/// let up = Conv2dConfig::new(2, 1).with_output_padding(1);
+/// assert_eq!(up.transposed_output_size((8, 8), (3, 3)), Some((16, 16)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conv2dConfig {
     /// Step of the kernel; the up-sampling factor of a transposed convolution.
     pub stride: (usize, usize),
     /// Zeros on each side.
     pub padding: (usize, usize),
+    /// Pixels from one value of the kernel to the next; 1 for a dense kernel.
+    pub dilation: (usize, usize),
+    /// Rows and columns that a transposed convolution adds to its result below and at the right, fewer than its
+    /// stride or its dilation. A convolution has none.
+    pub output_padding: (usize, usize),
     /// Groups of channels that do not see each other.
     pub groups: usize,
     /// Slope of a leaky ReLU applied to the result in the same pass, 0 for a plain ReLU.
@@ -24,14 +38,31 @@ pub struct Conv2dConfig {
 
 impl Default for Conv2dConfig {
     fn default() -> Self {
-        Self { stride: (1, 1), padding: (0, 0), groups: 1, leaky: None }
+        Self::new(1, 0)
     }
 }
 
 impl Conv2dConfig {
-    /// Equal numbers for both axes, one group.
+    /// Equal numbers for both axes, one group, a dense kernel, no output padding.
     pub const fn new(stride: usize, padding: usize) -> Self {
-        Self { stride: (stride, stride), padding: (padding, padding), groups: 1, leaky: None }
+        Self {
+            stride: (stride, stride),
+            padding: (padding, padding),
+            dilation: (1, 1),
+            output_padding: (0, 0),
+            groups: 1,
+            leaky: None,
+        }
+    }
+
+    /// Sets the dilation of both axes.
+    pub const fn with_dilation(self, dilation: usize) -> Self {
+        Self { dilation: (dilation, dilation), ..self }
+    }
+
+    /// Sets the output padding of both axes.
+    pub const fn with_output_padding(self, output_padding: usize) -> Self {
+        Self { output_padding: (output_padding, output_padding), ..self }
     }
 
     /// Sets the number of groups.
@@ -45,7 +76,7 @@ impl Conv2dConfig {
     }
 
     /// Height and width of the result of a convolution, given those of the image and of the kernel; `None` if
-    /// the kernel is larger than the padded image, or a stride is 0.
+    /// the kernel is larger than the padded image, or a stride or a dilation is 0.
     ///
     /// ```
     /// use deepsim_ops::Conv2dConfig;
@@ -57,13 +88,13 @@ impl Conv2dConfig {
         image: (usize, usize),
         kernel: (usize, usize),
     ) -> Option<(usize, usize)> {
+        let (kh, kw) = self.extent(kernel)?;
         let axis = |size: usize, kernel, stride, padding: usize| {
             let padded = size.checked_add(padding.checked_mul(2)?)?;
             padded.checked_sub(kernel)?.checked_div(stride)?.checked_add(1)
         };
         let Self { stride, padding, .. } = self;
-        let height = axis(image.0, kernel.0, stride.0, padding.0)?;
-        Some((height, axis(image.1, kernel.1, stride.1, padding.1)?))
+        Some((axis(image.0, kh, stride.0, padding.0)?, axis(image.1, kw, stride.1, padding.1)?))
     }
 
     /// The same for a transposed convolution; `None` if the padding leaves nothing of the result.
@@ -77,13 +108,24 @@ impl Conv2dConfig {
         image: (usize, usize),
         kernel: (usize, usize),
     ) -> Option<(usize, usize)> {
-        let axis = |size: usize, kernel, stride, padding: usize| {
+        let (kh, kw) = self.extent(kernel)?;
+        let axis = |size: usize, kernel, stride, padding: usize, more| {
             let whole = size.checked_sub(1)?.checked_mul(stride)?.checked_add(kernel)?;
+            let whole = whole.checked_add(more)?;
             whole.checked_sub(padding.checked_mul(2)?).filter(|rest| *rest > 0)
         };
-        let Self { stride, padding, .. } = self;
-        let height = axis(image.0, kernel.0, stride.0, padding.0)?;
-        Some((height, axis(image.1, kernel.1, stride.1, padding.1)?))
+        let Self { stride, padding, output_padding: more, .. } = self;
+        let height = axis(image.0, kh, stride.0, padding.0, more.0)?;
+        Some((height, axis(image.1, kw, stride.1, padding.1, more.1)?))
+    }
+
+    /// Pixels that a kernel spans, the gaps of its dilation included.
+    fn extent(&self, kernel: (usize, usize)) -> Option<(usize, usize)> {
+        let axis = |kernel: usize, dilation: usize| {
+            let gaps = kernel.checked_sub(1)?.checked_mul(dilation)?;
+            gaps.checked_add(1).filter(|_| dilation > 0)
+        };
+        Some((axis(kernel.0, self.dilation.0)?, axis(kernel.1, self.dilation.1)?))
     }
 }
 
@@ -93,7 +135,8 @@ impl Conv2dConfig {
 ///
 /// # Shapes
 /// `x (N, C, H, W)`, `weight (O, C/groups, kh, kw)`, `bias (O)` ->
-/// `(N, O, (H + 2 ph - kh) / sh + 1, (W + 2 pw - kw) / sw + 1)`, rounded down
+/// `(N, O, (H + 2 ph - eh) / sh + 1, (W + 2 pw - ew) / sw + 1)`, rounded down, where a kernel spans
+/// `eh = dh (kh - 1) + 1` rows and `ew = dw (kw - 1) + 1` columns
 ///
 /// # Errors
 /// If shapes do not fit or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
@@ -123,7 +166,8 @@ pub fn conv2d(
 ///
 /// # Shapes
 /// `x (N, C, H, W)`, `weight (C, O/groups, kh, kw)`, `bias (O)` ->
-/// `(N, O, (H - 1) sh - 2 ph + kh, (W - 1) sw - 2 pw + kw)`
+/// `(N, O, (H - 1) sh - 2 ph + eh + oph, (W - 1) sw - 2 pw + ew + opw)`, where a kernel spans
+/// `eh = dh (kh - 1) + 1` rows and `ew = dw (kw - 1) + 1` columns
 ///
 /// # Errors
 /// If shapes do not fit or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
@@ -173,13 +217,23 @@ pub(crate) fn shape(
             x
         );
     }
-    let ((sh, sw), (ph, pw)) = (config.stride, config.padding);
+    let Conv2dConfig { stride: (sh, sw), padding: (ph, pw), dilation: (dh, dw), .. } = config;
+    if config.output_padding != (0, 0) {
+        bail!("{op}: expected no output padding, found {:?}", config.output_padding);
+    }
     let Some((oh, ow)) = config.output_size((h, w), (kh, kw)) else {
-        bail!("{op}: kernel {kh}x{kw} is larger than the input {x:?} with padding {:?}", (ph, pw));
+        let dilation = match (dh, dw) {
+            (1, 1) => String::new(),
+            dilation => format!(" with dilation {dilation:?}"),
+        };
+        let padding = (ph, pw);
+        bail!(
+            "{op}: kernel {kh}x{kw}{dilation} is larger than the input {x:?} with padding {padding:?}"
+        );
     };
     limit(op, config, [c_in, h + 2 * ph, w + 2 * pw])?;
     limit(op, config, [c_out, oh, ow])?;
-    Ok(ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, groups, oh, ow })
+    Ok(ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, dh, dw, groups, oh, ow })
 }
 
 /// The convolution whose adjoint [`conv_transpose2d`] computes: from our output to our input.
@@ -206,8 +260,15 @@ pub(crate) fn transposed_shape(
             x
         );
     }
-    let ((sh, sw), (ph, pw)) = (config.stride, config.padding);
-    let (h, w) = ((oh - 1) * sh + kh, (ow - 1) * sw + kw);
+    let Conv2dConfig { stride, padding: (ph, pw), dilation, output_padding: more, .. } = config;
+    let ((sh, sw), (dh, dw)) = (stride, dilation);
+    if more.0 >= sh.max(dh) || more.1 >= sw.max(dw) {
+        bail!("{op}: expected an output padding less than stride or dilation, found {config:?}");
+    }
+    let axis = |size: usize, kernel: usize, stride, dilation, more| {
+        (size - 1) * stride + (kernel - 1) * dilation + 1 + more
+    };
+    let (h, w) = (axis(oh, kh, sh, dh, more.0), axis(ow, kw, sw, dw, more.1));
     if h <= 2 * ph || w <= 2 * pw {
         bail!("{op}: padding {:?} leaves nothing of the output {h}x{w}", config.padding);
     }
@@ -216,7 +277,8 @@ pub(crate) fn transposed_shape(
     limit(op, config, [out, h, w])?;
     let (h, w) = (h - 2 * ph, w - 2 * pw);
     // In the engine's words: the convolution from our output to our input.
-    Ok(ConvShape { n, c_in: out, h, w, c_out: channels, kh, kw, sh, sw, ph, pw, groups, oh, ow })
+    let (c_in, c_out) = (out, channels);
+    Ok(ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, dh, dw, groups, oh, ow })
 }
 
 fn check_bias(op: OpName, bias: Option<&Tensor>, out: usize) -> Result<()> {
@@ -237,23 +299,27 @@ fn sizes(
     let ([n, c, h, w], &[_, _, kh, kw]) = (x, weight.dims()) else {
         bail!("{op}: wanted a weight of four axes, got {:?}", weight.dims());
     };
-    if x.contains(&0) || weight.elem_count() == 0 {
+    if x[1..].contains(&0) || weight.elem_count() == 0 {
         bail!("{op}: wanted non-empty tensors, got {x:?} and {:?}", weight.dims());
     }
     if config.leaky.is_some_and(|slope| !(0.0..1.0).contains(&slope)) {
         bail!("{op}: wanted a slope 0 <= s < 1 of the leaky ReLU, got {:?}", config.leaky);
     }
-    let Conv2dConfig { stride, padding, groups, .. } = config;
+    let Conv2dConfig { stride, padding, dilation, output_padding: more, groups, .. } = config;
     if stride.0 == 0 || stride.1 == 0 || groups == 0 {
         bail!("{op}: wanted strides and groups of at least 1, got {config:?}");
     }
-    if [stride.0, stride.1, padding.0, padding.1].iter().any(|&number| number > LARGEST) {
-        bail!("{op}: wanted strides and paddings of at most {LARGEST}, got {config:?}");
+    if dilation.0 == 0 || dilation.1 == 0 {
+        bail!("{op}: expected dilations of at least 1, found {config:?}");
+    }
+    let numbers = [stride, padding, dilation, more].map(|(a, b)| a.max(b));
+    if numbers.iter().any(|&number| number > LARGEST) {
+        bail!("{op}: wanted strides, dilations and paddings of at most {LARGEST}, got {config:?}");
     }
     Ok((n, c, h, w, kh, kw))
 }
 
-/// Strides and paddings beyond this are mistakes, and their sums and products might overflow.
+/// Strides, dilations and paddings beyond this are mistakes, and their sums and products might overflow.
 const LARGEST: usize = u16::MAX as usize;
 
 /// Refuses images, padded or computed, whose positions do not fit the engines' 32-bit offsets.

@@ -1,13 +1,12 @@
-//! Distances summed over all elements, in double precision.
+//! Distances, summed over all elements in double precision.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use crate::cpu::elementwise;
 use crate::cpu::simd::Isa;
-use crate::glue::{input, like, slice, with};
+use crate::glue::{first_order, input, like, slice, with};
 
-/// `Σ (a - b)²`: the sum over all elements. The mean that other libraries call squared error is
-/// this over `a.elem_count()`; so is its gradient.
+/// `Σ (a - b)²`: the sum over all elements. [`mean_squared_error`] is the mean.
 ///
 /// # Shapes
 /// two of equal shape -> scalar
@@ -27,7 +26,7 @@ pub fn squared_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if a.device().is_cuda() {
         return crate::cuda::squared_error(a, b);
     }
-    apply(a, b, Distance { op: "squared_error", squared: true })
+    apply(a, b, Distance { op: "squared_error", squared: true, mean: false })
 }
 
 /// `Σ |a - b|`; the gradient where `a` equals `b` is 0.
@@ -50,7 +49,65 @@ pub fn absolute_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if a.device().is_cuda() {
         return crate::cuda::absolute_error(a, b);
     }
-    apply(a, b, Distance { op: "absolute_error", squared: false })
+    apply(a, b, Distance { op: "absolute_error", squared: false, mean: false })
+}
+
+/// The mean of `(a - b)²` over all elements.
+///
+/// # Shapes
+/// two of equal shape -> scalar
+///
+/// # Errors
+/// If the shapes differ or hold no values, or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_ops::mean_squared_error;
+/// let (a, b) = (Tensor::new(&[1f32, 2.0], &Device::Cpu)?, Tensor::new(&[0f32, 5.0], &Device::Cpu)?);
+/// assert_eq!(mean_squared_error(&a, &b)?.to_scalar::<f32>()?, 5.0);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn mean_squared_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let distance = Distance { op: "mean_squared_error", squared: true, mean: true };
+    some_values(distance.op, a)?;
+    #[cfg(feature = "cuda")]
+    if a.device().is_cuda() {
+        return crate::cuda::squared_error(a, b)? / a.elem_count() as f64;
+    }
+    apply(a, b, distance)
+}
+
+/// The mean of `|a - b|` over all elements; the gradient where `a` equals `b` is 0.
+///
+/// # Shapes
+/// two of equal shape -> scalar
+///
+/// # Errors
+/// If the shapes differ or hold no values, or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_ops::mean_absolute_error;
+/// let (a, b) = (Tensor::new(&[1f32, 2.0], &Device::Cpu)?, Tensor::new(&[0f32, 5.0], &Device::Cpu)?);
+/// assert_eq!(mean_absolute_error(&a, &b)?.to_scalar::<f32>()?, 2.0);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn mean_absolute_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let distance = Distance { op: "mean_absolute_error", squared: false, mean: true };
+    some_values(distance.op, a)?;
+    #[cfg(feature = "cuda")]
+    if a.device().is_cuda() {
+        return crate::cuda::absolute_error(a, b)? / a.elem_count() as f64;
+    }
+    apply(a, b, distance)
+}
+
+/// Refuses a mean of no values.
+fn some_values(op: &'static str, a: &Tensor) -> Result<()> {
+    if a.elem_count() == 0 {
+        bail!("{op}: expected values, found {:?}", a.dims());
+    }
+    Ok(())
 }
 
 fn apply(a: &Tensor, b: &Tensor, distance: Distance) -> Result<Tensor> {
@@ -65,6 +122,14 @@ fn apply(a: &Tensor, b: &Tensor, distance: Distance) -> Result<Tensor> {
 struct Distance {
     op: &'static str,
     squared: bool,
+    mean: bool,
+}
+
+impl Distance {
+    /// What the sum is divided by.
+    fn count(&self, values: usize) -> f64 {
+        if self.mean { values as f64 } else { 1.0 }
+    }
 }
 
 impl CustomOp2 for Distance {
@@ -81,7 +146,8 @@ impl CustomOp2 for Distance {
     ) -> Result<(CpuStorage, Shape)> {
         let (a, b) = (slice(self.op, a, a_layout)?, slice(self.op, b, b_layout)?);
         let sum = elementwise::distance(Isa::best(), a, b, self.squared);
-        Ok((CpuStorage::F32(vec![sum as f32]), ().into()))
+        let result = (sum / self.count(a.len())) as f32;
+        Ok((CpuStorage::F32(vec![result]), ().into()))
     }
 
     fn bwd(
@@ -91,7 +157,9 @@ impl CustomOp2 for Distance {
         _sum: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let gradient = with(self.op, &gradient.contiguous()?, |g| Ok(g[0]))?;
+        first_order(self.op)?;
+        let gradient = with(self.op, &gradient.contiguous()?, |g| Ok(f64::from(g[0])))?;
+        let gradient = (gradient / self.count(a.elem_count())) as f32;
         let toward = |factor: f32| {
             with(self.op, a, |a| {
                 with(self.op, b, |b| {

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rand_core::Rng;
 
 use crate::cpu::elementwise;
-use crate::glue::{input, like, slice, with};
+use crate::glue::{first_order, input, like, slice, with};
 
 /// Sets each element to 0 with probability `p` and multiplies the others by `1 / (1 - p)`.
 ///
@@ -98,6 +98,7 @@ impl CustomOp1 for Dropout {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        first_order(OP)?;
         let dx =
             with(OP, &dy.contiguous()?, |dy| Ok(elementwise::zip(dy, &self.mask, |dy, m| dy * m)))?;
         Ok(Some(like(dx, x)?))

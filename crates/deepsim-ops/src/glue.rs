@@ -1,6 +1,7 @@
 //! Between candle's tensors and the engines' slices.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, bail};
 
@@ -44,6 +45,18 @@ pub(crate) fn check(op: impl fmt::Display, name: &str, tensor: &Tensor) -> Resul
     let device = tensor.device();
     if !(device.is_cpu() || cfg!(feature = "cuda") && device.is_cuda()) {
         bail!("{op}: {name}: expected a CPU tensor, found one on {device:?}");
+    }
+    Ok(())
+}
+
+/// Refuses to be a part of a backward pass that is differentiated itself. candle keeps the graph of gradients only where
+/// `CANDLE_GRAD_DO_NOT_DETACH` is set, and ours would be missing in it.
+pub(crate) fn first_order(op: impl fmt::Display) -> Result<()> {
+    static SECOND: LazyLock<bool> = LazyLock::new(|| {
+        std::env::var("CANDLE_GRAD_DO_NOT_DETACH").is_ok_and(|set| !set.is_empty() && set != "0")
+    });
+    if *SECOND {
+        bail!("{op}: gradients of gradients are not available; unset CANDLE_GRAD_DO_NOT_DETACH");
     }
     Ok(())
 }

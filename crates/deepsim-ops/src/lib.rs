@@ -3,6 +3,7 @@
 mod activation;
 mod adam;
 mod adam_step;
+mod batch_norm;
 mod conv;
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -22,15 +23,18 @@ pub mod nn;
 mod norm;
 mod pixels;
 mod pool;
+mod resample;
 mod sequence;
 mod sgd;
 mod softmax;
+mod upsample;
 
-pub use activation::{leaky_relu, relu};
+pub use activation::{leaky_relu, relu, relu6};
 #[cfg(feature = "cuda")]
 pub use adam::adam_rate;
 pub use adam::{AdamUpdate, Moments, adam_update, adam_update_all, set_moments};
 pub use adam_step::AdamStep;
+pub use batch_norm::{BatchNormStatistics, batch_norm2d};
 pub use conv::{Conv2dConfig, conv_transpose2d, conv2d};
 pub use cpu::simd::kernels;
 #[cfg(feature = "cuda")]
@@ -38,7 +42,7 @@ pub use cuda::{
     Precision, StepGraph, Uploader, keep_freed_device_memory, precision, set_precision,
 };
 pub use deferred::{DeferredScalar, sum_of_squares};
-pub use distance::{absolute_error, squared_error};
+pub use distance::{absolute_error, mean_absolute_error, mean_squared_error, squared_error};
 pub use dropout::{dropout, dropout_each};
 pub use ema::{copy_all, ema_update_all};
 pub use error::error_message;
@@ -47,8 +51,9 @@ pub use linear::linear;
 pub use memory::keep_freed_memory;
 pub use norm::{LrnConfig, local_response_norm};
 pub use pixels::{ChannelOrder, PixelFormat, pixels};
-pub use pool::{Pool2dConfig, global_avg_pool2d, max_pool2d};
+pub use pool::{AvgPool2dConfig, Pool2dConfig, avg_pool2d, global_avg_pool2d, max_pool2d};
 pub use rand_core;
 pub use sequence::{Step, sequence};
 pub use sgd::{SgdStep, sgd_update};
 pub use softmax::softmax_cross_entropy;
+pub use upsample::{Upsampling, upsample};

@@ -8,10 +8,10 @@ use crate::{Conv2dConfig, conv2d};
 /// `x Wᵀ + b`, as a 1x1 convolution: the engine computes only the gradients that are needed.
 ///
 /// # Shapes
-/// `x (N, I)`, `weight (O, I)`, `bias (O)` -> `(N, O)`
+/// `x (.., I)` with any axes before the last, `weight (O, I)`, `bias (O)` -> `(.., O)`
 ///
 /// # Errors
-/// If shapes do not fit, `x` has another rank, or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
+/// If shapes do not fit, `x` is a scalar, or a tensor is not `f32` on the CPU (with `cuda`: or a GPU).
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -20,15 +20,15 @@ use crate::{Conv2dConfig, conv2d};
 /// let weight = Tensor::new(&[[3f32, 4.0], [5.0, 6.0]], &Device::Cpu)?;
 /// let bias = Tensor::new(&[0f32, 1.0], &Device::Cpu)?;
 /// assert_eq!(linear(&x, &weight, Some(&bias))?.to_vec2::<f32>()?, [[11.0, 18.0]]);
-/// // More axes are flattened by the caller: (B, T, C) to (B * T, C).
 /// let tokens = Tensor::zeros((2, 5, 2), candle_core::DType::F32, &Device::Cpu)?;
-/// assert_eq!(linear(&tokens.flatten_to(1)?, &weight, None)?.reshape((2, 5, 2))?.dims(), [2, 5, 2]);
+/// assert_eq!(linear(&tokens, &weight, None)?.dims(), [2, 5, 2]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let (&[n, inputs], &[outputs, wanted]) = (x.dims(), weight.dims()) else {
+    let (Some((&inputs, before)), &[outputs, wanted]) = (x.dims().split_last(), weight.dims())
+    else {
         bail!(
-            "linear: wanted an input (N, I) and a weight (O, I), got {:?} and {:?}",
+            "linear: expected an input (.., I) and a weight (O, I), found {:?} and {:?}",
             x.dims(),
             weight.dims()
         );
@@ -36,15 +36,16 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     if inputs != wanted {
         bail!("linear: weight {:?} wants {wanted} inputs, got {:?}", weight.dims(), x.dims());
     }
-    if n * inputs * outputs == 0 {
-        bail!("linear: wanted non-empty tensors, got {:?} and {:?}", x.dims(), weight.dims());
+    if inputs * outputs == 0 {
+        bail!("linear: expected inputs and outputs, found a weight {:?}", weight.dims());
     }
     if let Some(bias) = bias.filter(|bias| bias.dims() != [outputs]) {
         bail!("linear: wanted a bias [{outputs}], got {:?}", bias.dims());
     }
-    let x = input("linear", "x", x)?.reshape((n, inputs, 1, 1))?;
+    let rows = before.iter().product::<usize>();
+    let flat = input("linear", "x", x)?.reshape((rows, inputs, 1, 1))?;
     let weight = input("linear", "weight", weight)?.reshape((outputs, inputs, 1, 1))?;
     let bias = bias.map(|bias| input("linear", "bias", bias)).transpose()?;
     let bias = bias.as_ref();
-    conv2d(&x, &weight, bias, Conv2dConfig::default())?.reshape((n, outputs))
+    conv2d(&flat, &weight, bias, Conv2dConfig::default())?.reshape([before, &[outputs]].concat())
 }

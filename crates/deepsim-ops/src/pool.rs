@@ -2,8 +2,10 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use crate::cpu::bands::Bands;
 use crate::cpu::pool::PoolShape;
 use crate::glue::OpName;
+use crate::resample;
 use crate::sequence::{Step, run};
 
 /// Numbers of a 2-d pooling. Pairs are (vertical, horizontal).
@@ -13,7 +15,7 @@ pub struct Pool2dConfig {
     pub kernel: (usize, usize),
     /// Step of the window.
     pub stride: (usize, usize),
-    /// Padding on each side, never chosen as maximum.
+    /// Padding on each side: never chosen as maximum, zeros for a mean.
     pub padding: (usize, usize),
     /// Rounds the number of windows up, as Caffe does, instead of down: the last window may hang
     /// over the border, but must start inside the image or its left padding.
@@ -106,7 +108,7 @@ pub(crate) fn shape(op: OpName, x: [usize; 4], config: Pool2dConfig) -> Result<P
     let Some((oh, ow)) = config.output_size((h, w)) else {
         bail!("{op}: {config:?} does not fit an input {x:?}");
     };
-    if x.contains(&0) {
+    if x[1..].contains(&0) {
         bail!("{op}: wanted a non-empty input, got {x:?}");
     }
     Ok(PoolShape { channels, h, w, oh, ow, kernel, stride, padding })
@@ -129,4 +131,70 @@ pub(crate) fn shape(op: OpName, x: [usize; 4], config: Pool2dConfig) -> Result<P
 /// ```
 pub fn global_avg_pool2d(x: &Tensor) -> Result<Tensor> {
     run("global_avg_pool2d", x, &[Step::GlobalAvgPool2d])
+}
+
+/// Numbers of an average pooling.
+///
+/// ```
+/// use deepsim_ops::{AvgPool2dConfig, Pool2dConfig};
+/// assert!(AvgPool2dConfig::from(Pool2dConfig::new(3, 2)).count_include_pad);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AvgPool2dConfig {
+    /// The windows.
+    pub windows: Pool2dConfig,
+    /// Divides by the pixels of the window within the image and its padding, as Caffe does; if false, by those
+    /// within the image.
+    pub count_include_pad: bool,
+}
+
+/// Padding counts, as in Caffe and by default in PyTorch.
+impl From<Pool2dConfig> for AvgPool2dConfig {
+    fn from(windows: Pool2dConfig) -> Self {
+        Self { windows, count_include_pad: true }
+    }
+}
+
+/// Mean over windows; overlapping windows are fine.
+///
+/// A window that hangs over the padding, as the last one may in ceil mode, is divided by what is left of it, as in
+/// PyTorch and Caffe.
+///
+/// # Shapes
+/// `(N, C, H, W) -> (N, C, (H + 2 ph - kh) / sh + 1, ..)`, rounded down or up by `ceil_mode`
+///
+/// # Errors
+/// If the window is larger than the padded input, the padding larger than half the window, or the
+/// tensor not `f32` on the CPU (with `cuda`: or a GPU).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use deepsim_ops::{Pool2dConfig, avg_pool2d};
+/// let x = Tensor::new(&[[[[1f32, 3.0, 5.0]]]], &Device::Cpu)?;
+/// let windows = Pool2dConfig { kernel: (1, 2), ..Pool2dConfig::new(1, 2) };
+/// assert_eq!(avg_pool2d(&x, windows)?.flatten_all()?.to_vec1::<f32>()?, [2.0]);
+/// assert_eq!(avg_pool2d(&x, windows.ceil())?.flatten_all()?.to_vec1::<f32>()?, [2.0, 5.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn avg_pool2d(x: &Tensor, config: impl Into<AvgPool2dConfig>) -> Result<Tensor> {
+    const OP: &str = "avg_pool2d";
+    let AvgPool2dConfig { windows, count_include_pad } = config.into();
+    let &[n, c, h, w] = x.dims() else {
+        bail!("{OP}: wanted an input (N, C, H, W), got {:?}", x.dims());
+    };
+    let shape = shape(OpName { op: OP, step: None }, [n, c, h, w], windows)?;
+    let Pool2dConfig { kernel, stride, padding, .. } = windows;
+    let axis = |size: usize, kernel: usize, stride, padding, count| {
+        let window = |o: usize| {
+            let start: usize = o * stride;
+            let end = (start + kernel).min(size + 2 * padding);
+            let inside = start.max(padding)..end.min(size + padding);
+            let count = if count_include_pad { end - start } else { inside.len() };
+            (inside.start - padding, vec![1.0 / count as f32; inside.len()])
+        };
+        Bands::new(size, (0..count).map(window))
+    };
+    let down = axis(h, kernel.0, stride.0, padding.0, shape.oh);
+    let across = axis(w, kernel.1, stride.1, padding.1, shape.ow);
+    resample::apply(OP, x, down, across)
 }

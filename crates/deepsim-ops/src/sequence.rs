@@ -12,7 +12,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use crate::conv::{self, Conv2dConfig};
 use crate::cpu::conv::ConvShape;
 use crate::cpu::pool::PoolShape;
-use crate::glue::{OpName, check, input, slice, with};
+use crate::glue::{OpName, check, first_order, input, slice, with};
 use crate::norm::{self, LrnConfig};
 use crate::pool::{self, Pool2dConfig};
 use cpu::Saved;
@@ -93,7 +93,8 @@ impl Step {
 ///
 /// # Errors
 /// If shapes do not fit or a tensor is not `f32` on the CPU (with `cuda`: or a GPU). The message names the
-/// step, counted from 1: `sequence, step 2 (conv2d): ...`.
+/// step, counted from 1: `sequence, step 2 (conv2d): ...`. A batch of no images has a result without values and
+/// gradients of 0 on the CPU, and is an error on a GPU.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -135,6 +136,9 @@ pub(crate) fn run(op: &'static str, x: &Tensor, steps: &[Step]) -> Result<Tensor
     }
     #[cfg(feature = "cuda")]
     if x.device().is_cuda() {
+        if n == 0 {
+            bail!("{op}: expected an image on a GPU, found {:?}", x.dims());
+        }
         return cuda::run(op, x, &layers, &tensors);
     }
     let parameters = Parameters::new(op, tensors)?;
@@ -213,7 +217,7 @@ impl Kind {
                 (Self::Lrn(*config), x)
             }
             Step::GlobalAvgPool2d => {
-                if x.contains(&0) {
+                if x[1..].contains(&0) {
                     bail!("{op}: wanted a non-empty input, got {x:?}");
                 }
                 (Self::Mean, [x[0], x[1], 1, 1])
@@ -258,7 +262,10 @@ impl CustomOp2 for Sequence {
         // All parallel loops of the chain start from a thread of the pool: to wake the pool for each
         // would cost more than some of them take.
         let x = slice(self.op, x, layout)?;
-        let (y, saved) = rayon::scope(|_| self.forward(x))?;
+        let (y, saved) = match x.len() {
+            0 => (Vec::new(), None),
+            _ => rayon::scope(|_| self.forward(x))?,
+        };
         if let Ok(mut kept) = self.saved.lock() {
             *kept = saved;
         }
@@ -274,6 +281,12 @@ impl CustomOp2 for Sequence {
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        first_order(self.op)?;
+        if x.elem_count() == 0 {
+            self.parameters.leave_zeros()?;
+            let through = token.track_op().then(|| token.zeros_like()).transpose()?;
+            return Ok((x.track_op().then(|| x.zeros_like()).transpose()?, through));
+        }
         let saved = self.saved.lock();
         let Ok(Some(saved)) = saved.as_deref() else {
             bail!("{}: backward before forward", self.op);

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
-use crate::glue::{input, like, slice, with};
+use crate::glue::{first_order, input, like, slice, with};
 
 /// Mean of `-log softmax(logits)[label]` over the batch; finite for any finite logits.
 ///
@@ -68,6 +68,7 @@ impl CustomOp1 for SoftmaxCrossEntropy {
     }
 
     fn bwd(&self, logits: &Tensor, _loss: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        first_order(OP)?;
         let Some(softmax) = self.softmax.get() else { bail!("{OP}: backward before forward") };
         let classes = logits.dims()[1];
         let gradient = with(OP, &gradient.contiguous()?, |g| Ok(f64::from(g[0])))?;

@@ -34,7 +34,7 @@ impl Case {
         }
         let run = if self.op == "conv2d" { conv2d } else { conv_transpose2d };
         let bias = self.bias.map(|bias| zeros(&[bias])).transpose()?;
-        let config = Conv2dConfig { stride, padding, groups, leaky: None };
+        let config = Conv2dConfig { stride, padding, groups, ..Conv2dConfig::default() };
         Ok(run(&x, &zeros(&self.w)?, bias.as_ref(), config)?)
     }
 

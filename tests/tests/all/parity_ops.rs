@@ -5,9 +5,11 @@ use candle_core::{Device, Tensor, Var};
 use deepsim_loss::objective::backward_from;
 use deepsim_nets::random::stream;
 use deepsim_ops::{
-    AdamStep, Conv2dConfig, LrnConfig, Moments, Pool2dConfig, absolute_error, adam_update,
-    conv_transpose2d, conv2d, dropout, global_avg_pool2d, leaky_relu, linear, local_response_norm,
-    max_pool2d, relu, softmax_cross_entropy, squared_error,
+    AdamStep, AvgPool2dConfig, BatchNormStatistics, Conv2dConfig, LrnConfig, Moments, Pool2dConfig,
+    Upsampling, absolute_error, adam_update, avg_pool2d, batch_norm2d, conv_transpose2d, conv2d,
+    dropout, global_avg_pool2d, leaky_relu, linear, local_response_norm, max_pool2d,
+    mean_absolute_error, mean_squared_error, relu, relu6, softmax_cross_entropy, squared_error,
+    upsample,
 };
 use serde::Deserialize;
 
@@ -34,7 +36,20 @@ enum Op {
         padding: (usize, usize),
         ceil: bool,
     },
+    AvgPool2d {
+        kernel: (usize, usize),
+        stride: (usize, usize),
+        padding: (usize, usize),
+        ceil: bool,
+        count: bool,
+    },
+    Upsample {
+        size: (usize, usize),
+        how: How,
+    },
+    BatchNorm2d(BatchNorm),
     GlobalAvgPool2d,
+    Relu6,
     Lrn {
         size: usize,
         alpha: f32,
@@ -50,6 +65,8 @@ enum Op {
     },
     SquaredError,
     AbsoluteError,
+    MeanSquaredError,
+    MeanAbsoluteError,
     Adam {
         steps: u64,
         learning_rate: f64,
@@ -60,6 +77,45 @@ enum Op {
     },
 }
 
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum How {
+    Nearest,
+    Bilinear,
+    BilinearAligned,
+}
+
+/// Statistics before, and after an update.
+#[derive(Deserialize)]
+struct BatchNorm {
+    training: bool,
+    epsilon: f64,
+    momentum: f64,
+    mean: Vec<f32>,
+    variance: Vec<f32>,
+    new_mean: Vec<f32>,
+    new_variance: Vec<f32>,
+}
+
+impl BatchNorm {
+    /// The result, and the statistics after it.
+    fn run(&self, t: &[Tensor]) -> candle_core::Result<(Tensor, [Var; 2])> {
+        let [mean, variance] =
+            [&self.mean, &self.variance].map(|values| Var::new(&values[..], &Device::Cpu));
+        let (mean, variance) = (mean?, variance?);
+        let statistics = match self.training {
+            true => BatchNormStatistics::Update {
+                mean: &mean,
+                variance: &variance,
+                momentum: self.momentum,
+            },
+            false => BatchNormStatistics::Fixed { mean: &mean, variance: &variance },
+        };
+        let y = batch_norm2d(&t[0], Some((&t[1], &t[2])), statistics, self.epsilon)?;
+        Ok((y, [mean, variance]))
+    }
+}
+
 #[derive(Deserialize)]
 struct Convolution {
     x: Vec<usize>,
@@ -68,14 +124,22 @@ struct Convolution {
     w_amplitude: f32,
     stride: (usize, usize),
     padding: (usize, usize),
+    #[serde(default = "dense")]
+    dilation: (usize, usize),
+    #[serde(default)]
+    output_padding: (usize, usize),
     groups: usize,
     leaky: Option<f32>,
 }
 
+fn dense() -> (usize, usize) {
+    (1, 1)
+}
+
 impl Convolution {
     fn config(&self) -> Conv2dConfig {
-        let &Self { stride, padding, groups, leaky, .. } = self;
-        Conv2dConfig { stride, padding, groups, leaky }
+        let &Self { stride, padding, dilation, output_padding, groups, leaky, .. } = self;
+        Conv2dConfig { stride, padding, dilation, output_padding, groups, leaky }
     }
 }
 
@@ -106,6 +170,34 @@ impl Op {
                     max_pool2d(&t[0], Pool2dConfig { kernel, stride, padding, ceil_mode })
                 }),
             ),
+            &Op::AvgPool2d { kernel, stride, padding, ceil: ceil_mode, count } => run(
+                &["x"],
+                Box::new(move |t| {
+                    let windows = Pool2dConfig { kernel, stride, padding, ceil_mode };
+                    avg_pool2d(&t[0], AvgPool2dConfig { windows, count_include_pad: count })
+                }),
+            ),
+            &Op::Upsample { size, how } => run(
+                &["x"],
+                Box::new(move |t| {
+                    let how = match how {
+                        How::Nearest => Upsampling::Nearest,
+                        How::Bilinear => Upsampling::Bilinear,
+                        How::BilinearAligned => Upsampling::BilinearAligned,
+                    };
+                    upsample(&t[0], size, how)
+                }),
+            ),
+            Op::BatchNorm2d(norm) => {
+                run(&["x", "w", "b"], Box::new(|t| norm.run(t).map(|(y, _)| y)))
+            }
+            Op::Relu6 => run(&["x"], Box::new(|t| relu6(&t[0]))),
+            Op::MeanSquaredError => {
+                run(&["a", "b"], Box::new(|t| mean_squared_error(&t[0], &t[1])))
+            }
+            Op::MeanAbsoluteError => {
+                run(&["a", "b"], Box::new(|t| mean_absolute_error(&t[0], &t[1])))
+            }
             Op::GlobalAvgPool2d => run(&["x"], Box::new(|t| global_avg_pool2d(&t[0]))),
             &Op::Lrn { size, alpha, beta, k } => run(
                 &["x"],
@@ -151,6 +243,26 @@ fn operations_equal_pytorch_forward_and_backward() -> Result<()> {
     }
     assert!(errors.len() > 100, "the fixture holds every operation");
     errors.settle("operations");
+    Ok(())
+}
+
+#[test]
+fn running_statistics_equal_pytorchs() -> Result<()> {
+    let fixture = Fixture::open("operations.safetensors")?;
+    let mut errors = Errors::below(TOLERANCE);
+    let cases: Vec<Case> = fixture.note("cases")?;
+    for Case { name, op } in &cases {
+        let Op::BatchNorm2d(norm) = op else { continue };
+        let inputs = ["x", "w", "b"].map(|input| fixture.tensor(&format!("{name}/{input}")));
+        let [x, w, b] = inputs;
+        let (_, [mean, variance]) = norm.run(&[x?, w?, b?])?;
+        errors.add(format!("{name}, mean"), relative(&values(&mean)?, &norm.new_mean));
+        errors.add(format!("{name}, variance"), relative(&values(&variance)?, &norm.new_variance));
+        let moved = norm.mean != norm.new_mean && norm.variance != norm.new_variance;
+        assert_eq!(moved, norm.training, "{name}: what the fixture says");
+    }
+    assert_eq!(errors.len(), 12, "three norms, in training and inference");
+    errors.settle("running statistics");
     Ok(())
 }
 

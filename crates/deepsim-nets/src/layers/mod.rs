@@ -175,6 +175,7 @@ impl Conv {
             padding: (self.padding, self.padding),
             groups: self.groups,
             leaky,
+            ..Conv2dConfig::default()
         }
     }
 }

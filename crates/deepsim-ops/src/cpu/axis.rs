@@ -1,8 +1,8 @@
 //! Which source positions an output position sees, along one axis.
 //!
 //! Forward and transposed convolution, with any stride and padding, are the same sum: output `i` of
-//! an axis sees source positions `i * step + start + tap`. A transposed convolution with stride `s`
-//! is `s` such sums, each making every `s`-th output.
+//! an axis sees source positions `i * step + start + tap * reach`. A transposed convolution with stride
+//! `s` is `s` such sums, each making every `s`-th output.
 
 use std::ops::Range;
 
@@ -17,6 +17,8 @@ pub(crate) struct Axis {
     start: isize,
     /// Taps.
     pub(crate) taps: usize,
+    /// Source positions between neighbouring taps.
+    pub(crate) reach: usize,
     /// Source positions.
     pub(crate) source: usize,
     /// Positions of the destination.
@@ -47,12 +49,14 @@ impl Axis {
         stride: usize,
         padding: usize,
         count: usize,
+        dilation: usize,
     ) -> Self {
         Self {
             count,
             step: stride,
             start: -(padding as isize),
             taps: kernel,
+            reach: dilation,
             source,
             size: count,
             spread: (1, 0),
@@ -68,23 +72,32 @@ impl Axis {
         stride: usize,
         padding: usize,
         source: usize,
+        dilation: usize,
         a: usize,
     ) -> Self {
-        // Position i = q * stride + a - padding takes from source q - t, where the tap of the
-        // convolution is t * stride + a. The order of taps is turned so that sources ascend.
-        let taps = kernel.saturating_sub(a).div_ceil(stride);
+        // Position i = q * stride + a - padding takes from source q + (a - k * dilation) / stride, for the taps k of
+        // the convolution that divide without a rest: the first one, and from it on every `spacing`-th. The order of
+        // taps is turned so that sources ascend.
+        let common = greatest_common_divisor(stride, dilation);
+        let (spacing, reach) = (stride / common, dilation / common);
+        let divides = |k: &usize| k * dilation % stride == a;
+        let first_tap = (0..spacing.min(kernel)).find(divides).unwrap_or(kernel);
+        let taps = (kernel - first_tap).div_ceil(spacing);
+        let last = taps.saturating_sub(1);
+        let back = (first_tap * dilation).saturating_sub(a) / stride + last * reach;
         let first = (a + stride - padding % stride) % stride;
         let q = (first + padding) / stride;
         Self {
             count: size.saturating_sub(first).div_ceil(stride),
             step: 1,
-            start: (q + 1) as isize - taps as isize,
+            start: q as isize - back as isize,
             taps,
+            reach,
             source,
             size,
             spread: (stride, first),
             block: 1,
-            kernel: ((a + taps.saturating_sub(1) * stride) as isize, -(stride as isize), 0, kernel),
+            kernel: ((first_tap + last * spacing) as isize, -(spacing as isize), 0, kernel),
         }
     }
 
@@ -106,7 +119,7 @@ impl Axis {
             spread: (block, 0),
             block,
             kernel: (0, 1, -(stride as isize), kernel),
-            ..Self::forward(source, kernel, stride, padding, count)
+            ..Self::forward(source, kernel, stride, padding, count, 1)
         }
     }
 
@@ -128,6 +141,7 @@ impl Axis {
             step: block / stride,
             start,
             taps: (end - start + 1).max(0) as usize,
+            reach: 1,
             source,
             size,
             spread: (block, 0),
@@ -155,7 +169,7 @@ impl Axis {
 
     /// Source position that an output sees with a tap of its run.
     pub(crate) fn position(&self, output: usize, tap: usize) -> usize {
-        (output * self.step + tap).wrapping_add_signed(self.start)
+        (output * self.step + tap * self.reach).wrapping_add_signed(self.start)
     }
 
     /// Source positions between neighbouring outputs.
@@ -165,8 +179,11 @@ impl Axis {
 
     fn taps_of(&self, output: usize) -> Range<usize> {
         let first = (output * self.step) as isize + self.start;
-        let from = (-first).clamp(0, self.taps as isize);
-        let to = (self.source as isize - first).clamp(from, self.taps as isize);
+        // Taps before the source position `at`.
+        let before =
+            |at: isize| (at - first + self.reach as isize - 1).div_euclid(self.reach as isize);
+        let from = before(0).clamp(0, self.taps as isize);
+        let to = before(self.source as isize).clamp(from, self.taps as isize);
         if from == to { 0..0 } else { from as usize..to as usize }
     }
 
@@ -192,4 +209,8 @@ impl Axis {
         let end = (0..self.count).rev().find(seen).map_or(start, |last| last + 1);
         start..end
     }
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }

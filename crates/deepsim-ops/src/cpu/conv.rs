@@ -29,6 +29,9 @@ pub(crate) struct ConvShape {
     pub(crate) sw: usize,
     pub(crate) ph: usize,
     pub(crate) pw: usize,
+    /// Source pixels between neighbouring taps.
+    pub(crate) dh: usize,
+    pub(crate) dw: usize,
     pub(crate) groups: usize,
     pub(crate) oh: usize,
     pub(crate) ow: usize,
@@ -79,8 +82,8 @@ pub(crate) fn forward(
     if let Some(l) = Linear::of(s) {
         return l.forward(isa, x, w, finish, y);
     }
-    let rows = Axis::forward(s.h, s.kh, s.sh, s.ph, s.oh);
-    let plain = Axis::forward(s.w, s.kw, s.sw, s.pw, s.ow);
+    let rows = Axis::forward(s.h, s.kh, s.sh, s.ph, s.oh, s.dh);
+    let plain = Axis::forward(s.w, s.kw, s.sw, s.pw, s.ow, s.dw);
     let blocks = |block| Axis::forward_in_blocks(s.w, s.kw, s.sw, s.pw, s.ow, block);
     let columns = best_columns(s, isa, s.c_out, plain, s.kw, 1, blocks);
     correlate(s, isa, false, &[(rows, columns)], x, w, finish, y);
@@ -105,7 +108,7 @@ pub(crate) fn backward_data(
     let phases = |size: usize, stride: usize, padding: usize| {
         (0..stride.min(size)).map(move |position| (position + padding) % stride)
     };
-    let column = |b| Axis::adjoint(s.w, s.kw, s.sw, s.pw, s.ow, b);
+    let column = |b| Axis::adjoint(s.w, s.kw, s.sw, s.pw, s.ow, s.dw, b);
     let blocks = |block| Axis::adjoint_in_blocks(s.w, s.kw, s.sw, s.pw, s.ow, block);
     let best = best_columns(s, isa, s.c_in, column(0), s.kw.div_ceil(s.sw), s.sw, blocks);
     let columns: Vec<Axis> = match best.block {
@@ -114,7 +117,7 @@ pub(crate) fn backward_data(
     };
     let mut axes = Vec::new();
     for a in phases(s.h, s.sh, s.ph) {
-        let rows = Axis::adjoint(s.h, s.kh, s.sh, s.ph, s.oh, a);
+        let rows = Axis::adjoint(s.h, s.kh, s.sh, s.ph, s.oh, s.dh, a);
         axes.extend(columns.iter().map(|columns| (rows, *columns)));
     }
     correlate(s, isa, true, &axes, y, w, finish, x);
@@ -133,7 +136,7 @@ fn best_columns(
     blocks: impl Fn(usize) -> Axis,
 ) -> Axis {
     let (lanes, size) = (isa.lanes(), plain.size);
-    if s.groups > 1 || channels > lanes / 2 {
+    if s.groups > 1 || s.dw > 1 || channels > lanes / 2 {
         return plain;
     }
     // Vector operations for each column; a single vector cannot hide all loads.

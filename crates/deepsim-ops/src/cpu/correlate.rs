@@ -226,13 +226,14 @@ impl Correlation<'_> {
         let (depth, channels) = (self.panels.depth, self.channels.0);
         let mut segments = Vec::new();
         for (y, t) in rows.clone().enumerate() {
-            let (row, tap) = (y * self.columns.source * channels, t * self.columns.taps);
-            if depth == channels {
+            let row = y * self.rows.reach * self.columns.source * channels;
+            let tap = t * self.columns.taps;
+            if depth == channels && self.columns.reach == 1 {
                 let (weights, len) = ((tap + columns.start) * depth, columns.len() * depth);
                 segments.push(Segment { source: row, weights, len });
             } else {
                 segments.extend(columns.clone().enumerate().map(|(x, u)| Segment {
-                    source: row + x * channels,
+                    source: row + x * self.columns.reach * channels,
                     weights: (tap + u) * depth,
                     len: depth,
                 }));

@@ -53,6 +53,8 @@ impl Linear {
             sw: 1,
             ph: 0,
             pw: 0,
+            dh: 1,
+            dw: 1,
             groups: 1,
             oh: pixels,
             ow: 1,
@@ -68,8 +70,8 @@ impl Linear {
         y: &mut [f32],
     ) {
         let s = self.exchanged(1);
-        let rows = Axis::forward(s.h, 1, 1, 0, s.oh);
-        let columns = Axis::forward(1, 1, 1, 0, 1);
+        let rows = Axis::forward(s.h, 1, 1, 0, s.oh, 1);
+        let columns = Axis::forward(1, 1, 1, 0, 1, 1);
         let mut transposed = Buffer::new(y.len());
         correlate(&s, isa, false, &[(rows, columns)], w, x, Finish::default(), &mut transposed);
         transpose(isa, &transposed, self.outputs, self.n, y);

@@ -1,4 +1,4 @@
-//! The CPU engine: plain `f32` slices of channels-last images in and out, no tensors.
+//! The CPU engine: plain `f32` slices of images in and out, channels-last where nothing else is said, no tensors.
 //!
 //! | file | what |
 //! |---|---|
@@ -11,12 +11,16 @@
 //! | `panels` | weights as the kernels read them |
 //! | `kernel`, `simd` | the two inner loops, for AVX-512, AVX2 and any machine |
 //! | `pool`, `lrn`, `elementwise`, `layout` | everything else |
+//! | `bands` | average pooling and up-sampling, channels-first |
+//! | `batch_norm` | batch normalisation, channels-first |
 //! | `buffer` | memory that is kept between calls |
 //!
 //! Work is split by shape alone, never by the number of threads, so results are bit-identical for
 //! any number of threads.
 
 pub(crate) mod axis;
+pub(crate) mod bands;
+pub(crate) mod batch_norm;
 pub(crate) mod buffer;
 pub(crate) mod conv;
 pub(crate) mod correlate;

@@ -6,7 +6,7 @@ use super::correlate::Finish;
 use super::simd::Isa;
 use super::weight_gradient::{backward_bias, backward_weight};
 
-/// Kernel, stride, padding (each vertical, horizontal), groups, size.
+/// Kernel, stride, padding (each vertical, horizontal), groups, size; dense kernels.
 type Case = ((usize, usize), (usize, usize), (usize, usize), usize, (usize, usize));
 
 const CASES: [Case; 14] = [
@@ -32,10 +32,22 @@ const WIDE: Case = ((3, 3), (1, 1), (0, 2), 1, (7, 9));
 const GROUPED: Case = ((3, 3), (1, 1), (1, 1), 2, (5, 8));
 
 fn shape(case: Case, n: usize, channels: usize, out: usize) -> ConvShape {
+    dilated(case, (1, 1), n, channels, out)
+}
+
+fn dilated(
+    case: Case,
+    dilation: (usize, usize),
+    n: usize,
+    channels: usize,
+    out: usize,
+) -> ConvShape {
     let ((kh, kw), (sh, sw), (ph, pw), groups, (h, w)) = case;
-    let (oh, ow) = ((h + 2 * ph - kh) / sh + 1, (w + 2 * pw - kw) / sw + 1);
+    let (dh, dw) = dilation;
+    let oh = (h + 2 * ph - (kh - 1) * dh - 1) / sh + 1;
+    let ow = (w + 2 * pw - (kw - 1) * dw - 1) / sw + 1;
     let (c_in, c_out) = (channels * groups, out * groups);
-    ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, groups, oh, ow }
+    ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, dh, dw, groups, oh, ow }
 }
 
 /// Values in -1..1 without a random number generator.
@@ -52,7 +64,7 @@ fn each_product(s: &ConvShape, mut f: impl FnMut(usize, usize, usize)) {
             for (oy, ox) in (0..s.oh).flat_map(|oy| (0..s.ow).map(move |ox| (oy, ox))) {
                 for c in 0..inp {
                     for (ky, kx) in (0..s.kh).flat_map(|ky| (0..s.kw).map(move |kx| (ky, kx))) {
-                        let (iy, ix) = (oy * s.sh + ky, ox * s.sw + kx);
+                        let (iy, ix) = (oy * s.sh + ky * s.dh, ox * s.sw + kx * s.dw);
                         if iy < s.ph || ix < s.pw || iy - s.ph >= s.h || ix - s.pw >= s.w {
                             continue;
                         }
@@ -86,9 +98,18 @@ fn every_instruction_set_equals_plain_loops() {
     });
     // 3x3 with enough channels for Winograd's algorithm; the first has a tile at the border.
     let winograd = [CASES[0], WIDE, GROUPED].map(|case| (case, vec![(2, 32, 40), (3, 37, 33)]));
-    for (case, sizes) in convolutions.into_iter().chain(full).chain(winograd) {
+    let dense = convolutions.into_iter().chain(full).chain(winograd);
+    let dense = dense.map(|(case, sizes)| (case, (1, 1), sizes));
+    // Gaps in the kernel; the first would suit Winograd's algorithm without.
+    let gaps = [
+        (((3, 3), (1, 1), (2, 2), 1, (8, 8)), (2, 2), vec![(2, 32, 40)]),
+        (((3, 2), (2, 3), (1, 2), 1, (13, 12)), (3, 2), vec![(2, 17, 33), (3, 5, 3)]),
+        (((2, 3), (4, 6), (0, 3), 2, (14, 17)), (6, 4), vec![(2, 3, 9)]),
+        (((3, 3), (1, 1), (0, 0), 1, (11, 9)), (1, 3), vec![(2, 9, 3)]),
+    ];
+    for (case, dilation, sizes) in dense.chain(gaps) {
         for (n, channels, out) in sizes {
-            let s = shape(case, n, channels, out);
+            let s = dilated(case, dilation, n, channels, out);
             let (x, y) = (values(n * s.x_len(), 1), values(n * s.y_len(), 2));
             let (w, bias_y, bias_x) = (values(s.w_len(), 3), values(s.c_out, 4), values(s.c_in, 5));
             let (gate_y, gate_x) = (values(y.len(), 6), values(x.len(), 7));

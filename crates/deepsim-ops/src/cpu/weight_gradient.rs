@@ -70,10 +70,10 @@ struct Tap {
 }
 
 fn taps(s: &ConvShape) -> Vec<Tap> {
-    let rows = Axis::forward(s.h, s.kh, s.sh, s.ph, s.oh);
-    let columns = Axis::forward(s.w, s.kw, s.sw, s.pw, s.ow);
-    // Without padding, a row of the kernel is one run of values.
-    let whole_rows = s.groups == 1 && columns.runs().len() == 1 && s.pw == 0;
+    let rows = Axis::forward(s.h, s.kh, s.sh, s.ph, s.oh, s.dh);
+    let columns = Axis::forward(s.w, s.kw, s.sw, s.pw, s.ow, s.dw);
+    // Without padding and dilation, a row of the kernel is one run of values.
+    let whole_rows = s.groups == 1 && columns.runs().len() == 1 && s.pw == 0 && s.dw == 1;
     let across = if whole_rows { 1 } else { s.kw };
     let run = if whole_rows { s.kw * s.group_in() } else { s.group_in() };
     let mut taps = Vec::new();

@@ -28,7 +28,9 @@ const USEFUL: f64 = 0.75;
 /// Whether a correlation is better computed this way.
 pub(super) fn suits(c: &Correlation<'_>) -> bool {
     let three = |axis: &Axis| {
-        axis.taps == 3 && axis.step() == 1 && axis.block == 1 && axis.count == axis.size
+        axis.taps == 3
+            && (axis.step(), axis.reach, axis.block) == (1, 1, 1)
+            && axis.count == axis.size
     };
     let channels = c.panels.depth.min(c.channels.1 * c.panels.depth / c.channels.0);
     let useful = |count: usize| count as f64 / count.next_multiple_of(2) as f64;

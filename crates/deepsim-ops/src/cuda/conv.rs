@@ -17,6 +17,7 @@ use super::handle::{Context, check};
 use super::plan::{Pass, Plan, key};
 use super::precision::{Precision, precision};
 use crate::cpu::conv::ConvShape;
+use crate::glue::first_order;
 
 /// Convolution of `x` with `weight`, or the transposed convolution from `shape`'s output to its
 /// input, with an optional bias and leaky ReLU. The caller has checked that the sizes fit.
@@ -267,6 +268,7 @@ impl CustomOp2 for Conv {
         y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        first_order(self.op())?;
         self.gradients(x, w, &self.before_leaky(y, dy)?)
     }
 }
@@ -308,6 +310,7 @@ impl CustomOp3 for Conv {
         y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        first_order(self.op())?;
         let dy = self.before_leaky(y, dy)?;
         let (dx, dw) = self.gradients(x, w, &dy)?;
         let db = b.track_op().then(|| self.bias_gradient(b, &dy)).transpose()?;

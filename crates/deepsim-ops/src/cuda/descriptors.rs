@@ -94,15 +94,16 @@ impl ConvDescriptor {
         op: &'static str,
         stride: (usize, usize),
         padding: (usize, usize),
+        dilation: (usize, usize),
         groups: usize,
     ) -> Result<Self> {
         let new = Self::empty(op)?;
         let [sh, sw, ph, pw] = ints(op, [stride.0, stride.1, padding.0, padding.1])?;
-        let [groups] = ints(op, [groups])?;
+        let [dh, dw, groups] = ints(op, [dilation.0, dilation.1, groups])?;
         let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         // SAFETY: the descriptor was just made.
         let status = unsafe {
-            sys::cudnnSetConvolution2dDescriptor(new.0, ph, pw, sh, sw, 1, 1, mode, FLOAT)
+            sys::cudnnSetConvolution2dDescriptor(new.0, ph, pw, sh, sw, dh, dw, mode, FLOAT)
         };
         check(op, "cudnnSetConvolution2dDescriptor", status)?;
         // SAFETY: as above.

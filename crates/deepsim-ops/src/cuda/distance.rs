@@ -7,6 +7,7 @@ use candle_core::{
 
 use super::glue::{alloc, count, done, input, storage, tensor, view, with};
 use super::kernels::{Kernel, blocks, summing_blocks, threads};
+use crate::glue::first_order;
 
 /// `Σ (a - b)²`.
 pub(crate) fn squared_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
@@ -98,6 +99,7 @@ impl CustomOp2 for Distance {
         _sum: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        first_order(self.op)?;
         let gradient = gradient.contiguous()?;
         let da = a.track_op().then(|| self.toward(a, b, &gradient, 1.0)).transpose()?;
         let db = b.track_op().then(|| self.toward(a, b, &gradient, -1.0)).transpose()?;

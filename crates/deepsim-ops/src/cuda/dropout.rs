@@ -9,6 +9,7 @@ use rand_chacha::ChaCha12Rng;
 use super::glue::{alloc, count, done, input, storage, tensor, view, with};
 use super::graph::stream_number;
 use super::kernels::{Kernel, threads};
+use crate::glue::first_order;
 
 const OP: &str = "dropout";
 
@@ -132,6 +133,7 @@ impl CustomOp1 for Dropout {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        first_order(OP)?;
         with(OP, &dy.contiguous()?, |device, dy| {
             Ok(Some(tensor(self.multiply(device, dy)?, device, x.shape())))
         })

@@ -7,6 +7,7 @@ use candle_core::{
 
 use super::glue::{alloc, count, done, input, storage, tensor, view, with};
 use super::kernels::{Kernel, threads};
+use crate::glue::first_order;
 
 /// What a convolution ends with: a bias for each channel, and a leaky ReLU.
 pub(super) struct Finish<'a> {
@@ -150,6 +151,7 @@ impl CustomOp1 for LeakyRelu {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        first_order(self.op)?;
         Ok(Some(before_leaky(self.op, x, dy, self.slope)?))
     }
 }

@@ -9,6 +9,7 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Ten
 use super::descriptors::{FLOAT, LrnDescriptor, TensorDescriptor};
 use super::glue::{alloc, count, input, storage, tensor, view, with};
 use super::handle::{Context, check};
+use crate::glue::first_order;
 use crate::norm::LrnConfig;
 
 /// `x / (k + alpha/size Σ x²)^beta`, the sum over neighbouring channels.
@@ -80,6 +81,7 @@ impl CustomOp1 for Lrn {
     }
 
     fn bwd(&self, x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        first_order(OP)?;
         let (normalisation, image) = self.descriptors()?;
         let (normalisation, image) = (&normalisation, &image);
         let dy = dy.contiguous()?;

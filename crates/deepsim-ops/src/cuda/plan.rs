@@ -31,11 +31,11 @@ pub(super) enum Pass {
 }
 
 /// What a plan is made for, and the operation that its errors name.
-pub(super) type Key = (&'static str, Pass, Precision, [usize; 14]);
+pub(super) type Key = (&'static str, Pass, Precision, [usize; 16]);
 
 pub(super) fn key(op: &'static str, s: &ConvShape, pass: Pass, precision: Precision) -> Key {
-    let &ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, groups, oh, ow } = s;
-    (op, pass, precision, [n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, groups, oh, ow])
+    let &ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, dh, dw, groups, oh, ow } = s;
+    (op, pass, precision, [n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, dh, dw, groups, oh, ow])
 }
 
 /// Algorithms that want more scratch memory than this are passed over.
@@ -84,7 +84,7 @@ impl Plan {
             x: TensorDescriptor::new(op, values, [s.n, s.c_in, s.h, s.w])?,
             w: FilterDescriptor::new(op, values, [s.c_out, s.group_in(), s.kh, s.kw])?,
             y: TensorDescriptor::new(op, values, [s.n, s.c_out, s.oh, s.ow])?,
-            conv: ConvDescriptor::new(op, (s.sh, s.sw), (s.ph, s.pw), s.groups)?,
+            conv: ConvDescriptor::new(op, (s.sh, s.sw), (s.ph, s.pw), (s.dh, s.dw), s.groups)?,
             choices: Vec::new(),
             accepted: Cell::new(None),
         };

@@ -10,6 +10,7 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Ten
 
 use super::glue::{alloc, count, done, input, storage, tensor, view, with};
 use super::kernels::{Kernel, blocks, threads};
+use crate::glue::first_order;
 
 /// `struct Pool` of `kernels.cu`.
 #[derive(Clone, Copy)]
@@ -104,6 +105,7 @@ impl CustomOp1 for MaxPool {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        first_order(MAX)?;
         let Some(from) = self.from.get() else { bail!("{MAX}: backward before forward") };
         with(MAX, &dy.contiguous()?, |device, dy| {
             let n = count(MAX, x.elem_count())?;
@@ -157,6 +159,7 @@ impl CustomOp1 for GlobalAvgPool {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        first_order(AVG)?;
         with(AVG, &dy.contiguous()?, |device, dy| {
             let n = count(AVG, x.elem_count())?;
             let mut dx = alloc(AVG, device, x.elem_count())?;

@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Ten
 use super::distance::sum_blocks;
 use super::glue::{alloc, count, done, input, tensor, view, with};
 use super::kernels::{Kernel, blocks, threads};
+use crate::glue::first_order;
 
 /// Mean of `-log softmax(logits)[label]` over the batch. The caller has checked that there is a
 /// label below `K` for each row of `logits (N, K)`.
@@ -57,6 +58,7 @@ impl CustomOp1 for SoftmaxCrossEntropy {
     }
 
     fn bwd(&self, logits: &Tensor, _loss: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        first_order(OP)?;
         let Some((labels, log_sum)) = self.kept.get() else {
             bail!("{OP}: backward before forward")
         };

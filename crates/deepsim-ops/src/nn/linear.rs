@@ -1,6 +1,6 @@
 //! Fully connected layer.
 
-use candle_core::{Module, Result, Tensor, bail};
+use candle_core::{Module, Result, Tensor};
 use candle_nn::{Init, VarBuilder, init::DEFAULT_KAIMING_NORMAL};
 
 use super::Unsupported;
@@ -32,17 +32,7 @@ impl Linear {
 /// `(.., I) -> (.., O)` with any axes before the last.
 impl Module for Linear {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (weight, bias) = (&self.weight, self.bias.as_ref());
-        if x.rank() == 2 {
-            return crate::linear(x, weight, bias);
-        }
-        let Some((inputs, before)) = x.dims().split_last() else {
-            bail!("linear: expected an input (.., I), found a scalar");
-        };
-        let y =
-            crate::linear(&x.reshape((before.iter().product::<usize>(), *inputs))?, weight, bias)?;
-        let outputs = y.dim(1)?;
-        y.reshape([before, &[outputs]].concat())
+        crate::linear(x, &self.weight, self.bias.as_ref())
     }
 }
 

@@ -58,6 +58,16 @@ impl Parameters {
         Ok(token)
     }
 
+    /// Leaves gradients of 0 for all that are tracked.
+    ///
+    /// # Errors
+    /// None on the CPU.
+    pub(super) fn leave_zeros(&self) -> Result<()> {
+        (0..self.tensors.len())
+            .filter(|&number| self.is_tracked(number))
+            .try_for_each(|number| self.leave(number, vec![0.0; self.tensors[number].elem_count()]))
+    }
+
     /// Leaves a gradient for a parameter to be handed out.
     ///
     /// # Errors

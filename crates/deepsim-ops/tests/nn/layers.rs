@@ -62,8 +62,8 @@ fn convolutions_are_candles() -> Result<()> {
 /// What candle's configuration has no room for.
 #[test]
 fn layers_take_the_operations_configuration() -> Result<()> {
-    let config =
-        deepsim_ops::Conv2dConfig { stride: (1, 2), padding: (1, 0), groups: 2, leaky: None };
+    let mut config = deepsim_ops::Conv2dConfig::default().with_groups(2);
+    (config.stride, config.padding) = ((1, 2), (1, 0));
     let (x, weight) = (tensor(&[1, 4, 5, 5], 1), tensor(&[4, 2, 3, 3], 2));
     let leaky = config.with_leaky(0.2);
     let layer = nn::Conv2d::new(weight.clone(), None, config).with_leaky(0.2);

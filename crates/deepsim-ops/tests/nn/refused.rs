@@ -53,7 +53,7 @@ fn layers_that_do_not_fit() {
     }
     let layer = nn::Linear::new(tensor(&[2, 3], 1), None);
     refused(tensor(&[2, 4], 1).apply(&layer), "linear: weight [2, 3] wants 3 inputs");
-    refused(tensor(&[], 1).apply(&layer), "linear: expected an input (.., I), found a scalar");
+    refused(tensor(&[], 1).apply(&layer), "linear: expected an input (.., I) and a weight (O, I), found [] and [2, 3]");
     for p in [1.0, -0.1, f64::NAN] {
         refused(nn::Dropout::new(p, 1), "dropout: expected a probability");
     }

@@ -2,9 +2,10 @@
 
 use candle_core::{Result, Tensor};
 use deepsim_ops::{
-    Conv2dConfig, LrnConfig, Pool2dConfig, absolute_error, conv_transpose2d, conv2d,
-    global_avg_pool2d, leaky_relu, linear, local_response_norm, max_pool2d, relu,
-    softmax_cross_entropy, squared_error,
+    AvgPool2dConfig, BatchNormStatistics, Conv2dConfig, LrnConfig, Pool2dConfig, Upsampling,
+    absolute_error, avg_pool2d, batch_norm2d, conv_transpose2d, conv2d, global_avg_pool2d,
+    leaky_relu, linear, local_response_norm, max_pool2d, mean_absolute_error, mean_squared_error,
+    relu, relu6, softmax_cross_entropy, squared_error, upsample,
 };
 
 use crate::reference::{self, Four};
@@ -59,7 +60,7 @@ fn convolution(transposed: bool, x: Four, w: Four, bias: bool, config: Conv2dCon
 }
 
 fn config(stride: (usize, usize), padding: (usize, usize), groups: usize) -> Conv2dConfig {
-    Conv2dConfig { stride, padding, groups, leaky: None }
+    Conv2dConfig { stride, padding, groups, ..Conv2dConfig::default() }
 }
 
 fn convolutions() -> Vec<Case> {
@@ -91,6 +92,34 @@ fn convolutions() -> Vec<Case> {
         ([1, 2, 3, 3], [2, 2, 1, 2], config((2, 3), (0, 0), 1)),
         ([2, 5, 1, 1], [5, 3, 4, 4], config((1, 1), (0, 0), 1)),
         ([2, 6, 3, 3], [6, 1, 2, 2], config((2, 2), (0, 0), 3)),
+    ];
+    for (i, (x, w, config)) in transposed.into_iter().enumerate() {
+        cases.push(convolution(true, x, w, i % 2 == 1, config));
+    }
+    // Dilations with and without a factor that the stride has too; more taps than the image has pixels.
+    let dilated =
+        |dilation, more, config| Conv2dConfig { dilation, output_padding: more, ..config };
+    let none = (0, 0);
+    let conv: [(Four, Four, Conv2dConfig); 7] = [
+        ([2, 3, 9, 11], [5, 3, 3, 3], dilated((2, 2), none, config((1, 1), (2, 2), 1))),
+        ([1, 2, 12, 13], [3, 2, 3, 2], dilated((3, 4), none, config((1, 1), (0, 1), 1))),
+        ([2, 4, 13, 12], [6, 2, 3, 3], dilated((2, 3), none, config((2, 2), (2, 1), 2))),
+        ([1, 2, 14, 16], [2, 2, 3, 3], dilated((4, 6), none, config((6, 4), (4, 6), 1))),
+        ([1, 2, 4, 5], [3, 2, 3, 3], dilated((4, 5), none, config((1, 1), (5, 5), 1))),
+        ([1, 1, 9, 17], [33, 1, 1, 4], dilated((7, 2), none, config((2, 1), (0, 3), 1))),
+        ([1, 4, 10, 10], [4, 1, 3, 3], dilated((3, 3), none, config((1, 1), (3, 3), 4))),
+    ];
+    for (i, (x, w, config)) in conv.into_iter().enumerate() {
+        cases.push(convolution(false, x, w, i % 2 == 0, config));
+    }
+    let transposed: [(Four, Four, Conv2dConfig); 7] = [
+        ([2, 3, 4, 5], [3, 4, 3, 3], dilated((1, 1), (1, 1), config((2, 2), (1, 1), 1))),
+        ([1, 2, 5, 4], [2, 3, 3, 2], dilated((1, 1), (2, 0), config((3, 2), (0, 1), 1))),
+        ([1, 4, 5, 6], [4, 2, 3, 3], dilated((2, 3), none, config((1, 1), (1, 2), 2))),
+        ([1, 3, 4, 5], [3, 2, 3, 3], dilated((2, 3), (1, 1), config((2, 2), (1, 0), 1))),
+        ([1, 2, 3, 4], [2, 2, 3, 2], dilated((4, 6), (3, 5), config((6, 4), (2, 1), 1))),
+        ([1, 2, 4, 4], [2, 3, 2, 2], dilated((3, 4), (2, 3), config((1, 1), (1, 1), 1))),
+        ([1, 17, 3, 3], [17, 33, 3, 3], dilated((2, 2), (1, 1), config((3, 3), (0, 0), 1))),
     ];
     for (i, (x, w, config)) in transposed.into_iter().enumerate() {
         cases.push(convolution(true, x, w, i % 2 == 1, config));
@@ -129,6 +158,17 @@ fn pools() -> Vec<Case> {
             )
         })
         .collect();
+    for (x, windows) in configs {
+        for count_include_pad in [true, false] {
+            let config = AvgPool2dConfig { windows, count_include_pad };
+            cases.push(case(
+                format!("avg_pool2d {x:?} {config:?}"),
+                &[&x],
+                move |t| avg_pool2d(&t[0], config),
+                move |t| reference::avg_pool2d(&t[0], x, config),
+            ));
+        }
+    }
     let x: Four = [3, 4, 5, 6];
     cases.push(case(
         "global_avg_pool2d",
@@ -156,7 +196,62 @@ fn norms() -> Vec<Case> {
             move |t| reference::local_response_norm(&t[0], x, config),
         )
     };
-    configs.into_iter().map(norm).collect()
+    let mut cases: Vec<Case> = configs.into_iter().map(norm).collect();
+    for (x, epsilon) in [([3, 2, 3, 4], 1e-5), ([2, 5, 1, 1], 0.1), ([1, 3, 5, 7], 0.0)] {
+        let c = x[1];
+        let inputs: [&[usize]; 3] = [&x, &[c], &[c]];
+        cases.push(case(
+            format!("batch_norm2d {x:?}, of the batch"),
+            &inputs,
+            move |t| batch_norm2d(&t[0], Some((&t[1], &t[2])), BatchNormStatistics::Batch, epsilon),
+            move |t| reference::batch_norm2d(&t[0], x, (&t[1], &t[2]), None, epsilon),
+        ));
+        cases.push(case(
+            format!("batch_norm2d {x:?}, without weight and bias"),
+            &inputs[..1],
+            move |t| batch_norm2d(&t[0], None, BatchNormStatistics::Batch, epsilon),
+            move |t| {
+                let affine = (&vec![1.0; c][..], &vec![0.0; c][..]);
+                reference::batch_norm2d(&t[0], x, affine, None, epsilon)
+            },
+        ));
+        let fixed: [Vec<f32>; 2] =
+            [(0..c).map(|c| c as f32 - 1.5).collect(), (0..c).map(|c| c as f32 + 0.25).collect()];
+        let wide = fixed.clone().map(|values| values.into_iter().map(f64::from).collect());
+        let wide: [Vec<f64>; 2] = wide;
+        cases.push(case(
+            format!("batch_norm2d {x:?}, of running statistics"),
+            &inputs,
+            move |t| {
+                let [mean, variance] =
+                    fixed.each_ref().map(|values| Tensor::new(&values[..], t[0].device()));
+                let statistics = BatchNormStatistics::Fixed { mean: &mean?, variance: &variance? };
+                batch_norm2d(&t[0], Some((&t[1], &t[2])), statistics, epsilon)
+            },
+            move |t| {
+                let fixed = Some((&wide[0][..], &wide[1][..]));
+                reference::batch_norm2d(&t[0], x, (&t[1], &t[2]), fixed, epsilon)
+            },
+        ));
+    }
+    cases
+}
+
+fn upsamplings() -> Vec<Case> {
+    // Larger, smaller, the same, from and to a single pixel.
+    let sizes = [([2, 3, 4, 5], (8, 15)), ([1, 2, 7, 6], (5, 13)), ([1, 2, 3, 5], (3, 5))];
+    let sizes = [&sizes[..], &[([2, 1, 1, 4], (3, 1)), ([1, 1, 9, 2], (4, 7))]].concat();
+    let hows = [Upsampling::Nearest, Upsampling::Bilinear, Upsampling::BilinearAligned];
+    let both = sizes.into_iter().flat_map(|size| hows.map(|how| (size, how)));
+    both.map(|((x, size), how)| {
+        case(
+            format!("upsample {x:?} to {size:?}, {how:?}"),
+            &[&x],
+            move |t| upsample(&t[0], size, how),
+            move |t| reference::upsample(&t[0], x, size, how),
+        )
+    })
+    .collect()
 }
 
 fn others() -> Vec<Case> {
@@ -172,6 +267,37 @@ fn others() -> Vec<Case> {
             &[&[3, 50]],
             |t| leaky_relu(&t[0], 0.3),
             move |t| map(&t[0], f64::from(0.3f32)),
+        ),
+        case(
+            "relu6",
+            &[&[3, 50]],
+            // Values on both sides of 6.
+            |t| relu6(&(&t[0] * 9.0)?),
+            |t| t[0].iter().map(|x| (9.0 * x).clamp(0.0, 6.0)).collect(),
+        ),
+        case(
+            "linear of tokens",
+            &[&[2, 3, 7], &[3, 7], &[3]],
+            |t| linear(&t[0], &t[1], Some(&t[2])),
+            |t| reference::linear(&t[0], &t[1], Some(&t[2]), 7),
+        ),
+        case(
+            "linear of a vector",
+            &[&[7], &[3, 7]],
+            |t| linear(&t[0], &t[1], None),
+            |t| reference::linear(&t[0], &t[1], None, 7),
+        ),
+        case(
+            "mean_squared_error",
+            &[&[2, 3, 4, 5], &[2, 3, 4, 5]],
+            |t| mean_squared_error(&t[0], &t[1]),
+            move |t| vec![sum(&t[0], &t[1], |d| d * d)[0] / 120.0],
+        ),
+        case(
+            "mean_absolute_error",
+            &[&[2, 3, 4, 5], &[2, 3, 4, 5]],
+            |t| mean_absolute_error(&t[0], &t[1]),
+            move |t| vec![sum(&t[0], &t[1], f64::abs)[0] / 120.0],
         ),
         case(
             "linear with bias",
@@ -208,5 +334,5 @@ fn others() -> Vec<Case> {
 
 /// All of them.
 pub(crate) fn all() -> Vec<Case> {
-    [convolutions(), pools(), norms(), others()].into_iter().flatten().collect()
+    [convolutions(), pools(), norms(), upsamplings(), others()].into_iter().flatten().collect()
 }

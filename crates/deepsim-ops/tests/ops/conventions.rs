@@ -2,8 +2,9 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 use deepsim_ops::{
-    Conv2dConfig, Pool2dConfig, absolute_error, conv_transpose2d, conv2d, dropout, dropout_each,
-    leaky_relu, max_pool2d, relu, softmax_cross_entropy, squared_error,
+    AvgPool2dConfig, BatchNormStatistics, Conv2dConfig, Pool2dConfig, absolute_error, avg_pool2d,
+    batch_norm2d, conv_transpose2d, conv2d, dropout, dropout_each, leaky_relu, max_pool2d, relu,
+    relu6, softmax_cross_entropy, squared_error,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -24,6 +25,11 @@ fn rectifiers_at_zero_have_the_gradient_of_the_negative_side() -> Result<()> {
     };
     assert_eq!(gradient(relu(&x)?)?, [0.0, 0.0, 0.0, 2.0]);
     assert_eq!(gradient(leaky_relu(&x, 0.25)?)?, [0.5, 0.5, 0.5, 2.0]);
+    assert_eq!(gradient(relu6(&x)?)?, [0.0, 0.0, 0.0, 2.0]);
+    let x = Var::new(&[5.5f32, 6.0, 7.0, f32::INFINITY], &Device::Cpu)?;
+    let y = relu6(&x)?;
+    assert_eq!(flat(&y), [5.5, 6.0, 6.0, 6.0]);
+    assert_eq!(flat(backward(&y, &dy)?.get(&x).expect("a gradient")), [2.0, 0.0, 0.0, 0.0]);
     Ok(())
 }
 
@@ -111,6 +117,30 @@ fn pools_count_their_windows_as_caffe_does() -> Result<()> {
 }
 
 #[test]
+fn the_mean_of_a_window_counts_padding_or_not() -> Result<()> {
+    let x = Tensor::ones((1, 1, 5, 5), candle_core::DType::F32, &Device::Cpu)?;
+    let windows = pool(3, 2, 1, true);
+    let corner =
+        |config: AvgPool2dConfig| Ok::<_, candle_core::Error>(flat(&avg_pool2d(&x, config)?));
+    let padded = corner(windows.into())?;
+    assert_eq!((padded.len(), padded[4]), (9, 1.0));
+    assert!((padded[0] - 4.0 / 9.0).abs() < 1e-6, "{padded:?}");
+    let without = corner(AvgPool2dConfig { windows, count_include_pad: false })?;
+    assert!(without.iter().all(|y| (y - 1.0).abs() < 1e-6), "{without:?}");
+    Ok(())
+}
+
+#[test]
+fn batch_normalisation_is_exact_far_from_zero() -> Result<()> {
+    // A deviation of 1 around 4096, with steps of 1/2048 between neighbouring numbers.
+    let values: Vec<f32> = (0..6000).map(|i| if i % 2 == 0 { 4095.0 } else { 4097.0 }).collect();
+    let x = Tensor::from_vec(values, (2, 1, 60, 50), &Device::Cpu)?;
+    let y = flat(&batch_norm2d(&x, None, BatchNormStatistics::Batch, 0.0)?);
+    assert!(y.iter().enumerate().all(|(i, &y)| y == if i % 2 == 0 { -1.0 } else { 1.0 }));
+    Ok(())
+}
+
+#[test]
 fn cross_entropy_of_extreme_logits_is_finite_and_exact() -> Result<()> {
     let logits = Var::new(&[[1e30f32, -1e30, 0.0], [3e4, 3e4, -3e38]], &Device::Cpu)?;
     let loss = softmax_cross_entropy(&logits, &[0, 1])?;
@@ -139,6 +169,7 @@ fn non_finite_values_are_passed_on() -> Result<()> {
     assert!(squared_error(&bad, &good)?.to_scalar::<f32>()?.is_nan());
     assert!(absolute_error(&good, &bad)?.to_scalar::<f32>()?.is_nan());
     assert!(flat(&relu(&bad)?)[1].is_nan());
+    assert!(flat(&relu6(&bad)?)[1].is_nan());
     assert!(flat(&leaky_relu(&bad, 0.3)?)[1].is_nan());
     Ok(())
 }

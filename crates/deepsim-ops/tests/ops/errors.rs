@@ -2,14 +2,15 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use deepsim_ops::{
-    Conv2dConfig, LrnConfig, Pool2dConfig, Step, absolute_error, conv_transpose2d, conv2d, dropout,
-    global_avg_pool2d, leaky_relu, linear, local_response_norm, max_pool2d, relu, sequence,
-    softmax_cross_entropy, squared_error,
+    BatchNormStatistics, Conv2dConfig, LrnConfig, Pool2dConfig, Step, Upsampling, absolute_error,
+    avg_pool2d, batch_norm2d, conv_transpose2d, conv2d, dropout, global_avg_pool2d, leaky_relu,
+    linear, local_response_norm, max_pool2d, mean_absolute_error, mean_squared_error, relu, relu6,
+    sequence, softmax_cross_entropy, squared_error, upsample,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::support::tensor;
+use crate::support::{flat as flat_of, tensor, var};
 
 fn zeros(shape: &[usize]) -> Tensor {
     Tensor::zeros(shape, DType::F32, &Device::Cpu).expect("a small tensor")
@@ -97,7 +98,7 @@ fn convolutions_refuse_what_does_not_fit() {
             &["wanted a weight of four axes, got [4, 4]"],
         );
         for (x, w) in [
-            (zeros(&[0, 4, 8, 9]), w.clone()),
+            (zeros(&[2, 4, 8, 0]), w.clone()),
             (zeros(&[2, 4, 0, 9]), w.clone()),
             (x.clone(), zeros(&[4, 4, 0, 3])),
             (zeros(&[2, 0, 8, 9]), zeros(&[4, 0, 3, 3])),
@@ -112,7 +113,13 @@ fn convolutions_refuse_what_does_not_fit() {
         ] {
             refused(convolve(&x, &w, None, config), op, &["strides and groups of at least 1"]);
         }
+        for dilation in [(0, 1), (1, 0)] {
+            let config = Conv2dConfig { dilation, ..plain };
+            refused(convolve(&x, &w, None, config), op, &["expected dilations of at least 1"]);
+        }
         for config in [
+            Conv2dConfig { dilation: (usize::MAX, 1), ..plain },
+            Conv2dConfig { output_padding: (0, usize::MAX), ..plain },
             Conv2dConfig { padding: (usize::MAX, 0), ..plain },
             Conv2dConfig { padding: (0, 1 << 63), ..plain },
             Conv2dConfig { stride: (1, usize::MAX), ..plain },
@@ -125,6 +132,21 @@ fn convolutions_refuse_what_does_not_fit() {
         }
         refused(convolve(&x, &w, None, plain.with_groups(usize::MAX)), op, &["groups do not"]);
     }
+    refused(
+        conv(&x, &w, plain.with_output_padding(1)),
+        "conv2d",
+        &["expected no output padding, found (1, 1)"],
+    );
+    refused(
+        conv(&x, &w, plain.with_dilation(4)),
+        "conv2d",
+        &["kernel 3x3 with dilation (4, 4) is larger than the input [2, 4, 8, 9]"],
+    );
+    for (dilation, stride, more) in [(1, 1, 1), (1, 2, 2), (3, 2, 3)] {
+        let config = Conv2dConfig::new(stride, 0).with_dilation(dilation).with_output_padding(more);
+        let wanted = "expected an output padding less than stride or dilation";
+        refused(up(&x, &w, config), "conv_transpose2d", &[wanted]);
+    }
     let config = Conv2dConfig { padding: (65_535, 65_535), ..plain };
     refused(conv(&x, &w, config), "conv2d", &["[4, 131078, 131079]", "more than 2147483647"]);
     let config = Conv2dConfig { stride: (65_535, 65_535), ..plain };
@@ -136,7 +158,9 @@ fn the_other_operations_refuse_what_does_not_fit() {
     let x = zeros(&[2, 3, 6, 7]);
     let flat = zeros(&[4, 5]);
 
-    refused(linear(&x, &flat, None), "linear", &["(N, I)", "got [2, 3, 6, 7] and [4, 5]"]);
+    refused(linear(&x, &flat, None), "linear", &["[4, 5] wants 5 inputs, got [2, 3, 6, 7]"]);
+    refused(linear(&zeros(&[]), &flat, None), "linear", &["input (.., I)", "found [] and [4, 5]"]);
+    refused(linear(&flat, &x, None), "linear", &["weight (O, I)", "[4, 5] and [2, 3, 6, 7]"]);
     refused(
         linear(&flat, &zeros(&[2, 6]), None),
         "linear",
@@ -144,7 +168,7 @@ fn the_other_operations_refuse_what_does_not_fit() {
     );
     let (weight, bias) = (zeros(&[2, 5]), zeros(&[3]));
     refused(linear(&flat, &weight, Some(&bias)), "linear", &["wanted a bias [2], got [3]"]);
-    refused(linear(&zeros(&[0, 5]), &weight, None), "linear", &["non-empty", "[0, 5]"]);
+    refused(linear(&zeros(&[4, 0]), &zeros(&[2, 0]), None), "linear", &["weight [2, 0]"]);
 
     let pool = Pool2dConfig::new;
     refused(max_pool2d(&flat, pool(2, 2)), "max_pool2d", &["(N, C, H, W), got [4, 5]"]);
@@ -158,7 +182,10 @@ fn the_other_operations_refuse_what_does_not_fit() {
         Pool2dConfig { kernel: (usize::MAX, 3), ..pool(3, 1) },
     ] {
         refused(max_pool2d(&x, config), "max_pool2d", &["does not fit", "[2, 3, 6, 7]"]);
+        refused(avg_pool2d(&x, config), "avg_pool2d", &["does not fit", "[2, 3, 6, 7]"]);
     }
+    refused(avg_pool2d(&flat, pool(2, 2)), "avg_pool2d", &["(N, C, H, W), got [4, 5]"]);
+    refused(avg_pool2d(&zeros(&[2, 0, 6, 7]), pool(2, 2)), "avg_pool2d", &["[2, 0, 6, 7]"]);
     refused(global_avg_pool2d(&flat), "global_avg_pool2d", &["(N, C, H, W), got [4, 5]"]);
     refused(global_avg_pool2d(&zeros(&[2, 3, 0, 7])), "global_avg_pool2d", &["[2, 3, 0, 7]"]);
 
@@ -179,16 +206,67 @@ fn the_other_operations_refuse_what_does_not_fit() {
     for (op, distance) in [
         ("squared_error", squared_error as fn(&Tensor, &Tensor) -> Result<Tensor>),
         ("absolute_error", absolute_error),
+        ("mean_squared_error", mean_squared_error),
+        ("mean_absolute_error", mean_absolute_error),
     ] {
         let wanted = "equal shapes, got [4, 5] and [4]";
         refused(distance(&flat, &zeros(&[4])), op, &[wanted]);
         refused(distance(&flat, &zeros(&[5, 4])), op, &["got [4, 5] and [5, 4]"]);
     }
 
+    for mean in [mean_squared_error, mean_absolute_error] {
+        let error = mean(&zeros(&[0, 5]), &zeros(&[0, 5])).expect_err("no values").to_string();
+        assert!(error.contains("expected values, found [0, 5]"), "{error}");
+    }
+
     let mut rng = ChaCha12Rng::seed_from_u64(0);
     for p in [-0.1, 1.0, f64::NAN] {
         let wanted = format!("0 <= p < 1, got {p}");
         refused(dropout(&x, p, &mut rng), "dropout", &[&wanted]);
+    }
+}
+
+#[test]
+fn batch_normalisation_and_upsampling_refuse_what_does_not_fit() {
+    let (x, flat, op) = (zeros(&[2, 3, 6, 7]), zeros(&[4, 5]), "batch_norm2d");
+    let (three, four) = (zeros(&[3]), zeros(&[4]));
+    let batch = BatchNormStatistics::Batch;
+    let norm = |x: &Tensor, statistics| batch_norm2d(x, None, statistics, 1e-5);
+    refused(norm(&flat, batch), op, &["expected an input (N, C, H, W), found [4, 5]"]);
+    refused(norm(&zeros(&[2, 3, 0, 7]), batch), op, &["not 0, found [2, 3, 0, 7]"]);
+    refused(norm(&zeros(&[1, 3, 1, 1]), batch), op, &["more than one value", "[1, 3, 1, 1]"]);
+    for (weight, bias, name) in [(&four, &three, "weight"), (&three, &four, "bias")] {
+        let wanted = format!("{name}: expected a shape [3], found [4]");
+        refused(batch_norm2d(&x, Some((weight, bias)), batch, 1e-5), op, &[&wanted]);
+    }
+    for (mean, variance, name) in [(&four, &three, "mean"), (&three, &four, "variance")] {
+        let wanted = format!("{name}: expected a shape [3], found [4]");
+        refused(norm(&x, BatchNormStatistics::Fixed { mean, variance }), op, &[&wanted]);
+    }
+    let double = three.to_dtype(DType::F64).expect("a cast");
+    let fixed = BatchNormStatistics::Fixed { mean: &three, variance: &double };
+    refused(norm(&x, fixed), op, &["variance: expected f32, found f64"]);
+    for epsilon in [-1e-5, f64::NAN] {
+        refused(batch_norm2d(&x, None, batch, epsilon), op, &["expected an epsilon of at least 0"]);
+    }
+    let (mean, variance) = (var(&[3], 1), var(&[3], 2));
+    let before = flat_of(&mean);
+    for momentum in [-0.1, 1.1, f64::NAN] {
+        let update = BatchNormStatistics::Update { mean: &mean, variance: &variance, momentum };
+        refused(norm(&x, update), op, &["expected a momentum 0 <= m <= 1"]);
+    }
+    let update = BatchNormStatistics::Update { mean: &mean, variance: &variance, momentum: 0.5 };
+    refused(batch_norm2d(&x, Some((&four, &three)), update, 1e-5), op, &["weight"]);
+    assert_eq!(flat_of(&mean), before, "what is refused changes nothing");
+
+    let (op, how) = ("upsample", Upsampling::Bilinear);
+    refused(upsample(&flat, (3, 3), how), op, &["expected an input (N, C, H, W), found [4, 5]"]);
+    for (x, size) in [(zeros(&[1, 1, 0, 3]), (3, 3)), (x.clone(), (0, 3)), (x.clone(), (3, 0))] {
+        let wanted = format!("sides that are not 0, found {:?} to {size:?}", x.dims());
+        refused(upsample(&x, size, how), op, &[&wanted]);
+    }
+    for size in [(usize::MAX, usize::MAX), (1 << 31, 1), (1 << 15, 1 << 15)] {
+        refused(upsample(&x, size, how), op, &["at most 2147483647 values"]);
     }
 }
 
@@ -213,7 +291,11 @@ fn other_types_are_refused() -> Result<()> {
         ("max_pool2d", "x", max_pool2d(&map, Pool2dConfig::new(2, 2))),
         ("global_avg_pool2d", "x", global_avg_pool2d(&map)),
         ("local_response_norm", "x", local_response_norm(&map, LrnConfig::default())),
+        ("avg_pool2d", "x", avg_pool2d(&map, Pool2dConfig::new(2, 2))),
+        ("batch_norm2d", "x", batch_norm2d(&map, None, BatchNormStatistics::Batch, 1e-5)),
+        ("upsample", "x", upsample(&map, (2, 2), Upsampling::Nearest)),
         ("relu", "x", relu(&map)),
+        ("relu6", "x", relu6(&map)),
         ("leaky_relu", "x", leaky_relu(&map, 0.3)),
         ("dropout", "x", dropout(&map, 0.5, &mut rng)),
         ("softmax_cross_entropy", "logits", softmax_cross_entropy(&matrix, &[0; 4])),

@@ -4,10 +4,12 @@
 mod adjoint;
 mod cases;
 mod conventions;
+mod empty;
 mod errors;
 mod gradients;
 mod optimiser;
 mod random;
 mod reference;
+mod second_order;
 mod support;
 mod threads;

@@ -25,19 +25,26 @@ fn convolution() -> impl Strategy<Value = Convolution> {
     let padding = (0..4usize, 0..3usize);
     // Up to two panels of the widest vectors.
     let rest = (1..4usize, 1..40usize, any::<bool>(), any::<bool>());
-    (sizes, kernel, padding, rest).prop_filter_map(
+    let gaps = (1..5usize, 1..4usize, 0..4usize, 0..4usize);
+    (sizes, kernel, padding, rest, gaps).prop_filter_map(
         "no result",
-        |((n, inputs, h, w), (kh, kw, sh, sw), (ph, pw), (groups, outputs, leaky, transposed))| {
+        |((n, inputs, h, w), (kh, kw, sh, sw), padding, rest, (dh, dw, more_h, more_w))| {
+            let (groups, outputs, leaky, transposed) = rest;
             let config = Conv2dConfig {
                 stride: (sh, sw),
-                padding: (ph, pw),
+                padding,
+                dilation: (dh, dw),
+                output_padding: match transposed {
+                    true => (more_h.min(sh.max(dh) - 1), more_w.min(sw.max(dw) - 1)),
+                    false => (0, 0),
+                },
                 groups,
                 leaky: leaky.then_some(0.25),
             };
             let x = [n, inputs * groups, h, w];
             let fits = match transposed {
-                true => (h - 1) * sh + kh > 2 * ph && (w - 1) * sw + kw > 2 * pw,
-                false => h + 2 * ph >= kh && w + 2 * pw >= kw,
+                true => config.transposed_output_size((h, w), (kh, kw)).is_some(),
+                false => config.output_size((h, w), (kh, kw)).is_some(),
             };
             let w = match transposed {
                 true => [inputs * groups, outputs, kh, kw],

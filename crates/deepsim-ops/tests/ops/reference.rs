@@ -1,6 +1,6 @@
 //! The operations as plain loops in double precision, written from their definitions.
 
-use deepsim_ops::{Conv2dConfig, LrnConfig, Pool2dConfig};
+use deepsim_ops::{AvgPool2dConfig, Conv2dConfig, LrnConfig, Pool2dConfig, Upsampling};
 
 /// Sizes `(N, C, H, W)`, or `(O, C/groups, kh, kw)` of a weight.
 pub(crate) type Four = [usize; 4];
@@ -34,9 +34,12 @@ fn finish(y: &mut [f64], sizes: Four, bias: Option<&[f64]>, slope: Option<f32>) 
 
 /// Sizes of the result of a convolution.
 pub(crate) fn conv_sizes(x: Four, w: Four, config: Conv2dConfig) -> Four {
-    let out = |size, kernel, stride, padding: usize| (size + 2 * padding - kernel) / stride + 1;
-    let (stride, padding) = (config.stride, config.padding);
-    [x[0], w[0], out(x[2], w[2], stride.0, padding.0), out(x[3], w[3], stride.1, padding.1)]
+    let Conv2dConfig { stride, padding, dilation, .. } = config;
+    let out = |size, kernel, stride, padding: usize, dilation| {
+        (size + 2 * padding - (kernel - 1) * dilation - 1) / stride + 1
+    };
+    let h = out(x[2], w[2], stride.0, padding.0, dilation.0);
+    [x[0], w[0], h, out(x[3], w[3], stride.1, padding.1, dilation.1)]
 }
 
 /// `config.leaky` included.
@@ -51,8 +54,8 @@ pub(crate) fn conv2d(
     each(ys, |n, o, oy, ox| {
         let group = o / (ws[0] / config.groups);
         each([1, ws[1], ws[2], ws[3]], |_, c, ky, kx| {
-            let iy = (oy * config.stride.0 + ky).checked_sub(config.padding.0);
-            let ix = (ox * config.stride.1 + kx).checked_sub(config.padding.1);
+            let iy = (oy * config.stride.0 + ky * config.dilation.0).checked_sub(config.padding.0);
+            let ix = (ox * config.stride.1 + kx * config.dilation.1).checked_sub(config.padding.1);
             if let (Some(iy), Some(ix)) = (iy, ix)
                 && iy < xs[2]
                 && ix < xs[3]
@@ -68,9 +71,12 @@ pub(crate) fn conv2d(
 
 /// Sizes of the result of a transposed convolution; the weight is `(C, O/groups, kh, kw)`.
 pub(crate) fn conv_transpose_sizes(x: Four, w: Four, config: Conv2dConfig) -> Four {
-    let out = |size, kernel, stride, padding| (size - 1) * stride + kernel - 2 * padding;
-    let (stride, padding) = (config.stride, config.padding);
-    let (h, w_) = (out(x[2], w[2], stride.0, padding.0), out(x[3], w[3], stride.1, padding.1));
+    let Conv2dConfig { stride, padding, dilation, output_padding: more, .. } = config;
+    let out = |size, kernel, stride, padding, dilation, more| {
+        (size - 1) * stride + (kernel - 1) * dilation + 1 + more - 2 * padding
+    };
+    let h = out(x[2], w[2], stride.0, padding.0, dilation.0, more.0);
+    let w_ = out(x[3], w[3], stride.1, padding.1, dilation.1, more.1);
     [x[0], w[1] * config.groups, h, w_]
 }
 
@@ -86,8 +92,8 @@ pub(crate) fn conv_transpose2d(
     each(xs, |n, c, iy, ix| {
         let group = c / (ws[0] / config.groups);
         each([1, ws[1], ws[2], ws[3]], |_, o, ky, kx| {
-            let oy = (iy * config.stride.0 + ky).checked_sub(config.padding.0);
-            let ox = (ix * config.stride.1 + kx).checked_sub(config.padding.1);
+            let oy = (iy * config.stride.0 + ky * config.dilation.0).checked_sub(config.padding.0);
+            let ox = (ix * config.stride.1 + kx * config.dilation.1).checked_sub(config.padding.1);
             if let (Some(oy), Some(ox)) = (oy, ox)
                 && oy < ys[2]
                 && ox < ys[3]
@@ -135,6 +141,91 @@ pub(crate) fn max_pool2d(x: &[f64], xs: Four, config: Pool2dConfig) -> Vec<f64> 
         }
         y.push(best);
     });
+    y
+}
+
+/// Written from Caffe's `pooling_layer.cpp`, and PyTorch's `count_include_pad`.
+pub(crate) fn avg_pool2d(x: &[f64], xs: Four, config: AvgPool2dConfig) -> Vec<f64> {
+    let Pool2dConfig { kernel, stride, padding, ceil_mode } = config.windows;
+    let rows = windows(xs[2], kernel.0, stride.0, padding.0, ceil_mode);
+    let columns = windows(xs[3], kernel.1, stride.1, padding.1, ceil_mode);
+    let side = |o: usize, size: usize, kernel: usize, stride: usize, padding: usize| {
+        let start = (o * stride) as i64 - padding as i64;
+        (start + kernel as i64).min((size + padding) as i64) - start
+    };
+    let mut y = Vec::new();
+    each([xs[0], xs[1], rows.len(), columns.len()], |n, c, oy, ox| {
+        let (mut sum, mut pixels) = (0.0, 0.0);
+        for iy in rows[oy].0..rows[oy].1 {
+            for ix in columns[ox].0..columns[ox].1 {
+                sum += x[at(xs, n, c, iy, ix)];
+                pixels += 1.0;
+            }
+        }
+        let whole = side(oy, xs[2], kernel.0, stride.0, padding.0)
+            * side(ox, xs[3], kernel.1, stride.1, padding.1);
+        y.push(sum / if config.count_include_pad { whole as f64 } else { pixels });
+    });
+    y
+}
+
+/// Each pixel of the result by PyTorch's formulas.
+pub(crate) fn upsample(
+    x: &[f64],
+    xs: Four,
+    (height, width): (usize, usize),
+    how: Upsampling,
+) -> Vec<f64> {
+    // The two nearest positions of the source, and how far the target is from the first one.
+    let place = |i: usize, from: usize, to: usize| -> (usize, usize, f64) {
+        let (from64, to64) = (from as f64, to as f64);
+        let position = match how {
+            Upsampling::Nearest => return (i * from / to, i * from / to, 0.0),
+            Upsampling::Bilinear => ((i as f64 + 0.5) * from64 / to64 - 0.5).max(0.0),
+            Upsampling::BilinearAligned if to == 1 => 0.0,
+            Upsampling::BilinearAligned => i as f64 * (from64 - 1.0) / (to64 - 1.0),
+        };
+        // Rounding must not lead beyond the last pixel.
+        let first = (position.floor() as usize).min(from - 1);
+        (first, (first + 1).min(from - 1), position - first as f64)
+    };
+    let mut y = Vec::new();
+    each([xs[0], xs[1], height, width], |n, c, oy, ox| {
+        let (top, bottom, down) = place(oy, xs[2], height);
+        let (left, right, across) = place(ox, xs[3], width);
+        let value = |iy, ix| x[at(xs, n, c, iy, ix)];
+        let row = |iy| value(iy, left) * (1.0 - across) + value(iy, right) * across;
+        y.push(row(top) * (1.0 - down) + row(bottom) * down);
+    });
+    y
+}
+
+/// By the given statistics, or by the batch's.
+pub(crate) fn batch_norm2d(
+    x: &[f64],
+    xs: Four,
+    (weight, bias): (&[f64], &[f64]),
+    fixed: Option<(&[f64], &[f64])>,
+    epsilon: f64,
+) -> Vec<f64> {
+    let mut y = vec![0.0; x.len()];
+    for c in 0..xs[1] {
+        let (mut sum, mut squares) = (0.0, 0.0);
+        let count = (xs[0] * xs[2] * xs[3]) as f64;
+        each([xs[0], 1, xs[2], xs[3]], |n, _, i, j| sum += x[at(xs, n, c, i, j)]);
+        let mut mean = sum / count;
+        each([xs[0], 1, xs[2], xs[3]], |n, _, i, j| {
+            squares += (x[at(xs, n, c, i, j)] - mean).powi(2);
+        });
+        let mut variance = squares / count;
+        if let Some((means, variances)) = fixed {
+            (mean, variance) = (means[c], variances[c]);
+        }
+        each([xs[0], 1, xs[2], xs[3]], |n, _, i, j| {
+            let index = at(xs, n, c, i, j);
+            y[index] = (x[index] - mean) / (variance + epsilon).sqrt() * weight[c] + bias[c];
+        });
+    }
     y
 }
 

@@ -2,9 +2,10 @@
 
 use candle_core::{Result, Tensor, Var};
 use deepsim_ops::{
-    AdamStep, Conv2dConfig, LrnConfig, Moments, Pool2dConfig, Step, absolute_error, adam_update,
-    conv_transpose2d, conv2d, dropout, global_avg_pool2d, leaky_relu, linear, local_response_norm,
-    max_pool2d, sequence, softmax_cross_entropy, squared_error,
+    AdamStep, BatchNormStatistics, Conv2dConfig, LrnConfig, Moments, Pool2dConfig, Step,
+    Upsampling, absolute_error, adam_update, avg_pool2d, batch_norm2d, conv_transpose2d, conv2d,
+    dropout, global_avg_pool2d, leaky_relu, linear, local_response_norm, max_pool2d, relu6,
+    sequence, softmax_cross_entropy, squared_error, upsample,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -33,6 +34,31 @@ fn cases() -> Vec<Case> {
         case("conv_transpose2d", &[&[11, 6, 9, 8], &[6, 5, 4, 4], &[5]], |t| {
             conv_transpose2d(&t[0], &t[1], Some(&t[2]), Conv2dConfig::new(2, 1))
         }),
+        case("conv2d, dilated", &[&[11, 5, 21, 23], &[9, 5, 3, 3], &[9]], |t| {
+            conv2d(&t[0], &t[1], Some(&t[2]), Conv2dConfig::new(2, 3).with_dilation(3))
+        }),
+        case("conv_transpose2d, dilated", &[&[11, 6, 9, 8], &[6, 5, 3, 3]], |t| {
+            let config = Conv2dConfig::new(2, 1).with_dilation(3).with_output_padding(1);
+            conv_transpose2d(&t[0], &t[1], None, config)
+        }),
+        case("batch_norm2d", &[&[11, 5, 41, 43], &[5], &[5]], |t| {
+            batch_norm2d(&t[0], Some((&t[1], &t[2])), BatchNormStatistics::Batch, 1e-5)
+        }),
+        case("batch_norm2d, fixed", &[&[11, 5, 41, 43], &[5], &[5]], |t| {
+            let (mean, variance) = (tensor(&[5], 8), tensor(&[5], 7).sqr()?);
+            let statistics = BatchNormStatistics::Fixed { mean: &mean, variance: &variance };
+            batch_norm2d(&t[0], Some((&t[1], &t[2])), statistics, 1e-5)
+        }),
+        case("avg_pool2d", &[&[5, 3, 230, 131]], |t| {
+            avg_pool2d(&t[0], Pool2dConfig::new(3, 2).ceil())
+        }),
+        case("upsample, nearest", &[&[5, 3, 30, 31]], |t| {
+            upsample(&t[0], (131, 99), Upsampling::Nearest)
+        }),
+        case("upsample, bilinear", &[&[5, 3, 30, 31]], |t| {
+            upsample(&t[0], (131, 99), Upsampling::Bilinear)
+        }),
+        case("relu6", &[&[100_003]], |t| relu6(&t[0])),
         case("linear", &[&[37, 300], &[70, 300], &[70]], |t| linear(&t[0], &t[1], Some(&t[2]))),
         case("max_pool2d", &[&[5, 3, 30, 31]], |t| {
             max_pool2d(&t[0], Pool2dConfig::new(3, 2).ceil())
@@ -104,7 +130,7 @@ fn the_number_of_threads_changes_no_bit() -> Result<()> {
         pool.expect("a thread pool").install(run)
     };
     let wanted = on(1)?;
-    for threads in [2, 3, 8] {
+    for threads in [2, 3, 5, 8] {
         for ((name, wanted), (_, got)) in wanted.iter().zip(on(threads)?) {
             assert!(*wanted == got, "{name}: {threads} threads and one differ");
         }
