@@ -23,3 +23,18 @@ pub fn relu() -> LeakyRelu {
 pub fn leaky_relu(slope: f32) -> LeakyRelu {
     LeakyRelu { slope }
 }
+
+/// `min(max(x, 0), 6)`, computed by [`relu6`](crate::relu6()).
+#[derive(Clone, Copy, Debug)]
+pub struct Relu6;
+
+impl Module for Relu6 {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        crate::relu6(x)
+    }
+}
+
+/// Creates a ReLU that is cut off at 6. Its gradient at 0 and at 6 is 0, as PyTorch's.
+pub fn relu6() -> Relu6 {
+    Relu6
+}

@@ -31,7 +31,9 @@
 //! Values are `f32`. Layers run on the CPU, and on a GPU with feature `cuda`.
 
 mod activation;
+mod batch_norm;
 mod conv;
+mod conv_layer;
 mod conv_transpose;
 mod dropout;
 pub mod init;
@@ -42,17 +44,20 @@ mod pool;
 mod random;
 mod sequence;
 mod unsupported;
+mod upsample;
 mod vars;
 
-pub use activation::{LeakyRelu, leaky_relu, relu};
-pub use candle_nn::{Conv2dConfig, ConvTranspose2dConfig, Optimizer, ParamsAdamW};
+pub use activation::{LeakyRelu, Relu6, leaky_relu, relu, relu6};
+pub use batch_norm::{BatchNorm, batch_norm};
+pub use candle_nn::{BatchNormConfig, Conv2dConfig, ConvTranspose2dConfig, Optimizer, ParamsAdamW};
 pub use conv::{Conv2d, conv2d, conv2d_no_bias};
 pub use conv_transpose::{ConvTranspose2d, conv_transpose2d, conv_transpose2d_no_bias};
 pub use dropout::Dropout;
 pub use linear::{Linear, linear, linear_b, linear_no_bias};
 pub use norm::LocalResponseNorm;
 pub use optim::{Adam, AdamW, Convention, ParamsAdam, ParamsSgd, Sgd, clip_gradients};
-pub use pool::{MaxPool2d, max_pool2d};
-pub use sequence::{Sequence, seq};
+pub use pool::{AvgPool2d, MaxPool2d, avg_pool2d, max_pool2d};
+pub use sequence::{Sequence, SequenceT, seq, seq_t};
 pub use unsupported::Unsupported;
-pub use vars::named_vars;
+pub use upsample::Upsample;
+pub use vars::{named_vars, var_map};

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 
-use candle_core::{Module, Result, Tensor};
+use candle_core::{Module, ModuleT, Result, Tensor};
 
 use super::{Conv2d, ConvTranspose2d, LeakyRelu, LocalResponseNorm, MaxPool2d};
 use crate::sequence::{Step, sequence};
@@ -25,15 +25,9 @@ use crate::sequence::{Step, sequence};
 /// assert_eq!(net.forward(&x)?.dims(), [2, 12]);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Sequence {
-    stages: Vec<Stage>,
-    layers: usize,
-}
-
-enum Stage {
-    Fused(Vec<Step>),
-    Other(Box<dyn Module + Send + Sync>),
+    stages: Stages<dyn Module + Send + Sync>,
 }
 
 /// Creates a chain without layers, which passes its input on.
@@ -46,13 +40,7 @@ impl Sequence {
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "the name is candle-nn's")]
     pub fn add(mut self, layer: impl Module + Send + Sync + 'static) -> Self {
-        self.layers += 1;
-        match (step(&layer), self.stages.last_mut()) {
-            (Some(step), Some(Stage::Fused(steps))) if !ends(steps) => steps.push(step),
-            // A rectifier takes any shape, a sequence images only: it joins one, but does not begin it.
-            (Some(Step::LeakyRelu(_)) | None, _) => self.stages.push(Stage::Other(Box::new(layer))),
-            (Some(step), _) => self.stages.push(Stage::Fused(vec![step])),
-        }
+        self.stages.push(step(&layer), Box::new(layer));
         self
     }
 
@@ -64,12 +52,128 @@ impl Sequence {
 
     /// Number of layers.
     pub fn len(&self) -> usize {
-        self.layers
+        self.stages.layers
     }
 
     /// Returns true if there are no layers.
     pub fn is_empty(&self) -> bool {
-        self.layers == 0
+        self.stages.layers == 0
+    }
+}
+
+/// A step that is not fused with another one is named alone in error messages.
+impl Module for Sequence {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.stages.forward(x, |layer, x| layer.forward(x))
+    }
+}
+
+/// Chain of layers of which some behave differently in training, such as batch normalisation and dropout.
+///
+/// Others are layers of a [`Sequence`], and fused as there.
+///
+/// ```
+/// use candle_core::{DType, Device, ModuleT, Tensor};
+/// use candle_nn::VarMap;
+/// use deepsim_ops::nn::{Dropout, batch_norm, conv2d_no_bias, init, relu, seq_t};
+/// let vars = VarMap::new();
+/// let vb = init::var_builder(&vars, 7, DType::F32, &Device::Cpu);
+/// let net = seq_t()
+///     .add(conv2d_no_bias(3, 8, 3, Default::default(), vb.pp("c1"))?)
+///     .add(batch_norm(8, 1e-5, vb.pp("n1"))?)
+///     .add(relu())
+///     .add(Dropout::new(0.5, 7)?)
+///     .add_fn(|x| x.flatten_from(1));
+/// let x = Tensor::ones((2, 3, 4, 4), DType::F32, &Device::Cpu)?;
+/// assert_eq!(net.forward_t(&x, true)?.dims(), [2, 32]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct SequenceT {
+    stages: Stages<dyn ModuleT + Send + Sync>,
+}
+
+/// Creates a chain without layers, which passes its input on.
+pub fn seq_t() -> SequenceT {
+    SequenceT::default()
+}
+
+impl SequenceT {
+    /// Appends a layer.
+    #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "the name is candle-nn's")]
+    pub fn add(mut self, layer: impl ModuleT + Send + Sync + 'static) -> Self {
+        self.stages.push(step(&layer), Box::new(layer));
+        self
+    }
+
+    /// Appends a closure, which is the same in training.
+    #[must_use]
+    pub fn add_fn(self, layer: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static) -> Self {
+        self.add(layer)
+    }
+
+    /// Number of layers.
+    pub fn len(&self) -> usize {
+        self.stages.layers
+    }
+
+    /// Returns true if there are no layers.
+    pub fn is_empty(&self) -> bool {
+        self.stages.layers == 0
+    }
+}
+
+/// As for [`Sequence`].
+impl ModuleT for SequenceT {
+    fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        self.stages.forward(x, |layer, x| layer.forward_t(x, train))
+    }
+}
+
+/// Layers, of which those that follow one another are fused if they can be.
+struct Stages<L: ?Sized> {
+    stages: Vec<Stage<L>>,
+    layers: usize,
+}
+
+enum Stage<L: ?Sized> {
+    Fused(Vec<Step>),
+    Other(Box<L>),
+}
+
+impl<L: ?Sized> Stages<L> {
+    /// Appends a layer, which may be a step.
+    fn push(&mut self, step: Option<Step>, layer: Box<L>) {
+        self.layers += 1;
+        match (step, self.stages.last_mut()) {
+            (Some(step), Some(Stage::Fused(steps))) if !ends(steps) => steps.push(step),
+            // A rectifier takes any shape, a sequence images only: it joins one, but does not begin it.
+            (Some(Step::LeakyRelu(_)) | None, _) => self.stages.push(Stage::Other(layer)),
+            (Some(step), _) => self.stages.push(Stage::Fused(vec![step])),
+        }
+    }
+
+    fn forward(&self, x: &Tensor, run: impl Fn(&L, &Tensor) -> Result<Tensor>) -> Result<Tensor> {
+        self.stages.iter().try_fold(x.clone(), |x, stage| match stage {
+            Stage::Fused(steps) => match &steps[..] {
+                [step] => step.forward(&x),
+                steps => sequence(&x, steps),
+            },
+            Stage::Other(layer) => run(layer, &x),
+        })
+    }
+}
+
+impl<L: ?Sized> Default for Stages<L> {
+    fn default() -> Self {
+        Self { stages: Vec::new(), layers: 0 }
+    }
+}
+
+impl<L: ?Sized> fmt::Debug for Stages<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stages").field("layers", &self.layers).finish_non_exhaustive()
     }
 }
 
@@ -89,23 +193,4 @@ fn step(layer: &dyn Any) -> Option<Step> {
 /// Returns true if nothing can follow these steps.
 fn ends(steps: &[Step]) -> bool {
     matches!(steps.last(), Some(Step::GlobalAvgPool2d))
-}
-
-/// A step that is not fused with another one is named alone in error messages.
-impl Module for Sequence {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.stages.iter().try_fold(x.clone(), |x, stage| match stage {
-            Stage::Fused(steps) => match &steps[..] {
-                [step] => step.forward(&x),
-                steps => sequence(&x, steps),
-            },
-            Stage::Other(layer) => layer.forward(&x),
-        })
-    }
-}
-
-impl fmt::Debug for Sequence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sequence").field("layers", &self.layers).finish_non_exhaustive()
-    }
 }

@@ -7,11 +7,12 @@ use candle_core::{DType, Error, Tensor};
 /// Option of a candle layer that the operation here does not have.
 ///
 /// ```
-/// use deepsim_ops::Conv2dConfig;
-/// use deepsim_ops::nn::Unsupported;
-/// let dilated = candle_nn::Conv2dConfig { dilation: 2, ..Default::default() };
-/// let error: Unsupported = Conv2dConfig::try_from(dilated).unwrap_err();
-/// assert_eq!(error.to_string(), "conv2d: expected dilation 1, found 2");
+/// use candle_core::{DType, Device, Tensor};
+/// use deepsim_ops::nn::{Linear, Unsupported};
+/// let half = candle_nn::Linear::new(Tensor::zeros((2, 2), DType::F16, &Device::Cpu)?, None);
+/// let error: Unsupported = Linear::try_from(half).unwrap_err();
+/// assert_eq!(error.to_string(), "linear: expected weights of type f32, found f16");
+/// # Ok::<(), candle_core::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsupported {

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Module, Result, Tensor};
 use candle_nn::{VarBuilder, VarMap};
-use deepsim_ops::nn::{self, Conv2dConfig, ConvTranspose2dConfig, named_vars};
+use deepsim_ops::nn::{self, Conv2dConfig, ConvTranspose2dConfig, named_vars, var_map};
 
 use crate::support::{assert_near, flat, tensor};
 
@@ -85,5 +85,24 @@ fn layers_ask_for_candles_initialisation() -> Result<()> {
             "{name}"
         );
     }
+    Ok(())
+}
+
+#[test]
+fn a_map_and_named_variables_are_the_same_both_ways() -> Result<()> {
+    let vars = VarMap::new();
+    ours(builder(&vars))?;
+    let named = named_vars(&vars);
+    let again = var_map(named.clone());
+    let names = |named: &[(String, candle_core::Var)]| {
+        named.iter().map(|(name, var)| (name.clone(), var.id())).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&named_vars(&again)), names(&named));
+    assert!(named.len() == 6 && var_map([]).all_vars().is_empty());
+    // Layers of the new map see the variables of the old one change.
+    let layer = nn::linear(2 * 5 * 5, 3, builder(&again).pp("f"))?;
+    let (_, bias) = named.iter().find(|(name, _)| name == "f.bias").expect("a bias");
+    bias.set(&tensor(&[3], 7))?;
+    assert_eq!(flat(layer.bias().expect("a bias")), flat(&tensor(&[3], 7)));
     Ok(())
 }

@@ -44,7 +44,9 @@ fn assert_same(
 fn convolutions_are_candles() -> Result<()> {
     let config =
         |padding, stride, groups| Conv2dConfig { padding, stride, groups, ..Default::default() };
-    for (config, kernel) in [(config(1, 1, 1), 3), (config(2, 2, 1), 5), (config(0, 1, 2), 1)] {
+    let dilated = Conv2dConfig { dilation: 2, ..config(2, 1, 2) };
+    let plain = [(config(1, 1, 1), 3), (config(2, 2, 1), 5), (config(0, 1, 2), 1)];
+    for (config, kernel) in plain.into_iter().chain([(dilated, 3)]) {
         let what = format!("{config:?}");
         let vars = VarMap::new();
         let ours = nn::conv2d(4, 6, kernel, config, builder(&vars))?;
@@ -78,8 +80,8 @@ fn layers_take_the_operations_configuration() -> Result<()> {
 
 #[test]
 fn transposed_convolutions_are_candles() -> Result<()> {
-    for (padding, stride) in [(0, 1), (1, 2)] {
-        let config = ConvTranspose2dConfig { padding, stride, ..Default::default() };
+    for (padding, stride, output_padding, dilation) in [(0, 1, 0, 1), (1, 2, 0, 1), (1, 2, 1, 2)] {
+        let config = ConvTranspose2dConfig { padding, stride, output_padding, dilation };
         let what = format!("{config:?}");
         let vars = VarMap::new();
         let ours = nn::conv_transpose2d(4, 6, 4, config, builder(&vars))?;
@@ -145,6 +147,80 @@ fn normalisation_and_rectifiers_are_the_operations() -> Result<()> {
         &wide(&candle_nn::ops::leaky_relu(&x, 0.2)?),
         1e-7,
     );
+    Ok(())
+}
+
+#[test]
+fn batch_normalisation_is_candles() -> Result<()> {
+    for (dims, affine) in [(&[3, 4, 5, 2][..], true), (&[6, 4], true), (&[2, 4, 7], false)] {
+        let config = nn::BatchNormConfig { affine, momentum: 0.3, ..Default::default() };
+        let (mut own, theirs) = (VarMap::new(), VarMap::new());
+        let ours = nn::batch_norm(4, config, builder(&own))?;
+        let candles = candle_nn::batch_norm(4, config, builder(&theirs))?;
+        let names: Vec<String> = named_vars(&own).into_iter().map(|(name, _)| name).collect();
+        let wanted = named_vars(&theirs).into_iter().map(|(name, _)| name);
+        assert_eq!(names, wanted.collect::<Vec<_>>());
+        assert_eq!(ours.weight_and_bias().is_some(), affine);
+        if affine {
+            own.set_one("weight", tensor(&[4], 5))?;
+            own.set_one("bias", tensor(&[4], 6))?;
+            named_vars(&theirs)
+                .into_iter()
+                .zip(named_vars(&own))
+                .try_for_each(|(a, b)| a.1.set(&b.1))?;
+        }
+        let x = var(dims, 1);
+        // Twice in training, then by the statistics that this left.
+        for train in [true, true, false] {
+            let what = format!("{dims:?}, training {train}");
+            let (got, wanted) = (ours.forward_t(&x, train)?, candles.forward_t(&x, train)?);
+            assert_near(&what, &flat(&got), &wide(&wanted), 1e-5);
+            let dy = tensor(dims, 2);
+            let (got, wanted) = (backward(&got, &dy)?, backward(&wanted, &dy)?);
+            let gradient = |store: &candle_core::backprop::GradStore, x: &Var| {
+                store.get(x).expect("a gradient").clone()
+            };
+            assert_near(&what, &flat(&gradient(&got, &x)), &wide(&gradient(&wanted, &x)), 1e-5);
+            for ((name, a), (_, b)) in named_vars(&own).into_iter().zip(named_vars(&theirs)) {
+                assert_near(&name, &flat(&a), &wide(&b), 1e-6);
+                if name == "weight" || name == "bias" {
+                    let (a, b) = (gradient(&got, &a), gradient(&wanted, &b));
+                    assert_near(&name, &flat(&a), &wide(&b), 1e-5);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn average_pooling_and_upsampling_are_candles() -> Result<()> {
+    let x = var(&[2, 3, 8, 6], 1);
+    let same = |what: &str, ours: Tensor, candles: Tensor| -> Result<()> {
+        assert_near(what, &flat(&ours), &wide(&candles), 1e-6);
+        let dy = tensor(ours.dims(), 2);
+        let (got, wanted) = (backward(&ours, &dy)?, backward(&candles, &dy)?);
+        let (got, wanted) = (got.get(&x).expect("one"), wanted.get(&x).expect("one"));
+        assert_near(what, &flat(got), &wide(wanted), 1e-6);
+        Ok(())
+    };
+    same("average", nn::avg_pool2d(2).forward(&x)?, x.avg_pool2d(2)?)?;
+    let nearest = nn::Upsample::by(2, deepsim_ops::Upsampling::Nearest);
+    same("nearest", nearest.forward(&x)?, x.upsample_nearest2d(16, 12)?)?;
+    // candle has no gradient of the other interpolations.
+    for (how, aligned) in [
+        (deepsim_ops::Upsampling::Bilinear, false),
+        (deepsim_ops::Upsampling::BilinearAligned, true),
+    ] {
+        let ours = nn::Upsample::to((11, 9), how).forward(&x)?;
+        let candles = x.upsample_bilinear2d(11, 9, aligned)?;
+        assert_near("bilinear", &flat(&ours), &wide(&candles), 1e-6);
+    }
+    let (ours, wanted) = (nn::relu6().forward(&x)?, deepsim_ops::relu6(&x)?);
+    assert_eq!(bits(&ours), bits(&wanted));
+    let windows = deepsim_ops::Pool2dConfig::new(3, 2).ceil();
+    let ours = nn::AvgPool2d::new(windows).forward(&x)?;
+    assert_eq!(bits(&ours), bits(&deepsim_ops::avg_pool2d(&x, windows)?));
     Ok(())
 }
 

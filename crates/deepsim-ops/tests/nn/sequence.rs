@@ -1,10 +1,14 @@
 //! Chains of layers.
 
-use candle_core::{Module, Result, Tensor};
-use deepsim_ops::nn::{Conv2d, Linear, LocalResponseNorm, leaky_relu, max_pool2d, relu, seq};
+use candle_core::{DType, Device, Module, ModuleT, Result, Tensor};
+use candle_nn::VarMap;
+use deepsim_ops::nn::{
+    Conv2d, Dropout, Linear, LocalResponseNorm, batch_norm, init, leaky_relu, max_pool2d, relu,
+    seq, seq_t,
+};
 use deepsim_ops::{Conv2dConfig, Step, error_message};
 
-use crate::support::{assert_near, backward, flat, tensor, var};
+use crate::support::{assert_near, backward, bits, flat, tensor, var};
 
 #[test]
 fn a_chain_gives_what_its_layers_give_one_by_one() -> Result<()> {
@@ -67,5 +71,31 @@ fn an_empty_chain_passes_its_input_on_and_errors_name_the_layer() -> Result<()> 
     // Not a slope that can be fused.
     let chain = seq().add(max_pool2d(1)).add(leaky_relu(-1.0));
     assert!(flat(&chain.forward(&image)?).iter().all(|&value| value >= 0.0));
+    Ok(())
+}
+
+#[test]
+fn a_chain_for_training_passes_the_mode_on() -> Result<()> {
+    let norm = || {
+        let vb = init::var_builder(&VarMap::new(), 1, DType::F32, &Device::Cpu);
+        batch_norm(8, 1e-5, vb)
+    };
+    let conv = || Conv2d::new(tensor(&[8, 3, 3, 3], 1), None, Conv2dConfig::new(1, 1));
+    let (norm_in_chain, norm_alone) = (norm()?, norm()?);
+    let chain = seq_t()
+        .add(conv())
+        .add(relu())
+        .add(norm_in_chain)
+        .add(Dropout::new(0.5, 3)?)
+        .add(seq().add(max_pool2d(2)))
+        .add_fn(|x| x.flatten_from(1));
+    assert_eq!((chain.len(), chain.is_empty(), seq_t().is_empty()), (6, false, true));
+    let dropout = Dropout::new(0.5, 3)?;
+    let x = tensor(&[2, 3, 6, 6], 2);
+    for train in [true, false] {
+        let y = norm_alone.forward_t(&x.apply(&conv())?.apply(&relu())?, train)?;
+        let y = dropout.forward_t(&y, train)?.apply(&max_pool2d(2))?.flatten_from(1)?;
+        assert_eq!(bits(&chain.forward_t(&x, train)?), bits(&y), "training {train}");
+    }
     Ok(())
 }
