@@ -46,6 +46,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let test = [&["test"][..], &every, of].concat();
         check(&format!("{what} of data, fetch and ops with every feature"), &test, &lints)?;
     }
+    // Programs for candle, with times in turn with candle's own layers.
+    check("examples", &["test", "--release", "-p", "deepsim-examples"], &lints)?;
     let doc = ["doc", "--release", "--no-deps", "--workspace"];
     check("documentation", &doc, &[("RUSTDOCFLAGS", "-D warnings")])?;
     if deny_is_installed() {

@@ -33,8 +33,17 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 }
 
 /// Packages that every optimised build names: features are unified over these, so that programs, tests and
-/// benchmarks share one build of what they rest on. Those that are left out share this program's build.
-const SELECTION: [&str; 5] = ["--workspace", "--exclude", "xtask", "--exclude", "cuda-emulator"];
+/// benchmarks share one build of what they rest on. Of those that are left out, `deepsim-examples` needs candle-nn, and
+/// the others share this program's build.
+const SELECTION: [&str; 7] = [
+    "--workspace",
+    "--exclude",
+    "xtask",
+    "--exclude",
+    "cuda-emulator",
+    "--exclude",
+    "deepsim-examples",
+];
 
 /// Arguments of a cargo command on the optimised packages.
 pub(crate) fn optimised(command: &str) -> Vec<&str> {

@@ -150,6 +150,7 @@ fn kept(op: Op, outputs: usize, after_convolution: bool) -> usize {
         | Op::Relu
         | Op::Relu6
         | Op::LeakyRelu(_)
+        | Op::AvgPool(_)
         | Op::Pad { .. }
         | Op::Add
         | Op::Concat

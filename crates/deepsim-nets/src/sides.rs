@@ -92,6 +92,9 @@ fn after(op: Op, inputs: &[&[usize]]) -> Option<Vec<usize>> {
             maps(c.out, c.config(None).transposed_output_size((h, w), (c.kernel, c.kernel)))
         }
         (Op::MaxPool(config), &[channels, h, w]) => maps(channels, config.output_size((h, w))),
+        (Op::AvgPool(config), &[channels, h, w]) => {
+            maps(channels, config.windows.output_size((h, w)))
+        }
         (Op::Pad { top, bottom, left, right }, &[channels, h, w]) => {
             Some(vec![channels, h + top + bottom, w + left + right])
         }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::programs::workspace;
 
 /// A crate, and the crates of this workspace that it may depend on, tests and examples included.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("deepsim-ops", &[]),
     ("deepsim-data", &[]),
     ("deepsim-fetch", &["deepsim-data"]),
@@ -54,6 +54,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "deepsim-eval",
         ],
     ),
+    ("deepsim-examples", &["deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"]),
     ("xtask", &[]),
     ("cuda-emulator", &[]),
 ];

@@ -159,7 +159,7 @@ fn whole_networks_equal_pytorch_up_to_their_class_probabilities() -> Result<()> 
 fn described_networks_equal_pytorch_at_every_tap_and_in_their_gradient() -> Result<()> {
     let fixture = Fixture::open("described.safetensors")?;
     let tables: Tables = fixture.note("weights")?;
-    for name in ["residual"] {
+    for name in ["residual", "depthwise"] {
         // The description and the weights, as a user has them: a folder with two files.
         let folder = tempfile::tempdir()?;
         let description = folder.path().join(format!("{name}.toml"));

@@ -13,7 +13,8 @@ pub(crate) fn deepsim() -> &'static Path {
         let mut build = Command::new(env!("CARGO"));
         // The packages that everything else names (`SELECTION` in xtask/src/workspace.rs): one build serves all.
         build.args(["build", "--quiet", "--workspace", "--exclude", "xtask"]);
-        build.args(["--exclude", "cuda-emulator", "--bin", "deepsim"]);
+        build.args(["--exclude", "cuda-emulator", "--exclude", "deepsim-examples"]);
+        build.args(["--bin", "deepsim"]);
         build.current_dir(workspace());
         if folder.ends_with("release") {
             build.arg("--release");

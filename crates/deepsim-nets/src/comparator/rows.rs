@@ -1,6 +1,6 @@
 //! Rows of a description: the operations of [`Op`] with the words of a TOML file.
 
-use deepsim_ops::{LrnConfig, Pool2dConfig};
+use deepsim_ops::{AvgPool2dConfig, LrnConfig, Pool2dConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::init::Filler;
@@ -27,6 +27,7 @@ pub(super) enum RowOp {
         slope: f64,
     },
     MaxPool(PoolRow),
+    AvgPool(AvgPoolRow),
     Lrn {
         size: usize,
         alpha: f32,
@@ -91,6 +92,22 @@ pub(super) struct PoolRow {
     /// Rounds sizes up.
     #[serde(default, skip_serializing_if = "is_default")]
     ceil: bool,
+}
+
+/// Numbers of an average pooling with square windows.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AvgPoolRow {
+    kernel: usize,
+    stride: usize,
+    #[serde(default, skip_serializing_if = "is_default")]
+    padding: usize,
+    /// Rounds sizes up.
+    #[serde(default, skip_serializing_if = "is_default")]
+    ceil: bool,
+    /// Divides by the pixels of the padding too.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    count_include_pad: bool,
 }
 
 /// Distribution of random weights.
@@ -167,6 +184,30 @@ impl From<PoolRow> for Pool2dConfig {
     }
 }
 
+impl From<Pool2dConfig> for PoolRow {
+    /// Tables have square windows.
+    fn from(config: Pool2dConfig) -> Self {
+        let Pool2dConfig { kernel, stride, padding, ceil_mode: ceil } = config;
+        Self { kernel: kernel.0, stride: stride.0, padding: padding.0, ceil }
+    }
+}
+
+impl From<AvgPool2dConfig> for AvgPoolRow {
+    fn from(config: AvgPool2dConfig) -> Self {
+        let AvgPool2dConfig { windows, count_include_pad } = config;
+        let PoolRow { kernel, stride, padding, ceil } = windows.into();
+        Self { kernel, stride, padding, ceil, count_include_pad }
+    }
+}
+
+impl From<AvgPoolRow> for AvgPool2dConfig {
+    fn from(row: AvgPoolRow) -> Self {
+        let AvgPoolRow { kernel, stride, padding, ceil, count_include_pad } = row;
+        let windows = PoolRow { kernel, stride, padding, ceil }.into();
+        Self { windows, count_include_pad }
+    }
+}
+
 impl From<Op> for RowOp {
     fn from(op: Op) -> Self {
         match op {
@@ -177,15 +218,8 @@ impl From<Op> for RowOp {
             Op::Relu => Self::Relu {},
             Op::Relu6 => Self::Relu6 {},
             Op::LeakyRelu(slope) => Self::LeakyRelu { slope },
-            // Tables have square windows.
-            Op::MaxPool(Pool2dConfig { kernel, stride, padding, ceil_mode: ceil }) => {
-                Self::MaxPool(PoolRow {
-                    kernel: kernel.0,
-                    stride: stride.0,
-                    padding: padding.0,
-                    ceil,
-                })
-            }
+            Op::MaxPool(config) => Self::MaxPool(config.into()),
+            Op::AvgPool(config) => Self::AvgPool(config.into()),
             Op::Lrn(LrnConfig { size, alpha, beta, k }) => Self::Lrn { size, alpha, beta, k },
             Op::GlobalAvgPool => Self::GlobalAvgPool {},
             Op::Pad { top, bottom, left, right } => Self::Pad { top, bottom, left, right },
@@ -211,6 +245,7 @@ impl From<RowOp> for Op {
             RowOp::Relu6 {} => Self::Relu6,
             RowOp::LeakyRelu { slope } => Self::LeakyRelu(slope),
             RowOp::MaxPool(pool) => Self::MaxPool(pool.into()),
+            RowOp::AvgPool(pool) => Self::AvgPool(pool.into()),
             RowOp::Lrn { size, alpha, beta, k } => Self::Lrn(LrnConfig { size, alpha, beta, k }),
             RowOp::GlobalAvgPool {} => Self::GlobalAvgPool,
             RowOp::Pad { top, bottom, left, right } => Self::Pad { top, bottom, left, right },

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use deepsim_ops::AvgPool2dConfig;
+
 use crate::NetError;
 use crate::image::PixelFormat;
 use crate::layers::{Layer, Op, Wiring, tensors, wire};
@@ -206,7 +208,7 @@ fn check_row(layer: &Layer) -> Result<(), NetError> {
         Op::Flatten(positions) => counts(&[positions]),
         Op::Unflatten { channels, side } => counts(&[channels, side]),
         Op::Pad { top, bottom, left, right } => fits(&[top, bottom, left, right]),
-        Op::MaxPool(p) => {
+        Op::MaxPool(p) | Op::AvgPool(AvgPool2dConfig { windows: p, .. }) => {
             counts(&[p.kernel.0, p.kernel.1, p.stride.0, p.stride.1])
                 && fits(&[p.padding.0, p.padding.1])
         }

@@ -30,7 +30,7 @@ mod wiring;
 
 use std::borrow::Cow;
 
-use deepsim_ops::{Conv2dConfig, LrnConfig, Pool2dConfig};
+use deepsim_ops::{AvgPool2dConfig, Conv2dConfig, LrnConfig, Pool2dConfig};
 
 use crate::init::Filler;
 
@@ -101,6 +101,8 @@ pub enum Op {
     Softmax,
     /// Dropout with this probability, in training only.
     Dropout(f64),
+    /// Mean of each window.
+    AvgPool(AvgPool2dConfig),
     /// Zeros around the maps.
     Pad {
         /// Rows above.

@@ -2,7 +2,8 @@
 
 use candle_core::{Device, Tensor};
 use deepsim_ops::{
-    Conv2dConfig, Step, conv2d, dropout_each, global_avg_pool2d, leaky_relu, linear, relu, sequence,
+    Conv2dConfig, Step, avg_pool2d, conv2d, dropout_each, global_avg_pool2d, leaky_relu, linear,
+    relu, relu6, sequence,
 };
 use rand_chacha::ChaCha12Rng;
 
@@ -233,6 +234,7 @@ fn one(
         Op::Relu => relu(x)?,
         Op::Relu6 => relu6(x)?,
         Op::LeakyRelu(slope) => leaky_relu(x, slope)?,
+        Op::AvgPool(config) => avg_pool2d(x, config)?,
         Op::GlobalAvgPool => global_avg_pool2d(x)?,
         Op::Pad { top, bottom, left, right } => {
             x.pad_with_zeros(2, top, bottom)?.pad_with_zeros(3, left, right)?
@@ -266,11 +268,6 @@ fn normalised(x: &Tensor, weights: &[Tensor], epsilon: f64) -> Result<Tensor, Ne
     let channels = scale.elem_count();
     let each = Conv2dConfig::default().with_groups(channels);
     Ok(conv2d(x, &scale.reshape((channels, 1, 1, 1))?, Some(&shift), each)?)
-}
-
-/// `min(max(x, 0), 6)`.
-fn relu6(x: &Tensor) -> Result<Tensor, NetError> {
-    Ok((relu(x)? - relu(&(x - 6.0)?)?)?)
 }
 
 fn softmax(x: &Tensor) -> Result<Tensor, NetError> {
