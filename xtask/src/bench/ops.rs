@@ -1,5 +1,7 @@
 //! `cargo xtask bench ops`
 
+mod others;
+
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -14,12 +16,12 @@ use super::{Common, report, torch};
 use crate::process::{Failure, say};
 use crate::workspace;
 
-/// Every convolution of the networks: forward, and both gradients.
+/// Every convolution of the networks: forward, and both gradients. Other operations: forward and backward.
 ///
 /// One thread; CPU time. What is timed is the operation alone, without bias and activation.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Only convolutions with one of these in their name, e.g. D.conv2 [default: all]
+    /// Only those with one of these in their name, e.g. D.conv2 or batch_norm [default: all]
     name: Vec<String>,
     #[command(flatten)]
     common: Common,
@@ -115,12 +117,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let target = workspace::target_dir()?;
     torch::build(&target, &[torch::OPS, torch::STEP], false)?;
     let mut ops = Networks::ask(&torch::path(&target, torch::STEP.1))?.ops()?;
+    let mut others = others::ALL.to_vec();
     if !arguments.name.is_empty() {
-        ops.retain(|op| arguments.name.iter().any(|name| op.name.contains(name.as_str())));
+        let wanted = |of: &str| arguments.name.iter().any(|name| of.contains(name.as_str()));
+        ops.retain(|op| wanted(&op.name));
+        others.retain(|other| wanted(other.name));
     }
-    if ops.is_empty() {
+    if ops.is_empty() && others.is_empty() {
         let names = arguments.name.join(" ");
-        return Err(Failure::usage(format!("{names}: no convolution has this in its name")));
+        return Err(Failure::usage(format!("{names}: no operation has this in its name")));
     }
     let python = torch::interpreter(common.python.as_deref(), torch::Wants::Cpu, &target)?;
     let load = report::load();
@@ -135,7 +140,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         Server::start("PyTorch, channels last", &mut channels_last(true))?,
     ];
     let rounds = usize::from(common.rounds.unwrap_or(ROUNDS));
-    say(&format!("== convolutions: {}, rounds: {rounds}", ops.len()));
+    let counts = (ops.len(), others.len());
+    say(&format!("== convolutions: {}, others: {}, rounds: {rounds}", counts.0, counts.1));
     let sgemm = sgemm(&mut servers[0], rounds)?;
     let mut measured = Vec::with_capacity(ops.len());
     for op in ops {
@@ -146,12 +152,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         let passes = [measure(PASSES[0])?, measure(PASSES[1])?, measure(PASSES[2])?];
         measured.push(Measured { op, passes });
     }
+    let measure = |other| others::Measured::new(&mut servers, other, rounds);
+    let others = others.into_iter().map(measure).collect::<Result<Vec<_>>>()?;
     print(&measured, sgemm);
+    others::print(&others);
     let numbers = json!({
         "threads": 1,
         "rounds": rounds,
         "sgemm_gflop_per_s": sgemm,
         "convolutions": measured.iter().map(Measured::json).collect::<Vec<_>>(),
+        "others": others.iter().map(others::Measured::json).collect::<Vec<_>>(),
     });
     report::finish("ops", common.save, load, &servers[1].facts["torch"], None, numbers)
 }
@@ -183,6 +193,17 @@ impl Pass {
                 rounds::median(&last.cpu)?,
             ],
             ratios: [rounds::ratio(&ours.cpu, &nchw.cpu)?, rounds::ratio(&ours.cpu, &last.cpu)?],
+        })
+    }
+
+    fn json(&self) -> Value {
+        let [ours, nchw, last] = self.cpu;
+        json!({
+            "ours_cpu_ms": ours,
+            "torch_cpu_ms": nchw,
+            "torch_channels_last_cpu_ms": last,
+            "ours_to_torch": report::ratio_json(self.ratios[0]),
+            "ours_to_torch_channels_last": report::ratio_json(self.ratios[1]),
         })
     }
 
@@ -220,15 +241,8 @@ impl Measured {
             .iter()
             .zip(&self.passes)
             .map(|(name, pass)| {
-                let [ours, nchw, last] = pass.cpu;
-                let value = json!({
-                    "ours_cpu_ms": ours,
-                    "torch_cpu_ms": nchw,
-                    "torch_channels_last_cpu_ms": last,
-                    "ours_gflop_per_s": self.gflop() / ours * 1e3,
-                    "ours_to_torch": report::ratio_json(pass.ratios[0]),
-                    "ours_to_torch_channels_last": report::ratio_json(pass.ratios[1]),
-                });
+                let mut value = pass.json();
+                value["ours_gflop_per_s"] = json!(self.gflop() / pass.cpu[0] * 1e3);
                 ((*name).to_owned(), value)
             })
             .collect();
@@ -243,6 +257,9 @@ impl Measured {
 }
 
 fn print(measured: &[Measured], sgemm: f64) {
+    if measured.is_empty() {
+        return;
+    }
     let mut rows: Vec<_> = measured.iter().map(|one| one.row(sgemm)).collect();
     rows.push(sums(measured));
     let header = ["convolution", "MFLOP/image", "forward", "gradient to input", "to weights"];

@@ -1,10 +1,12 @@
-//! The operations' side of `cargo xtask bench ops`: times single convolutions on request.
+//! The operations' side of `cargo xtask bench ops`: times single operations on request.
 //!
 //! A request is `OP PASS N C H W OUT KERNEL STRIDE PADDING GROUPS`, with `conv2d` or
-//! `conv_transpose2d` and `forward`, `input` or `weight` (the two gradients); or `sgemm SIDE`, the
-//! product of two square matrices by the `gemm` crate on all threads. Data are prepared and the call
+//! `conv_transpose2d` and `forward`, `input` or `weight` (the two gradients); `OP PASS N C H W`, with an
+//! operation of `others` and `forward` or `backward`; or `sgemm SIDE`, the product of two square
+//! matrices by the `gemm` crate on all threads. Data are prepared and the call
 //! is made once before it is timed. `RAYON_NUM_THREADS` sets the threads.
 
+mod others;
 mod serve;
 
 use std::hint::black_box;
@@ -12,6 +14,7 @@ use std::process::ExitCode;
 
 use candle_core::{Device, Tensor, Var};
 use deepsim_ops::{Conv2dConfig, conv_transpose2d, conv2d};
+use others::Other;
 use serve::Result;
 
 /// Calls are repeated until they take this long together.
@@ -59,6 +62,11 @@ impl Prepared {
                         product.compute();
                         Ok(())
                     })
+                }
+                [op, pass, n, c, h, w] => {
+                    let sizes = [n.parse()?, c.parse()?, h.parse()?, w.parse()?];
+                    let other = Other::new(op, pass, sizes)?;
+                    Box::new(move || other.call())
                 }
                 [op, pass, ref numbers @ ..] => {
                     let conv = Convolution::new(op, pass, numbers)?;
