@@ -301,7 +301,7 @@ mod tests {
     use super::*;
     use candle_core::Device;
 
-    /// What runs on a GPU gives the kernel's values, gradients and running statistics.
+    /// The form for GPUs gives the kernel's values, gradients and running statistics.
     #[test]
     fn the_composed_form_is_the_kernel() -> Result<()> {
         let var = |shape: &[usize], salt: usize| {

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use candle_core::{Device, Var};
 
-    /// What runs on a GPU gives the kernel's values and gradients.
+    /// The form for GPUs gives the kernel's values and gradients.
     #[test]
     fn the_composed_form_is_the_kernel() -> Result<()> {
         let bands = |from: usize, to: usize| {

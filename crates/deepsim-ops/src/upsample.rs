@@ -53,7 +53,7 @@ pub fn upsample(x: &Tensor, size: (usize, usize), how: Upsampling) -> Result<Ten
 
 const OP: &str = "upsample";
 
-/// How much of each old position is in each new one.
+/// Weights of the old positions in each new one.
 fn bands(from: usize, to: usize, how: Upsampling) -> Bands {
     let nearest = |i: usize| (i * from / to, vec![1.0]);
     // Always two pixels where there are two, so that all outputs are alike.

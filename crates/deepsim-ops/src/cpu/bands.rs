@@ -68,7 +68,7 @@ impl Bands {
         Self::new(self.len(), columns)
     }
 
-    /// All weights, `(outputs, sources)`.
+    /// Dense matrix of all weights, `(outputs, sources)`.
     pub(crate) fn matrix(&self) -> Vec<f32> {
         let mut matrix = vec![0f32; self.len() * self.from];
         for (output, row) in matrix.chunks_exact_mut(self.from).enumerate() {
@@ -158,7 +158,7 @@ fn sum_columns(bands: &Bands, row: &[f32], y: &mut [f32]) {
     }
 }
 
-/// As the last arm of [`sum_columns`], with a loop that the compiler unrolls.
+/// The last arm of [`sum_columns`] with a loop that the compiler unrolls.
 #[inline(always)]
 fn sum_equal<const WIDTH: usize>(bands: &Bands, row: &[f32], y: &mut [f32]) {
     let outputs = bands.starts.iter().zip(bands.weights.chunks_exact(WIDTH));
