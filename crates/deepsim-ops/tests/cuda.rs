@@ -18,6 +18,8 @@ use rand_chacha::rand_core::SeedableRng;
 #[path = "ops/support.rs"]
 mod support;
 
+#[path = "cuda/composed.rs"]
+mod composed;
 #[path = "cuda/graph.rs"]
 mod graph;
 #[path = "cuda/multi_tensor.rs"]
@@ -111,6 +113,15 @@ fn conv_cases() -> Vec<ConvCase> {
         case(true, [2, 4, 5, 6], [4, 3, 4, 4], true, Conv2dConfig::new(2, 1)),
         case(true, [2, 6, 4, 4], [6, 2, 3, 3], true, Conv2dConfig::new(1, 1).with_groups(3)),
         case(true, [1, 3, 5, 4], [3, 2, 5, 3], false, uneven((3, 2), (2, 1))),
+        case(false, [2, 3, 11, 9], [4, 3, 3, 3], true, Conv2dConfig::new(2, 2).with_dilation(2)),
+        case(
+            true,
+            [2, 4, 5, 6],
+            [4, 3, 3, 3],
+            true,
+            Conv2dConfig::new(2, 1).with_output_padding(1),
+        ),
+        case(true, [1, 3, 4, 5], [3, 2, 3, 2], false, Conv2dConfig::new(1, 1).with_dilation(3)),
     ]
 }
 

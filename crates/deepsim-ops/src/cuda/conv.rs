@@ -81,6 +81,14 @@ impl Conv {
         if got != [&wanted[0][..], &wanted[1], &wanted[2]] {
             bail!("{op}: wanted an input, weight and bias {wanted:?}, got {got:?}");
         }
+        // cuDNN has no other size of the output, and an output padding of a stride or more would make one.
+        let outputs = |size, kernel, stride, padding, dilation| {
+            (size + 2 * padding - (kernel - 1) * dilation - 1) / stride + 1
+        };
+        let h = outputs(s.h, s.kh, s.sh, s.ph, s.dh);
+        if (h, outputs(s.w, s.kw, s.sw, s.pw, s.dw)) != (s.oh, s.ow) {
+            bail!("{op}: expected an output padding less than the stride on CUDA, found {s:?}");
+        }
         for dims in self.dims() {
             count(op, dims.iter().product())?;
         }

@@ -29,7 +29,10 @@ impl Conv {
     unsafe fn new(x: Pointer, w: Pointer, y: Pointer, conv: Pointer) -> Self {
         let new = unsafe { Self { x: *x, w: *w, y: *y, conv: *conv } };
         let ([n, c, h, width], [o, group, kh, kw]) = (new.x.sizes, new.w.sizes);
-        let out = |size, k, i: usize| (size + 2 * new.conv.padding[i] - k) / new.conv.stride[i] + 1;
+        let out = |size, k, i: usize| {
+            let extent = (k - 1) * new.conv.dilation[i] + 1;
+            (size + 2 * new.conv.padding[i] - extent) / new.conv.stride[i] + 1
+        };
         let wanted = [n, o, out(h, kh, 0), out(width, kw, 1)];
         if new.y.sizes != wanted || c != group * new.conv.groups || o % new.conv.groups != 0 {
             fail("convolution: descriptions that do not fit");
@@ -46,7 +49,7 @@ impl Conv {
         let ([n, c, h, w], [o, group, kh, kw]) = (self.x.sizes, self.w.sizes);
         let ([_, _, oh, ow], [ph, pw], [sh, sw]) =
             (self.y.sizes, self.conv.padding, self.conv.stride);
-        let outputs = o / self.conv.groups;
+        let (outputs, [dh, dw]) = (o / self.conv.groups, self.conv.dilation);
         for image in 0..n {
             for output in 0..o {
                 for input in 0..group {
@@ -54,6 +57,8 @@ impl Conv {
                     for ky in 0..kh {
                         for kx in 0..kw {
                             let weight = ((output * group + input) * kh + ky) * kw + kx;
+                            // Pixels from the first weight of the kernel to this one.
+                            let (ky, kx) = (ky * dh, kx * dw);
                             // The first and the last that lie within the image.
                             let first = pw.saturating_sub(kx).div_ceil(sw);
                             let Some(last) = (w + pw).checked_sub(kx + 1) else { continue };

@@ -35,6 +35,7 @@ struct Description {
     sizes: [usize; 4],
     padding: [usize; 2],
     stride: [usize; 2],
+    dilation: [usize; 2],
     groups: usize,
     math: c_int,
     /// Window, alpha, beta and k of a normalisation.
@@ -137,13 +138,14 @@ unsafe extern "C" fn cudnnSetConvolution2dDescriptor(
     mode: c_int,
     compute: c_int,
 ) -> c_int {
-    // Dilation 1, cross-correlation, and sums in f32.
-    if [dilation_h, dilation_w, mode, compute] != [1, 1, 1, FLOAT] {
+    // Cross-correlation, and sums in f32.
+    if [mode, compute] != [1, FLOAT] {
         return NOT_SUPPORTED;
     }
     let description = unsafe { &mut *description };
     description.padding = [padding_h as usize, padding_w as usize];
     description.stride = [stride_h as usize, stride_w as usize];
+    description.dilation = [dilation_h as usize, dilation_w as usize];
     description.groups = 1;
     OK
 }
