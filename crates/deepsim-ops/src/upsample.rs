@@ -8,8 +8,8 @@ use crate::resample;
 /// Interpolation to another size, as PyTorch's `interpolate`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Upsampling {
-    /// The pixel that covers the position. PyTorch computes positions in single precision, which for some sizes
-    /// takes the pixel before the right one.
+    /// The pixel that covers the position. PyTorch computes positions in single precision, which for some sizes,
+    /// such as 2 to 82, takes the pixel before the right one.
     Nearest,
     /// Linear between the centres of pixels along both axes, constant beyond the outermost: PyTorch's
     /// `align_corners=False`.
