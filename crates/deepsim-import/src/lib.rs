@@ -27,7 +27,7 @@
 //! # serialize_to_file(heads, None, &file)?;
 //! let options = ImportOptions { net: Some(Net::LpipsAlex), ..Default::default() };
 //! let report = import(&file, folder.path(), &options)?;
-//! assert_eq!((report.net, report.used().count()), (Net::LpipsAlex, 5));
+//! assert_eq!((&report.net, report.used().count()), (&Net::LpipsAlex, 5));
 //! assert!(report.output.ends_with("lpips-alex.safetensors"));
 //! # Ok(())
 //! # }
