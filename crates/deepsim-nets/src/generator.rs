@@ -52,6 +52,38 @@ impl Generator {
         Ok(net)
     }
 
+    /// Takes the weights of a file of the same network.
+    ///
+    /// # Errors
+    /// If the file cannot be read, describes another network, or its tensors are not exactly the network's; then
+    /// nothing has been changed.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use deepsim_nets::{Autoencoder, AutoencoderConfig, Generator};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let new = |channels, seed| {
+    ///     let config = AutoencoderConfig { code_channels: channels, ..Default::default() };
+    ///     Autoencoder::new(config, seed, &Device::Cpu).map(Generator::Autoencoder)
+    /// };
+    /// let file = std::env::temp_dir().join(format!("begin-with-{}.safetensors", std::process::id()));
+    /// let trained = new(8, 0)?;
+    /// trained.params().save(&file, &trained.spec())?;
+    /// new(8, 1)?.begin_with(&file)?;
+    /// assert!(new(16, 1)?.begin_with(&file).is_err());
+    /// # std::fs::remove_file(file)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn begin_with(&self, path: &Path) -> Result<(), NetError> {
+        let (own, found) = (self.spec(), Spec::read(path)?.to_json());
+        if own != found {
+            let reason = format!("expected weights of {own}, found those of {found}");
+            return Err(NetError::Description { path: path.into(), reason });
+        }
+        self.params().load(path, "the generator")
+    }
+
     /// The images again, from themselves or from `features` of them if the generator inverts an encoder,
     /// and from `noise` if it takes any ([`Generator::noise`]).
     ///

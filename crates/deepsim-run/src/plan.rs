@@ -69,6 +69,9 @@ impl Plan {
                  the encoder is {encoder}, {origin}"
             ));
         }
+        if let Some(init) = &recipe.init {
+            lines.push(format!("begins with the generator of {}", init.display()));
+        }
         if let (Some(feature), Some(origin)) = (&recipe.feature, &self.comparator) {
             lines.push(format!(
                 "comparator {} {}, {origin}, weight {:.4e}",

@@ -1,11 +1,13 @@
 //! Networks in training, and their steps.
 
+use std::path::Path;
 use std::rc::Rc;
 
 use candle_core::Device;
 use deepsim_loss::Balance;
 use deepsim_nets::random::stream;
 use deepsim_nets::{Generator, Images};
+use deepsim_run::files::GENERATOR;
 use deepsim_run::recipe::Recipe;
 
 use crate::TrainError;
@@ -69,6 +71,16 @@ impl Trainer {
     pub fn in_group(mut self, group: Rc<dyn ProcessGroup>) -> Self {
         self.networks.group = group;
         self
+    }
+
+    /// Gives the generator, and its moving average, the weights of a run folder or of a generator's file.
+    ///
+    /// # Errors
+    /// As [`Generator::begin_with`].
+    pub fn begin_with(&self, init: &Path) -> Result<(), TrainError> {
+        let file = if init.is_dir() { init.join(GENERATOR) } else { init.to_owned() };
+        self.generator().begin_with(&file)?;
+        Ok(self.ema().map_or(Ok(()), |ema| ema.net().begin_with(&file))?)
     }
 
     /// Makes one iteration on a batch of real images (paper, Algorithm as coded in the authors' script).

@@ -283,3 +283,40 @@ fn a_folder_is_never_overwritten_by_accident() {
     assert!(errors(&other).contains("another plan"), "{}", errors(&other));
     assert!(before == results(folder.path(), "run"), "the checkpoint was touched");
 }
+
+#[test]
+fn a_run_begins_with_the_weights_of_another_one_of_the_same_network() {
+    let folder = folder_with_recipe(TINY);
+    let at = folder.path();
+    assert_success(&train(at, "first", &["--set", "steps=2"]));
+    // Without updates the weights stay what they were: those of the run, or of its file, averaged or not.
+    let still = ["--set", "steps=1", "--set", "adam.learning_rate=1e-30", "--set", "init=first"];
+    let first = bytes(&at.join("first"), "generator.safetensors");
+    assert_success(&train(at, "folder", &still));
+    assert!(bytes(&at.join("folder"), "generator.safetensors") == first);
+    let averaged = [&still[..], &["--set", "average=0.9"]].concat();
+    assert_success(&train(at, "averaged", &averaged));
+    assert!(bytes(&at.join("averaged"), "generator.safetensors") == first);
+    let file = [&still[..5], &["init=first/generator.safetensors"]].concat();
+    assert_success(&train(at, "file", &file));
+    assert!(bytes(&at.join("file"), "generator.safetensors") == first);
+
+    // Another network, and none at all: nothing is written.
+    let wider = [&still[..], &["--set", "generator.code_channels=16"]].concat();
+    for (more, words) in [
+        (&wider[..], "first/generator.safetensors: expected weights of {"),
+        (&["--set", "init=nothing"], "nothing"),
+    ] {
+        let output = train(at, "other", more);
+        assert!(!output.status.success() && errors(&output).contains(words), "{}", errors(&output));
+        assert!(!at.join("other").exists());
+    }
+
+    // A run that is resumed has no need of the first one any more, and a whole one equals it.
+    let set = ["--set", "init=first"];
+    assert_success(&train(at, "whole", &set));
+    assert_success(&train(at, "halves", &[&set[..], &["--set", "steps=2"]].concat()));
+    std::fs::rename(at.join("first"), at.join("gone")).expect("renamed");
+    assert_success(&train(at, "halves", &["--resume", "--set", "init=first"]));
+    assert!(results(at, "whole") == results(at, "halves"));
+}

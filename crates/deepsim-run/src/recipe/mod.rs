@@ -56,6 +56,9 @@ pub struct Recipe {
     pub inversion: Option<Inversion>,
     /// Variational autoencoder; if given, it is the generator.
     pub vae: Option<Variational>,
+    /// Run folder, or file of a generator, whose weights the generator begins with: of the same network, with the
+    /// same numbers. Fresh weights if left out, as in the paper.
+    pub init: Option<PathBuf>,
     /// The image term.
     pub image: ImageTerm,
     /// The feature term; left out for the baselines.

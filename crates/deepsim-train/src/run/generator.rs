@@ -53,6 +53,8 @@ pub fn run(
             return Err(plan::other_plan(out, &plan.to_toml()?, &earlier.to_toml()?));
         }
         cursor = checkpoint::load(&checkpoint, &mut trainer)?.cursor;
+    } else if let Some(init) = &plan.recipe.init {
+        trainer.begin_with(init)?;
     }
     let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
 
