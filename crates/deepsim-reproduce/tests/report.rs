@@ -51,7 +51,12 @@ fn run(folder: &Path, (label, recipe): (&str, &str), error: f64, synthetic: bool
     let errors = [row("image space", error), row("squeezenet FIRE9 feature space", 90.0 - error)];
     measured(dir, "error", json!(errors));
     measured(dir, "svm", json!([row("code of the whole image", 2.0 * error)]));
-    measured(dir, "sharpness", json!([row("high-frequency power", error)]));
+    let sharpness = [
+        row("high-frequency power", error),
+        json!({"name": "distance of band powers", "value": 40.0 - error, "unit": "dB", "spread": 1.5, "note": "n"}),
+        json!({"name": "grid of period two", "value": 1.0, "unit": "dB", "spread": null, "note": "n"}),
+    ];
+    measured(dir, "sharpness", json!(sharpness));
     measured(dir, "grid", json!([]));
     picture(dir, "originals", 24, 200);
     picture(dir, "reconstructions", 24, error as u8);
@@ -263,4 +268,47 @@ fn differences_within_chance_are_undecided() {
     assert_eq!(claim["holds"], Value::Null, "{claim}");
     assert_eq!(claim["detail"], "41.0 against 40.0 of SE, within chance (± 1.5)");
     assert_eq!(results["targets"][0]["claims"][0]["holds"], true, "the error says how far apart");
+}
+
+#[test]
+fn sharper_is_not_passed_by_noise_or_by_a_grid() {
+    let rows = |distance: f64, grid: f64| {
+        let row = |name: &str, value: f64| json!({"name": name, "value": value, "unit": "dB", "spread": null, "note": "n"});
+        json!([
+            row("high-frequency power", 300.0),
+            row("distance of band powers", distance),
+            row("grid of period two", grid)
+        ])
+    };
+    // Of SE in the judge's features 40 (90 - 50), of AlexNet's row 30 or 50.
+    for (distance, grid, error, holds, words) in [
+        (
+            3.0,
+            0.5,
+            60.0,
+            true,
+            "3.0 against 9.0 dB of SE; no grid, 0.5 dB, where 3.0 is the limit; nearer in the squeezenet",
+        ),
+        (12.0, 0.5, 60.0, false, "12.0 against 9.0 dB of SE; no grid"),
+        (3.0, 8.0, 60.0, false, "; FAILS: no grid, 8.0 dB, where 3.0 is the limit"),
+        (
+            3.0,
+            0.5,
+            40.0,
+            false,
+            "; FAILS: nearer in the squeezenet FIRE9 feature space, 50.0 against 40.0 of SE",
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = folder.path();
+        let runs = [run(at, RUNS[0], 50.0, false), run(at, RUNS[3], error, false)];
+        measured(&runs[0].folder, "sharpness", rows(9.0, 0.0));
+        measured(&runs[1].folder, "sharpness", rows(distance, grid));
+        let out = at.join("report");
+        report(&runs, None, &["fig3"], &none(), &out).expect("a report");
+        let claim = results(&out)["targets"][0]["claims"][0].clone();
+        assert_eq!(claim["claim"], "AlexNet CONV3 is sharper than SE and natural");
+        assert_eq!(claim["holds"], holds, "{claim}");
+        assert!(claim["detail"].as_str().is_some_and(|detail| detail.contains(words)), "{claim}");
+    }
 }

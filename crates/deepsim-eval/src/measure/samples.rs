@@ -21,6 +21,7 @@ use crate::comparators::is_random;
 use crate::metrics::distribution::{
     Estimate, LEAST, Vectors, frechet_distance, frechet_extrapolated, kernel_distance,
 };
+use crate::metrics::naturalness::{Powers, powers};
 use crate::metrics::sharpness::{BANDS, power};
 use crate::prior::{self, vae};
 
@@ -42,6 +43,8 @@ pub const FRECHET: &str = "Frechet distance";
 pub const KERNEL: &str = "kernel distance";
 /// Name of the row with the power of high frequencies.
 pub const HIGH_FREQUENCIES: &str = "high-frequency power of samples";
+/// Name of the row about all bands.
+pub const BAND_DISTANCE: &str = "distance of samples' band powers";
 
 /// Samples in a row, and rows.
 const SIDE: usize = 8;
@@ -134,6 +137,7 @@ impl Samples {
 /// Power of high frequencies of samples against the test images'.
 fn sharpness(context: &Context<'_>, drawn: &Drawn, n: usize) -> Result<Vec<Row>, EvalError> {
     let (mut of_images, mut of_samples) = ([0.0; 2], [0.0; 2]);
+    let mut sums = [Powers::default(); 2];
     drawn.beside(context, "spectra", n, |images, samples| {
         for (a, b) in power(images)?.iter().zip(power(samples)?) {
             for band in 0..2 {
@@ -141,6 +145,8 @@ fn sharpness(context: &Context<'_>, drawn: &Drawn, n: usize) -> Result<Vec<Row>,
                 of_samples[band] += b[band];
             }
         }
+        powers(images)?.iter().for_each(|one| sums[0].add(one));
+        powers(samples)?.iter().for_each(|one| sums[1].add(one));
         Ok(())
     })?;
     let names = [HIGH_FREQUENCIES, "middle-frequency power of samples"];
@@ -151,7 +157,12 @@ fn sharpness(context: &Context<'_>, drawn: &Drawn, n: usize) -> Result<Vec<Row>,
         );
         Row::share(names[band], of_samples[band], of_images[band], note)
     };
-    Ok(vec![row(0), row(1)])
+    let distance = sums[1].scaled(1.0 / n as f64).distance(&sums[0].scaled(1.0 / n as f64));
+    let note = format!(
+        "mean absolute log ratio of the mean powers of {n} samples and test images in four bands above 1/16 cycle per \
+         pixel; 0 is equal, 3 a factor of two"
+    );
+    Ok(vec![row(0), row(1), Row::new(BAND_DISTANCE, distance, "dB", note)])
 }
 
 fn distances(

@@ -1,10 +1,12 @@
-//! Power of high spatial frequencies of reconstructions against the originals'.
+//! Spatial frequencies of reconstructions against the originals': the power of high ones, the distance of all bands,
+//! and the grid of period two.
 
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::{Measure, Row};
 use crate::EvalError;
+use crate::metrics::naturalness::{Powers, powers};
 use crate::metrics::sharpness::{BANDS, power};
 
 /// Sharpness.
@@ -15,14 +17,22 @@ pub struct Sharpness {}
 /// Name of the main row.
 pub const HIGH_FREQUENCIES: &str = "high-frequency power";
 
+/// Name of the row about all bands.
+pub const BAND_DISTANCE: &str = "distance of band powers";
+
+/// Name of the row about the grid that up-convolutions draw.
+pub const GRID: &str = "grid of period two";
+
 impl Measure for Sharpness {
     const NAME: &'static str = "sharpness";
-    const ABOUT: &'static str = "power of high spatial frequencies against the originals'";
+    const ABOUT: &'static str =
+        "spatial frequencies against the originals': high ones, all bands, the grid of period two";
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
         let images = context.reconstructions()?;
         let side = images.side();
         let (mut originals, mut reconstructions, mut counted) = ([0.0; 2], [0.0; 2], 0);
+        let (mut distances, mut sums) = (Vec::new(), [Powers::default(); 2]);
         for range in images.ranges() {
             let (original, reconstruction) = images.images(range)?;
             for (a, b) in power(&original)?.iter().zip(power(&reconstruction)?) {
@@ -32,6 +42,14 @@ impl Measure for Sharpness {
                         reconstructions[band] += b[band];
                     }
                     counted += 1;
+                }
+            }
+            for (a, b) in powers(&original)?.iter().zip(powers(&reconstruction)?) {
+                let distance = b.distance(a);
+                if distance.is_finite() {
+                    distances.push(distance);
+                    sums[0].add(a);
+                    sums[1].add(&b);
                 }
             }
         }
@@ -47,6 +65,22 @@ impl Measure for Sharpness {
             );
             Row::share(name, reconstructions[band], originals[band], note)
         };
-        Ok(vec![row(0, HIGH_FREQUENCIES), row(1, "middle-frequency power")])
+        let [originals_mean, means] =
+            sums.map(|sum| sum.scaled(1.0 / distances.len().max(1) as f64));
+        let excess = means.grid_excess(&originals_mean);
+        let bands = format!(
+            "{left}mean over images of the mean absolute log ratio of the powers in four bands above 1/16 cycle per \
+             pixel; 0 is as in the originals, 3 a factor of two; blur and noise both count"
+        );
+        let grid = format!(
+            "{left}power at half a cycle per pixel along an axis beside that of its neighbours, against the same of \
+             the originals; about 0 without a grid"
+        );
+        Ok(vec![
+            row(0, HIGH_FREQUENCIES),
+            row(1, "middle-frequency power"),
+            Row::mean(BAND_DISTANCE, &distances, "dB", bands),
+            Row::new(GRID, excess, "dB", grid),
+        ])
     }
 }

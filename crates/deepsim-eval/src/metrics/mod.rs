@@ -10,6 +10,7 @@
 //! | [`ssim`] | two pictures | structural similarity |
 //! | [`lpips`] | two batches of images | learned perceptual image patch similarity |
 //! | [`sharpness`] | frequencies of a picture | power in bands of its spectrum |
+//! | [`naturalness`] | frequencies of two pictures | distance of band powers, excess of a grid of period two |
 //! | [`colour`] | colours of two sets of pictures | total variation, earth mover's distance of histograms |
 //! | [`distribution`] | two sets of feature vectors | Fréchet distance, kernel distance, random projections |
 //! | [`luma`] | - | brightness of colour pictures |
@@ -20,6 +21,7 @@ pub mod distribution;
 pub mod euclidean;
 pub mod lpips;
 pub mod luma;
+pub mod naturalness;
 pub mod pixels;
 pub mod sharpness;
 pub mod ssim;

@@ -66,6 +66,21 @@ impl Spectrum {
     /// # Shapes
     /// `H * W` numbers, row-major; what is beyond is ignored
     pub fn power<const N: usize>(&self, luma: &[f32], bands: &[Range<f64>; N]) -> [f64; N] {
+        let mut power = [0.0; N];
+        self.each(luma, |value, [y, x], _| {
+            let radius = x.hypot(y);
+            for (sum, band) in power.iter_mut().zip(bands) {
+                if band.contains(&radius) {
+                    *sum += value;
+                }
+            }
+        });
+        power
+    }
+
+    /// Calls `each` with the power at every frequency but 0, normalised as in [`Spectrum::power`], the vertical and
+    /// horizontal frequency, and the least frequencies that the window does not tell from half a cycle per pixel.
+    pub(super) fn each(&self, luma: &[f32], mut each: impl FnMut(f64, [f64; 2], [f64; 2])) {
         let (height, width) = (self.height, self.width);
         let n = (height * width) as f64;
         // Taking the mean away first keeps it from leaking into low frequencies.
@@ -79,18 +94,13 @@ impl Spectrum {
         self.columns.process(&mut transposed);
 
         let frequency = |index: usize, n: usize| index.min(n - index) as f64 / n as f64;
-        let mut power = [0.0; N];
-        for (index, value) in transposed.iter().enumerate() {
-            let (x, y) = (frequency(index / height, width), frequency(index % height, height));
-            let radius = x.hypot(y);
-            for (sum, band) in power.iter_mut().zip(bands) {
-                if band.contains(&radius) {
-                    *sum += value.norm_sqr();
-                }
-            }
-        }
         let gain: f64 = self.window.iter().map(|w| w * w).sum::<f64>() * n;
-        power.map(|sum| sum / gain)
+        // The window spreads a frequency over its neighbours.
+        let half = [height, width].map(|n| 0.5 - 1.5 / n as f64);
+        for (index, value) in transposed.iter().enumerate().skip(1) {
+            let (x, y) = (frequency(index / height, width), frequency(index % height, height));
+            each(value.norm_sqr() / gain, [y, x], half);
+        }
     }
 }
 

@@ -203,6 +203,8 @@ pub struct Claim {
     pub text: &'static str,
     /// Authority for it.
     pub source: Source,
+    /// Effects that must be there too.
+    pub and: &'static [Self],
 }
 
 /// Reference of a comparison.

@@ -1,13 +1,12 @@
 //! The targets: tables and figures, one row each, in the paper's order.
 
-use deepsim_eval::measure::sharpness::HIGH_FREQUENCIES;
 use deepsim_eval::measure::{interpolate, latent, neighbours, presamples, reencode, samples};
 use deepsim_run::identity::Method::{
     AbsoluteError, AdversarialOnly, DeePSiM, ImageOnly, NoAdversarial, NoFeature, NoImage, Noise,
     Optimised, OtherComparator, Plain, SquaredError,
 };
 
-use super::claims::{ABLATION, INVERSIONS, RECONSTRUCTIONS, SAMPLES};
+use super::claims::{ABLATION, INVERSIONS, RECONSTRUCTIONS, SAMPLES, SHARPNESS};
 use super::paper::{CODE, TABLE3, TABLE4, TABLE6_FEATURE, TABLE6_IMAGE};
 use super::{Claim, Column, Experiment, Pictures, Quantity, Runs, Source, Target, Than};
 
@@ -128,6 +127,7 @@ pub static TARGETS: &[Target] = &[
             larger: true,
             text: "the code of {run} is better for classification than {other}'s",
             source: Source::Paper,
+            and: &[],
         }],
         ..target(
             "table4",
@@ -141,15 +141,7 @@ pub static TARGETS: &[Target] = &[
     Target {
         shown: &["sharpness"],
         pictures: CODES,
-        claims: &[Claim {
-            of: &[DeePSiM],
-            than: Than::Method(SquaredError),
-            measure: "sharpness",
-            quantity: Quantity::Named(HIGH_FREQUENCIES),
-            larger: true,
-            text: "{run} is sharper than {other}",
-            source: Source::Argument,
-        }],
+        claims: SHARPNESS,
         ..target(
             "fig3",
             "v1 Figure 3",
@@ -299,6 +291,7 @@ pub static TARGETS: &[Target] = &[
             larger: false,
             text: "{run}: noise does not make images of one feature vector differ",
             source: Source::Paper,
+            and: &[],
         }],
         ..target(
             "presamples",

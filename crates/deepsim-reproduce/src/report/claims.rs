@@ -22,6 +22,21 @@ pub(super) struct Claim {
 }
 
 impl Claim {
+    /// Takes another effect that must be there too: the whole holds where every part does, and fails where one does.
+    fn join(&mut self, part: &Self) {
+        let failed = match part.holds {
+            Some(true) => "",
+            Some(false) => "FAILS: ",
+            None => "undecided: ",
+        };
+        self.holds = match (self.holds, part.holds) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        };
+        self.detail += &format!("; {failed}{}, {}", part.claim, part.detail);
+    }
+
     /// In a few words, for a table.
     pub(super) fn verdict(&self) -> &'static str {
         match (self.holds, self.source) {
@@ -52,8 +67,19 @@ pub(super) fn of(target: &Target, runs: &[&Run]) -> Vec<Claim> {
     claims
 }
 
-/// Judges a claim about a run; nothing where there is no run to compare it with.
+/// Judges a claim about a run with all that must hold beside it; nothing where there is no run to compare it with.
 fn judge(row: &Row, run: &Run, runs: &[&Run], index: usize) -> Vec<Claim> {
+    let mut claims = alone(row, run, runs, index);
+    for claim in claims.iter_mut().filter(|_| !row.and.is_empty()) {
+        for part in row.and.iter().flat_map(|part| alone(part, run, runs, index)) {
+            claim.join(&part);
+        }
+    }
+    claims
+}
+
+/// Judges one effect.
+fn alone(row: &Row, run: &Run, runs: &[&Run], index: usize) -> Vec<Claim> {
     let same_layer = |other: &&&Run| other.layer == run.layer;
     let other = match row.than {
         Than::Method(method) => runs.iter().filter(same_layer).find(|other| other.method == method),
@@ -97,7 +123,9 @@ fn judge(row: &Row, run: &Run, runs: &[&Run], index: usize) -> Vec<Claim> {
 
 /// Judges a claim about a number by itself.
 fn value(row: &Row, run: &Run, than: f64) -> Claim {
-    let value = run.row(row.measure, row.quantity).and_then(|row| row.value);
+    let found = run.row(row.measure, row.quantity);
+    let value = found.and_then(|row| row.value);
+    let unit = found.map_or("", |row| &row.unit);
     let enough = run.steps() >= Some(TELLING);
     Claim {
         run: run.label.clone(),
@@ -105,7 +133,7 @@ fn value(row: &Row, run: &Run, than: f64) -> Claim {
         source: row.source,
         holds: value.filter(|_| enough).map(|value| (value > than) == row.larger),
         detail: match value {
-            Some(value) => format!("{value:.1} % of the distance between different inputs' images"),
+            Some(value) => format!("{value:.1} {unit}, where {than:.1} is the limit"),
             None => format!("missing: {}, {}", row.measure, row.quantity.name()),
         },
         quantity: row.quantity,
@@ -125,7 +153,8 @@ fn compared(
     larger: bool,
 ) -> (Option<bool>, Option<String>) {
     let (Some(a), Some(b)) = (ours.value, theirs.value) else { return (None, None) };
-    let detail = format!("{a:.1} against {b:.1} of {other}");
+    let unit = if ours.unit == "%" { String::new() } else { format!(" {}", ours.unit) };
+    let detail = format!("{a:.1} against {b:.1}{unit} of {other}");
     let chance = uncertainty(ours).max(uncertainty(theirs));
     if (a - b).abs() <= chance {
         return (None, Some(format!("{detail}, within chance (± {chance:.1})")));
