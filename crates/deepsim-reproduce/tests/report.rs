@@ -103,9 +103,14 @@ fn the_page_holds_everything_and_needs_nothing() {
     assert!(html.contains("the image term is dead"));
     assert!(html.contains("updated in only 5 % of the steps"));
     // Figure 3 in the paper's order, whatever the arguments'.
-    let place = |label: &str| html.find(&format!("<span>{label}</span>")).expect(label);
+    let (top, fig3) = html.split_once("<section id=\"fig3\">").expect("a section for the figure");
+    let place = |label: &str| fig3.find(&format!("<span>{label}</span>")).expect(label);
     let places = ["image", "AlexNet CONV3", "Exemplar-CNN CONV3", "SE", "l1"].map(place);
     assert!(places.is_sorted(), "{places:?}");
+    // The page begins with pictures, baselines first, and then the verdicts.
+    let place = |text: &str| top.find(text).expect(text);
+    let first = ["SE", "l1", "AlexNet CONV3"].map(|label| place(&format!("<span>{label}</span>")));
+    assert!(first.is_sorted() && first[2] < place("id=\"findings\""), "{first:?}");
 
     let results = results(&out);
     assert_eq!(results["comparable_with_the_paper"], false);

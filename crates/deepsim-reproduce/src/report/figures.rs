@@ -18,6 +18,8 @@ pub(super) struct Figure {
     /// Subject, for the name of its file.
     pub(super) name: String,
     pub(super) rows: Vec<(String, Picture)>,
+    /// Side of the square images that stand side by side in a row; 0 where a row is one picture.
+    pub(super) tile: usize,
     pub(super) caption: &'static str,
 }
 
@@ -32,8 +34,13 @@ impl Figure {
     pub(super) fn all(target: &Target, runs: &[&Run]) -> Result<Vec<Self>, ReproduceError> {
         let mut figures = Vec::new();
         for pictures in target.pictures {
+            let mut tile = 0;
             let (name, rows, caption) = match *pictures {
-                Pictures::Strips(caption) => ("reconstructions", strips(runs)?, caption),
+                Pictures::Strips(caption) => {
+                    let rows = strips(runs)?;
+                    tile = rows.first().map_or(0, |(_, row)| row.height);
+                    ("reconstructions", rows, caption)
+                }
                 Pictures::File(file, caption) => {
                     let mut rows = Vec::new();
                     for run in runs {
@@ -45,10 +52,16 @@ impl Figure {
                 }
             };
             if !rows.is_empty() {
-                figures.push(Self { name: name.into(), rows, caption });
+                figures.push(Self { name: name.into(), rows, tile, caption });
             }
         }
         Ok(figures)
+    }
+
+    /// The first images of a row.
+    pub(super) fn few(&self, row: &Picture, images: usize) -> Picture {
+        let width = row.width.min(images * self.tile);
+        row.part(Rectangle { top: 0, left: 0, height: row.height, width })
     }
 
     /// Joins the rows into one picture, in full size; small ones twice as large.

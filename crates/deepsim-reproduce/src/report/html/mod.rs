@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use base64::Engine;
+use deepsim_data::picture::Picture;
+use deepsim_run::identity::Method;
 
 use super::Report;
 use super::chart::escape;
@@ -22,13 +24,13 @@ pub(super) fn page(report: &Report) -> Result<String, ReproduceError> {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <title>DeePSiM: reproduction report</title><style>{}</style></head><body><main>\
          <header><h1>Generating images with perceptual similarity metrics</h1>\
-         <p class=\"soft\">Reproduction of Dosovitskiy &amp; Brox (2016), v1, section {}.<br>{}</p></header>",
+         <p>{ABOUT}</p><p class=\"soft\">{}</p></header>",
         include_str!("../style.css"),
-        sections(report),
         escape(&lead(report))
     );
-    html += &banner(report);
+    html += &hero(report)?;
     html += &findings(report);
+    html += &banner(report);
     for target in &report.targets {
         let _ = write!(
             html,
@@ -54,6 +56,32 @@ pub(super) fn page(report: &Report) -> Result<String, ReproduceError> {
     html += &facts(report);
     html += "</main></body></html>\n";
     Ok(html)
+}
+
+/// The paper in two sentences, for those who have not read it.
+const ABOUT: &str = "A generator that is trained with squared error draws the average of all plausible images, which is \
+    blurry. DeePSiM compares images in the features of a network instead, and has a second network tell generated \
+    images from real ones.";
+
+/// Images of the first figure that are shown at the top of the page.
+const SHOWN: usize = 6;
+
+/// A few images of the first figure that has any, enlarged: the originals, then the baselines, then the paper's loss.
+fn hero(report: &Report) -> Result<String, ReproduceError> {
+    let figure = report.targets.iter().flat_map(|target| &target.figures).find(|f| f.tile > 0);
+    let Some(figure) = figure else { return Ok(String::new()) };
+    let baseline = |label: &str| {
+        let run = report.runs.iter().find(|run| run.label == label);
+        run.is_some_and(|run| matches!(run.method, Method::SquaredError | Method::AbsoluteError))
+    };
+    let (originals, generated) = figure.rows.split_at(1.min(figure.rows.len()));
+    let (simple, ours): (Vec<_>, Vec<_>) = generated.iter().partition(|(label, _)| baseline(label));
+    let mut text = String::from("<figure class=\"strips hero\">");
+    for (label, strip) in originals.iter().chain(simple).chain(ours) {
+        text +=
+            &row(label, &figure.few(strip, SHOWN).upscale(if figure.tile > 128 { 1 } else { 2 }))?;
+    }
+    Ok(text + "<figcaption>Test images and what each generator makes of them.</figcaption></figure>")
 }
 
 /// A page with the curves of some runs alone.
@@ -83,7 +111,15 @@ fn lead(report: &Report) -> String {
         1 => "1 run".to_owned(),
         n => format!("{n} runs"),
     };
-    format!("{runs}{steps}. Data: {}.", report.dataset)
+    let time = match report.training_seconds() {
+        0.0 => String::new(),
+        seconds => format!(", {} in all", duration(seconds)),
+    };
+    format!(
+        "Reproduction of Dosovitskiy & Brox (2016), v1, section {}: {runs}{steps}{time}. Data: {}.",
+        sections(report),
+        report.dataset
+    )
 }
 
 fn banner(report: &Report) -> String {
@@ -146,17 +182,20 @@ fn findings(report: &Report) -> String {
 fn picture(figure: &Figure) -> Result<String, ReproduceError> {
     let mut text = String::from("<figure class=\"strips\">");
     for (label, strip) in &figure.rows {
-        let shown = for_page(strip)?;
-        let png = base64::engine::general_purpose::STANDARD.encode(shown.to_png()?);
-        let _ = write!(
-            text,
-            "<div><span>{0}</span><img alt=\"{0}\" style=\"max-width:{1}px\" \
-             src=\"data:image/png;base64,{png}\"></div>",
-            escape(label),
-            shown.width
-        );
+        text += &row(label, &for_page(strip)?)?;
     }
     Ok(text + &format!("<figcaption>{}</figcaption></figure>", escape(figure.caption)))
+}
+
+/// A row of pictures with its label.
+fn row(label: &str, shown: &Picture) -> Result<String, ReproduceError> {
+    let png = base64::engine::general_purpose::STANDARD.encode(shown.to_png()?);
+    Ok(format!(
+        "<div><span>{0}</span><img alt=\"{0}\" style=\"max-width:{1}px\" \
+         src=\"data:image/png;base64,{png}\"></div>",
+        escape(label),
+        shown.width
+    ))
 }
 
 /// A duration as people read it.
