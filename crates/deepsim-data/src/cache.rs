@@ -50,8 +50,15 @@ impl Cached {
     ///
     /// # Errors
     /// If the file cannot be opened, or holds the images of another source, or their bytes cannot be
-    /// counted.
+    /// counted, or the images are drawn anew for each sample: put the cache below the transforms.
     pub fn open(source: Arc<dyn Source>, path: &Path) -> Result<Self, DataError> {
+        if source.is_drawn() {
+            return Err(DataError::Argument {
+                operation: "opening a cache",
+                wanted: "images that are the same in every epoch; apply random transforms to the cached images".into(),
+                got: source.identity(),
+            });
+        }
         let identity = source.identity();
         let mut header = MAGIC.to_vec();
         for number in [source.len(), source.height(), source.width(), identity.len()] {

@@ -6,7 +6,7 @@ use rand_core::Rng;
 use crate::LoaderConfig;
 use crate::batch::Cursor;
 use crate::order::Permutation;
-use crate::random::{Purpose, below, stream};
+use crate::random::{Purpose, SampleStream, below, stream};
 
 /// The endless sequence of samples of a set.
 pub(crate) struct Sequence {
@@ -66,6 +66,11 @@ impl Draw {
     pub(crate) fn corner(&self, places: (usize, usize)) -> (usize, usize) {
         let mut rng = stream(self.seed, Purpose::Crop, self.at.epoch, self.at.position);
         (below(&mut rng, places.0), below(&mut rng, places.1))
+    }
+
+    /// The stream of what else is random about the sample.
+    pub(crate) fn own(&self) -> SampleStream {
+        SampleStream::new(self.seed, self.at.epoch, self.at.position)
     }
 
     /// True for half of all samples.

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use crate::content::Fingerprint;
 use crate::memory::rgb_zeros;
 use crate::panics::guarded;
+use crate::random::SampleStream;
 use crate::source::Rectangle;
 use crate::{DataError, Source, Unread};
 
@@ -164,5 +165,20 @@ impl Source for Subset {
     fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {
         part.check(self, index, pixels.len())?;
         self.source.read_part(self.indices[index], part, pixels)
+    }
+
+    fn read_drawn(
+        &self,
+        index: usize,
+        part: Rectangle,
+        random: &mut SampleStream,
+        pixels: &mut [u8],
+    ) -> Result<(), DataError> {
+        part.check(self, index, pixels.len())?;
+        self.source.read_drawn(self.indices[index], part, random, pixels)
+    }
+
+    fn is_drawn(&self) -> bool {
+        self.source.is_drawn()
     }
 }

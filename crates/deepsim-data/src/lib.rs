@@ -12,6 +12,7 @@
 //! | [`exemplars`] | surrogate classes of deformed patches |
 //! | [`pairs`] | pairs of pictures of the same thing |
 //! | [`decode`], [`transform`], [`prepared`], [`resized`] | bytes of a file, or an image, to an image of one size |
+//! | [`pipeline`], [`augmented`] | random crops, mirroring, colour jitter; sources of what they make |
 //! | [`loader`], [`order`] | shuffled, cropped batches from worker threads: [`Loader`] makes [`Batch`]es |
 //! | [`cache`] | prepared images on disk |
 //! | [`duplicates`] | images that are in two sets |
@@ -23,6 +24,7 @@
 //! | [`atomic`] | files that appear whole or not at all |
 
 pub mod atomic;
+pub mod augmented;
 mod batch;
 pub mod cache;
 mod content;
@@ -46,6 +48,7 @@ mod panics;
 pub mod parquet;
 pub mod photos;
 pub mod picture;
+pub mod pipeline;
 mod planes;
 mod positioned;
 pub mod prepared;
@@ -65,6 +68,7 @@ pub mod transform;
 #[doc = include_str!("../docs/from-torchvision.md")]
 pub mod from_torchvision {}
 
+pub use augmented::Augmented;
 pub use batch::{Batch, Broken, Cursor, LoaderConfig, Sample, Skipped};
 pub use dataset::{Dataset, Dropped, Labelled, SceneSizes};
 pub use error::DataError;
@@ -72,6 +76,7 @@ pub use files::PictureFiles;
 pub use kinds::Unread;
 pub use loader::Loader;
 pub use photos::{PhotoSizes, Photographs};
+pub use pipeline::Pipeline;
 pub use prepared::Prepared;
 pub use read::read_range;
 pub use resume::LoaderState;

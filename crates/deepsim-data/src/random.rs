@@ -13,6 +13,7 @@ pub(crate) enum Purpose {
     Exemplar,
     Deformation,
     Pair,
+    Augment,
     Scene(u8),
     Photo(u8),
 }
@@ -27,6 +28,7 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, epoch: u64, sample: u64) -> Ch
         Purpose::Exemplar => 5,
         Purpose::Deformation => 6,
         Purpose::Pair => 7,
+        Purpose::Augment => 8,
         Purpose::Scene(split) => 16 + u64::from(split),
         Purpose::Photo(set) => 272 + u64::from(set),
     };
@@ -37,6 +39,56 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, epoch: u64, sample: u64) -> Ch
     let mut rng = ChaCha12Rng::from_seed(key);
     rng.set_stream(sample);
     rng
+}
+
+/// Random numbers of one sample, a function of the loader's seed and of the place of the sample in the
+/// sequence alone: what is drawn from it is the same for any number of workers and after a resume.
+///
+/// [`Source::read_drawn`](crate::Source::read_drawn) and transforms of one's own
+/// ([`Augmented::then`](crate::Augmented::then)) are given it.
+///
+/// ```
+/// use deepsim_data::random::SampleStream;
+/// let numbers = |position| {
+///     let mut stream = SampleStream::new(7, 0, position);
+///     (stream.below(10), stream.between(0.5, 2.0), stream.chance(0.5))
+/// };
+/// assert_eq!(numbers(3), numbers(3));
+/// assert_ne!(numbers(3), numbers(4));
+/// ```
+#[derive(Clone, Debug)]
+pub struct SampleStream(ChaCha12Rng);
+
+impl SampleStream {
+    /// Creates the stream of the sample at `position` of `epoch` under `seed`, at its beginning.
+    pub fn new(seed: u64, epoch: u64, position: u64) -> Self {
+        Self(stream(seed, Purpose::Augment, epoch, position))
+    }
+
+    /// Returns 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// Draws uniformly from `0..1`, with 53 bits.
+    pub fn uniform(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Draws uniformly from `from..to`.
+    pub fn between(&mut self, from: f64, to: f64) -> f64 {
+        from + (to - from) * self.uniform()
+    }
+
+    /// Draws uniformly from `0..n`; 0 if `n` is 0.
+    pub fn below(&mut self, n: usize) -> usize {
+        below(&mut self.0, n)
+    }
+
+    /// Returns true with this probability.
+    pub fn chance(&mut self, probability: f64) -> bool {
+        self.uniform() < probability
+    }
 }
 
 /// Uniform in `0..1`.

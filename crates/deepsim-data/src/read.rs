@@ -68,23 +68,14 @@ fn read_sample(
         Crop::Center(_) | Crop::Full => whole,
     };
     let index = draw.index();
-    let label = read_guarded(source, index, part, out)?;
+    let mut random = draw.own();
+    let read = || source.read_drawn(index, part, &mut random, out).map(|()| source.label(index));
+    let label = guarded(index, || None, read)?;
     let mirrored = config.mirror && draw.mirrored();
     if mirrored {
         out.chunks_exact_mut(whole.width).for_each(<[u8]>::reverse);
     }
     Ok(Sample { index, label, part, mirrored })
-}
-
-/// Reads a part of an image, and its label; a panic is an error that names the image.
-fn read_guarded(
-    source: &dyn Source,
-    index: usize,
-    part: Rectangle,
-    out: &mut [u8],
-) -> Result<Option<u32>, DataError> {
-    let read = || source.read_part(index, part, out).map(|()| source.label(index));
-    guarded(index, || None, read)
 }
 
 /// Images `range` of a source in order, for evaluation; a random crop is not accepted.
@@ -117,7 +108,8 @@ pub fn read_range(
         .par_chunks_mut(3 * part.height * part.width)
         .zip(range.clone())
         .map(|(out, index)| {
-            let label = read_guarded(source, index, part, out)?;
+            let read = || source.read_part(index, part, out).map(|()| source.label(index));
+            let label = guarded(index, || None, read)?;
             Ok(Sample { index, label, part, mirrored: false })
         })
         .collect::<Result<_, DataError>>()?;

@@ -9,6 +9,7 @@ use fast_image_resize::Resizer;
 use crate::memory::rgb_zeros;
 use crate::picture::Picture;
 use crate::planes::to_planes;
+use crate::random::SampleStream;
 use crate::source::Rectangle;
 use crate::transform::Transform;
 use crate::{DataError, Source, Unread};
@@ -32,6 +33,30 @@ impl Resized {
     /// The images of `source`, each brought to the size of `transform`.
     pub fn new(source: Arc<dyn Source>, transform: Transform) -> Self {
         Self { source, transform }
+    }
+
+    /// Resizes the image that `read` writes, and keeps a part.
+    fn read_with(
+        &self,
+        index: usize,
+        part: Rectangle,
+        read: impl FnOnce(&mut [u8]) -> Result<(), DataError>,
+        pixels: &mut [u8],
+    ) -> Result<(), DataError> {
+        part.check(self, index, pixels.len())?;
+        let (height, width) = (self.source.height(), self.source.width());
+        let mut planes = rgb_zeros(1, height, width)?;
+        read(&mut planes)?;
+        let picture = Picture::from_planes(&planes, height, width);
+        let mut resized = Picture::default();
+        // Taken, not borrowed: after a panic there is a new one.
+        let mut resizer = RESIZER.take();
+        let path = Path::new("an image in memory");
+        let done = self.transform.apply_part(&picture, part, &mut resizer, &mut resized, path);
+        RESIZER.set(resizer);
+        done?;
+        to_planes(&resized.rgb, pixels);
+        Ok(())
     }
 }
 
@@ -73,20 +98,24 @@ impl Source for Resized {
     }
 
     fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {
-        part.check(self, index, pixels.len())?;
+        self.read_with(index, part, |image| self.source.read(index, image), pixels)
+    }
+
+    fn read_drawn(
+        &self,
+        index: usize,
+        part: Rectangle,
+        random: &mut SampleStream,
+        pixels: &mut [u8],
+    ) -> Result<(), DataError> {
         let (height, width) = (self.source.height(), self.source.width());
-        let mut planes = rgb_zeros(1, height, width)?;
-        self.source.read(index, &mut planes)?;
-        let picture = Picture::from_planes(&planes, height, width);
-        let mut resized = Picture::default();
-        // Taken, not borrowed: after a panic there is a new one.
-        let mut resizer = RESIZER.take();
-        let path = Path::new("an image in memory");
-        let done = self.transform.apply_part(&picture, part, &mut resizer, &mut resized, path);
-        RESIZER.set(resizer);
-        done?;
-        to_planes(&resized.rgb, pixels);
-        Ok(())
+        let whole = Rectangle { top: 0, left: 0, height, width };
+        let read = |image: &mut [u8]| self.source.read_drawn(index, whole, random, image);
+        self.read_with(index, part, read, pixels)
+    }
+
+    fn is_drawn(&self) -> bool {
+        self.source.is_drawn()
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::memory::rgb_bytes;
+use crate::random::SampleStream;
 use crate::{DataError, Unread};
 
 /// A set of RGB images of equal size.
@@ -55,6 +56,67 @@ pub trait Source: Send + Sync {
     /// If there is no such image, it cannot be read, or the part is not in it.
     fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError>;
 
+    /// Writes a part of image `index` for training, with what is random about it drawn from `random`;
+    /// a [`Loader`](crate::Loader) reads by it. By default as [`read_part`](Self::read_part), which
+    /// draws nothing.
+    ///
+    /// All randomness has to come from `random`: then order, workers and resuming stay exact.
+    ///
+    /// ```
+    /// use deepsim_data::{DataError, Rectangle, Source, random::SampleStream};
+    /// /// One image, whose brightness is drawn.
+    /// struct Grey;
+    ///
+    /// impl Source for Grey {
+    /// #   fn len(&self) -> usize { 1 }
+    /// #   fn height(&self) -> usize { 8 }
+    /// #   fn width(&self) -> usize { 8 }
+    /// #   fn identity(&self) -> String { "grey".into() }
+    ///     // ... and len, height, width and identity.
+    ///     fn is_drawn(&self) -> bool {
+    ///         true
+    ///     }
+    ///     fn read_part(&self, index: usize, part: Rectangle, pixels: &mut [u8]) -> Result<(), DataError> {
+    ///         part.check(self, index, pixels.len())?;
+    ///         pixels.fill(128);
+    ///         Ok(())
+    ///     }
+    ///     fn read_drawn(
+    ///         &self,
+    ///         index: usize,
+    ///         part: Rectangle,
+    ///         random: &mut SampleStream,
+    ///         pixels: &mut [u8],
+    ///     ) -> Result<(), DataError> {
+    ///         self.read_part(index, part, pixels)?;
+    ///         pixels.fill(random.below(256) as u8);
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # let mut pixels = [0; 3 * 64];
+    /// # let part = Rectangle { top: 0, left: 0, height: 8, width: 8 };
+    /// # Grey.read_drawn(0, part, &mut SampleStream::new(0, 0, 0), &mut pixels)?;
+    /// # Ok::<(), DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`read_part`](Self::read_part).
+    fn read_drawn(
+        &self,
+        index: usize,
+        part: Rectangle,
+        _random: &mut SampleStream,
+        pixels: &mut [u8],
+    ) -> Result<(), DataError> {
+        self.read_part(index, part, pixels)
+    }
+
+    /// True if [`read_drawn`](Self::read_drawn) draws something, so that no image can be kept for later
+    /// epochs.
+    fn is_drawn(&self) -> bool {
+        false
+    }
+
     /// Writes image `index` as three row-major planes, red, green, blue.
     ///
     /// # Shapes
@@ -69,7 +131,7 @@ pub trait Source: Send + Sync {
 }
 
 /// A part of an image, in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rectangle {
     /// Rows above it.
     pub top: usize,

@@ -15,11 +15,12 @@ use crate::source::Rectangle;
 use crate::{Crop, DataError};
 
 /// What lies between the pixels of the original.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
     /// Bilinear over the whole area that falls onto a pixel: Pillow's `BILINEAR`, torchvision's
     /// `Resize` on PIL images (and with `antialias=True`).
+    #[default]
     Antialiased,
     /// Bilinear between the four nearest pixels, also when the picture shrinks: OpenCV's
     /// `INTER_LINEAR`, and so Caffe's `convert_imageset`.
@@ -69,9 +70,15 @@ impl fmt::Display for Transform {
             Fit::Stretch => write!(f, "stretched to {height}x{width}")?,
             Fit::ShortSide(side) => write!(f, "short side {side}, middle {height}x{width}")?,
         }
-        f.write_str(match self.filter {
-            Filter::Antialiased => ", antialiased",
-            Filter::FourNearest => ", four nearest pixels",
+        write!(f, ", {}", self.filter)
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Antialiased => "antialiased",
+            Self::FourNearest => "four nearest pixels",
         })
     }
 }
@@ -114,14 +121,7 @@ impl Transform {
         Some(match self.fit {
             Fit::Stretch => ((self.height, self.width), (0, 0)),
             Fit::ShortSide(side) => {
-                let (height, width) = picture;
-                // torchvision: int(size * long / short).
-                let long = |long: usize, short: usize| Some(side.checked_mul(long)? / short.max(1));
-                let size = if height <= width {
-                    (side, long(width, height)?)
-                } else {
-                    (long(height, width)?, side)
-                };
+                let size = with_short_side(side, picture)?;
                 let corner = |size: usize, crop: usize| half_to_even(size.saturating_sub(crop));
                 (size, (corner(size.0, self.height), corner(size.1, self.width)))
             }
@@ -153,40 +153,69 @@ impl Transform {
                 size.0, size.1, self.height, self.width
             )));
         }
-        let (top, left) = (corner.0 + part.top, corner.1 + part.left);
-        let scale_y = picture.height as f64 / size.0 as f64;
-        let scale_x = picture.width as f64 / size.1 as f64;
-        // The end of the last part must not lie beyond the picture by a rounding error.
-        let span = |start: usize, length: usize, scale: f64, whole: usize| {
-            let start = start as f64 * scale;
-            (start, (length as f64 * scale).min(whole as f64 - start))
-        };
-        let (y, height) = span(top, part.height, scale_y, picture.height);
-        let (x, width) = span(left, part.width, scale_x, picture.width);
-        let bilinear = FilterType::Bilinear;
-        let options =
-            ResizeOptions::new().crop(x, y, width, height).use_alpha(false).resize_alg(match self
-                .filter
-            {
-                Filter::Antialiased => ResizeAlg::Convolution(bilinear),
-                Filter::FourNearest => ResizeAlg::Interpolation(bilinear),
-            });
-        let side = |side: usize| u32::try_from(side).map_err(|_| failed(&"a side is too long"));
-        let from = (side(picture.width)?, side(picture.height)?);
-        // Typed: the other way has code for each type of pixel, which takes minutes to compile.
-        let from = TypedImageRef::<U8x3>::from_buffer(from.0, from.1, &picture.rgb)
-            .map_err(|e| failed(&e))?;
-        resize(&mut result.rgb, rgb_bytes(1, part.height, part.width))?;
-        (result.height, result.width) = (part.height, part.width);
-        let to = (side(part.width)?, side(part.height)?);
-        let mut to =
-            TypedImage::<U8x3>::from_buffer(to.0, to.1, &mut result.rgb).map_err(|e| failed(&e))?;
-        resizer.resize_typed(&from, &mut to, &options).map_err(|e| failed(&e))
+        let part = Rectangle { top: corner.0 + part.top, left: corner.1 + part.left, ..part };
+        resize_part(picture, size, part, self.filter, resizer, result, path)
     }
 }
 
+/// Height and width of a picture whose short side becomes `side`, with torchvision's rounding of the
+/// long one: `int(side * long / short)`. `None` if they cannot be counted.
+pub(crate) fn with_short_side(
+    side: usize,
+    (height, width): (usize, usize),
+) -> Option<(usize, usize)> {
+    let long = |long: usize, short: usize| Some(side.checked_mul(long)? / short.max(1));
+    Some(match height <= width {
+        true => (side, long(width, height)?),
+        false => (long(height, width)?, side),
+    })
+}
+
+/// Resizes `picture` to `size`, height and width, and keeps `part` of it; what lies outside is not
+/// computed.
+pub(crate) fn resize_part(
+    picture: &Picture,
+    size: (usize, usize),
+    part: Rectangle,
+    filter: Filter,
+    resizer: &mut Resizer,
+    result: &mut Picture,
+    path: &Path,
+) -> Result<(), DataError> {
+    let failed = |e: &dyn std::fmt::Display| DataError::Decode {
+        path: path.into(),
+        reason: format!("resizing {}x{} pixels: {e}", picture.width, picture.height),
+    };
+    let scale_y = picture.height as f64 / size.0 as f64;
+    let scale_x = picture.width as f64 / size.1 as f64;
+    // The end of the last part must not lie beyond the picture by a rounding error.
+    let span = |start: usize, length: usize, scale: f64, whole: usize| {
+        let start = start as f64 * scale;
+        (start, (length as f64 * scale).min(whole as f64 - start))
+    };
+    let (y, height) = span(part.top, part.height, scale_y, picture.height);
+    let (x, width) = span(part.left, part.width, scale_x, picture.width);
+    let bilinear = FilterType::Bilinear;
+    let options =
+        ResizeOptions::new().crop(x, y, width, height).use_alpha(false).resize_alg(match filter {
+            Filter::Antialiased => ResizeAlg::Convolution(bilinear),
+            Filter::FourNearest => ResizeAlg::Interpolation(bilinear),
+        });
+    let side = |side: usize| u32::try_from(side).map_err(|_| failed(&"a side is too long"));
+    let from = (side(picture.width)?, side(picture.height)?);
+    // Typed: the other way has code for each type of pixel, which takes minutes to compile.
+    let from =
+        TypedImageRef::<U8x3>::from_buffer(from.0, from.1, &picture.rgb).map_err(|e| failed(&e))?;
+    resize(&mut result.rgb, rgb_bytes(1, part.height, part.width))?;
+    (result.height, result.width) = (part.height, part.width);
+    let to = (side(part.width)?, side(part.height)?);
+    let mut to =
+        TypedImage::<U8x3>::from_buffer(to.0, to.1, &mut result.rgb).map_err(|e| failed(&e))?;
+    resizer.resize_typed(&from, &mut to, &options).map_err(|e| failed(&e))
+}
+
 /// Half of a number, rounded to even as Python does in torchvision's centre crop.
-fn half_to_even(number: usize) -> usize {
+pub(crate) fn half_to_even(number: usize) -> usize {
     let half = number / 2;
     half + usize::from(number % 2 == 1 && half % 2 == 1)
 }
