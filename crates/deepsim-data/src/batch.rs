@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Crop;
 use crate::source::Rectangle;
+use crate::{Crop, DataError};
 
 /// A position in the endless sequence of samples.
 ///
@@ -32,7 +32,8 @@ pub enum Broken {
     /// The batch is an error.
     #[default]
     Fail,
-    /// Another sample, drawn at random, takes its place, and [`Batch::skipped`] says so. More than
+    /// Another sample, drawn at random, takes its place, or none in a pass that ends
+    /// ([`LoaderConfig::ends`]), and [`Batch::skipped`] says so. More than
     /// this many different pictures are an error: one that is met again in each epoch counts once,
     /// also after [`Loader::resume`](crate::Loader::resume).
     Skip(u64),
@@ -41,8 +42,10 @@ pub enum Broken {
 /// Configuration of the batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoaderConfig {
-    /// Samples in a batch; every batch is full and may reach into the next epoch.
+    /// Samples in a batch; every batch is full and may reach into the next epoch, unless `ends` is set.
     pub batch: usize,
+    /// True if the loader ends with the epoch that it begins in; the last batch may then be smaller.
+    pub ends: bool,
     /// Part cut out of each image.
     pub crop: Crop,
     /// True if half of the images, chosen at random, are mirrored left to right.
@@ -68,6 +71,7 @@ impl Default for LoaderConfig {
     fn default() -> Self {
         Self {
             batch: 64,
+            ends: false,
             crop: Crop::Full,
             mirror: false,
             seed: 0,
@@ -98,6 +102,30 @@ pub struct Batch {
     pub skipped: Vec<Skipped>,
     /// Position after this batch; the same for every rank.
     pub next: Cursor,
+}
+
+impl Batch {
+    /// Returns the class of each image.
+    ///
+    /// # Errors
+    /// If an image has none, which names it.
+    ///
+    /// ```
+    /// use deepsim_data::{Crop, Scenes, read_range, scenes};
+    /// let batch = read_range(&Scenes::new(0, scenes::TEST, 9), 0..4, Crop::Full)?;
+    /// assert_eq!(batch.labels()?.len(), 4);
+    /// # Ok::<(), deepsim_data::DataError>(())
+    /// ```
+    pub fn labels(&self) -> Result<Vec<u32>, DataError> {
+        let label = |sample: &Sample| {
+            sample.label.ok_or_else(|| DataError::Argument {
+                operation: "labels of a batch",
+                wanted: "images with labels".into(),
+                got: format!("image {} without one", sample.index),
+            })
+        };
+        self.samples.iter().map(label).collect()
+    }
 }
 
 /// Origin of an image of a batch.

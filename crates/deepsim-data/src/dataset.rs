@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::duplicates::{self, Subset};
+use crate::duplicates;
 use crate::ilsvrc::Ilsvrc;
 use crate::kinds::{Kind, Unread};
 use crate::photos::{self, PhotoSizes, Photographs, Set};
 use crate::resized::Resized;
 use crate::scenes::{self, Scenes};
 use crate::stl10::{self, Split, Stl10};
+use crate::subset::Subset;
 use crate::{DataError, PictureFiles, Prepared, Source, Transform};
 
 /// Images with class indices.

@@ -105,6 +105,17 @@ impl Unread {
         *self.endings.entry(ending).or_default() += 1;
     }
 
+    /// These and others together.
+    pub(crate) fn with(mut self, others: &Self) -> Self {
+        for (ending, count) in &others.endings {
+            *self.endings.entry(ending).or_default() += count;
+        }
+        for (field, count) in &others.fields {
+            self.count_field(field.clone(), *count);
+        }
+        self
+    }
+
     /// Warns of the files that are not read in `place`.
     pub(crate) fn warn(&self, place: &Path) {
         if !self.is_empty() {

@@ -15,6 +15,7 @@
 //! | [`pipeline`], [`augmented`] | random crops, mirroring, colour jitter; sources of what they make |
 //! | [`loader`], [`order`] | shuffled, cropped batches from worker threads: [`Loader`] makes [`Batch`]es |
 //! | [`cache`] | prepared images on disk |
+//! | [`subset`], [`concat`] | subsets, random splits and concatenations of sources and of picture files |
 //! | [`duplicates`] | images that are in two sets |
 //! | [`dataset`] | a training set, labelled splits and folds together |
 //! | [`picture`] | PNG files and grids |
@@ -27,6 +28,7 @@ pub mod atomic;
 pub mod augmented;
 mod batch;
 pub mod cache;
+pub mod concat;
 mod content;
 pub mod dataset;
 pub mod decode;
@@ -62,6 +64,7 @@ pub mod source;
 pub mod splits;
 mod square;
 pub mod stl10;
+pub mod subset;
 pub mod tar_index;
 pub mod transform;
 
@@ -70,6 +73,7 @@ pub mod from_torchvision {}
 
 pub use augmented::Augmented;
 pub use batch::{Batch, Broken, Cursor, LoaderConfig, Sample, Skipped};
+pub use concat::Concat;
 pub use dataset::{Dataset, Dropped, Labelled, SceneSizes};
 pub use error::DataError;
 pub use files::PictureFiles;
@@ -83,4 +87,5 @@ pub use resume::LoaderState;
 pub use scenes::Scenes;
 pub use source::{Crop, Rectangle, Source};
 pub use stl10::{Split, Stl10};
+pub use subset::Subset;
 pub use transform::Transform;

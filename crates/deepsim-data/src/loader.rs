@@ -1,5 +1,6 @@
 //! Batches in a fixed order, prepared by worker threads.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -10,11 +11,11 @@ use crate::batch::{Batch, Broken, Cursor, LoaderConfig};
 use crate::draw::Sequence;
 use crate::memory::rgb_bytes;
 use crate::panics::caught;
-use crate::read::read_batch;
+use crate::read::{Work, read_batch};
 use crate::resume::{LoaderState, Tally};
 use crate::{DataError, Source};
 
-/// An endless iterator over batches.
+/// An iterator over batches: endless, or one pass over the data ([`Loader::epoch`]).
 ///
 /// The sequence is a function of the source, the configuration and the cursor alone; the number of
 /// workers changes nothing. There are at most `prefetch + 2 * workers` batches in memory, and one
@@ -41,6 +42,8 @@ pub struct Loader {
     content: OnceLock<String>,
     /// Time without a batch since the epoch began.
     waited: Duration,
+    /// What all workers read.
+    work: Arc<Work>,
     dead: bool,
 }
 
@@ -61,6 +64,10 @@ impl Loader {
         cursor: Cursor,
     ) -> Result<Self, DataError> {
         check(&*source, &config, cursor)?;
+        let sequence = Sequence::new(source.len(), &config);
+        let end = config.ends.then_some(cursor.epoch);
+        let stop = AtomicBool::new(false);
+        let work = Arc::new(Work { source: source.clone(), config, sequence, end, stop });
         let mut loader = Self {
             queues: Vec::new(),
             workers: Vec::new(),
@@ -72,32 +79,66 @@ impl Loader {
             broken: Tally::default(),
             content: OnceLock::new(),
             waited: Duration::ZERO,
+            work,
             dead: false,
         };
         let ahead = config.prefetch.div_ceil(config.workers).max(1);
         for worker in 0..config.workers {
             let (sender, receiver) = bounded(ahead);
-            let source = loader.source.clone();
-            let work = move || {
-                let sequence = Sequence::new(source.len(), &config);
-                let step = (config.batch * config.world) as u64;
-                let mut at = cursor.advanced(worker as u64 * step, sequence.len());
-                let batch = |at| {
-                    let _span = tracing::trace_span!("read batch").entered();
-                    caught(|| read_batch(&*source, &config, &sequence, at))
-                        .unwrap_or_else(|reason| Err(DataError::Worker { reason }))
-                };
-                // Ends when the loader is dropped and nobody receives any more.
-                while sender.send(batch(at)).is_ok() {
-                    at = at.advanced(config.workers as u64 * step, sequence.len());
+            let work = loader.work.clone();
+            let prepare = move || {
+                let (step, len) = (work.step(), work.sequence.len());
+                let mut at = cursor.advanced(worker as u64 * step, len);
+                while work.samples(at) > 0 {
+                    let batch = {
+                        let _span = tracing::trace_span!("read batch").entered();
+                        caught(|| read_batch(&work, at))
+                            .unwrap_or_else(|reason| Err(DataError::Worker { reason }))
+                            .transpose()
+                    };
+                    // None, or nobody who receives it: the loader is dropped.
+                    let Some(batch) = batch else { break };
+                    if sender.send(batch).is_err() {
+                        break;
+                    }
+                    at = at.advanced(config.workers as u64 * step, len);
                 }
             };
-            let thread = Builder::new().name(format!("loader {worker}")).spawn(work);
+            let thread = Builder::new().name(format!("loader {worker}")).spawn(prepare);
             let reason = |error| DataError::Worker { reason: format!("starting it: {error}") };
             loader.workers.push(thread.map_err(reason)?);
             loader.queues.push(receiver);
         }
         Ok(loader)
+    }
+
+    /// Starts one pass over the data: each sample of `epoch` once, in its order, with a last batch that may be
+    /// smaller. With [`Broken::Skip`], pictures that cannot be read are left out and not replaced.
+    ///
+    /// [`Loader::new`] and [`Loader::resume`] do the same from any cursor if [`LoaderConfig::ends`] is set. Of
+    /// several ranks, each takes its share of every step; in the last step some may have a smaller batch
+    /// than others, or none.
+    ///
+    /// # Errors
+    /// As [`Loader::new`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use deepsim_data::{Crop, Loader, LoaderConfig, Scenes, scenes};
+    /// let test = Arc::new(Scenes::new(0, scenes::TEST, 20));
+    /// let config =
+    ///     LoaderConfig { batch: 8, crop: Crop::Center(64), shuffle: false, ..LoaderConfig::default() };
+    /// let sizes: Result<Vec<usize>, _> =
+    ///     Loader::epoch(test, config, 0)?.map(|batch| batch.map(|batch| batch.n)).collect();
+    /// assert_eq!(sizes?, [8, 8, 4]);
+    /// # Ok::<(), deepsim_data::DataError>(())
+    /// ```
+    pub fn epoch(
+        source: Arc<dyn Source>,
+        config: LoaderConfig,
+        epoch: u64,
+    ) -> Result<Self, DataError> {
+        Self::new(source, LoaderConfig { ends: true, ..config }, Cursor { epoch, position: 0 })
     }
 
     /// Continues where [`Loader::state`] was taken.
@@ -190,10 +231,29 @@ fn check(source: &dyn Source, config: &LoaderConfig, cursor: Cursor) -> Result<(
 impl Iterator for Loader {
     type Item = Result<Batch, DataError>;
 
-    /// The next batch. There always is one; `None` comes only after an error that said that a worker
-    /// thread has ended.
+    /// The next batch. There always is one, unless [`LoaderConfig::ends`] is set; otherwise `None` comes
+    /// only after an error that said that a worker thread has ended.
     fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.take_next()? {
+                // All of its pictures are left out.
+                Ok(batch) if batch.n == 0 => {}
+                other => return Some(other),
+            }
+        }
+    }
+}
+
+impl Loader {
+    fn take_next(&mut self) -> Option<Result<Batch, DataError>> {
         if self.dead {
+            return None;
+        }
+        if self.work.samples(self.cursor) == 0 {
+            // This rank has no share of the last step.
+            if self.work.end == Some(self.cursor.epoch) {
+                self.cursor = Cursor { epoch: self.cursor.epoch.wrapping_add(1), position: 0 };
+            }
             return None;
         }
         let Ok(batch) = self.wait() else {
@@ -228,7 +288,9 @@ impl Iterator for Loader {
 }
 
 impl Drop for Loader {
+    /// Waits for the images that are being read, not for their batches.
     fn drop(&mut self) {
+        self.work.stop.store(true, Ordering::Relaxed);
         self.queues.clear();
         for worker in self.workers.drain(..) {
             // Panics are caught inside; there is nobody left to tell of any other.

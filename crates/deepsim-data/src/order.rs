@@ -26,7 +26,15 @@ pub struct Permutation {
 impl Permutation {
     /// The permutation of `0..len` for `epoch` of a run with `seed`.
     pub fn new(len: usize, seed: u64, epoch: u64) -> Self {
-        let mut rng = stream(seed, Purpose::Order, epoch, 0);
+        Self::keyed(len, stream(seed, Purpose::Order, epoch, 0))
+    }
+
+    /// The permutation of `0..len` whose first elements are held out by `seed`.
+    pub(crate) fn of_split(len: usize, seed: u64) -> Self {
+        Self::keyed(len, stream(seed, Purpose::Split, 0, 0))
+    }
+
+    fn keyed(len: usize, mut rng: impl Rng) -> Self {
         let bits = usize::BITS - len.saturating_sub(1).leading_zeros();
         Self {
             len,

@@ -14,6 +14,7 @@ pub(crate) enum Purpose {
     Deformation,
     Pair,
     Augment,
+    Split,
     Scene(u8),
     Photo(u8),
 }
@@ -29,6 +30,7 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, epoch: u64, sample: u64) -> Ch
         Purpose::Deformation => 6,
         Purpose::Pair => 7,
         Purpose::Augment => 8,
+        Purpose::Split => 9,
         Purpose::Scene(split) => 16 + u64::from(split),
         Purpose::Photo(set) => 272 + u64::from(set),
     };

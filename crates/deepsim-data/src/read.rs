@@ -1,5 +1,8 @@
 //! Images of a source into batches.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rayon::prelude::*;
 
 use crate::batch::{Batch, Broken, Cursor, LoaderConfig, Sample, Skipped};
@@ -12,44 +15,91 @@ use crate::{Crop, DataError, Source};
 /// Replacements tried for one sample before its batch is an error.
 const REPLACEMENTS: u64 = 16;
 
-/// Reads the batch at `cursor`, with others in place of samples that cannot be read.
-pub(crate) fn read_batch(
-    source: &dyn Source,
-    config: &LoaderConfig,
-    sequence: &Sequence,
-    cursor: Cursor,
-) -> Result<Batch, DataError> {
+/// What the workers of a loader have in common.
+pub(crate) struct Work {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) config: LoaderConfig,
+    pub(crate) sequence: Sequence,
+    /// Epoch after which there is nothing to read.
+    pub(crate) end: Option<u64>,
+    /// True once nobody waits for batches any more.
+    pub(crate) stop: AtomicBool,
+}
+
+impl Work {
+    /// Samples in a step, of all ranks together.
+    pub(crate) fn step(&self) -> u64 {
+        (self.config.batch * self.config.world) as u64
+    }
+
+    /// Samples of this rank in the step that begins at `cursor`.
+    pub(crate) fn samples(&self, cursor: Cursor) -> usize {
+        let LoaderConfig { batch, rank, .. } = self.config;
+        match self.end {
+            Some(end) if cursor.epoch != end => 0,
+            Some(_) => {
+                let rest = self.sequence.len() - cursor.position;
+                rest.saturating_sub((rank * batch) as u64).min(batch as u64) as usize
+            }
+            None => batch,
+        }
+    }
+
+    /// Position after the step that begins at `cursor`.
+    fn next(&self, cursor: Cursor) -> Cursor {
+        let len = self.sequence.len();
+        let rest = self.end.map_or(u64::MAX, |_| len - cursor.position);
+        cursor.advanced(self.step().min(rest), len)
+    }
+}
+
+/// Reads the batch at `cursor`; `None` if nobody waits for it any more. Samples that cannot be read are
+/// replaced by others, or left out of a pass that ends.
+pub(crate) fn read_batch(work: &Work, cursor: Cursor) -> Result<Option<Batch>, DataError> {
+    let Work { source, config, sequence, .. } = work;
     let whole = config.crop.rectangle(source.height(), source.width())?;
     let (height, width) = (whole.height, whole.width);
+    let samples = work.samples(cursor);
     let mut batch = Batch {
-        pixels: rgb_zeros(config.batch, height, width)?,
-        n: config.batch,
+        pixels: rgb_zeros(samples, height, width)?,
         height,
         width,
-        next: cursor.advanced((config.batch * config.world) as u64, sequence.len()),
+        next: work.next(cursor),
         ..Batch::default()
     };
     let first = (config.rank * config.batch) as u64;
-    for (i, out) in batch.pixels.chunks_exact_mut(3 * height * width).enumerate() {
+    let image = 3 * height * width;
+    for i in 0..samples {
         let at = cursor.advanced(first + i as u64, sequence.len());
         let mut attempt = 0;
+        let out = &mut batch.pixels[batch.n * image..][..image];
         let sample = loop {
+            if work.stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             let draw = sequence.draw(at, attempt);
-            match read_sample(source, config, whole, &draw, out) {
-                Ok(sample) => break sample,
+            match read_sample(&**source, config, whole, &draw, out) {
+                Ok(sample) => break Some(sample),
                 Err(error) if config.broken == Broken::Fail || attempt == REPLACEMENTS => {
                     return Err(error);
                 }
                 Err(error) => {
                     let (index, reason) = (draw.index(), error.to_string());
                     batch.skipped.push(Skipped { index, reason });
+                    if work.end.is_some() {
+                        break None;
+                    }
                     attempt += 1;
                 }
             }
         };
-        batch.samples.push(sample);
+        if let Some(sample) = sample {
+            batch.samples.push(sample);
+            batch.n += 1;
+        }
     }
-    Ok(batch)
+    batch.pixels.truncate(batch.n * image);
+    Ok(Some(batch))
 }
 
 fn read_sample(

@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use deepsim_data::duplicates::{self, Duplicate, Subset};
+use deepsim_data::Subset;
+use deepsim_data::duplicates::{self, Duplicate};
 use deepsim_data::stl10::IMAGE_BYTES;
 use deepsim_data::{Dataset, Rectangle, Source, Split, Stl10};
 

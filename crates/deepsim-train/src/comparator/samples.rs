@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use deepsim_data::Subset;
 use deepsim_data::dataset::is_photos;
-use deepsim_data::duplicates::Subset;
 use deepsim_data::exemplars::{ExemplarConfig, Exemplars};
 use deepsim_data::folder::ImageFolder;
 use deepsim_data::ilsvrc::Ilsvrc;
