@@ -61,6 +61,46 @@ impl ImageFolder {
         files.unread().warn(root);
         Ok(Self { files, ends, class_names })
     }
+
+    /// Looks through a folder whose classes are known, as those of its training set: their order is that of the
+    /// class indices. A class may have no folder here, or no pictures in it.
+    ///
+    /// ```
+    /// # use deepsim_data::{PictureFiles, folder::ImageFolder, picture::Picture};
+    /// # let root = tempfile::tempdir()?;
+    /// # for path in ["train/cat", "train/dog", "val/dog"] {
+    /// #     std::fs::create_dir_all(root.path().join(path))?;
+    /// #     Picture::new(8, 8, [9; 3]).write_png(&root.path().join(path).join("1.png"))?;
+    /// # }
+    /// let train = ImageFolder::open(&root.path().join("train"))?; // cat, dog
+    /// let val = ImageFolder::open_with(&root.path().join("val"), train.class_names())?; // dog only
+    /// assert_eq!((val.len(), val.label(0)), (1, Some(1)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the folder cannot be read, has no pictures, or has a folder that is none of the classes.
+    pub fn open_with(root: &Path, classes: &[String]) -> Result<Self, DataError> {
+        let found = self::classes(root)?;
+        if let Some(other) = found.iter().find(|name| !classes.contains(name)) {
+            return Err(DataError::Content {
+                path: root.join(other),
+                wanted: format!("one of {} known classes", classes.len()),
+                got: format!("a folder `{other}`"),
+            });
+        }
+        let mut files = FileList::new(root);
+        let mut ends = Vec::with_capacity(classes.len());
+        for class in classes {
+            if found.contains(class) {
+                files.add_folder(class, 1)?;
+            }
+            ends.push(files.len());
+        }
+        files.check_some(root, 0)?;
+        files.unread().warn(root);
+        Ok(Self { files, ends, class_names: classes.to_vec() })
+    }
 }
 
 /// The classes of a folder: the folders in it, in the order of their names.

@@ -163,8 +163,13 @@ impl TarIndex {
 
     /// A text that changes when the tar does.
     pub fn identity(&self) -> String {
+        format!("{} of {}", self.path.display(), self.state())
+    }
+
+    /// Size and time of the tar, by which files beside it are known to be of this state.
+    pub(crate) fn state(&self) -> String {
         let Stamp { bytes, modified } = self.stamp;
-        format!("{} of {bytes} bytes at {modified} ns", self.path.display())
+        format!("{bytes} bytes at {modified} ns")
     }
 
     /// Replaces `bytes` with the content of a member. The tar is opened for each: a thousand shards

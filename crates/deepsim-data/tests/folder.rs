@@ -262,3 +262,23 @@ fn many_threads_read_the_same_folder() {
         }
     });
 }
+
+#[test]
+fn known_classes_keep_their_numbers_whichever_are_there() {
+    let root = folder(&["val/dog/1.jpg", "val/emu/1.jpg", "val/emu/2.jpg"]);
+    let classes = ["ape", "dog", "cat", "emu"].map(String::from);
+    let val = ImageFolder::open_with(&root.path().join("val"), &classes).expect("pictures");
+    let labels: Vec<_> = (0..4).map(|index| val.label(index)).collect();
+    assert_eq!(labels, [Some(1), Some(3), Some(3), None]);
+    assert_eq!(val.class_names(), classes);
+    let refused = |classes: &[String]| {
+        let opened = ImageFolder::open_with(&root.path().join("val"), classes);
+        opened.map(|_| ()).expect_err("refused").to_string()
+    };
+    assert!(
+        refused(&classes[..2]).contains("emu: wanted one of 2 known classes, got a folder `emu`")
+    );
+    std::fs::remove_dir_all(root.path().join("val/emu")).expect("removed");
+    std::fs::remove_file(root.path().join("val/dog/1.jpg")).expect("removed");
+    assert!(refused(&classes).contains("wanted pictures"));
+}

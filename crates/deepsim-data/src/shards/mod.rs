@@ -8,11 +8,12 @@
 //! | in a shard | is |
 //! |---|---|
 //! | `KEY.jpg`, `.jpeg`, `.png`, in any case | the picture of the sample `KEY` |
-//! | `KEY.cls` beside it | its label: a class index in decimal digits |
-//! | `KEY.json`, `KEY.txt`, `KEY.x.cls`, ... beside them | not read: a label that is only in a `.json` is none |
+//! | `KEY.cls` beside it | its label: a class index in decimal digits; another file, or a key of `KEY.json`, with [`ShardOptions`] |
+//! | `KEY.json`, `KEY.txt`, `KEY.x.cls`, ... beside them | not read, unless [`ShardOptions::label`] says so |
 //! | `KEY.webp`, `.bmp`, `.gif`, `KEY.x.tiff`, ... | not read, but counted: [`unread`](PictureFiles::unread) |
 //! | `KEY.seg.png` in every sample | a field of the samples: not read, but counted: [`Unread::fields`] |
 //! | `KEY.v2.jpg` in some samples only | refused |
+//! | `class_names.txt` beside the shards | names of the classes in the order of their indices, one a line |
 //! | `._KEY.jpg`, `.DS_Store`, `__MACOSX/...`, `Thumbs.db`, `desktop.ini` | nothing |
 //!
 //! A key ends at the first dot after the last slash, as in WebDataset. `img.v2.jpg` beside `img.jpg` is
@@ -21,20 +22,55 @@
 //! a `KEY.jpg` (or in another format) and a `KEY.v2.jpg`, and no other file is named `img.v2`. All others
 //! are refused, with the name to change. Bytes of names that are no UTF-8 count as they are.
 
+mod labels;
+mod paths;
 mod sample;
 mod write;
 
-use std::fs::File;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+pub use labels::Label;
+pub use paths::paths;
 pub use write::{Limits, ShardWriter, Written, copy};
 
-use self::sample::{Fields, Sample};
+use self::labels::Labels;
+use self::sample::{Fields, Sample, refuse};
 use crate::tar_index::{TarIndex, TarSet};
 use crate::{DataError, PictureFiles, Unread, content};
 
-/// Ending of the file with a sample's class index in decimal digits.
-const LABEL: &str = "cls";
+/// File beside shards with the names of the classes, one a line.
+pub const CLASS_NAMES: &str = "class_names.txt";
+
+/// Meaning of the labels of samples.
+///
+/// ```no_run
+/// use deepsim_data::{PictureFiles, shards::{Classes, Label, ShardOptions, Shards}};
+/// // KEY.json holds { "class": "cat", ... }.
+/// let options = ShardOptions { label: Label::Json("class".into()), classes: Classes::Sorted };
+/// let shards = Shards::open_with("data/pets-{000..007}.tar", &options)?;
+/// println!("{:?}", shards.class_names());
+/// # Ok::<(), deepsim_data::DataError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardOptions {
+    /// Place of the label in a sample.
+    pub label: Label,
+    /// Classes that labels stand for.
+    pub classes: Classes,
+}
+
+/// Classes that labels stand for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Classes {
+    /// Labels are class indices in decimal digits.
+    #[default]
+    Numbered,
+    /// Labels are names; classes are all names that occur, sorted.
+    Sorted,
+    /// Labels are names out of this list, whose order is that of the indices.
+    Named(Vec<String>),
+}
 
 /// The samples of some shards, in the order in which they are in them.
 ///
@@ -51,33 +87,55 @@ pub struct Shards {
     members: Vec<u32>,
     /// Class of each sample; [`NO_LABEL`] for none.
     labels: Vec<u32>,
+    class_names: Vec<String>,
     unread: Unread,
 }
 
 const NO_LABEL: u32 = u32::MAX;
 
 impl Shards {
-    /// Opens shards by a pattern with one range in braces, as `train-{000000..000146}.tar`, or all
-    /// `.tar` files of a folder.
+    /// Opens shards by a path, by a pattern, or all of a folder: see [`paths`](paths()).
     ///
     /// # Errors
     /// If the pattern is wrong, a shard is missing or damaged, or a sample has a label that is no
     /// number, a label without a picture, two pictures or labels, or a dot in its key.
     pub fn open(pattern: &str) -> Result<Self, DataError> {
-        Self::open_files(&paths(pattern)?)
+        Self::open_with(pattern, &ShardOptions::default())
     }
 
-    /// Opens shards by their paths; with [`paths`], a share of them on each of many machines.
+    /// Opens shards as [`Shards::open`], with labels of another kind.
+    ///
+    /// # Errors
+    /// As [`Shards::open`], and if a label is none of the classes.
+    pub fn open_with(pattern: &str, options: &ShardOptions) -> Result<Self, DataError> {
+        Self::open_files_with(&paths(pattern)?, options)
+    }
+
+    /// Opens shards by their paths; with [`paths`](paths()), a share of them on each of many machines.
     ///
     /// # Errors
     /// As [`Shards::open`].
     pub fn open_files(paths: &[PathBuf]) -> Result<Self, DataError> {
+        Self::open_files_with(paths, &ShardOptions::default())
+    }
+
+    /// Opens shards by their paths, with labels of another kind.
+    ///
+    /// # Errors
+    /// As [`Shards::open_with`].
+    pub fn open_files_with(paths: &[PathBuf], options: &ShardOptions) -> Result<Self, DataError> {
         let tars = TarSet::open(paths)?;
-        let (members, labels, unread) = (Vec::new(), Vec::new(), Unread::default());
-        let mut shards = Self { tars: TarSet::default(), members, labels, unread };
+        let mut shards = Self {
+            tars: TarSet::default(),
+            members: Vec::new(),
+            labels: Vec::new(),
+            class_names: Vec::new(),
+            unread: Unread::default(),
+        };
         let (mut start, mut fields) = (0, Fields::default());
+        let mut resolver = Resolver::new(&options.classes);
         for tar in tars.tars() {
-            shards.group(tar, start, &mut fields)?;
+            shards.group(tar, start, &mut fields, &options.label, &mut resolver)?;
             start += tar.len();
         }
         fields.count(&mut shards.unread)?;
@@ -95,8 +153,12 @@ impl Shards {
                 got,
             });
         }
-        let folder = paths.first().and_then(|path| path.parent());
-        shards.unread.warn(folder.unwrap_or(Path::new("")));
+        let folder = paths.first().and_then(|path| path.parent()).unwrap_or(Path::new(""));
+        shards.class_names = match options.classes {
+            Classes::Numbered => class_names(&folder.join(CLASS_NAMES), &shards.labels)?,
+            _ => resolver.finish(&mut shards.labels),
+        };
+        shards.unread.warn(folder);
         Ok(Self { tars, ..shards })
     }
 
@@ -106,11 +168,13 @@ impl Shards {
         tar: &TarIndex,
         start: usize,
         fields: &mut Fields,
+        label: &Label,
+        resolver: &mut Resolver<'_>,
     ) -> Result<(), DataError> {
-        let file = File::open(tar.path()).map_err(DataError::io("opening", tar.path()))?;
+        let labels = Labels::open(tar, label)?;
         let mut at = 0;
         while at < tar.len() {
-            let sample = Sample::read(tar, &file, &mut at)?;
+            let sample = Sample::read(tar, &labels, label.ending(), &mut at)?;
             fields.add(tar, &sample)?;
             sample.unread.iter().for_each(|ending| self.unread.count(ending));
             let Some(picture) = sample.picture(tar)? else { continue };
@@ -120,7 +184,12 @@ impl Shards {
                 got: "more".into(),
             })?;
             self.members.push(member);
-            self.labels.push(sample.label.map_or(NO_LABEL, |(_, label)| label));
+            self.labels.push(match sample.label {
+                Some(member) => {
+                    resolver.class(tar, member, labels.text(member).unwrap_or_default())?
+                }
+                None => NO_LABEL,
+            });
         }
         Ok(())
     }
@@ -130,47 +199,74 @@ impl Shards {
     }
 }
 
-/// The shards that [`Shards::open`] opens, in order. Of `world` machines, each may read whole shards
-/// of its own:
-///
-/// ```no_run
-/// use deepsim_data::shards::{Shards, paths};
-/// let (rank, world) = (0, 4);
-/// let all = paths("data/train-{000000..000146}.tar")?;
-/// let mine: Vec<_> = all.into_iter().skip(rank).step_by(world).collect();
-/// let shards = Shards::open_files(&mine)?;
-/// # Ok::<(), deepsim_data::DataError>(())
-/// ```
-///
-/// # Errors
-/// If the pattern is wrong, or it is a folder that cannot be listed.
-pub fn paths(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
-    let folder = Path::new(pattern);
-    if !folder.is_dir() {
-        return expand(pattern);
-    }
-    let entries = crate::folder::sorted(folder)?;
-    let tars = entries.iter().filter(|entry| !entry.folder && entry.name.ends_with(".tar"));
-    Ok(tars.map(|entry| folder.join(&entry.name)).collect())
+/// From the texts of labels to class indices.
+struct Resolver<'a> {
+    classes: &'a Classes,
+    /// Class of each name, in the order of their first occurrence for [`Classes::Sorted`].
+    known: HashMap<String, u32>,
 }
 
-/// The paths that a pattern with a range in braces stands for.
-fn expand(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
-    let Some((before, rest)) = pattern.split_once('{') else { return Ok(vec![pattern.into()]) };
-    let refuse = || DataError::Argument {
-        operation: "opening shards",
-        wanted: "one range in the name, as in train-{000000..000146}.tar".into(),
-        got: pattern.into(),
-    };
-    let (range, after) = rest.split_once('}').ok_or_else(refuse)?;
-    let (first, last) = range.split_once("..").ok_or_else(refuse)?;
-    let number = |text: &str| text.parse::<u32>().map_err(|_| refuse());
-    let (from, to) = (number(first)?, number(last)?);
-    if from > to || to - from > 1_000_000 || after.contains('{') {
-        return Err(refuse());
+impl<'a> Resolver<'a> {
+    fn new(classes: &'a Classes) -> Self {
+        let named = match classes {
+            Classes::Named(names) => names.as_slice(),
+            _ => &[],
+        };
+        let known = named.iter().zip(0..).map(|(name, class)| (name.clone(), class)).collect();
+        Self { classes, known }
     }
-    let width = first.len();
-    Ok((from..=to).map(|n| format!("{before}{n:0width$}{after}").into()).collect())
+
+    fn class(&mut self, tar: &TarIndex, member: usize, text: &str) -> Result<u32, DataError> {
+        let got = || format!("`{}`", text.chars().take(40).collect::<String>());
+        match self.classes {
+            Classes::Numbered => match text.parse().ok().filter(|class| *class != NO_LABEL) {
+                Some(class) => Ok(class),
+                None => refuse(tar, member, "a class index", got()),
+            },
+            Classes::Named(names) => match self.known.get(text) {
+                Some(class) => Ok(*class),
+                None => refuse(tar, member, &format!("one of the {} classes", names.len()), got()),
+            },
+            Classes::Sorted => {
+                let next = self.known.len() as u32;
+                Ok(*self.known.entry(text.to_owned()).or_insert(next))
+            }
+        }
+    }
+
+    /// Brings classes into the order of their names, where labels name them; returns the names.
+    fn finish(self, labels: &mut [u32]) -> Vec<String> {
+        if let Classes::Named(names) = self.classes {
+            return names.clone();
+        }
+        let mut names: Vec<(String, u32)> = self.known.into_iter().collect();
+        names.sort_unstable();
+        let mut places = vec![0; names.len()];
+        names.iter().zip(0..).for_each(|((_, class), place)| places[*class as usize] = place);
+        for label in labels.iter_mut().filter(|label| **label != NO_LABEL) {
+            *label = places[*label as usize];
+        }
+        names.into_iter().map(|(name, _)| name).collect()
+    }
+}
+
+/// Reads the names of numbered classes, if the file is there.
+fn class_names(path: &Path, labels: &[u32]) -> Result<Vec<String>, DataError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(DataError::io("reading", path)(error)),
+    };
+    let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    let largest = labels.iter().filter(|label| **label != NO_LABEL).max();
+    match largest {
+        Some(class) if *class as usize >= names.len() => Err(DataError::Content {
+            path: path.into(),
+            wanted: format!("a name for each class up to {class}, one a line"),
+            got: format!("{} names", names.len()),
+        }),
+        _ => Ok(names),
+    }
 }
 
 impl PictureFiles for Shards {
@@ -186,9 +282,9 @@ impl PictureFiles for Shards {
         self.labels.get(index).copied().filter(|label| *label != NO_LABEL)
     }
 
-    /// Shards do not say.
+    /// Names of [`ShardOptions::classes`], or of the file [`CLASS_NAMES`]; empty without either.
     fn class_names(&self) -> &[String] {
-        &[]
+        &self.class_names
     }
 
     fn identity(&self) -> String {
@@ -209,23 +305,5 @@ impl PictureFiles for Shards {
     fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError> {
         let (tar, member) = self.member(index)?;
         tar.read(member, bytes)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_stand_for_names_with_leading_zeros() {
-        let names = |pattern: &str| expand(pattern).map_err(|error| error.to_string());
-        assert_eq!(names("a/b.tar"), Ok(vec!["a/b.tar".into()]));
-        let wanted = vec!["t-08.tar".into(), "t-09.tar".into(), "t-10.tar".into()];
-        assert_eq!(names("t-{08..10}.tar"), Ok(wanted));
-        for wrong in
-            ["{1..}", "{1,2}", "{2..1}", "{a..b}", "{1..2", "{0..9}{0..9}", "{0..4000000000}"]
-        {
-            assert!(names(wrong).is_err_and(|error| error.contains(wrong)), "{wrong}");
-        }
     }
 }

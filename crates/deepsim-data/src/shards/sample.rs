@@ -1,10 +1,9 @@
 //! The members of a shard, sample by sample.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::{LABEL, NO_LABEL};
+use super::labels::Labels;
 use crate::kinds::Kind;
 use crate::tar_index::TarIndex;
 use crate::{DataError, Unread};
@@ -13,8 +12,8 @@ use crate::{DataError, Unread};
 #[derive(Default)]
 pub(super) struct Sample {
     picture: Option<usize>,
-    /// Member and class.
-    pub(super) label: Option<(usize, u32)>,
+    /// Member that holds the label.
+    pub(super) label: Option<usize>,
     /// Pictures with more than one dot after the key, as `KEY.seg.png`.
     dotted: Vec<usize>,
     /// The first of such labels.
@@ -27,8 +26,13 @@ pub(super) struct Sample {
 
 impl Sample {
     /// Reads the members from `at` on that have the same key, and moves `at` behind them.
-    pub(super) fn read(tar: &TarIndex, file: &File, at: &mut usize) -> Result<Self, DataError> {
-        let (mut sample, mut bytes) = (Self::default(), Vec::new());
+    pub(super) fn read(
+        tar: &TarIndex,
+        labels: &Labels,
+        ending: &str,
+        at: &mut usize,
+    ) -> Result<Self, DataError> {
+        let (mut sample, label_ending) = (Self::default(), ending);
         // Members whose names are the same but for what follows the last dot.
         let mut same: HashMap<&str, usize> = HashMap::new();
         let key = split(tar.name(*at)).0;
@@ -48,18 +52,11 @@ impl Sample {
                     sample.unread.push(ending);
                     sample.unread_picture |= !dotted;
                 }
-                _ if last == LABEL && dotted => {
+                _ if dotted && last == label_ending => {
                     sample.dotted_label.get_or_insert(member);
                 }
-                _ if last == LABEL => {
-                    tar.read_from(file, member, &mut bytes)?;
-                    let text = String::from_utf8_lossy(&bytes);
-                    let Some(class) = text.trim().parse().ok().filter(|class| *class != NO_LABEL)
-                    else {
-                        let got: String = text.trim().chars().take(40).collect();
-                        return refuse(tar, member, "a class index", format!("`{got}`"));
-                    };
-                    if sample.label.replace((member, class)).is_some() {
+                _ if labels.text(member).is_some() => {
+                    if sample.label.replace(member).is_some() {
                         return refuse(tar, member, "one class in a sample", "another one".into());
                     }
                 }
@@ -83,7 +80,7 @@ impl Sample {
 
     /// The picture, if this is a sample that is read; notes and the like are not.
     pub(super) fn picture(&self, tar: &TarIndex) -> Result<Option<usize>, DataError> {
-        let label = self.label.map(|(member, _)| member).or(self.dotted_label);
+        let label = self.label.or(self.dotted_label);
         match (self.picture, label) {
             (None, Some(label)) if self.unread.is_empty() => {
                 refuse(tar, label, "a picture beside the class", "a sample without".into())
@@ -157,12 +154,17 @@ fn dot_in_key(path: &Path, name: &str) -> DataError {
     }
 }
 
-fn refuse<T>(tar: &TarIndex, member: usize, wanted: &str, got: String) -> Result<T, DataError> {
+pub(super) fn refuse<T>(
+    tar: &TarIndex,
+    member: usize,
+    wanted: &str,
+    got: String,
+) -> Result<T, DataError> {
     Err(DataError::Content { path: tar.member_path(member), wanted: wanted.into(), got })
 }
 
 /// Key and ending of a member: the name up to the first dot after the last slash, and the rest.
-fn split(name: &str) -> (&str, &str) {
+pub(super) fn split(name: &str) -> (&str, &str) {
     let start = name.rfind('/').map_or(0, |slash| slash + 1);
     match name[start..].find('.') {
         Some(dot) => (&name[..start + dot], &name[start + dot + 1..]),

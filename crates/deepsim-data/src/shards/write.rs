@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use super::LABEL;
+use super::CLASS_NAMES;
 use crate::atomic::{persist, temporary, write_atomic};
 use crate::panics::guarded;
 use crate::{DataError, PictureFiles};
@@ -126,7 +126,7 @@ impl ShardWriter {
             };
             append(ending, picture).map_err(io())?;
             if let Some(label) = label {
-                append(LABEL, label.as_bytes()).map_err(io())?;
+                append("cls", label.as_bytes()).map_err(io())?;
             }
             open.samples += 1;
             open.bytes += bytes;
@@ -173,7 +173,8 @@ struct Manifest {
     complete: bool,
 }
 
-/// Copies pictures as they are into shards `NAME-000000.tar`, ..., and lists them in `NAME.json`.
+/// Copies pictures as they are into shards `NAME-000000.tar`, ..., lists them in `NAME.json`, and writes the names
+/// of their classes to [`CLASS_NAMES`].
 /// A copy that was interrupted goes on after its last complete shard. The span `writing shards` counts samples, those of
 /// an earlier copy included.
 ///
@@ -191,6 +192,7 @@ pub fn copy(
     let source = files.identity();
     let all = files.len() as u64;
     let mut manifest = Manifest { source, limits, shards: Vec::new(), complete: false };
+    write_names(&folder.join(CLASS_NAMES), files.class_names())?;
     if path.exists() {
         manifest.shards = earlier(&path, folder, &manifest, all)?;
     }
@@ -213,6 +215,23 @@ pub fn copy(
     manifest.complete = true;
     write_json(&path, &manifest)?;
     Ok(manifest.shards)
+}
+
+/// Writes the names of the classes, if there are any; several sets of shards in a folder share them.
+fn write_names(path: &Path, names: &[String]) -> Result<(), DataError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let text: String = names.iter().map(|name| name.replace(['\n', '\r'], " ") + "\n").collect();
+    match std::fs::read_to_string(path) {
+        Ok(found) if found == text => Ok(()),
+        Ok(found) => Err(DataError::Content {
+            path: path.into(),
+            wanted: format!("the names of {} classes as in the source", names.len()),
+            got: format!("{} others; choose another folder", found.lines().count()),
+        }),
+        Err(_) => write_atomic(path, text.as_bytes()),
+    }
 }
 
 fn write_json(path: &Path, manifest: &Manifest) -> Result<(), DataError> {

@@ -3,10 +3,11 @@
 use std::cell::OnceCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use deepsim_data::picture::Picture;
-use deepsim_data::{Batch, Crop, Dataset, Source, read_range};
+use deepsim_data::{Batch, Crop, Dataset, Loader, LoaderConfig, Source, Subset, read_range};
 use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
 use deepsim_run::files::EVAL;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ impl Default for Sampling {
         Self { crop: 64, batch: 64, test_images: None, seed: 0 }
     }
 }
+
+/// Threads that read images ahead, at most.
+const READERS: usize = 4;
 
 /// Number of test images that measures draw pictures of, by default.
 pub(super) const SHOWN: usize = 12;
@@ -94,21 +98,33 @@ impl<'a> Context<'a> {
     }
 
     /// Hands the first `n` images of a source to `each`, a batch at a time and in order, in a span of
-    /// the name `what`.
+    /// the name `what`. The next batches are read meanwhile.
     ///
     /// # Errors
     /// If an image cannot be read, or `each` fails.
     pub fn batches(
         &self,
         what: &str,
-        source: &dyn Source,
+        source: &Arc<dyn Source>,
         n: usize,
         crop: Crop,
         mut each: impl FnMut(&Batch, &Images) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
         let span = info_span!("batches", what, total = n as u64, done = Empty).entered();
-        for range in ranges(n, self.sampling.batch) {
-            let batch = read_range(source, range.clone(), crop)?;
+        if n == 0 {
+            return Ok(());
+        }
+        let first: Arc<dyn Source> = match n == source.len() {
+            true => source.clone(),
+            false => Arc::new(Subset::new(source.clone(), (0..n).collect())?),
+        };
+        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(READERS);
+        let batch = self.sampling.batch;
+        let config =
+            LoaderConfig { batch, crop, workers, shuffle: false, ..LoaderConfig::default() };
+        let mut done = 0;
+        for batch in Loader::epoch(first, config, 0)? {
+            let batch = batch?;
             let images = Images::from_u8(
                 &batch.pixels,
                 batch.n,
@@ -118,7 +134,8 @@ impl<'a> Context<'a> {
                 self.device,
             )?;
             each(&batch, &images)?;
-            span.record("done", range.end as u64);
+            done += batch.n;
+            span.record("done", done as u64);
         }
         Ok(())
     }
@@ -170,7 +187,7 @@ impl<'a> Context<'a> {
         let mut originals = Vec::with_capacity(n * 3 * side * side);
         let mut values = Vec::with_capacity(n * 3 * side * side);
         let crop = Crop::Center(side);
-        self.batches("reconstructing", &*self.dataset.test.images, n, crop, |batch, images| {
+        self.batches("reconstructing", &self.dataset.test.images, n, crop, |batch, images| {
             originals.extend_from_slice(&batch.pixels);
             let reconstructed = self.model.reconstruct(images)?;
             values.extend(numbers(reconstructed.convert(PixelFormat::CAFFE_BGR)?.tensor())?);

@@ -64,7 +64,7 @@ impl Measure for Latent {
         let (mut means, mut log_variances, mut codes) = (Vec::new(), Vec::new(), Vec::new());
         let mut rng = stream(context.sampling.seed, "posterior", 0);
         let crop = Crop::Center(context.side());
-        context.batches("encoding", &*context.dataset.test.images, n, crop, |_, images| {
+        context.batches("encoding", &context.dataset.test.images, n, crop, |_, images| {
             let posterior = net.encode(images)?;
             means.extend(numbers(&posterior.mean)?);
             log_variances.extend(numbers(&posterior.log_variance)?);

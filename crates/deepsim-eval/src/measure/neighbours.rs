@@ -71,7 +71,7 @@ impl Measure for Neighbours {
         Context::check_shown(Self::NAME, &self.images, 1)?;
         let model = context.model;
         let crop = Crop::Center(context.side());
-        let training = &*context.dataset.unlabeled;
+        let training = &context.dataset.unlabeled;
         let n = self.train_images.map_or(training.len(), |n| n.min(training.len()));
         if n == 0 {
             return Err(EvalError::input("neighbours", "one training image or more", "none"));
@@ -105,7 +105,7 @@ impl Measure for Neighbours {
         })?;
         for (searches, row) in searches.iter().zip(&mut sheet[1..3]) {
             for search in searches {
-                let found = read_range(training, search.index..search.index + 1, crop)?;
+                let found = read_range(&**training, search.index..search.index + 1, crop)?;
                 row.push(Picture::from_planes(&found.pixels, found.height, found.width));
             }
         }

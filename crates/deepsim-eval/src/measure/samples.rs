@@ -107,7 +107,7 @@ impl Drawn {
     ) -> Result<(), EvalError> {
         let (side, size) = (self.side, 3 * self.side * self.side);
         let mut planes = self.planes.as_slice();
-        let test = &*context.dataset.test.images;
+        let test = &context.dataset.test.images;
         context.batches(what, test, n, Crop::Center(side), |_, images| {
             let (now, later) = planes.split_at(images.len() * size);
             planes = later;

@@ -95,7 +95,7 @@ fn features(
     };
     let what = format!("features: {}", input.name());
     let mut features = Vec::new();
-    context.batches(&what, &*labelled.images, n, crop, |batch, images| {
+    context.batches(&what, &labelled.images, n, crop, |batch, images| {
         match input {
             SvmInput::Pixels => {
                 features.extend(block_means(&batch.pixels, batch.height, batch.width))
