@@ -19,6 +19,7 @@ mod header;
 mod jpeg;
 mod photo;
 pub(crate) mod png;
+pub(crate) mod raw;
 mod segments;
 
 pub use photo::{decode_photo, read_photo};
@@ -79,6 +80,9 @@ pub(crate) fn decode_into(
     if png::is_png(bytes) {
         *picture = Picture::from_png(bytes, path)?;
         return Ok(());
+    }
+    if raw::is_raw(bytes) {
+        return raw::decode(bytes, path, picture);
     }
     if !bytes.starts_with(&[0xff, 0xd8]) {
         let start = &bytes[..bytes.len().min(4)];

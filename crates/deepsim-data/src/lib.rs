@@ -15,6 +15,7 @@
 //! | [`pipeline`], [`augmented`] | random crops, mirroring, colour jitter; sources of what they make |
 //! | [`loader`], [`order`] | shuffled, cropped batches from worker threads: [`Loader`] makes [`Batch`]es |
 //! | [`cache`] | prepared images on disk |
+//! | [`check`](mod@check), [`resized_files`], [`upright`] | inspection of picture files; files made smaller, or turned upright |
 //! | [`subset`], [`concat`] | subsets, random splits and concatenations of sources and of picture files |
 //! | [`duplicates`] | images that are in two sets |
 //! | [`dataset`] | a training set, labelled splits and folds together |
@@ -28,6 +29,7 @@ pub mod atomic;
 pub mod augmented;
 mod batch;
 pub mod cache;
+pub mod check;
 pub mod concat;
 mod content;
 pub mod dataset;
@@ -57,6 +59,7 @@ pub mod prepared;
 pub mod random;
 mod read;
 pub mod resized;
+pub mod resized_files;
 mod resume;
 pub mod scenes;
 pub mod shards;
@@ -67,6 +70,7 @@ pub mod stl10;
 pub mod subset;
 pub mod tar_index;
 pub mod transform;
+pub mod upright;
 
 #[doc = include_str!("../docs/from-torchvision.md")]
 pub mod from_torchvision {}

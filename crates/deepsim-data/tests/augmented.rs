@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use deepsim_data::cache::Cached;
+use deepsim_data::cache::{Cached, KeptPictures};
 use deepsim_data::decode;
 use deepsim_data::folder::ImageFolder;
 use deepsim_data::picture::Picture;
@@ -12,6 +12,7 @@ use deepsim_data::pipeline::colour::{
 };
 use deepsim_data::pipeline::{Pipeline, RATIO, SCALE, Step, resized_crop};
 use deepsim_data::random::SampleStream;
+use deepsim_data::shards::{Limits, Shards, copy};
 use deepsim_data::{
     Augmented, Batch, Crop, Cursor, Loader, LoaderConfig, LoaderState, PictureFiles, Scenes,
     Source, read_range, scenes,
@@ -348,4 +349,105 @@ proptest! {
         let mut stream = SampleStream::new(0, 0, position);
         prop_assert_eq!(none.apply(&picture, Some(&mut stream)).expect("a picture"), picture);
     }
+}
+
+#[allow(dead_code, reason = "its main is for programs")]
+#[path = "../examples/torchvision_loader.rs"]
+mod torchvision_loader;
+
+#[test]
+fn the_loader_of_a_torchvision_user_is_short_and_resumes_to_the_same_numbers() {
+    let text = std::fs::read_to_string("examples/torchvision_loader.rs").expect("the example");
+    let loader = text.split("fn main()").next().unwrap_or_default();
+    assert!(loader.trim_end().lines().count() <= 40);
+    let root = folder();
+    let states = tempfile::tempdir().expect("a folder");
+    let state = |name: &str| states.path().join(name);
+    let (mut whole, mut pieces) = (Vec::new(), Vec::new());
+    let mut keep = |pixels: &[f32], labels: &[u32]| {
+        whole.push((pixels.to_vec(), labels.to_vec()));
+        Ok(())
+    };
+    torchvision_loader::train(root.path(), &state("whole"), &mut keep).expect("two epochs");
+    // Two epochs of five pictures, in batches of four and one.
+    let sizes: Vec<usize> = whole.iter().map(|(_, labels)| labels.len()).collect();
+    assert_eq!(sizes, [4, 1, 4, 1]);
+    assert!(whole.iter().all(|(pixels, labels)| pixels.len() == labels.len() * 3 * 224 * 224));
+    let mean = whole[0].0.iter().sum::<f32>() / whole[0].0.len() as f32;
+    assert!((-2.2..2.7).contains(&mean) && whole[0].0.iter().any(|value| *value < 0.0));
+    // Interrupted in each step.
+    for _ in 0..5 {
+        let mut fresh = true;
+        let mut one = |pixels: &[f32], labels: &[u32]| {
+            if !std::mem::take(&mut fresh) {
+                return Err("interrupted".into());
+            }
+            pieces.push((pixels.to_vec(), labels.to_vec()));
+            Ok(())
+        };
+        // The last time, all is done.
+        let _ = torchvision_loader::train(root.path(), &state("pieces"), &mut one);
+    }
+    assert!(pieces == whole, "{} steps", pieces.len());
+}
+
+#[test]
+fn the_samples_of_two_ranks_over_shards_are_those_of_one() {
+    let (root, shards) = (folder(), tempfile::tempdir().expect("a folder"));
+    let files = ImageFolder::open(root.path()).expect("pictures");
+    let limits = Limits { samples: 2, bytes: 1 << 20 };
+    copy(&files, shards.path(), "train", limits).expect("shards");
+    let source = || -> Arc<dyn Source> {
+        let shards = Shards::open(&shards.path().to_string_lossy()).expect("shards");
+        Arc::new(Augmented::of_files(Arc::new(shards), pipeline()).expect("a source"))
+    };
+    let config = LoaderConfig { batch: 3, seed: 2, ..LoaderConfig::default() };
+    let one = batches(&source(), LoaderConfig { batch: 6, ..config }, 10);
+    let [first, second] = [0, 1].map(|rank| {
+        // Each rank opens the shards itself, and uses as many threads as it likes.
+        batches(&source(), LoaderConfig { world: 2, rank, workers: 1 + rank, ..config }, 10)
+    });
+    for ((first, second), whole) in first.iter().zip(&second).zip(&one) {
+        assert_eq!([first.pixels.as_slice(), &second.pixels].concat(), whole.pixels);
+        assert_eq!([first.samples.as_slice(), &second.samples].concat(), whole.samples);
+        assert_eq!((first.next, second.next), (whole.next, whole.next));
+    }
+}
+
+#[test]
+fn kept_pictures_give_the_same_bytes_and_are_checked() {
+    let (root, place) = (folder(), tempfile::tempdir().expect("a folder"));
+    let files = || Arc::new(ImageFolder::open(root.path()).expect("pictures"));
+    let path = place.path().join("kept.pictures");
+    let pipeline = Pipeline::resize_and_crop(30, 24);
+    let plain: Arc<dyn Source> =
+        Arc::new(Augmented::of_files(files(), pipeline.clone()).expect("a source"));
+    let config = LoaderConfig { batch: 4, seed: 9, workers: 2, ..LoaderConfig::default() };
+    let wanted = batches(&plain, config, 6);
+    let open = || KeptPictures::open(files(), pipeline.steps()[0], &path);
+    let check = |hits: std::ops::RangeInclusive<u64>| {
+        let kept = Arc::new(open().expect("kept pictures"));
+        let source: Arc<dyn Source> =
+            Arc::new(Augmented::of_files(kept.clone(), pipeline.clone()).expect("a source"));
+        assert_eq!(source.content(), plain.content(), "runs with and without are the same");
+        assert!(batches(&source, config, 6) == wanted);
+        assert!(hits.contains(&kept.hits()), "{} of {hits:?}", kept.hits());
+    };
+    // Five pictures are decoded once, by two workers perhaps twice.
+    check(14..=60);
+    check(24..=60);
+    let whole = std::fs::read(&path).expect("kept pictures");
+    let mut damaged = whole.clone();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    std::fs::write(&path, &damaged).expect("written");
+    check(0..=60);
+    std::fs::write(&path, &whole[..whole.len() - 100]).expect("written");
+    check(0..=60);
+    let other = KeptPictures::open(files(), Pipeline::resize_and_crop(20, 20).steps()[0], &path);
+    let error = other.err().expect("another size").to_string();
+    assert!(error.contains("delete the file or name another"), "{error}");
+    let crop = KeptPictures::open(files(), Step::RandomCrop { side: 8 }, &path);
+    let error = crop.err().expect("no resize").to_string();
+    assert!(error.contains("begin with resize or stretch"), "{error}");
 }

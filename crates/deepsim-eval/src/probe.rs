@@ -16,7 +16,7 @@ use crate::EvalError;
 use crate::measure::Row;
 use crate::metrics::pixels::block_means;
 use crate::metrics::statistics::percentile_of_magnitudes;
-use crate::svm::{Examples, Protocol, accuracy_over_folds};
+use crate::svm::{Examples, Protocol, accuracy_over_folds, check_labels};
 
 /// Images in one pass through a network.
 const BATCH: usize = 50;
@@ -96,6 +96,7 @@ impl Probe {
         protocol: &Protocol,
         device: &Device,
     ) -> Result<Row, EvalError> {
+        check_labels("probe", dataset)?;
         let net = self.open(weights, protocol.seed, device)?;
         let features = |images: &dyn Source| {
             let mut columns = self.features(net.as_deref(), images, device)?;

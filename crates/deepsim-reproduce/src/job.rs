@@ -51,6 +51,14 @@ impl<'a> Job<'a> {
                 command.arg(option).arg(folder);
             }
         }
+        // Those of --ilsvrc have a test split of their own.
+        let own = options.ilsvrc.is_some() && !experiment.on_stl10();
+        if let Some(test) = options.test.as_ref().filter(|_| !own) {
+            command.arg("--test").arg(test);
+        }
+        if let Some(share) = options.test_share.filter(|_| !own) {
+            command.arg("--test-share").arg(share.to_string());
+        }
         if options.without_duplicates && experiment.on_stl10() {
             command.arg("--without-duplicates");
         }

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deepsim_data::dataset::{is_ilsvrc, is_photos};
-use deepsim_data::stl10;
+use deepsim_data::dataset::DataOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::ReproduceError;
@@ -21,8 +20,12 @@ pub struct Options {
     pub scale: Preset,
     /// Device to train and measure on.
     pub device: Device,
-    /// Folder with STL-10, or with ILSVRC-2012 for sections 4.2 and 4.3; procedural scenes if `None`.
+    /// STL-10, ILSVRC-2012 for sections 4.2 and 4.3, or any other data; procedural scenes if `None`.
     pub data: Option<PathBuf>,
+    /// Pictures or shards to measure on, where `data` are pictures or shards.
+    pub test: Option<PathBuf>,
+    /// Share of the pictures of `data` that is held out to measure on.
+    pub test_share: Option<f64>,
     /// Folder with ILSVRC-2012, where `data` is STL-10.
     pub ilsvrc: Option<PathBuf>,
     /// Network that is inverted, that compares, and that a variational autoencoder begins with.
@@ -70,6 +73,8 @@ impl Default for Options {
             scale: Preset::default(),
             device: Device::Cpu,
             data: None,
+            test: None,
+            test_share: None,
             ilsvrc: None,
             encoder: "caffenet".into(),
             layers: Vec::new(),
@@ -181,7 +186,6 @@ impl Options {
     pub fn check(&self) -> Result<(), ReproduceError> {
         let refuse = |message: String| Err(ReproduceError::usage(message));
         let folders = [
-            ("--data", &self.data),
             ("--ilsvrc", &self.ilsvrc),
             ("--weights", &self.weights),
             ("--reference", &self.reference),
@@ -230,7 +234,7 @@ impl Options {
         };
         match self.named(experiment) {
             // Programs take all kinds of data for all experiments.
-            Some(folder) if !is_ilsvrc(folder) && !is_photos(folder) => check_data(folder),
+            Some(path) => self.check_data(path),
             // It will be there.
             None if self.fetch_to.is_some() && experiment.on_stl10() => Ok(()),
             None if self.scale == Preset::Paper => {
@@ -239,27 +243,31 @@ impl Options {
             _ => Ok(()),
         }
     }
-}
 
-/// Refuses a folder that lacks a file; what is in them is looked at later.
-fn check_data(folder: &Path) -> Result<(), ReproduceError> {
-    let inner = stl10::root(folder);
-    let missing: Vec<_> =
-        stl10::FILES.into_iter().filter(|file| !inner.join(file).is_file()).collect();
-    if missing.is_empty() {
-        return Ok(());
+    /// Refuses data that are not known by the names of their files; what is in them is looked at later.
+    fn check_data(&self, path: &Path) -> Result<(), ReproduceError> {
+        let options = DataOptions { data: Some(path.into()), ..self.data_options() };
+        let refused = |error| ReproduceError::usage(format!("--data {error} (docs/data.md)"));
+        options.format().map(|_| ()).map_err(refused)
     }
-    Err(ReproduceError::usage(format!(
-        "--data {}: no data set in STL-10's binary format (docs/data.md): {} lacks {}; folders of pictures \
-         without photos.toml are not taken here",
-        folder.display(),
-        inner.display(),
-        missing.join(", ")
-    )))
+
+    /// The options of `--data`, for the programs that are started.
+    pub(crate) fn data_options(&self) -> DataOptions {
+        DataOptions {
+            data: self.data.clone(),
+            test: self.test.clone(),
+            test_share: self.test_share,
+            without_duplicates: self.without_duplicates,
+            upright: false,
+            cache: None,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use deepsim_data::stl10;
+
     use super::*;
     use crate::error::USAGE;
 
@@ -286,7 +294,7 @@ mod tests {
         let cases = [
             (
                 Options { data: nowhere(), ..Options::default() },
-                "--data no/such/folder: no such folder",
+                "--data opening no/such/folder: No such file",
             ),
             (Options { weights: nowhere(), ..Options::default() }, "--weights no/such/folder"),
             (Options { train_videonet: nowhere(), ..Options::default() }, "no such file or folder"),
@@ -323,11 +331,15 @@ mod tests {
             set: vec!["steps=7".into()],
             ..Options::default()
         };
+        let error = options.check().expect_err("an empty folder").to_string();
+        assert!(error.contains("none of these and no pictures (docs/data.md)"), "{error}");
         for inner in [folder.path().to_path_buf(), folder.path().join("stl10_binary")] {
             std::fs::create_dir_all(&inner)?;
-            for file in stl10::FILES {
-                let error = options.check().expect_err(file);
-                assert!(error.to_string().contains(&format!("lacks {file}")), "{error}");
+            std::fs::write(inner.join(stl10::FILES[0]), "")?;
+            for (at, file) in stl10::FILES.into_iter().enumerate().skip(1) {
+                let error = options.check().expect_err(file).to_string();
+                let missing = stl10::FILES[at..].join(", ");
+                assert!(error.contains(&format!("got a folder without {missing}")), "{error}");
                 std::fs::write(inner.join(file), "")?;
             }
             options.check().expect("all is there");
@@ -338,6 +350,13 @@ mod tests {
         std::fs::write(photos.path().join("photos.toml"), "")?;
         let options = Options { data: Some(photos.path().into()), ..options };
         options.check().expect("photographs");
+        let pictures = tempfile::tempdir()?;
+        std::fs::write(pictures.path().join("a.jpg"), "")?;
+        let options = Options { data: Some(pictures.path().into()), ..options };
+        options.check().expect("a folder of pictures");
+        let share = Options { test_share: Some(2.0), ..options };
+        let error = share.check().expect_err("more than all").to_string();
+        assert!(error.contains("wanted a share above 0 and below 1, got 2"), "{error}");
         Ok(())
     }
 

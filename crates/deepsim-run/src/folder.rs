@@ -72,6 +72,7 @@ mod tests {
                 synthetic: false,
                 images: 9,
                 content: None,
+                test: None,
             },
             encoder: None,
             comparator: None,

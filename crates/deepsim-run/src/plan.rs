@@ -39,6 +39,9 @@ pub struct DataPlan {
     /// Fingerprint of the training images: the same wherever the files are. `None` in checkpoints of versions that did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
+    /// Origin of the test images, where the data set does not define them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<String>,
 }
 
 impl Plan {
@@ -57,6 +60,8 @@ impl Plan {
             "{}: {} steps of {} images from {} ({} images)",
             recipe.name, recipe.steps, recipe.batch, self.data.name, self.data.images
         )];
+        lines.extend(self.data.test.iter().map(|test| format!("test images: {test}")));
+        lines.extend(recipe.transform.iter().map(|steps| format!("training images: {steps}")));
         if let (Some(inversion), Some(origin)) = (&recipe.inversion, &self.encoder) {
             let (encoder, tap) = (inversion.encoder.name(), &inversion.tap);
             lines.push(format!("inverts {encoder} {tap}, {origin}"));
@@ -210,7 +215,7 @@ mod tests {
 
     fn data() -> DataPlan {
         let content = Some("nine cats".to_owned());
-        DataPlan { name: "cats".into(), synthetic: false, images: 9, content }
+        DataPlan { name: "cats".into(), synthetic: false, images: 9, content, test: None }
     }
 
     fn plan(name: &str) -> AnyPlan {

@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("deepsim-nets", &["deepsim-ops"]),
     ("deepsim-import", &["deepsim-nets"]),
     ("deepsim-loss", &["deepsim-ops", "deepsim-nets"]),
-    ("deepsim-run", &["deepsim-nets", "deepsim-loss"]),
+    ("deepsim-run", &["deepsim-data", "deepsim-nets", "deepsim-loss"]),
     (
         "deepsim-train",
         &["deepsim-run", "deepsim-ops", "deepsim-data", "deepsim-nets", "deepsim-loss"],

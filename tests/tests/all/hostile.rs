@@ -225,7 +225,11 @@ fn the_evaluation_names_what_it_cannot_use() {
             1,
             &["test_y.bin", "label 11 at image 0"],
         ),
-        (&["eval", "error", "--run", "run", "--data", "empty"], 1, &["empty", "unlabeled_X.bin"]),
+        (
+            &["eval", "error", "--run", "run", "--data", "empty"],
+            1,
+            &["empty", "wanted a folder with STL-10"],
+        ),
         (&["compare", "a.png", "b.png"], 1, &["reading a.png"]),
         (&["eval", "guess", "--run", "run"], 2, &["unknown measure `guess`", "sharpness"]),
     ];

@@ -20,6 +20,7 @@
 //! | `pages` | are README and pages whole where rustdoc has not been? |
 //! | `data_files` | has every file in `data` a licence and a hash, and are its photographs a data set? |
 //! | `described` | is a comparator that a file describes one in recipes and commands? |
+//! | `own_pictures` | is a folder of pictures trained on, measured, reproduced and resumed like any data set? |
 //! | `messages` | do errors name each cause once, and refuse before anything is written? |
 //!
 //! What PyTorch computes is stored in `tests/fixtures`, with the script that made it.
@@ -37,6 +38,7 @@ mod hostile;
 mod inversion;
 mod inversion_measures;
 mod messages;
+mod own_pictures;
 mod pages;
 mod parallel;
 mod parity_inversion;

@@ -146,10 +146,7 @@ fn data_that_is_no_data_set_is_said_to_be_what_it_is() -> anyhow::Result<()> {
     }
     std::fs::create_dir(folder.path().join("empty"))?;
     for (data, words) in [
-        ("photos", "photos: wanted a folder with STL-10"),
-        ("photos", "unlabeled_X.bin, train_X.bin, train_y.bin, test_X.bin, test_y.bin"),
-        ("photos", "2 folders, 1 file, none of these, and 3 pictures"),
-        ("photos", "ImageFolder"),
+        ("empty", "empty: wanted a folder with STL-10 in its binary format, with ILSVRC-2012"),
         ("empty", "0 folders, 0 files, none of these"),
         ("recipe.toml", "got a file"),
         ("nothing", "opening nothing: "),
@@ -163,6 +160,35 @@ fn data_that_is_no_data_set_is_said_to_be_what_it_is() -> anyhow::Result<()> {
             assert!(text.contains(words), "{arguments:?}: no `{words}` in: {text}");
         }
         assert!(!folder.path().join("out").exists(), "a run folder was begun");
+    }
+    // Files with the names of pictures are taken for pictures, until they are decoded.
+    for (arguments, code, words) in [
+        (
+            &["train", "recipe.toml", "--out", "out", "--data", "photos"][..],
+            1,
+            "wanted a JPEG or PNG file",
+        ),
+        (
+            &["probe", "pixels", "--data", "photos"],
+            2,
+            "probe: wanted labelled training and test pictures in folds",
+        ),
+        (&["probe", "pixels", "--data", "photos", "--test", "empty"], 1, "empty: wanted"),
+        (
+            &["probe", "pixels", "--data", "photos", "--test-share", "1.5"],
+            1,
+            "a share above 0 and below 1, got 1.5",
+        ),
+        (
+            &["probe", "pixels", "--data", "scenes", "--test-share", "0.5"],
+            1,
+            "none for data that have their own",
+        ),
+    ] {
+        let output = run(folder.path(), arguments);
+        let text = errors(&output);
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(text.contains(words), "{arguments:?}: no `{words}` in: {text}");
     }
     Ok(())
 }

@@ -11,17 +11,16 @@ use crate::random::SampleStream;
 use crate::source::Rectangle;
 use crate::transform::{Filter, half_to_even, resize_part, with_short_side};
 
-/// A picture, and a resize and crops that are still to be applied to it: a crop after a resize costs
-/// only the pixels in the crop. Its memory is used again for the next picture.
+/// A picture, and a crop that is still to be applied to it. Its memory is used again for the next picture.
+///
+/// A resize is applied to the whole picture before any crop of the result, so that a resized picture that was
+/// kept gives the same bytes.
 #[derive(Default)]
 pub(crate) struct Canvas {
     picture: Picture,
     spare: Picture,
     resizer: Resizer,
-    /// Size that the picture is to be resized to.
-    size: (usize, usize),
-    filter: Filter,
-    /// Part of the resized picture that is kept.
+    /// Part of the picture that is kept.
     part: Rectangle,
     path: PathBuf,
 }
@@ -40,16 +39,16 @@ impl Canvas {
     /// Begins with the picture that is there; `path` is for errors.
     pub(crate) fn begin(&mut self, path: &Path) -> Result<(), DataError> {
         self.path = path.into();
-        self.nothing_pending();
+        self.all();
         match self.picture.rgb.is_empty() {
             true => Err(self.failed("expected pixels, found none")),
             false => Ok(()),
         }
     }
 
-    fn nothing_pending(&mut self) {
+    /// Keeps all of the picture.
+    fn all(&mut self) {
         let Picture { height, width, .. } = self.picture;
-        self.size = (height, width);
         self.part = Rectangle { top: 0, left: 0, height, width };
     }
 
@@ -57,33 +56,23 @@ impl Canvas {
         DataError::Decode { path: self.path.clone(), reason: reason.to_string() }
     }
 
-    /// True if nothing is to be resized; there may be a crop.
-    fn is_original_size(&self) -> bool {
-        self.size == (self.picture.height, self.picture.width)
-    }
-
-    /// Applies what is pending, and returns the picture.
+    /// Applies the crop, and returns the picture.
     pub(crate) fn settled(&mut self) -> Result<&mut Picture, DataError> {
         let Rectangle { top, left, height, width } = self.part;
-        if !self.is_original_size() {
-            let Self { picture, spare, resizer, path, .. } = self;
-            resize_part(picture, self.size, self.part, self.filter, resizer, spare, path)?;
-        } else if (top, left, height, width) == (0, 0, self.picture.height, self.picture.width) {
-            return Ok(&mut self.picture);
-        } else {
+        if (height, width) != (self.picture.height, self.picture.width) {
             resize(&mut self.spare.rgb, rgb_bytes(1, height, width))?;
             (self.spare.height, self.spare.width) = (height, width);
             let rows = self.picture.rgb.chunks_exact(3 * self.picture.width).skip(top);
             for (row, out) in rows.zip(self.spare.rgb.chunks_exact_mut(3 * width)) {
                 out.copy_from_slice(&row[3 * left..3 * (left + width)]);
             }
+            std::mem::swap(&mut self.picture, &mut self.spare);
+            self.all();
         }
-        std::mem::swap(&mut self.picture, &mut self.spare);
-        self.nothing_pending();
         Ok(&mut self.picture)
     }
 
-    /// Resizes the whole to `size`, height and width.
+    /// Resizes to `size`, height and width.
     pub(crate) fn resize(&mut self, size: (usize, usize), filter: Filter) -> Result<(), DataError> {
         let (height, width) = size;
         if (self.part.height, self.part.width) == size {
@@ -94,8 +83,11 @@ impl Canvas {
             let Picture { height: h, width: w, .. } = self.picture;
             return Err(self.failed(format!("resizing {h}x{w} pixels to {height}x{width}")));
         }
-        (self.size, self.filter) = (size, filter);
-        self.part = Rectangle { top: 0, left: 0, height, width };
+        let part = Rectangle { top: 0, left: 0, height, width };
+        let Self { picture, spare, resizer, path, .. } = self;
+        resize_part(picture, size, part, filter, resizer, spare, path)?;
+        std::mem::swap(&mut self.picture, &mut self.spare);
+        self.all();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
@@ -173,6 +174,21 @@ struct Manifest {
     complete: bool,
 }
 
+/// Ending of a picture file by its first bytes.
+fn ending(picture: &[u8]) -> &'static str {
+    match picture {
+        [0x89, b'P', b'N', b'G', ..] => "png",
+        [b'R', b'I', b'F', b'F', ..] => "webp",
+        [b'G', b'I', b'F', b'8', ..] => "gif",
+        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => "tiff",
+        [b'B', b'M', ..] => "bmp",
+        _ => "jpg",
+    }
+}
+
+/// Pictures that are read at once, by all threads.
+const AT_ONCE: usize = 64;
+
 /// Copies pictures as they are into shards `NAME-000000.tar`, ..., lists them in `NAME.json`, and writes the names
 /// of their classes to [`CLASS_NAMES`].
 /// A copy that was interrupted goes on after its last complete shard. The span `writing shards` counts samples, those of
@@ -199,17 +215,25 @@ pub fn copy(
     let start: u64 = manifest.shards.iter().map(|shard| shard.samples).sum();
     let span = tracing::info_span!("writing shards", total = all, done = start).entered();
     let mut writer = ShardWriter::after(folder, name, limits, manifest.shards.clone());
-    let mut bytes = Vec::new();
-    for index in start..all {
-        let file = || Some(files.path(index as usize));
-        guarded(index as usize, file, || files.read(index as usize, &mut bytes))?;
-        let ending = if bytes.starts_with(b"\x89PNG") { "png" } else { "jpg" };
-        let label = files.label(index as usize);
-        if writer.add(&format!("{index:09}"), ending, &bytes, label)? {
-            manifest.shards.clone_from(&writer.written);
-            write_json(&path, &manifest)?;
+    for first in (start..all).step_by(AT_ONCE) {
+        let read = |index: u64| {
+            let (index, mut bytes) = (index as usize, Vec::new());
+            let file = || Some(files.path(index));
+            guarded(index, file, || files.read(index, &mut bytes)).map(|()| bytes)
+        };
+        let end = all.min(first + AT_ONCE as u64);
+        let pictures: Vec<Result<Vec<u8>, DataError>> =
+            (first..end).into_par_iter().map(read).collect();
+        for (index, picture) in (first..).zip(pictures) {
+            let picture = picture?;
+            let ending = ending(&picture);
+            let label = files.label(index as usize);
+            if writer.add(&format!("{index:09}"), ending, &picture, label)? {
+                manifest.shards.clone_from(&writer.written);
+                write_json(&path, &manifest)?;
+            }
+            span.record("done", index + 1);
         }
-        span.record("done", index + 1);
     }
     manifest.shards = writer.finish()?;
     manifest.complete = true;

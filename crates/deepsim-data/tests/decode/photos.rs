@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use deepsim_data::dataset::DataOptions;
 use deepsim_data::decode::{decode, decode_photo, read, read_photo};
+use deepsim_data::picture::Picture;
 
 use super::{difference, read_png};
 
@@ -25,6 +27,41 @@ fn photographs_of_all_orientations_are_turned_as_pillow_turns_them() {
     }
     let late = read_photo(&photo("late-exif.png")).expect("a photograph");
     assert_eq!(late, read_png(&photo("upright-6.decoded.png")));
+}
+
+#[test]
+fn a_folder_is_turned_upright_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for orientation in 1..=8 {
+        let name = format!("upright-{orientation}.png");
+        std::fs::copy(photo(&name), folder.path().join(name)).expect("a copy");
+    }
+    let options = DataOptions {
+        data: Some(folder.path().into()),
+        test_share: Some(0.5),
+        upright: true,
+        ..DataOptions::default()
+    };
+    let [turned, stored] = [true, false].map(|upright| {
+        let sets = DataOptions { upright, ..options.clone() }.picture_sets().expect("pictures");
+        let (_, files) = &sets[0];
+        let picture = |index| {
+            let mut bytes = Vec::new();
+            files.read(index, &mut bytes).expect("a picture");
+            decode(&bytes, &files.path(index)).expect("a picture")
+        };
+        ((0..files.len()).map(picture).collect::<Vec<_>>(), files.content())
+    });
+    assert_eq!(turned.0.len(), 4);
+    let files = options.picture_sets().expect("pictures").remove(0).1;
+    let paths: Vec<PathBuf> = (0..files.len()).map(|index| files.path(index)).collect();
+    assert!(stored.0 != turned.0);
+    for (picture, path) in turned.0.iter().zip(&paths) {
+        let name =
+            path.file_name().expect("a name").to_string_lossy().replace(".png", ".decoded.png");
+        assert_eq!(*picture, read_png(&photo(&name)), "{name}");
+    }
+    assert_ne!(turned.1, stored.1, "a run is not continued on pictures that are turned otherwise");
 }
 
 #[test]

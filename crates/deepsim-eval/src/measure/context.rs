@@ -145,17 +145,25 @@ impl<'a> Context<'a> {
         self.model.side(self.sampling.crop)
     }
 
-    /// Refuses a list of test images to draw that is shorter than `least`.
-    pub(super) fn check_shown(
+    /// Returns the test images to draw: those that are asked for, or of the default ones those that there are.
+    /// Fewer than `least` are refused.
+    pub(super) fn shown(
+        &self,
         measure: &'static str,
         images: &[usize],
         least: usize,
-    ) -> Result<(), EvalError> {
+    ) -> Result<Vec<usize>, EvalError> {
+        let all = self.dataset.test.images.len();
+        let mut images = images.to_vec();
+        if images == shown() {
+            images.retain(|index| *index < all);
+        }
         if images.len() < least {
             let wanted = format!("at least {least} of the option `images`");
-            return Err(EvalError::input(measure, wanted, images.len().to_string()));
+            let got = format!("{} of {all} test images", images.len());
+            return Err(EvalError::input(measure, wanted, got));
         }
-        Ok(())
+        Ok(images)
     }
 
     /// The middle of a test image, as a picture and as an image for networks.

@@ -43,17 +43,17 @@ impl Measure for Grid {
     }];
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
-        Context::check_shown(Self::NAME, &self.images, 1)?;
+        let chosen = context.shown(Self::NAME, &self.images, 1)?;
         let (side, test) = (context.side(), &*context.dataset.test.images);
         let mut pixels = Vec::new();
-        for &index in &self.images {
+        for &index in &chosen {
             if index >= test.len() {
                 let wanted = format!("test images below {}", test.len());
                 return Err(EvalError::input("grid", wanted, index.to_string()));
             }
             pixels.extend(read_range(test, index..index + 1, Crop::Center(side))?.pixels);
         }
-        let n = self.images.len();
+        let n = chosen.len();
         let format = PixelFormat::CAFFE_BGR;
         let images = Images::from_u8(&pixels, n, side, side, format, context.device)?;
         let reconstructions = context.model.reconstruct(&images)?.to_u8()?;
@@ -62,7 +62,7 @@ impl Measure for Grid {
         for (planes, file) in [(&pixels, ORIGINALS), (&reconstructions, RECONSTRUCTIONS)] {
             grid(&[Picture::several(planes, side, side)], 0).write_png(&folder.join(file))?;
         }
-        let indices: Vec<String> = self.images.iter().map(usize::to_string).collect();
+        let indices: Vec<String> = chosen.iter().map(usize::to_string).collect();
         let note = format!(
             "{ORIGINALS}, {RECONSTRUCTIONS}: {side}x{side} centre crops of test images {}",
             indices.join(", ")

@@ -39,9 +39,9 @@ impl Measure for Interpolate {
         &[Opt { key: "images", value: "INDEX", about: "test images, two by two, by their index" }];
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
-        Context::check_shown(Self::NAME, &self.images, 2)?;
+        let images = context.shown(Self::NAME, &self.images, 2)?;
         let mut rows = Vec::new();
-        for pair in self.images.chunks_exact(2) {
+        for pair in images.chunks_exact(2) {
             let ((first, a), (last, b)) =
                 (context.test_image(pair[0])?, context.test_image(pair[1])?);
             let (a, b) = (context.model.code(&a)?, context.model.code(&b)?);

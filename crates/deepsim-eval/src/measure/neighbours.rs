@@ -68,7 +68,7 @@ impl Measure for Neighbours {
     ];
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
-        Context::check_shown(Self::NAME, &self.images, 1)?;
+        let images = context.shown(Self::NAME, &self.images, 1)?;
         let model = context.model;
         let crop = Crop::Center(context.side());
         let training = &context.dataset.unlabeled;
@@ -80,7 +80,7 @@ impl Measure for Neighbours {
         let mut searches: [Vec<Search>; 2] = Default::default();
         let mut reconstructed: [Vec<f64>; 2] = Default::default();
         let mut sheet: Vec<Vec<Picture>> = vec![Vec::new(); 4];
-        for &index in &self.images {
+        for &index in &images {
             let (original, image) = context.test_image(index)?;
             let code = model.code(&image)?;
             let drawn = model.decode(&code)?;

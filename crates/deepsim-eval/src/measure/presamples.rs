@@ -60,10 +60,10 @@ impl Measure for Presamples {
             return Err(EvalError::input("presamples", wanted, "one without"));
         };
         let (mut sheet, mut in_pixels, mut in_features) = (Vec::new(), Vec::new(), Vec::new());
-        Context::check_shown(Self::NAME, &self.images, 2)?;
-        let total = self.images.len() as u64;
+        let images = context.shown(Self::NAME, &self.images, 2)?;
+        let total = images.len() as u64;
         let span = info_span!("sampling pre-images", total, done = Empty).entered();
-        for (done, &index) in self.images.iter().enumerate() {
+        for (done, &index) in images.iter().enumerate() {
             let (original, image) = context.test_image(index)?;
             let code = model.code(&image)?;
             let codes = Tensor::cat(&[&code; DRAWS], 0)?;

@@ -14,7 +14,7 @@ use crate::EvalError;
 use crate::arrays::numbers;
 use crate::metrics::pixels::block_means;
 pub use crate::svm::SvmInput;
-use crate::svm::{Examples, Protocol, accuracy_over_folds};
+use crate::svm::{Examples, Protocol, accuracy_over_folds, check_labels};
 
 /// Linear SVMs on the code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,7 @@ impl Measure for Svm {
 impl Svm {
     fn row(&self, context: &Context<'_>, input: SvmInput) -> Result<Row, EvalError> {
         let dataset = context.dataset;
+        check_labels(Self::NAME, dataset)?;
         let name = input.name();
         let train = features(context, input, &dataset.train, dataset.train.images.len())?;
         let test = features(context, input, &dataset.test, context.test_len())?;

@@ -16,5 +16,5 @@ pub mod protocol;
 pub mod solver;
 
 pub use input::SvmInput;
-pub use protocol::{FoldAccuracy, Protocol, accuracy_over_folds};
+pub use protocol::{FoldAccuracy, Protocol, accuracy_over_folds, check_labels};
 pub use solver::{Examples, LinearSvm, SvmConfig};

@@ -7,6 +7,7 @@
 //! 3. With that `C` one machine per fold is trained and tested on the whole test set. Reported are
 //!    the mean and the population standard deviation over folds.
 
+use deepsim_data::Dataset;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use deepsim_nets::random::stream;
@@ -78,6 +79,22 @@ impl Protocol {
         candidates.sort_unstable_by(f64::total_cmp);
         candidates
     }
+}
+
+/// Refuses a data set without labels, or without folds to train on.
+///
+/// # Errors
+/// With the name of the measure and what the data lack.
+pub fn check_labels(measure: &'static str, dataset: &Dataset) -> Result<(), EvalError> {
+    let (train, test) = (dataset.train.labels.is_empty(), dataset.test.labels.is_empty());
+    let found = match (train, test, dataset.folds.is_empty()) {
+        (true, ..) => "training pictures without labels",
+        (_, true, _) => "test pictures without labels",
+        (.., true) => "no folds",
+        _ => return Ok(()),
+    };
+    let wanted = "labelled training and test pictures in folds: STL-10, scenes, or class folders of 50 pictures or more";
+    Err(EvalError::input(measure, wanted, format!("{found}: {}", dataset.name)))
 }
 
 /// Runs the protocol on numbers called `name`, in a span that counts the machines trained. `folds` holds

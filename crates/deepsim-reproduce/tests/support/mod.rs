@@ -21,7 +21,8 @@ pub(crate) fn run(folder: &Path, label: &str, recipe: &str, sets: &[&str], image
     let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
     let recipe = Recipe::parse(recipes::text(recipe).expect("built in"), &sets).expect("a recipe");
     let comparator = recipe.feature.as_ref().map(|_| "random weights (seed 0)".to_owned());
-    let data = DataPlan { name: "some".into(), synthetic: images == 0, images, content: None };
+    let data =
+        DataPlan { name: "some".into(), synthetic: images == 0, images, content: None, test: None };
     let plan = Plan { data, encoder: None, comparator, recipe };
     write(&dir, files::PLAN, plan.to_toml().expect("TOML"));
     let done = Done { name: label.into(), step: 40, seconds: 12.0 };

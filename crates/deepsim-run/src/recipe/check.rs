@@ -18,6 +18,14 @@ impl Recipe {
                 self.resize.unwrap_or_default()
             ));
         }
+        if let Some((height, width)) = self.transform.as_ref().and_then(|steps| steps.size(None))
+            && height.min(width) < self.crop
+        {
+            return refuse(format!(
+                "transform: expected images of at least the crop of {}, found {height}x{width}",
+                self.crop
+            ));
+        }
         if self.inversion.is_none()
             && self.adversarial.is_some_and(|term| term.discriminator.conditional)
         {

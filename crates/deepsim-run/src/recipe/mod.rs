@@ -16,6 +16,7 @@ mod vae;
 
 use std::path::PathBuf;
 
+use deepsim_data::Pipeline;
 use deepsim_loss::BalanceRule;
 use deepsim_nets::{AutoencoderConfig, ComparatorKind, DiscriminatorConfig};
 use serde::{Deserialize, Serialize};
@@ -46,9 +47,15 @@ pub struct Recipe {
     pub batch: usize,
     /// Side of the random training crops in pixels, a multiple of 8; 64 in the paper.
     pub crop: usize,
-    /// Side that images of another size are stretched to before crops are taken of them; 256 in the
-    /// inversion of AlexNet. Left as they are if left out.
+    /// Side that images of another size are brought to before crops are taken of them; 256 in the
+    /// inversion of AlexNet. Images are stretched; of pictures in folders and shards the short side is resized.
+    /// Left as they are if left out.
     pub resize: Option<usize>,
+    /// Transforms of training pictures, as `[{ random_resized_crop = { side = 64 } }, { mirror = {} }]`
+    /// ([`deepsim_data::pipeline`]), applied to the pictures as they are in their files where the data set has them,
+    /// and to its images otherwise. Crops of `crop` pixels are taken of the result. Test images are not changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transform: Option<Pipeline>,
     /// The autoencoder: the generator unless `inversion` or `vae` is given.
     #[serde(default)]
     pub generator: AutoencoderConfig,
@@ -207,8 +214,22 @@ weight = 1.0
     }
 
     #[test]
+    fn a_recipe_names_transforms_and_is_written_with_them() -> Result<(), RunError> {
+        let sets =
+            "transform=[{random_resized_crop={side=80,scale=[0.5,1.0]}},{mirror={}}]".to_owned();
+        let recipe = Recipe::parse(BASE, &[sets])?;
+        let transform = recipe.transform.as_ref().expect("a pipeline");
+        assert_eq!(transform.size(None), Some((80, 80)));
+        assert!(transform.to_string().ends_with("mirrored with probability 0.5"), "{transform}");
+        let text = toml::to_string(&recipe).expect("TOML");
+        assert_eq!(Recipe::parse(&text, &[])?, recipe, "{text}");
+        assert!(!toml::to_string(&Recipe::parse(BASE, &[])?).expect("TOML").contains("transform"));
+        Ok(())
+    }
+
+    #[test]
     fn what_makes_no_sense_is_named() {
-        let cases: [(&[&str], &str); 30] = [
+        let cases: [(&[&str], &str); 33] = [
             (&["vae.encoder=alexnet"], "vae: alexnet expects images of 227 pixels, found crop 64"),
             (
                 &["vae.encoder=autoencoder", "vae.weights=x"],
@@ -225,6 +246,15 @@ weight = 1.0
                 &["vae.encoder=autoencoder", "inversion.encoder=alexnet", "inversion.tap=FC6"],
                 "expected [inversion] or [vae]",
             ),
+            (
+                &["transform=[{random_crop={side=56}}]"],
+                "transform: expected images of at least the crop of 64, found 56x56",
+            ),
+            (
+                &["transform=[{mirror={probability=2}}]"],
+                "a probability of mirroring from 0 to 1, got 2",
+            ),
+            (&["transform=[{mirro={}}]"], "did you mean `mirror`?"),
             (&["resize=60"], "resize: expected at least the crop of 64, found 60"),
             (&["adversarial.discriminator.conditional=true"], "expected an [inversion]"),
             (&["stesp=1"], "did you mean `steps`?"),

@@ -64,7 +64,7 @@ impl Learner for ExemplarLearner {
         let pixels = (batch.n, batch.height, batch.width);
         let (n, height, width) = pixels;
         let patches = Images::from_u8(&batch.pixels, n, height, width, FORMAT, &self.device)?;
-        let labels = labels(batch)?;
+        let labels = batch.labels()?;
 
         let mut dropout = streams(self.seed, "dropout/exemplar-cnn", step, 0..n);
         let scores = self.net.forward(&patches, Some(&mut dropout))?;
@@ -115,13 +115,6 @@ impl Learner for ExemplarLearner {
     fn solver(&self) -> &Sgd {
         &self.sgd
     }
-}
-
-fn labels(batch: &Batch) -> Result<Vec<u32>, TrainError> {
-    let label = |sample: &deepsim_data::Sample| {
-        sample.label.ok_or_else(|| TrainError::recipe("the data have no labels"))
-    };
-    batch.samples.iter().map(label).collect()
 }
 
 /// Share of samples whose highest score is that of their label.

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use deepsim_data::Subset;
-use deepsim_data::dataset::is_photos;
+use deepsim_data::dataset::{Format, picture_files};
 use deepsim_data::exemplars::{ExemplarConfig, Exemplars};
 use deepsim_data::folder::ImageFolder;
 use deepsim_data::ilsvrc::Ilsvrc;
 use deepsim_data::pairs::{Moving, MovingConfig, PairList, Tracks};
 use deepsim_data::shards::{self, Shards};
-use deepsim_data::{Dataset, PictureFiles, Prepared, Source, Transform};
+use deepsim_data::{PictureFiles, Prepared, Source, Transform};
 use deepsim_run::plan::DataPlan;
 use deepsim_run::recipe::{Classes, ComparatorRecipe, Learned, PairSource, Pairs};
 
@@ -69,7 +69,7 @@ fn pairs(
             Ok((data, Arc::new(Moving::new(pictures, config)?)))
         }
         PairSource::Tracks => {
-            let folder = options.data.as_deref().ok_or_else(|| {
+            let folder = options.data.data.as_deref().ok_or_else(|| {
                 TrainError::recipe(
                     "pairs.from = \"tracks\" needs --data: a list, shards or a folder",
                 )
@@ -80,6 +80,7 @@ fn pairs(
                 synthetic: false,
                 images: files.len(),
                 content: Some(files.content()),
+                test: None,
             };
             Ok((data, Arc::new(Tracks::new(files, pairs.side)?)))
         }
@@ -102,42 +103,31 @@ fn tracks(path: &Path) -> Result<Arc<dyn PictureFiles>, TrainError> {
     })
 }
 
-/// Still pictures of one size: the unlabeled ones of STL-10 or of photographs with a catalogue, or ILSVRC's training
-/// set, where the folder holds them, else all pictures in the folder; procedural scenes without a folder.
+/// Still pictures of one size: the unlabeled ones of STL-10 or of photographs with a catalogue, ILSVRC's training
+/// set, all training pictures of folders and shards; procedural scenes without data.
 fn stills(seed: u64, options: &RunOptions) -> Result<(DataPlan, Arc<dyn Source>), TrainError> {
     let plan = |name: String, synthetic, source: Arc<dyn Source>| {
         let content = Some(source.content());
-        (DataPlan { name, synthetic, images: source.len(), content }, source)
+        (DataPlan { name, synthetic, images: source.len(), content, test: None }, source)
     };
     let of_any_size = |files: Arc<dyn PictureFiles>| -> Arc<dyn Source> {
         Arc::new(Prepared::new(files, Transform::short_side(STILL, STILL)))
     };
-    if let Some(folder) = options.data.as_deref().filter(|folder| !is_data_set(folder)) {
-        if options.without_duplicates {
+    let (format, folder) = (options.data.format()?, options.data.data.as_deref());
+    let whole =
+        matches!(format, Format::Ilsvrc | Format::Pictures | Format::Shards | Format::Parquet);
+    if let Some(folder) = folder.filter(|_| whole) {
+        if options.data.without_duplicates {
             return Err(TrainError::recipe("--without-duplicates is for STL-10"));
         }
-        return Ok(match folder.join("ILSVRC2012_img_train.tar").exists() {
-            true => {
+        return Ok(match format {
+            Format::Ilsvrc => {
                 let files = Arc::new(Ilsvrc::open(folder)?.train()?);
                 plan("ilsvrc-2012".into(), false, of_any_size(files))
             }
-            false => {
-                let files = Arc::new(ImageFolder::open(folder)?);
-                plan(folder.display().to_string(), false, of_any_size(files))
-            }
+            _ => plan(folder.display().to_string(), false, of_any_size(picture_files(folder)?)),
         });
     }
-    let mut dataset = Dataset::open(options.data.as_deref(), seed)?;
-    if options.without_duplicates {
-        dataset = dataset.without_duplicates()?.0;
-    }
+    let dataset = options.data.open(seed)?;
     Ok(plan(dataset.name, dataset.synthetic, dataset.unlabeled))
-}
-
-/// True for STL-10 and for photographs with a catalogue, of which only those for training are taken.
-fn is_data_set(folder: &Path) -> bool {
-    ["unlabeled_X.bin", "stl10_binary/unlabeled_X.bin"]
-        .iter()
-        .any(|file| folder.join(file).exists())
-        || is_photos(folder)
 }

@@ -1,6 +1,7 @@
 //! Data of a run: the data set, its batches, and the images that networks take.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::Device;
 use deepsim_data::{Crop, Cursor, DataError, Dataset, Loader, LoaderConfig, Source};
@@ -11,16 +12,23 @@ use deepsim_run::recipe::Recipe;
 use crate::TrainError;
 use crate::run::options::RunOptions;
 
-/// Opens the data of a recipe: the folder that the options name, or procedural scenes.
+/// Opens the data of a recipe: those that the options name, or procedural scenes.
 pub(crate) fn dataset(recipe: &Recipe, options: &RunOptions) -> Result<Dataset, TrainError> {
-    let mut dataset = Dataset::open(options.data.as_deref(), recipe.seed)?;
-    if options.without_duplicates {
-        dataset = dataset.without_duplicates()?.0;
-    }
+    let dataset = options.data.open(recipe.seed)?;
     Ok(match recipe.resize {
         Some(side) => dataset.sized(side),
         None => dataset,
     })
+}
+
+/// Returns the training images of a data set under the transforms of a recipe, for crops of its size.
+pub(crate) fn training_images(
+    recipe: &Recipe,
+    dataset: &Dataset,
+) -> Result<Arc<dyn Source>, TrainError> {
+    let images = dataset.training(recipe.transform.as_ref(), recipe.crop)?;
+    check_source(&*images, "transformed training", recipe.crop)?;
+    Ok(images)
 }
 
 /// Returns the configuration of training batches, or of this process's share of them.
@@ -178,6 +186,7 @@ mod tests {
             synthetic: false,
             images,
             content: content.map(Into::into),
+            test: None,
         };
         let check = |earlier: &DataPlan, now: &DataPlan| {
             let (checked, told) = heard(|| check_continues(now, earlier, Path::new("run")));

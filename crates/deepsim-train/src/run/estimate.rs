@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use crate::TrainError;
 use crate::comparator::{self, ComparatorRecipe};
-use crate::run::data::{dataset, loader};
+use crate::run::data::{dataset, loader, training_images};
 use crate::run::generator::{GeneratorSession, Samples};
 use crate::run::options::RunOptions;
 use crate::run::plan;
 use crate::run::precision;
-use crate::run::session::{Phase, Session};
+use crate::run::session::Session;
 use crate::trainer::Trainer;
 
 /// Checked plan with its cost.
@@ -77,8 +77,8 @@ pub fn generator(
     let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
     let mut session = GeneratorSession::new(trainer, samples, &plan, device);
     let config = loader(&plan.recipe, options)?;
-    let phase = Phase { until: u64::MAX, source: dataset.unlabeled.clone() };
-    let batches = Loader::new(phase.source, config, Cursor::default())?;
+    let source = training_images(&plan.recipe, &dataset)?;
+    let batches = Loader::new(source, config, Cursor::default())?;
     Ok(Estimate { measured: measure(&mut session, batches, steps)?, ..estimate })
 }
 

@@ -11,7 +11,7 @@ use deepsim_run::recipe::Recipe;
 
 use crate::TrainError;
 use crate::run::control::{Outcome, Requests};
-use crate::run::data::{check_continues, dataset, images, loader};
+use crate::run::data::{check_continues, dataset, images, loader, training_images};
 use crate::run::options::RunOptions;
 use crate::run::plan;
 use crate::run::precision;
@@ -57,6 +57,7 @@ pub fn run(
         trainer.begin_with(init)?;
     }
     let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
+    let source = training_images(&plan.recipe, &dataset)?;
 
     // Nothing is written before all that can be refused has been.
     plan::write(options, &plan.to_toml()?, Identity::of(&plan.recipe))?;
@@ -65,7 +66,7 @@ pub fn run(
         name: &plan.recipe.name,
         heading: with_kernels(plan.heading(), device)?,
         steps: plan.recipe.steps,
-        phases: vec![Phase { until: u64::MAX, source: dataset.unlabeled.clone() }],
+        phases: vec![Phase { until: u64::MAX, source }],
         loader,
         output: &plan.recipe.output,
         group,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use candle_core::Device;
+use deepsim_data::dataset::DataOptions;
 
 use crate::dist::{ProcessGroup, SingleProcess};
 
@@ -14,10 +15,8 @@ pub struct RunOptions {
     pub out: PathBuf,
     /// Name of the run in its [`Identity`](deepsim_run::Identity); the recipe's name where None.
     pub id: Option<String>,
-    /// Folder in STL-10's binary format; procedural scenes without one.
-    pub data: Option<PathBuf>,
-    /// Leave out unlabeled and training images that are also test images.
-    pub without_duplicates: bool,
+    /// The data, and how its test split is found.
+    pub data: DataOptions,
     /// Folder in which comparators' weights are looked for.
     pub weights: Option<PathBuf>,
     /// Continue the run that the folder holds.
@@ -38,8 +37,7 @@ impl RunOptions {
         Self {
             out: out.into(),
             id: None,
-            data: None,
-            without_duplicates: false,
+            data: DataOptions::default(),
             weights: None,
             resume: false,
             device: Device::Cpu,

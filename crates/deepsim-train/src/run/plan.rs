@@ -55,6 +55,7 @@ pub fn settle(
             synthetic: dataset.synthetic,
             images: dataset.unlabeled.len(),
             content: Some(dataset.unlabeled.content()),
+            test: dataset.test_origin.clone(),
         },
         encoder: encoder_origin(&recipe, &frozen),
         comparator: comparator_origin(&frozen),

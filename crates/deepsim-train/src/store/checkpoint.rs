@@ -203,7 +203,8 @@ mod tests {
             "#,
             &[],
         )?;
-        let data = DataPlan { name: "none".into(), synthetic: true, images: 0, content: None };
+        let data =
+            DataPlan { name: "none".into(), synthetic: true, images: 0, content: None, test: None };
         let mut trainer = Trainer::new(&recipe, FrozenNetworks::default(), &Device::Cpu)?;
         let plan = Plan { data, encoder: None, comparator: None, recipe };
         let folder = tempfile::tempdir()?;

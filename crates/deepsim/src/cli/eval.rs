@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use deepsim_data::Dataset;
 use deepsim_eval::EvalError;
 use deepsim_eval::measure::{self, AnyMeasure, Context, Kind, Model, Sampling};
 
+use super::data_options::Data;
 use super::measure_options::{self, MeasureOptions};
 use super::place::Place;
 use super::show;
@@ -22,12 +22,8 @@ pub(crate) struct Arguments {
     /// Folder of the run, with generator.safetensors
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
-    /// Folder with STL-10 in its binary format or ILSVRC-2012 [default: built-in procedural scenes]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Leave out unlabeled and training images that are also test images (docs/data.md)
-    #[arg(long, requires = "data")]
-    without_duplicates: bool,
+    #[command(flatten)]
+    data: Data,
     /// Only the first so many test images [default: all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -79,10 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let measures = arguments.measures()?;
     let (device, weights) = arguments.place.open()?;
 
-    let mut dataset = Dataset::open(arguments.data.as_deref(), arguments.seed)?;
-    if arguments.without_duplicates {
-        dataset = dataset.without_duplicates()?.0;
-    }
+    let mut dataset = arguments.data.options().open(arguments.seed)?;
     let weights = weights.as_deref();
     let model = Model::open(run, weights, &device)?;
     if let Some(side) = model.resize {

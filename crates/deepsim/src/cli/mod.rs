@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`data_options`] | `--data`, `--test`, `--test-share` |
 //! | [`device`] | kinds of devices |
 //! | [`exit`] | exit codes |
 //! | [`help`] | groups of commands |
@@ -14,6 +15,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod curves;
+mod data_options;
 mod device;
 pub(crate) mod diff_runs;
 pub(crate) mod download;

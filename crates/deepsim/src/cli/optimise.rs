@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use deepsim_data::{Crop, Dataset};
+use deepsim_data::Crop;
 use deepsim_eval::EvalError;
 use deepsim_eval::optimisation_baseline::{Experiment, Prior};
 use deepsim_nets::ComparatorKind;
 
+use super::data_options::Data;
 use super::locate::DataFolders;
 use super::place::Place;
 use super::show;
@@ -18,7 +19,8 @@ const CROP: usize = 227;
 
 /// Find images by gradient descent whose features are those of pictures (the paper's baseline)
 ///
-/// Measures how far they are from the pictures.
+/// Measures how far they are from the pictures. The test or validation pictures of the data are inverted; of those
+/// larger than 227 pixels, the middle.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The network: a name, e.g. alexnet, or the path of a description that ends in .toml
@@ -27,10 +29,8 @@ pub(crate) struct Arguments {
     /// Features to invert, e.g. CONV5; may be repeated
     #[arg(long, value_name = "TAP", required = true)]
     tap: Vec<String>,
-    /// ILSVRC-2012 or STL-10, whose validation or test pictures are inverted; of pictures larger than
-    /// 227, the middle [default: built-in procedural scenes]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: Data,
     /// Side that pictures of another size are stretched to first
     #[arg(long, value_name = "PIXELS")]
     resize: Option<usize>,
@@ -69,7 +69,7 @@ const PAIRS: usize = 4000;
 /// Inverts tap by tap, prints the errors and draws a sheet.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (device, folder) = arguments.place.open()?;
-    let mut dataset = Dataset::open(arguments.data.as_deref(), arguments.seed)?;
+    let mut dataset = arguments.data.options().open(arguments.seed)?;
     if let Some(side) = arguments.resize {
         dataset = dataset.sized(side);
     }

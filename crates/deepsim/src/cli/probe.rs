@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use deepsim_data::Dataset;
 use deepsim_eval::measure;
 use deepsim_eval::probe::Probe;
 use deepsim_eval::svm::Protocol;
 
+use super::data_options::Data;
 use super::place::Place;
 use super::show;
 
@@ -18,9 +18,8 @@ pub(crate) struct Arguments {
     /// Features to train on: pixels, NET:TAP, NET:TAP+TAP, NET:TAP@random
     #[arg(required = true, value_name = "FEATURES")]
     probes: Vec<Probe>,
-    /// Folder with STL-10 in its binary format or ILSVRC-2012 [default: built-in procedural scenes]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: Data,
     /// Values of C that the protocol tries
     #[arg(long, value_name = "N", default_value_t = 50)]
     svm_draws: usize,
@@ -39,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (device, weights) = arguments.place.open()?;
     let protocol =
         Protocol { draws: arguments.svm_draws, seed: arguments.seed, ..Protocol::default() };
-    let dataset = Dataset::open(arguments.data.as_deref(), arguments.seed)?;
+    let dataset = arguments.data.options().open(arguments.seed)?;
     println!("{}", dataset.description);
     let mut rows = Vec::new();
     for probe in &arguments.probes {

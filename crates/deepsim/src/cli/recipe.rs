@@ -8,6 +8,7 @@ use clap::Args;
 use deepsim_run::recipe::AnyRecipe;
 use deepsim_train::run::RunOptions;
 
+use super::data_options::Data;
 use super::locate;
 use super::place::Place;
 
@@ -16,12 +17,8 @@ use super::place::Place;
 pub(crate) struct What {
     /// Recipe: a TOML file, or the name of a built-in recipe, e.g. autoencoder-se (crates/deepsim-run/recipes)
     recipe: PathBuf,
-    /// Folder with STL-10 in its binary format or ILSVRC-2012 [default: built-in procedural scenes]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Leave out unlabeled and training images that are also test images (docs/data.md)
-    #[arg(long, requires = "data")]
-    without_duplicates: bool,
+    #[command(flatten)]
+    data: Data,
     /// Override a key of the recipe, e.g. --set steps=1000 --set adam.learning_rate=1e-4
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -46,8 +43,7 @@ impl What {
         let sets = self.set.iter().map(|set| locate::setting(set)).collect::<Result<Vec<_>>>()?;
         let recipe = AnyRecipe::open(&self.recipe, &sets)?;
         let options = RunOptions {
-            data: self.data.clone(),
-            without_duplicates: self.without_duplicates,
+            data: self.data.options(),
             weights,
             resume,
             device,

@@ -36,10 +36,17 @@ pub(crate) struct Arguments {
     /// Device to train and measure on; cuda needs an NVIDIA GPU, see docs/cuda.md
     #[arg(long, default_value = "cpu", value_parser = devices())]
     device: Device,
-    /// STL-10 in its binary format, for table6, fig4 and all else of sections 4.2 and 4.3 ILSVRC-2012, see
-    /// docs/data.md [default: built-in procedural scenes]
-    #[arg(long, value_name = "DIR")]
+    /// STL-10, for table6, fig4 and all else of sections 4.2 and 4.3 ILSVRC-2012, or any other data that
+    /// `deepsim train` takes, see docs/data.md [default: built-in procedural scenes]
+    #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
+    /// Pictures or shards to measure on, where --data are pictures or shards [default: `test` or `val` in the
+    /// data, else a tenth of the pictures]
+    #[arg(long, value_name = "DATA", requires = "data")]
+    test: Option<PathBuf>,
+    /// Share of the pictures of --data that is held out to measure on, by a fixed permutation
+    #[arg(long, value_name = "SHARE", requires = "data", conflicts_with = "test")]
+    test_share: Option<f64>,
     /// ILSVRC-2012, where --data is STL-10 [default: --data]
     #[arg(long, value_name = "DIR")]
     ilsvrc: Option<PathBuf>,
@@ -145,7 +152,9 @@ impl Arguments {
             targets: self.targets.clone(),
             scale: self.scale,
             device: self.device,
-            data: self.data.clone(),
+            data: self.data.clone().filter(|data| data.as_os_str() != "scenes"),
+            test: self.test.clone(),
+            test_share: self.test_share,
             ilsvrc: self.ilsvrc.clone(),
             encoder: self.encoder.clone(),
             layers: self.layer.clone(),

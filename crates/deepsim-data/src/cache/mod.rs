@@ -1,9 +1,13 @@
 //! Prepared samples on disk, so that each picture is decoded once.
 
+mod pictures;
+
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use pictures::KeptPictures;
 
 use crate::atomic::{persist, temporary};
 use crate::memory::{rgb_bytes, rgb_zeros};

@@ -1,25 +1,32 @@
-//! All splits of a data set together.
+//! All splits of a data set together, and where they are found.
+//!
+//! [`DataOptions`] says what data are named by, and how a test split is found.
+
+mod find;
+mod pictures;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+pub use find::{DataOptions, Format, TEST_SHARE, picture_files};
+
+use self::pictures::Originals;
 use crate::duplicates;
 use crate::ilsvrc::Ilsvrc;
-use crate::kinds::{Kind, Unread};
 use crate::photos::{self, PhotoSizes, Photographs, Set};
 use crate::resized::Resized;
 use crate::scenes::{self, Scenes};
 use crate::stl10::{self, Split, Stl10};
 use crate::subset::Subset;
-use crate::{DataError, PictureFiles, Prepared, Source, Transform};
+use crate::{Augmented, DataError, PictureFiles, Pipeline, Prepared, Source, Transform};
 
 /// Images with class indices.
 #[derive(Clone)]
 pub struct Labelled {
     /// The images.
     pub images: Arc<dyn Source>,
-    /// Class index of each, from 0.
+    /// Class index of each, from 0; empty without labels.
     pub labels: Vec<u32>,
 }
 
@@ -40,8 +47,12 @@ pub struct Dataset {
     pub train: Labelled,
     /// Images to measure on.
     pub test: Labelled,
-    /// Subsets of `train` on which classifiers are trained one by one.
+    /// Subsets of `train` on which classifiers are trained one by one; empty where there are none.
     pub folds: Vec<Vec<usize>>,
+    /// Origin of the test images, where they are not a part of the data set by its definition.
+    pub test_origin: Option<String>,
+    /// The pictures as they are in their files, where they are of any size.
+    originals: Option<Originals>,
 }
 
 /// Numbers of images that are also test images.
@@ -71,20 +82,12 @@ impl Default for SceneSizes {
 }
 
 impl Dataset {
-    /// ILSVRC-2012, STL-10 or photographs from a folder that holds one of them, or procedural scenes without one.
+    /// Opens the data at a path, or procedural scenes without one: [`DataOptions::open`] with defaults.
     ///
     /// # Errors
-    /// If the folder holds none, which names what was looked for and what is there, or no valid copy.
-    pub fn open(folder: Option<&Path>, seed: u64) -> Result<Self, DataError> {
-        match folder {
-            Some(folder) if is_ilsvrc(folder) => Self::ilsvrc(folder),
-            Some(folder) if is_photos(folder) => Self::photos(folder, seed, PhotoSizes::default()),
-            Some(folder) => {
-                recognise_stl10(folder)?;
-                Self::stl10(folder)
-            }
-            None => Ok(Self::scenes(seed, SceneSizes::default())),
-        }
+    /// As [`DataOptions::open`].
+    pub fn open(data: Option<&Path>, seed: u64) -> Result<Self, DataError> {
+        DataOptions { data: data.map(Into::into), ..DataOptions::default() }.open(seed)
     }
 
     /// ILSVRC-2012 as it is distributed: 256x256, stretched, as Caffe prepares it. Its training pictures
@@ -94,9 +97,9 @@ impl Dataset {
     /// If the pictures or the development kit are missing or wrong.
     pub fn ilsvrc(folder: &Path) -> Result<Self, DataError> {
         let ilsvrc = Ilsvrc::open(folder)?;
-        let labelled = |files: crate::ilsvrc::IlsvrcPictures| {
+        let labelled = |files: Arc<dyn PictureFiles>| {
             let labels = (0..files.len()).map(|index| files.label(index).unwrap_or(0)).collect();
-            let images = Arc::new(Prepared::new(Arc::new(files), Transform::CAFFE));
+            let images = Arc::new(Prepared::new(files, Transform::CAFFE));
             Labelled { images, labels }
         };
         let names = |kit: &crate::ilsvrc::Devkit| {
@@ -104,7 +107,8 @@ impl Dataset {
             names.sort();
             names.into_iter().map(|(_, words)| words.clone()).collect()
         };
-        let (train, test) = (labelled(ilsvrc.train()?), labelled(ilsvrc.val()?));
+        let files: Arc<dyn PictureFiles> = Arc::new(ilsvrc.train()?);
+        let (train, test) = (labelled(files.clone()), labelled(Arc::new(ilsvrc.val()?)));
         let description = format!(
             "photographs in ILSVRC-2012's format: {} training, {} validation images, stretched to 256x256",
             train.images.len(),
@@ -119,24 +123,84 @@ impl Dataset {
             unlabeled: train.images.clone(),
             train,
             test,
+            test_origin: None,
+            originals: Some(Originals::stretched(files)),
         })
     }
 
-    /// The same images stretched to `side x side`, those that are of another size.
+    /// The same images brought to `side x side`, those that are of another size: those of folders and shards from
+    /// their files, by their short side and the middle square; others are stretched.
     pub fn sized(self, side: usize) -> Self {
         if (self.test.images.height(), self.test.images.width()) == (side, side) {
             return self;
+        }
+        let description = format!("{}, brought to {side}x{side}", self.description);
+        if let Some(originals) = self.originals.as_ref().and_then(|all| all.sized(side)) {
+            let (train, test) = originals.images();
+            return Self {
+                description,
+                unlabeled: train.clone(),
+                train: Labelled { images: train, ..self.train },
+                test: Labelled { images: test, ..self.test },
+                originals: Some(originals),
+                ..self
+            };
         }
         let resized = |images: Arc<dyn Source>| -> Arc<dyn Source> {
             Arc::new(Resized::new(images, Transform::stretch(side, side)))
         };
         let labelled = |set: Labelled| Labelled { images: resized(set.images), ..set };
         Self {
-            description: format!("{}, brought to {side}x{side}", self.description),
+            description,
             unlabeled: resized(self.unlabeled),
             train: labelled(self.train),
             test: labelled(self.test),
             ..self
+        }
+    }
+
+    /// The same, with training pictures kept in a folder after the first resize of their transforms, so that
+    /// [`training`](Self::training) decodes each once, in this run and in later ones. Changes the speed only.
+    ///
+    /// # Errors
+    /// If the images are not made of picture files, or the folder cannot be created.
+    pub fn cached(self, folder: &Path) -> Result<Self, DataError> {
+        let Some(originals) = self.originals else {
+            return Err(DataError::Argument {
+                operation: "--cache",
+                wanted: "data of picture files: a folder, shards or ILSVRC-2012".into(),
+                got: self.name,
+            });
+        };
+        std::fs::create_dir_all(folder).map_err(DataError::io("creating folder", folder))?;
+        Ok(Self { originals: Some(originals.cached(folder)), ..self })
+    }
+
+    /// Returns the training images of generators for crops of `crop` pixels, under a pipeline if there is
+    /// one: it is applied to the pictures as they are in their files, where the data set has them, else to its
+    /// images. Crops of pictures in folders and shards are taken from all of each picture, whatever its proportion.
+    ///
+    /// ```
+    /// use deepsim_data::{Dataset, Pipeline, Source};
+    /// let scenes = Dataset::open(None, 0)?;
+    /// let train = scenes.training(Some(&Pipeline::torchvision_train(64)), 64)?;
+    /// assert_eq!((train.len(), train.height(), train.width()), (20_000, 64, 64));
+    /// # Ok::<(), deepsim_data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the pipeline does not fit the images.
+    pub fn training(
+        &self,
+        pipeline: Option<&Pipeline>,
+        crop: usize,
+    ) -> Result<Arc<dyn Source>, DataError> {
+        match (&self.originals, pipeline) {
+            (Some(originals), pipeline) => originals.training(pipeline, crop, &self.unlabeled),
+            (None, Some(pipeline)) => {
+                Ok(Arc::new(Augmented::of_images(self.unlabeled.clone(), pipeline.clone())?))
+            }
+            (None, None) => Ok(self.unlabeled.clone()),
         }
     }
 
@@ -167,6 +231,8 @@ impl Dataset {
             unlabeled: Arc::new(unlabeled),
             train,
             test,
+            test_origin: None,
+            originals: None,
         })
     }
 
@@ -209,6 +275,8 @@ impl Dataset {
             train: labelled(Set::Train, sizes.train),
             test: labelled(Set::Test, sizes.test),
             folds: overlapping_folds(sizes.train),
+            test_origin: None,
+            originals: None,
         })
     }
 
@@ -225,7 +293,8 @@ impl Dataset {
         let places: HashMap<usize, usize> =
             kept.indices().iter().enumerate().map(|(new, old)| (*old, new)).collect();
         let fold = |fold: &Vec<usize>| fold.iter().filter_map(|i| places.get(i).copied()).collect();
-        let labels = kept.indices().iter().map(|index| self.train.labels[*index]).collect();
+        let label = |index: &usize| self.train.labels.get(*index).copied();
+        let labels = kept.indices().iter().filter_map(label).collect();
         let dropped = Dropped { unlabeled: unlabeled.len(), train: train.len() };
         let dataset = Self {
             name: format!("{} without duplicates", self.name),
@@ -234,6 +303,7 @@ impl Dataset {
                 self.description, dropped.unlabeled, dropped.train
             ),
             unlabeled: Arc::new(Subset::without(self.unlabeled, &unlabeled)),
+            originals: self.originals.map(|originals| originals.without(&unlabeled)),
             folds: self.folds.iter().map(fold).collect(),
             train: Labelled { images: Arc::new(kept), labels },
             ..self
@@ -261,6 +331,8 @@ impl Dataset {
             train: labelled(scenes::TRAIN, sizes.train),
             test: labelled(scenes::TEST, sizes.test),
             folds: overlapping_folds(sizes.train),
+            test_origin: None,
+            originals: None,
         }
     }
 }
@@ -270,82 +342,4 @@ impl Dataset {
 fn overlapping_folds(images: usize) -> Vec<Vec<usize>> {
     let fold = |k: usize| (0..images / 5).map(|i| (k * images / 10 + i) % images.max(1)).collect();
     (0..10).map(fold).collect()
-}
-
-/// Refuses a folder that does not hold STL-10, with what it does hold and what to do.
-fn recognise_stl10(folder: &Path) -> Result<(), DataError> {
-    let metadata = std::fs::metadata(folder).map_err(DataError::io("opening", folder))?;
-    let root = stl10::root(folder);
-    let there = |name: &&str| root.join(name).exists();
-    let (there, missing): (Vec<&str>, Vec<&str>) = stl10::FILES.into_iter().partition(there);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let found = match (metadata.is_dir(), there.is_empty()) {
-        (false, _) => "a file".into(),
-        (true, false) => format!("a folder without {}", missing.join(", ")),
-        (true, true) => contents(folder),
-    };
-    Err(DataError::Content {
-        path: folder.into(),
-        wanted: format!(
-            "a folder with STL-10 in its binary format ({}, also in a folder stl10_binary in it) or with \
-             ILSVRC-2012 (ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar, \
-             ILSVRC2012_devkit_t12.tar.gz) or with photographs ({})",
-            stl10::FILES.join(", "),
-            photos::CATALOGUE
-        ),
-        got: found,
-    })
-}
-
-/// Class folders and pictures of a folder that is no data set, and what they are good for.
-fn contents(folder: &Path) -> String {
-    const MOST: usize = 10_000;
-    // Names and not paths: a folder above that is hidden makes nothing junk.
-    let entries = |folder: &Path| -> Vec<(Kind, PathBuf)> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten();
-        let entries = entries.filter_map(|entry| Some(entry.ok()?.path())).take(MOST);
-        let kind =
-            |path: &PathBuf| Kind::of(path.file_name().unwrap_or_default().as_encoded_bytes());
-        entries.map(|path| (kind(&path), path)).filter(|(kind, _)| *kind != Kind::Junk).collect()
-    };
-    let (folders, files): (Vec<_>, Vec<_>) =
-        entries(folder).into_iter().partition(|(_, path)| path.is_dir());
-    let below = folders.iter().flat_map(|(_, folder)| entries(folder));
-    let here = format!("{}, {}", count(folders.len(), "folder"), count(files.len(), "file"));
-    let (mut pictures, mut unread) = (0, Unread::default());
-    for (kind, _) in files.into_iter().chain(below).take(MOST) {
-        match kind {
-            Kind::Picture => pictures += 1,
-            Kind::Unread(ending) => unread.count(ending),
-            _ => {}
-        }
-    }
-    if pictures == 0 && unread.is_empty() {
-        return format!("{here}, none of these and no pictures");
-    }
-    let more = if unread.is_empty() { String::new() } else { format!("; {unread}") };
-    format!(
-        "{here}, none of these, and {} of JPEG or PNG{more}. Folders of pictures are read by recipes of \
-         comparators (deepsim-train) and by `deepsim_data::folder::ImageFolder`, not here",
-        count(pictures, "picture")
-    )
-}
-
-/// A number of things, in words: 1 folder, 2 folders.
-fn count(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
-}
-
-/// True if a folder has a list of photographs; [`Photographs::open`] checks it.
-pub fn is_photos(folder: &Path) -> bool {
-    folder.join(photos::CATALOGUE).exists()
-}
-
-/// Whether a folder looks like ILSVRC-2012's; what is in it is another question.
-pub fn is_ilsvrc(folder: &Path) -> bool {
-    ["ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz", "val"]
-        .iter()
-        .any(|name| folder.join(name).exists())
 }

@@ -1,0 +1,261 @@
+//! Inspection of picture files: what is broken, small, drawn out or twice there.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tracing::field::Empty;
+
+use crate::decode::decode_into;
+use crate::panics::guarded;
+use crate::picture::Picture;
+use crate::{DataError, PictureFiles};
+
+/// Pictures of a longer side than this many short sides are counted as drawn out.
+const DRAWN_OUT: usize = 3;
+/// Pictures listed by name of each kind, at most.
+const LISTED: usize = 20;
+
+/// What was found in some sets of picture files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The sets, in order.
+    pub sets: Vec<SetReport>,
+    /// Pictures that cannot be read or decoded.
+    pub broken: Vec<BrokenPicture>,
+    /// Pictures whose files are equal, byte for byte: a list of paths for each.
+    pub duplicates: Vec<Vec<PathBuf>>,
+    /// Pictures that are in more than one set, of those.
+    pub in_several_sets: usize,
+}
+
+/// What was found in a set of picture files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SetReport {
+    /// Name of the set, e.g. `train`.
+    pub name: String,
+    /// Picture files.
+    pub pictures: usize,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Name of each class and its number of pictures; empty without labels.
+    pub classes: Vec<(String, usize)>,
+    /// Pictures without a label, in a set in which others have one.
+    pub without_label: usize,
+    /// Smallest short side in pixels; 0 if no picture can be decoded.
+    pub smallest_side: usize,
+    /// Largest long side in pixels.
+    pub largest_side: usize,
+    /// Number of different sizes.
+    pub sizes: usize,
+    /// Pictures whose short side is below 96 pixels, which training enlarges.
+    pub small: usize,
+    /// Pictures of which one side is more than three times the other.
+    pub drawn_out: usize,
+    /// Picture files that are not read, in words; empty if there are none.
+    pub not_read: String,
+}
+
+/// A picture that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BrokenPicture {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// A picture file that was looked at.
+struct Looked {
+    bytes: u64,
+    digest: [u8; 32],
+    size: Result<(usize, usize), String>,
+}
+
+impl Report {
+    /// True if all pictures can be used.
+    pub fn is_sound(&self) -> bool {
+        self.broken.is_empty()
+    }
+}
+
+/// Reads and decodes every picture once. The span `checking pictures` counts them.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use deepsim_data::{check, folder::ImageFolder, picture::Picture};
+/// # let root = tempfile::tempdir()?;
+/// Picture::new(100, 120, [9; 3]).write_png(&root.path().join("1.png"))?;
+/// std::fs::write(root.path().join("2.jpg"), b"no picture")?;
+/// let files = ImageFolder::open(root.path())?;
+/// let report = check::check(&[("train", &files)]);
+/// assert!(!report.is_sound());
+/// assert_eq!((report.sets[0].pictures, report.broken.len()), (2, 1));
+/// println!("{report}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn check(sets: &[(&str, &dyn PictureFiles)]) -> Report {
+    let mut report = Report::default();
+    // Sets and pictures of each content.
+    let mut contents: HashMap<[u8; 32], Vec<(usize, PathBuf)>> = HashMap::new();
+    let total: u64 = sets.iter().map(|(_, files)| files.len() as u64).sum();
+    let done = AtomicU64::new(0);
+    let span = tracing::info_span!("checking pictures", total, done = Empty);
+    for (number, (name, files)) in sets.iter().enumerate() {
+        let looked: Vec<Result<Looked, String>> = (0..files.len())
+            .into_par_iter()
+            .map_init(Default::default, |scratch, index| {
+                let looked = look(*files, index, scratch);
+                span.record("done", done.fetch_add(1, Ordering::Relaxed) + 1);
+                looked.map_err(|error| error.to_string())
+            })
+            .collect();
+        let mut set =
+            SetReport { name: (*name).into(), pictures: files.len(), ..Default::default() };
+        let mut sizes = HashMap::new();
+        let mut classes: Vec<(String, usize)> =
+            files.class_names().iter().map(|name| (name.clone(), 0)).collect();
+        for (index, looked) in looked.into_iter().enumerate() {
+            match files.label(index).map(|label| label as usize) {
+                Some(label) => {
+                    let unnamed = classes.len()..(label + 1).max(classes.len());
+                    classes.extend(unnamed.map(|class| (class.to_string(), 0)));
+                    classes[label].1 += 1;
+                }
+                None => set.without_label += 1,
+            }
+            let path = || files.path(index);
+            let size = match looked {
+                Ok(looked) => {
+                    set.bytes += looked.bytes;
+                    contents.entry(looked.digest).or_default().push((number, path()));
+                    looked.size
+                }
+                Err(reason) => Err(reason),
+            };
+            match size {
+                Ok(size) => *sizes.entry(size).or_insert(0) += 1,
+                Err(reason) => report.broken.push(BrokenPicture { path: path(), reason }),
+            }
+        }
+        if classes.is_empty() {
+            set.without_label = 0;
+        }
+        set.classes = classes;
+        set.smallest_side =
+            sizes.keys().map(|(h, w): &(usize, usize)| *h.min(w)).min().unwrap_or(0);
+        set.largest_side = sizes.keys().map(|(h, w)| *h.max(w)).max().unwrap_or(0);
+        set.sizes = sizes.len();
+        let count = |wanted: &dyn Fn(usize, usize) -> bool| {
+            sizes.iter().filter(|((h, w), _)| wanted(*h.min(w), *h.max(w))).map(|(_, n)| n).sum()
+        };
+        set.small = count(&|short, _| short < 96);
+        set.drawn_out = count(&|short, long| long > DRAWN_OUT * short);
+        set.not_read = files.unread().to_string();
+        report.sets.push(set);
+    }
+    for mut same in contents.into_values().filter(|same| same.len() > 1) {
+        same.sort();
+        report.in_several_sets += usize::from(same.iter().any(|(set, _)| *set != same[0].0));
+        report.duplicates.push(same.into_iter().map(|(_, path)| path).collect());
+    }
+    report.duplicates.sort();
+    report
+}
+
+/// Reads a picture file, and decodes it.
+fn look(
+    files: &dyn PictureFiles,
+    index: usize,
+    (bytes, picture): &mut (Vec<u8>, Picture),
+) -> Result<Looked, DataError> {
+    guarded(index, || Some(files.path(index)), || files.read(index, bytes))?;
+    let path = files.path(index);
+    let size = match decode_into(bytes, &path, picture) {
+        Ok(()) => Ok((picture.height, picture.width)),
+        Err(error) => Err(error.to_string()),
+    };
+    Ok(Looked { bytes: bytes.len() as u64, digest: Sha256::digest(&*bytes).into(), size })
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for set in &self.sets {
+            writeln!(
+                f,
+                "{}: {} pictures, {:.1} MB",
+                set.name,
+                set.pictures,
+                set.bytes as f64 / 1e6
+            )?;
+            let (least, most) = (set.smallest_side, set.largest_side);
+            writeln!(f, "  {} sizes, sides from {least} to {most} pixels", set.sizes)?;
+            if set.small > 0 {
+                writeln!(
+                    f,
+                    "  {} with a side below 96 pixels, which training enlarges",
+                    set.small
+                )?;
+            }
+            if set.drawn_out > 0 {
+                writeln!(f, "  {} with a side of more than three times the other", set.drawn_out)?;
+            }
+            let (fewest, most) = (
+                set.classes.iter().min_by_key(|class| class.1),
+                set.classes.iter().max_by_key(|class| class.1),
+            );
+            match (fewest, most) {
+                (Some(fewest), Some(most)) => writeln!(
+                    f,
+                    "  {} classes, of {} (`{}`) to {} (`{}`) pictures",
+                    set.classes.len(),
+                    fewest.1,
+                    fewest.0,
+                    most.1,
+                    most.0
+                )?,
+                _ => writeln!(f, "  without labels")?,
+            }
+            if set.without_label > 0 {
+                writeln!(f, "  {} without a label", set.without_label)?;
+            }
+            if !set.not_read.is_empty() {
+                writeln!(f, "  {}", set.not_read)?;
+            }
+        }
+        if !self.duplicates.is_empty() {
+            let several = self.in_several_sets;
+            writeln!(
+                f,
+                "{} pictures more than once, {several} in several sets:",
+                self.duplicates.len()
+            )?;
+            for same in self.duplicates.iter().take(LISTED) {
+                let paths: Vec<String> =
+                    same.iter().map(|path| path.display().to_string()).collect();
+                writeln!(f, "  {}", paths.join(" = "))?;
+            }
+            more(f, self.duplicates.len())?;
+        }
+        if !self.broken.is_empty() {
+            writeln!(f, "{} pictures are broken:", self.broken.len())?;
+            for broken in self.broken.iter().take(LISTED) {
+                writeln!(f, "  {}", broken.reason)?;
+            }
+            more(f, self.broken.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// Says how many of a list are left out.
+fn more(f: &mut fmt::Formatter<'_>, all: usize) -> fmt::Result {
+    match all.saturating_sub(LISTED) {
+        0 => Ok(()),
+        more => writeln!(f, "  and {more} more, which --json lists"),
+    }
+}

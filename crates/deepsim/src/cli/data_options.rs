@@ -1,0 +1,45 @@
+//! The data of a command: where they are, and which are held out for tests.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use deepsim_data::dataset::DataOptions;
+
+/// Data, and how their test split is found.
+#[derive(Args)]
+pub(crate) struct Data {
+    /// STL-10, ILSVRC-2012, a folder of pictures (flat, by classes, or `train` and `val`), tar shards (a folder,
+    /// `train-{000..127}.tar`, `train-*.tar`) or `scenes`; see docs/data.md [default: built-in procedural scenes]
+    #[arg(long, value_name = "DATA")]
+    data: Option<PathBuf>,
+    /// Pictures or shards to measure on [default: `test` or `val` in the data, else a tenth of the pictures]
+    #[arg(long, value_name = "DATA", requires = "data")]
+    test: Option<PathBuf>,
+    /// Share of the pictures that is held out to measure on, by a fixed permutation, e.g. 0.1
+    #[arg(long, value_name = "SHARE", requires = "data", conflicts_with = "test")]
+    test_share: Option<f64>,
+    /// Turn pictures of folders and shards upright as their EXIF data say
+    #[arg(long, requires = "data")]
+    upright: bool,
+    /// Keep training pictures in this folder after their first resize, so that each is decoded once; changes the
+    /// speed only
+    #[arg(long, value_name = "DIR", requires = "data")]
+    cache: Option<PathBuf>,
+    /// Leave out unlabeled and training images that are also test images (docs/data.md)
+    #[arg(long, requires = "data")]
+    without_duplicates: bool,
+}
+
+impl Data {
+    /// Returns the options for the libraries.
+    pub(crate) fn options(&self) -> DataOptions {
+        DataOptions {
+            data: self.data.clone(),
+            test: self.test.clone(),
+            test_share: self.test_share,
+            without_duplicates: self.without_duplicates,
+            upright: self.upright,
+            cache: self.cache.clone(),
+        }
+    }
+}
