@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use cli::{
-    compare, curves, diff_runs, download, eval, exit, help, import, invert, optimise, place, plan,
-    probe, replay, report, reproduce, sample, status, telemetry, train,
+    compare, curves, data, diff_runs, download, eval, exit, help, import, invert, optimise, place,
+    plan, probe, replay, report, reproduce, sample, status, telemetry, train,
 };
 
 /// Training and evaluation of image generators with perceptual similarity metrics.
@@ -38,6 +38,7 @@ enum Command {
     Reproduce(Box<reproduce::Arguments>),
     Status(status::Arguments),
     Report(report::Arguments),
+    Data(data::Arguments),
     Download(download::Arguments),
     Import(import::Arguments),
 }
@@ -47,6 +48,7 @@ fn run(Arguments { command, telemetry }: &Arguments) -> anyhow::Result<u8> {
     match command {
         Command::Train(arguments) => return train::run(arguments),
         Command::DiffRuns(arguments) => return diff_runs::run(arguments),
+        Command::Data(arguments) => return data::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Curves(arguments) => curves::run(arguments),

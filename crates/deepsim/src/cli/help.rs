@@ -10,7 +10,7 @@ pub(crate) const GROUPS: [(&str, &[&str]); 5] = [
     ("Measure", &["eval", "compare", "probe"]),
     ("Make pictures", &["invert", "sample", "optimise"]),
     ("Reproduce the paper", &["reproduce", "status", "report"]),
-    ("Get data and weights", &["download", "import"]),
+    ("Get data and weights", &["download", "import", "data"]),
 ];
 
 /// Adds the groups, and the exit codes to the help of every command.

@@ -15,6 +15,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod curves;
+pub(crate) mod data;
 mod data_options;
 mod device;
 pub(crate) mod diff_runs;
