@@ -17,6 +17,8 @@ use std::path::Path;
 
 mod header;
 mod jpeg;
+#[cfg(feature = "formats")]
+mod others;
 mod photo;
 pub(crate) mod png;
 pub(crate) mod raw;
@@ -83,6 +85,11 @@ pub(crate) fn decode_into(
     }
     if raw::is_raw(bytes) {
         return raw::decode(bytes, path, picture);
+    }
+    #[cfg(feature = "formats")]
+    if let Some(format) = others::format(bytes) {
+        return caught(|| others::decode(bytes, format, path, picture))
+            .unwrap_or_else(|reason| Err(panicked(path, reason)));
     }
     if !bytes.starts_with(&[0xff, 0xd8]) {
         let start = &bytes[..bytes.len().min(4)];

@@ -5,9 +5,13 @@ use std::fmt;
 use std::path::Path;
 
 /// Endings of pictures that are read, in any case.
-pub(crate) const READ: [&str; 3] = ["jpg", "jpeg", "png"];
-/// Endings of pictures that are not read.
-const UNREAD: [&str; 16] = [
+pub(crate) const READ: &[&str] = if cfg!(feature = "formats") {
+    &["jpg", "jpeg", "png", "bmp", "gif", "tif", "tiff", "webp"]
+} else {
+    &["jpg", "jpeg", "png"]
+};
+/// Endings of pictures; those that are not read are counted.
+const KNOWN: [&str; 16] = [
     "avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jpe", "jxl", "pbm", "pgm", "pnm", "ppm",
     "tif", "tiff", "webp",
 ];
@@ -39,7 +43,7 @@ impl Kind {
         if READ.iter().any(|known| is(&known)) {
             return Self::Picture;
         }
-        UNREAD.iter().find(is).map_or(Self::Other, |known| Self::Unread(known))
+        KNOWN.iter().find(is).map_or(Self::Other, |known| Self::Unread(known))
     }
 }
 
@@ -170,8 +174,13 @@ mod tests {
         for picture in ["a.jpg", "./a.JPEG", "../x.d/a.b.Png", "_a.jpg", "Thumbs.db.png"] {
             assert_eq!(Kind::of(picture.as_bytes()), Kind::Picture, "{picture}");
         }
-        assert_eq!(Kind::of(b"x/\xe9.WebP"), Kind::Unread("webp"));
-        assert_eq!(Kind::of(b"a.tiff"), Kind::Unread("tiff"));
+        let read = |ending| match cfg!(feature = "formats") {
+            true => Kind::Picture,
+            false => Kind::Unread(ending),
+        };
+        assert_eq!(Kind::of(b"x/\xe9.WebP"), read("webp"));
+        assert_eq!(Kind::of(b"a.tiff"), read("tiff"));
+        assert_eq!(Kind::of(b"a.heic"), Kind::Unread("heic"));
         for other in ["jpg", "x.jpg/notes", "a.jpg.txt", "a.", ""] {
             assert_eq!(Kind::of(other.as_bytes()), Kind::Other, "{other}");
         }

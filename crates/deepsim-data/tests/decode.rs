@@ -145,7 +145,7 @@ fn damaged_pictures_are_named() {
     codes[middle..middle + 40].copy_from_slice(&[0xff, 0].repeat(20));
     let cases = [
         (Vec::new(), "0 bytes"),
-        (b"GIF89a".to_vec(), "[47, 49, 46, 38]"),
+        (b"%PDF-1".to_vec(), "[25, 50, 44, 46]"),
         (vec![0xff, 0xd8], "decoding"),
         (whole[..300].to_vec(), "decoding"),
         (whole[..middle].to_vec(), "decoding"),
@@ -197,3 +197,7 @@ fn no_change_of_a_byte_makes_the_decoder_panic() {
     }
     assert!(errors > 500, "{errors} of 2000 were refused");
 }
+
+#[cfg(feature = "formats")]
+#[path = "decode/formats.rs"]
+mod formats;
