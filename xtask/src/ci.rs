@@ -40,7 +40,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let every = [&packages[..], &["--features", features]].concat();
     // As `cargo clippy` does it.
     let lints = [("RUSTC_WORKSPACE_WRAPPER", "clippy-driver"), ("CLIPPY_ARGS", "-Dwarnings")];
-    let tests = ["--lib", "--test", "parquet_files", "--test", "hub", "--test", "nn"];
+    let tests =
+        ["--lib", "--test", "decode", "--test", "parquet_files", "--test", "hub", "--test", "nn"];
     let tests = &[&tests[..], &["--example", "nn_classifier"]].concat();
     for (what, of) in [("lints and tests", &tests[..]), ("examples", &["--doc"])] {
         let test = [&["test"][..], &every, of].concat();

@@ -72,9 +72,9 @@ fn ending(path: &[u8]) -> &[u8] {
 /// use deepsim_data::{PictureFiles, folder::ImageFolder, picture::Picture};
 /// let root = tempfile::tempdir()?;
 /// Picture::new(8, 8, [9; 3]).write_png(&root.path().join("1.png"))?;
-/// std::fs::write(root.path().join("2.webp"), b"RIFF")?;
+/// std::fs::write(root.path().join("2.heic"), b"RIFF")?;
 /// let unread = ImageFolder::open(root.path())?.unread();
-/// assert_eq!(unread.to_string(), "1 picture is not read (1 .webp): convert it to JPEG or PNG");
+/// assert_eq!(unread.to_string(), "1 picture is not read (1 .heic): convert it to JPEG or PNG");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

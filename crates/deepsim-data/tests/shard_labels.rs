@@ -86,7 +86,7 @@ fn labels_come_from_the_file_and_the_key_that_are_named() {
 fn labels_are_read_once_and_again_when_the_shard_changes() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("t.tar");
-    let open = || labels(&Shards::open_files(&[path.clone()]).expect("a shard"));
+    let open = || labels(&Shards::open_files(std::slice::from_ref(&path)).expect("a shard"));
     tar(&path, &[("a.jpg", b"1"), ("a.cls", b"3"), ("b.jpg", b"1")]);
     assert_eq!(open(), [Some(3), None]);
     let cache = folder.path().join("t.tar.cls.deepsim-labels");
@@ -212,5 +212,5 @@ fn paths_are_patterns_and_compressed_shards_are_refused_by_name() {
     let pictures = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(pictures.path().join("cat")).expect("a folder");
     std::fs::write(pictures.path().join("pets.tar.gz"), "").expect("written");
-    assert_eq!(paths(&pictures.path().to_string_lossy()).expect("no shards"), [Path::new(""); 0]);
+    assert!(paths(&pictures.path().to_string_lossy()).expect("no shards").is_empty());
 }

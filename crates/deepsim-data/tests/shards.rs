@@ -197,7 +197,7 @@ fn a_further_picture_of_every_sample_is_a_field_that_is_counted() {
         ("a.SEG.png", b"a field"),
         ("n01.x/b.seg.png", b"a field"),
         ("n01.x/b.jpg", b"second"),
-        ("c.webp", b"a sample that is not read"),
+        ("c.heic", b"a sample that is not read"),
         ("c.seg.png", b"a field"),
     ]);
     let shards = shards.expect("two samples");
@@ -205,7 +205,7 @@ fn a_further_picture_of_every_sample_is_a_field_that_is_counted() {
     assert_eq!((shards.len(), unread.fields().collect::<Vec<_>>()), (2, vec![("seg.png", 3)]));
     assert_eq!(
         unread.to_string(),
-        "1 picture is not read (1 .webp): convert it to JPEG or PNG; `KEY.seg.png` of 3 samples is not \
+        "1 picture is not read (1 .heic): convert it to JPEG or PNG; `KEY.seg.png` of 3 samples is not \
          read: only `KEY.jpg` or the like is"
     );
 }
@@ -219,8 +219,8 @@ fn a_picture_whose_key_may_have_a_dot_is_never_dropped() {
         &["img.jpg", "img.v2.jpg", "img.v3.jpg"],
         &["img.jpg", "img.cls", "img.v2.jpg", "img.v2.json"],
         &["1.jpg", "1.v2.jpg", "1.cls", "1.v2.json"],
-        &["img.webp", "img.v2.jpg"],
-        &["img.webp", "img.v2.jpg", "x.jpg"],
+        &["img.heic", "img.v2.jpg"],
+        &["img.heic", "img.v2.jpg", "x.jpg"],
         // A field of all samples, but there are notes on it, or it is there twice.
         &["a.jpg", "a.v2.jpg", "a.v2.txt", "b.jpg", "b.v2.jpg"],
         &["a.jpg", "a.v2.jpg", "a.V2.jpg", "b.jpg", "b.v2.jpg"],
@@ -294,16 +294,16 @@ fn a_label_in_a_json_file_is_none() {
 fn samples_in_other_formats_are_counted() {
     let (_folder, shards) = foreign(&[
         ("a.jpg", b"1"),
-        ("a.depth.tiff", b"another picture of a"),
-        ("b.webp", b"2"),
+        ("a.depth.avif", b"another picture of a"),
+        ("b.heic", b"2"),
         ("b.cls", b"1"),
-        ("__MACOSX/._c.webp", b"3"),
+        ("__MACOSX/._c.heic", b"3"),
         ("Thumbs.db", b"4"),
-        ("c.GIF", b"5"),
+        ("c.JXL", b"5"),
     ]);
     let shards = shards.expect("one sample");
     let endings: Vec<_> = shards.unread().endings().collect();
-    assert_eq!((shards.len(), endings), (1, vec![("gif", 1), ("tiff", 1), ("webp", 1)]));
+    assert_eq!((shards.len(), endings), (1, vec![("avif", 1), ("heic", 1), ("jxl", 1)]));
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn samples_that_make_no_sense_are_named() {
         (&[("a.jpg", b"1"), ("a.cls", b"4294967295")], "a class index"),
         (&[("a.cls", b"1"), ("b.jpg", b"2")], "a picture beside the class"),
         (&[("a.txt", b"1")], "without any"),
-        (&[("a.webp", b"1")], "without any; 1 picture is not read (1 .webp)"),
+        (&[("a.heic", b"1")], "without any; 1 picture is not read (1 .heic)"),
         (&[("b.jpg", b"1"), ("a.v2.jpg", b"1")], "the sample `a.v2`; rename it"),
         (&[("a.jpg", b"1"), ("a.v2.jpg", b"1"), ("a.v2.cls", b"1")], "the sample `a.v2`"),
         (&[("a.v2.jpg", b"1"), ("a.v3.jpg", b"1")], "keys without dots"),

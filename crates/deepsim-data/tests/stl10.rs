@@ -171,7 +171,7 @@ fn a_folder_that_is_no_data_set_is_refused_with_what_is_in_it() {
     };
     let cases: [(&[&str], &str); 5] = [
         // Formats that are not read, and none of what is read.
-        (&["a/1.webp", "a/2.webp"], "got none; so far, 2 pictures are not read (2 .webp)"),
+        (&["a/1.heic", "a/2.heic"], "got none; so far, 2 pictures are not read (2 .heic)"),
         // What file managers leave behind counts nowhere.
         (
             &["cat/._1.jpg", "__MACOSX/1.jpg", ".DS_Store", "Thumbs.db"],

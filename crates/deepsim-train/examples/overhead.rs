@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use candle_core::{Device, Tensor};
+use deepsim_data::dataset::DataOptions;
 use deepsim_data::{Crop, Cursor, Dataset, Loader, LoaderConfig};
 use deepsim_nets::{Images, PixelFormat};
 use deepsim_run::recipe::Recipe;
@@ -60,7 +61,8 @@ fn main() -> anyhow::Result<()> {
         guards.push(guard_seconds(&trainer)?);
 
         let folder = std::env::temp_dir().join(format!("deepsim-overhead-{}", std::process::id()));
-        let options = RunOptions { data: data.clone(), ..RunOptions::new(&folder) };
+        let data = DataOptions { data: data.clone(), ..DataOptions::default() };
+        let options = RunOptions { data, ..RunOptions::new(&folder) };
         run(&recipe, &options, &Requests::default())?;
         whole.push(seconds_of_a_run(&folder)? / steps as f64);
         std::fs::remove_dir_all(&folder)?;

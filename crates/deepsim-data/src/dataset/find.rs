@@ -155,7 +155,7 @@ impl DataOptions {
     ///
     /// # Errors
     /// As [`open`](Self::open), and if the data are none of picture files.
-    pub fn picture_sets(&self) -> Result<Vec<(&'static str, Arc<dyn PictureFiles>)>, DataError> {
+    pub fn picture_sets(&self) -> Result<Vec<PictureSet>, DataError> {
         let (format, path) = (self.format()?, self.data.as_deref().unwrap_or(Path::new(SCENES)));
         let (train, test) = match format {
             Format::Ilsvrc => {
@@ -223,10 +223,13 @@ impl DataOptions {
     }
 }
 
+/// A set of picture files and its name, `train` or `test`.
+pub type PictureSet = (&'static str, Arc<dyn PictureFiles>);
+
 /// Training pictures, and test pictures with their origin.
 type Sets = (Arc<dyn PictureFiles>, Option<(Arc<dyn PictureFiles>, String)>);
 
-/// Holds out a share of the pictures, at least one.
+/// Holds out a share of the pictures, at least two: measures compare test pictures with each other.
 fn held_out(path: &Path, all: Arc<dyn PictureFiles>, share: f64) -> Result<Sets, DataError> {
     let len = all.len();
     if len < 2 {
@@ -236,7 +239,7 @@ fn held_out(path: &Path, all: Arc<dyn PictureFiles>, share: f64) -> Result<Sets,
             got: len.to_string(),
         });
     }
-    let taken = ((len as f64 * share).round() as usize).clamp(1, len - 1);
+    let taken = ((len as f64 * share).round() as usize).max(2).min(len - 1);
     let (train, test) = Subset::split(all, taken as f64 / len as f64, 0)?;
     let origin = format!("{taken} of {len} held out, a share of {share} by a fixed permutation");
     Ok((Arc::new(train), Some((Arc::new(test), origin))))
@@ -264,8 +267,8 @@ fn parts(path: &Path) -> Result<(Split, Option<Split>), DataError> {
         return Ok((Split::At(path.into()), None));
     }
     if recognise(path)? == Format::Parquet {
-        let is_there = |split: &&str| splits::files_of(path, split).is_ok();
-        let test = TEST.iter().any(|split| is_there(&split)).then(|| Split::At(path.into()));
+        let is_there = |split: &str| splits::files_of(path, split).is_ok();
+        let test = TEST.into_iter().any(is_there).then(|| Split::At(path.into()));
         return Ok((Split::At(path.into()), test));
     }
     let folder = |names: &[&str]| {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use find::{DataOptions, Format, TEST_SHARE, picture_files};
+pub use find::{DataOptions, Format, PictureSet, TEST_SHARE, picture_files};
 
 use self::pictures::Originals;
 use crate::duplicates;

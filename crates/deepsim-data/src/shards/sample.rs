@@ -55,10 +55,9 @@ impl Sample {
                 _ if dotted && last == label_ending => {
                     sample.dotted_label.get_or_insert(member);
                 }
-                _ if labels.text(member).is_some() => {
-                    if sample.label.replace(member).is_some() {
-                        return refuse(tar, member, "one class in a sample", "another one".into());
-                    }
+                // The first one is kept.
+                _ if labels.text(member).is_some() && sample.label.replace(member).is_some() => {
+                    return refuse(tar, member, "one class in a sample", "another one".into());
                 }
                 _ => {}
             }

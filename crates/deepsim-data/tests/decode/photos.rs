@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use deepsim_data::dataset::DataOptions;
 use deepsim_data::decode::{decode, decode_photo, read, read_photo};
-use deepsim_data::picture::Picture;
 
 use super::{difference, read_png};
 

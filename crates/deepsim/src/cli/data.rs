@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use deepsim_data::PictureFiles;
 use deepsim_data::check;
-use deepsim_data::dataset::DataOptions;
+use deepsim_data::dataset::{DataOptions, PictureSet};
 use deepsim_data::resized_files::ResizedFiles;
 use deepsim_data::shards::{Limits, copy};
 
@@ -68,7 +68,7 @@ struct Pictures {
 }
 
 impl Pictures {
-    fn open(&self) -> Result<Vec<(&'static str, Arc<dyn PictureFiles>)>> {
+    fn open(&self) -> Result<Vec<PictureSet>> {
         let options = DataOptions {
             data: Some(self.data.clone()),
             test: self.test.clone(),
