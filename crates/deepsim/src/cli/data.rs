@@ -12,6 +12,7 @@ use deepsim_data::resized_files::ResizedFiles;
 use deepsim_data::shards::{Limits, copy};
 
 use super::exit;
+use super::locate;
 
 /// Check pictures before training on them, or pack them into tar shards
 #[derive(Args)]
@@ -70,7 +71,7 @@ struct Pictures {
 impl Pictures {
     fn open(&self) -> Result<Vec<PictureSet>> {
         let options = DataOptions {
-            data: Some(self.data.clone()),
+            data: Some(locate::data(&self.data)?),
             test: self.test.clone(),
             test_share: self.test_share,
             ..DataOptions::default()

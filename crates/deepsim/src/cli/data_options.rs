@@ -2,14 +2,18 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
 use deepsim_data::dataset::DataOptions;
+
+use super::locate;
 
 /// Data, and how their test split is found.
 #[derive(Args)]
 pub(crate) struct Data {
     /// STL-10, ILSVRC-2012, a folder of pictures (flat, by classes, or `train` and `val`), tar shards (a folder,
-    /// `train-{000..127}.tar`, `train-*.tar`) or `scenes`; see docs/data.md [default: built-in procedural scenes]
+    /// `train-{000..127}.tar`, `train-*.tar`), `hub:OWNER/NAME[@REVISION]` or `scenes`; see docs/data.md [default:
+    /// built-in procedural scenes]
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
     /// Pictures or shards to measure on [default: `test` or `val` in the data, else a tenth of the pictures]
@@ -31,15 +35,18 @@ pub(crate) struct Data {
 }
 
 impl Data {
-    /// Returns the options for the libraries.
-    pub(crate) fn options(&self) -> DataOptions {
-        DataOptions {
-            data: self.data.clone(),
+    /// Returns the options for the libraries; data of the hub are downloaded first.
+    ///
+    /// # Errors
+    /// As [`locate::data`].
+    pub(crate) fn options(&self) -> Result<DataOptions> {
+        Ok(DataOptions {
+            data: self.data.as_deref().map(locate::data).transpose()?,
             test: self.test.clone(),
             test_share: self.test_share,
             without_duplicates: self.without_duplicates,
             upright: self.upright,
             cache: self.cache.clone(),
-        }
+        })
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let measures = arguments.measures()?;
     let (device, weights) = arguments.place.open()?;
 
-    let mut dataset = arguments.data.options().open(arguments.seed)?;
+    let mut dataset = arguments.data.options()?.open(arguments.seed)?;
     let weights = weights.as_deref();
     let model = Model::open(run, weights, &device)?;
     if let Some(side) = model.resize {

@@ -96,6 +96,49 @@ pub(crate) fn setting(set: &str) -> Result<String> {
     Ok(format!("{key}={}", from_hub(address)?.display()))
 }
 
+/// Beginning of the name of a data set of the hub.
+const DATA_SCHEME: &str = "hub:";
+
+/// Returns data as a local path; a data set of the hub (`hub:owner/name[@revision]`) is downloaded first, its training
+/// split and its test split, or its validation split where it has no test split.
+///
+/// # Errors
+/// As [`file`].
+pub(crate) fn data(path: &Path) -> Result<PathBuf> {
+    match path.to_str().and_then(|path| path.strip_prefix(DATA_SCHEME)) {
+        Some(name) => data_of_hub(name),
+        None => Ok(path.to_path_buf()),
+    }
+}
+
+#[cfg(feature = "hub")]
+fn data_of_hub(name: &str) -> Result<PathBuf> {
+    use deepsim_fetch::hub::{self, HubOptions};
+    let (repository, revision) = match name.split_once('@') {
+        Some((repository, revision)) => (repository, Some(revision.to_owned())),
+        None => (name, None),
+    };
+    let options = HubOptions { revision, ..HubOptions::default() };
+    let train = hub::split(repository, "train", &options)?;
+    if let Err(error) = hub::split(repository, "test", &options)
+        && hub::split(repository, "validation", &options).is_err()
+    {
+        tracing::warn!("no test split: {error}");
+    }
+    // Both splits are in the folder of the commit.
+    let folders = train.files.first().into_iter().flat_map(|file| file.ancestors());
+    let commit = |folder: &&Path| folder.file_name().is_some_and(|name| *name == *train.commit);
+    let found = folders.into_iter().find(commit).map(Path::to_path_buf);
+    found.ok_or_else(|| {
+        Failure::usage(format!("hub:{name}: expected parquet files, found none")).into()
+    })
+}
+
+#[cfg(not(feature = "hub"))]
+fn data_of_hub(name: &str) -> Result<PathBuf> {
+    from_hub(&format!("{DATA_SCHEME}{name}"))
+}
+
 #[cfg(feature = "hub")]
 fn from_hub(address: &str) -> Result<PathBuf> {
     Ok(deepsim_fetch::hub::file(address, &deepsim_fetch::hub::HubOptions::default())?)
@@ -174,6 +217,9 @@ mod tests {
             let start = format!("{address}: this program was built without the feature `hub`");
             assert!(error.to_string().starts_with(&start), "{error}");
         }
+        let error = data(Path::new("hub:owner/name")).expect_err("no hub").to_string();
+        assert!(error.starts_with("hub:owner/name: this program was built without"), "{error}");
+        assert_eq!(data(Path::new("photos")).expect("a folder"), Path::new("photos"));
     }
 
     #[cfg(feature = "hub")]

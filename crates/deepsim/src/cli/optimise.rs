@@ -69,7 +69,7 @@ const PAIRS: usize = 4000;
 /// Inverts tap by tap, prints the errors and draws a sheet.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (device, folder) = arguments.place.open()?;
-    let mut dataset = arguments.data.options().open(arguments.seed)?;
+    let mut dataset = arguments.data.options()?.open(arguments.seed)?;
     if let Some(side) = arguments.resize {
         dataset = dataset.sized(side);
     }

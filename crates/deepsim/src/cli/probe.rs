@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (device, weights) = arguments.place.open()?;
     let protocol =
         Protocol { draws: arguments.svm_draws, seed: arguments.seed, ..Protocol::default() };
-    let dataset = arguments.data.options().open(arguments.seed)?;
+    let dataset = arguments.data.options()?.open(arguments.seed)?;
     println!("{}", dataset.description);
     let mut rows = Vec::new();
     for probe in &arguments.probes {

@@ -43,7 +43,7 @@ impl What {
         let sets = self.set.iter().map(|set| locate::setting(set)).collect::<Result<Vec<_>>>()?;
         let recipe = AnyRecipe::open(&self.recipe, &sets)?;
         let options = RunOptions {
-            data: self.data.options(),
+            data: self.data.options()?,
             weights,
             resume,
             device,

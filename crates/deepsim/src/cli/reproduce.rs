@@ -148,11 +148,12 @@ impl Arguments {
             Device::Cpu => scale.to_owned(),
             Device::Cuda => format!("{scale}-cuda"),
         };
+        let data = self.data.as_deref().map(locate::data).transpose()?;
         Ok(Options {
             targets: self.targets.clone(),
             scale: self.scale,
             device: self.device,
-            data: self.data.clone().filter(|data| data.as_os_str() != "scenes"),
+            data: data.filter(|data| data.as_os_str() != "scenes"),
             test: self.test.clone(),
             test_share: self.test_share,
             ilsvrc: self.ilsvrc.clone(),
