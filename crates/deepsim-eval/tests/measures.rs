@@ -37,8 +37,10 @@ fn taken(
 
 #[test]
 fn long_operations_are_spans_with_a_total_and_random_weights_a_warning() -> Result<()> {
-    let (found, emitted) = taken(&measure::error::Error::default())?;
+    let (found, mut emitted) = taken(&measure::error::Error::default())?;
     assert_eq!(found?.rows.len(), 2);
+    // The loader's own, for traces.
+    emitted.retain(|span| !["data wait", "DEBUG"].contains(&&*span.what));
     let names: Vec<&str> = emitted.iter().map(|span| &*span.what).collect();
     let space = "alexnet CONV3 feature space, random weights";
     assert_eq!(names, ["reconstructing", "image space", "WARN", space]);
@@ -73,7 +75,7 @@ fn lists_of_images_that_are_too_short_are_refused_before_anything_is_drawn() -> 
         let measure = measure::by_name(name)?.with(&[("images", "")])?;
         let message = taken(&*measure)?.0.err().map(|error| error.to_string());
         let wanted = format!("{name}: wanted at least {least} of the option `images`, got 0");
-        assert_eq!(message, Some(wanted));
+        assert!(message.as_ref().is_some_and(|found| found.starts_with(&wanted)), "{message:?}");
     }
     let none = measure::by_name("svm")?.with(&[("inputs", "")])?;
     let message = taken(&*none)?.0.err().map(|error| error.to_string());

@@ -26,9 +26,10 @@ const ROUNDING: f64 = 1.0 / 12.0;
 pub struct Powers {
     /// Power in each of [`BANDS`].
     pub bands: [f64; 4],
-    /// Mean power of the frequencies of period two: half a cycle per pixel along an axis.
+    /// Power that an image would have if all frequencies had as much as those of period two: half a cycle per pixel
+    /// along an axis.
     pub grid: f64,
-    /// Mean power of the other frequencies above 3/8 of a cycle per pixel along an axis.
+    /// The same of the other frequencies above 3/8 of a cycle per pixel along an axis.
     pub beside: f64,
 }
 
@@ -108,8 +109,9 @@ fn of(spectrum: &Spectrum, luma: &[f32]) -> Powers {
             others += 1.0;
         }
     });
-    powers.grid /= f64::max(grids, 1.0);
-    powers.beside /= f64::max(others, 1.0);
+    let all = luma.len() as f64;
+    powers.grid *= all / f64::max(grids, 1.0);
+    powers.beside *= all / f64::max(others, 1.0);
     powers
 }
 
