@@ -16,7 +16,7 @@
 //! | [`loader`], [`order`] | shuffled, cropped batches from worker threads: [`Loader`] makes [`Batch`]es |
 //! | [`cache`] | prepared images on disk |
 //! | [`check`](mod@check), [`resized_files`], [`upright`] | inspection of picture files; files made smaller, or turned upright |
-//! | [`subset`], [`concat`] | subsets, random splits and concatenations of sources and of picture files |
+//! | [`subset`], [`mod@concat`] | subsets, random splits and concatenations of sources and of picture files |
 //! | [`duplicates`] | images that are in two sets |
 //! | [`dataset`] | a training set, labelled splits and folds together |
 //! | [`picture`] | PNG files and grids |
