@@ -38,7 +38,7 @@ pub(crate) fn same_size(a: &Picture, b: &Picture) -> Result<(), EvalError> {
 /// Distances of picture `b` from picture `a`, in image space and in feature spaces.
 ///
 /// A feature distance is relative: `||C(a) - C(b)|| / ||C(a)||`, in percent. Comparators whose
-/// weights are not found in `weights` are left out, or random if `random` says so, and their rows say
+/// weights are neither in `weights` nor shipped are left out, or random if `random` says so, and their rows say
 /// that.
 ///
 /// # Errors
@@ -58,7 +58,7 @@ pub fn compare(
         Images::from_u8(&picture.to_planes(), 1, height, width, format, device)
     };
     let (a, b) = (images(a)?, images(b)?);
-    for space in Space::standard() {
+    for space in Space::standard().into_iter().chain(Space::judge()) {
         if !random && space.comparator.find_weights(weights).is_none() {
             without_weights.push(space);
             continue;
@@ -187,7 +187,7 @@ mod tests {
             let a = Picture::new(height, width, [90, 100, 110]);
             let b = Picture::new(height, width, [93, 104, 110]);
             let found = compare(&a, &b, None, true, &Device::Cpu)?;
-            assert_eq!(found.rows.len(), 4 + Space::standard().len());
+            assert_eq!(found.rows.len(), 4 + Space::standard().len() + Space::judge().len());
             let error = row(&found, "root mean square").value;
             assert!(error.is_some_and(|v| (v - (25f64 / 3.0).sqrt()).abs() < 1e-9));
             for name in ["structural", "high-frequency", "squeezenet FIRE9"] {
@@ -208,10 +208,20 @@ mod tests {
     -> Result<(), EvalError> {
         let (a, b) = (Picture::new(64, 64, [0; 3]), Picture::new(64, 64, [9; 3]));
         let found = compare(&a, &b, None, false, &Device::Cpu)?;
-        assert_eq!((found.rows.len(), found.without_weights), (4, Space::standard()));
+        let names = |rows: &[Row]| rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
+        // Those that are shipped are found without a folder.
+        let shipped =
+            ["exemplar-cnn CONV3", "efficientnet-lite0 STAGE5", "efficientnet-lite0 HEAD"];
+        let shipped = shipped.map(|name| format!("{name} feature space"));
+        assert_eq!(names(&found.rows[4..]), shipped);
+        assert!(found.rows[4..].iter().all(|row| row.value.is_some_and(|value| value > 0.0)));
+        let left_out: Vec<String> = found.without_weights.iter().map(Space::to_string).collect();
+        assert_eq!(left_out, ["alexnet:CONV3", "squeezenet:POOL4", "squeezenet:FIRE9"]);
         let found = compare(&a, &b, None, true, &Device::Cpu)?;
         assert!(found.without_weights.is_empty());
-        assert!(found.rows[4..].iter().all(|row| row.name.ends_with(", random weights")));
+        for name in names(&found.rows[4..]) {
+            assert_eq!(shipped.contains(&name), !name.ends_with(", random weights"), "{name}");
+        }
         Ok(())
     }
 }

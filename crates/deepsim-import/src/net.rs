@@ -99,15 +99,18 @@ impl Net {
 
 /// The layer of a tensor of a network: the part of it that is there whole or not at all.
 pub(crate) fn layer(name: &str) -> &str {
-    // Fire modules have three convolutions: fire2/conv1x1_1.weight, features.3.squeeze.weight.
+    // Modules have several convolutions: fire2/conv1x1_1.weight, features.3.squeeze.weight,
+    // _blocks.3._expand_conv.weight.
     let name = name.split('/').next().unwrap_or(name);
-    let parts =
-        if name.starts_with("features.") || name.starts_with("classifier.") { 2 } else { 1 };
+    let numbered =
+        ["features.", "classifier.", "_blocks."].iter().any(|list| name.starts_with(list));
+    let parts = if numbered { 2 } else { 1 };
     name.match_indices('.').nth(parts - 1).map_or(name, |(end, _)| &name[..end])
 }
 
 /// True if a layer is of the classifier of a comparator, which other tasks replace.
 pub(crate) fn is_head(layer: &str) -> bool {
+    let layer = layer.trim_start_matches('_');
     ["fc", "conv_final", "classifier"].iter().any(|head| layer.starts_with(head))
 }
 

@@ -8,7 +8,7 @@
 //! | [`alexnet`] | AlexNet and CaffeNet trunks | comparators, section 3 |
 //! | [`exemplar_cnn`] | Exemplar-CNN 64c5-128c5-256c5-512f | comparators, section 3 |
 //! | [`videonet`] | VideoNet in training | comparators, section 3 |
-//! | [`squeezenet`] | an independent network to measure with | not in the paper |
+//! | [`squeezenet`], [`efficientnet`] | independent networks to measure with | not in the paper |
 //! | [`released`], [`inverter`] | generators that invert AlexNet's layers | v1 Table 5 |
 //! | [`generator`] | what is trained to give images back | section 3 |
 //! | [`comparator`] | the [`Comparator`] trait and how to open each network | section 2 |
@@ -40,6 +40,7 @@ pub mod autoencoder;
 pub mod comparator;
 pub mod cost;
 pub mod discriminator;
+pub mod efficientnet;
 pub mod error;
 pub mod exemplar_cnn;
 pub mod generator;
@@ -53,6 +54,7 @@ pub mod params;
 pub mod posterior;
 pub mod random;
 pub mod released;
+pub mod shipped;
 mod sides;
 mod spec;
 pub mod squeezenet;

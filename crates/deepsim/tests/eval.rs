@@ -181,14 +181,68 @@ fn networks_without_weights_are_named_and_never_random_unless_asked_for() {
     Picture::new(64, 64, [93, 104, 110]).write_png(&b).expect("a picture");
     for more in [&[][..], &["--weights", text(folder.path())]] {
         let printed = compared(&a, &b, more);
-        assert!(!printed.contains("feature space") && !printed.contains("random"), "{printed}");
-        let line = "no weights found: alexnet:CONV3, exemplar-cnn:CONV3, squeezenet:POOL4, \
-                    squeezenet:FIRE9; name their folder with --weights DIR";
+        assert!(!printed.contains("alexnet CONV3") && !printed.contains("random"), "{printed}");
+        let line = "no weights found: alexnet:CONV3, squeezenet:POOL4, squeezenet:FIRE9; name their folder with \
+                    --weights DIR";
         assert!(printed.contains(line), "{printed}");
     }
     let (code, message) = failure(&["compare", text(&a), text(&b), "--weights", "/no/such/folder"]);
     assert_eq!(code, Some(1), "{message}");
     assert!(message.contains("--weights /no/such/folder: no such folder"), "{message}");
+}
+
+#[test]
+fn shipped_weights_are_found_from_any_folder_and_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    Picture::new(64, 64, [90, 100, 110]).write_png(&at("a.png")).expect("a picture");
+    Picture::new(64, 64, [93, 104, 110]).write_png(&at("b.png")).expect("a picture");
+    let there = |arguments: &[&str], variable: &str| -> Output {
+        Command::new(env!("CARGO_BIN_EXE_deepsim"))
+            .args(arguments)
+            .env("DEEPSIM_BOX", variable)
+            .current_dir(folder.path())
+            .output()
+            .expect("the program starts")
+    };
+    let output = there(&["compare", "a.png", "b.png"], "");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (space, file) in [
+        ("exemplar-cnn CONV3 feature space", "(of the norm; weights exemplar-cnn.safetensors)"),
+        (
+            "efficientnet-lite0 HEAD feature space",
+            "(of the norm; weights efficientnet-lite0.safetensors)",
+        ),
+    ] {
+        let line = printed.lines().find(|line| line.contains(space)).expect(space);
+        assert!(line.ends_with(file), "{line}");
+    }
+    // A run is judged by it too: crops of 64 pixels are enlarged before the network.
+    let run = at("run");
+    std::fs::create_dir(&run).expect("a folder");
+    Autoencoder::new(AutoencoderConfig::default(), 3, &Device::Cpu)
+        .and_then(|net| net.save(&run.join("generator.safetensors")))
+        .expect("a generator");
+    let space = "error.spaces=efficientnet-lite0:STAGE5,efficientnet-lite0:HEAD";
+    let eval = ["eval", "error", "--run", "run", "--limit", "4", "--set", space];
+    let output = there(&eval, "");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (space, numbers) in [("STAGE5", "11200 numbers"), ("HEAD", "32000 numbers")] {
+        let name = format!("efficientnet-lite0 {space} feature space");
+        let line = printed.lines().find(|line| line.contains(&name)).expect(&name);
+        let origin = "(weights efficientnet-lite0.safetensors; ";
+        assert!(line.contains(origin) && line.contains(numbers), "{line}");
+    }
+    // Another box comes first, and what is wrong with it is said.
+    let other = at("box");
+    std::fs::create_dir(&other).expect("a folder");
+    std::fs::write(other.join("exemplar-cnn.safetensors"), "no weights").expect("a file");
+    let output = there(&["compare", "a.png", "b.png"], text(&other));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains(text(&other.join("exemplar-cnn.safetensors"))), "{message}");
 }
 
 #[test]

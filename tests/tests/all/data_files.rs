@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use deepsim_data::photos::{CATALOGUE, Set, Split};
 use deepsim_data::{Crop, Dataset, Photographs, Source, picture::Picture, read_range};
+use deepsim_nets::ComparatorKind;
 use sha2::{Digest, Sha256};
 
 use crate::programs::workspace;
@@ -76,7 +77,10 @@ fn every_file_has_a_licence_and_its_hash() -> Result<()> {
         checked.insert(name);
     }
     let listed = attribution.iter().filter(|row| row[0].starts_with('[')).count();
-    assert_eq!(checked.len(), listed + 1, "rows without files, or more weights: {checked:?}");
+    let shipped = ComparatorKind::all().into_iter().filter(|kind| kind.spec().shipped);
+    let weights: Vec<String> = shipped.map(|kind| format!("{}.safetensors", kind.name())).collect();
+    assert!(weights.iter().all(|name| checked.contains(name)), "{weights:?}: {checked:?}");
+    assert_eq!(checked.len(), listed + weights.len(), "rows without files: {checked:?}");
     Ok(())
 }
 

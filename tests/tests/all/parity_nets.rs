@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use candle_core::{Device, Var};
 use deepsim_loss::objective::backward_from;
 use deepsim_nets::{
-    Autoencoder, AutoencoderConfig, Comparator, ComparatorKind, Discriminator, DiscriminatorConfig,
-    Images, PixelFormat,
+    Autoencoder, AutoencoderConfig, Comparator, ComparatorKind, ComparatorSpec, Discriminator,
+    DiscriminatorConfig, Images, PixelFormat,
 };
 
 use crate::programs::workspace;
@@ -186,6 +186,42 @@ fn described_networks_equal_pytorch_at_every_tap_and_in_their_gradient() -> Resu
             )?;
         }
         errors.settle(name);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_judge_equals_pytorch_at_every_tap_and_in_its_gradient() -> Result<()> {
+    let fixture = Fixture::open("efficientnet.safetensors")?;
+    let tables: Tables = fixture.note("weights")?;
+    let kind = ComparatorKind::efficientnet_lite0();
+    // The network as it is, without enlarging small images before it; then with it.
+    let plain = ComparatorKind::new(ComparatorSpec { input: None, ..kind.spec().clone() })?;
+    for (case, kind, differentiated) in [("plain", plain, "STAGE5"), ("enlarged", kind, "HEAD")] {
+        let net = open(&kind, "efficientnet-lite0", &tables)?;
+        assert_eq!(net.taps(), kind.taps(), "the file holds the whole network");
+        let key = format!("efficientnet-lite0/{case}");
+        let pixels = fixture.images(&format!("{key}/rgb"), PixelFormat::RGB_U8)?;
+        let leaf = Var::from_tensor(pixels.tensor())?;
+        let images = Images::new(leaf.as_tensor().clone(), PixelFormat::RGB_U8)?;
+        let mut errors = Errors::below(TOLERANCE);
+        let mut stored = 0;
+        for tap in kind.taps() {
+            let Ok(wanted) = fixture.tensor(&format!("{key}/{tap}/y")) else { continue };
+            stored += 1;
+            let y = net.features(&images, tap)?;
+            errors.tensor(tap, &y, &wanted)?;
+            if tap != differentiated {
+                continue;
+            }
+            let cotangent = uniform(&format!("{key}/{tap}/cotangent"), y.dims(), 1.0)?;
+            let gradient = backward_from(&y, &cotangent)?;
+            let gradient = gradient.get(&leaf).context("no gradient at the images")?;
+            let wanted = fixture.tensor(&format!("{key}/{tap}/dx"))?;
+            errors.tensor(&format!("{tap} gradient"), gradient, &wanted)?;
+        }
+        assert_eq!(stored, if case == "plain" { 11 } else { 2 });
+        errors.settle(&key);
     }
     Ok(())
 }

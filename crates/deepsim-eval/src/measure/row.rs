@@ -142,7 +142,8 @@ impl Row {
 
     /// The same row as a number of the feature space of `net`.
     pub(crate) fn in_space_of(self, net: &dyn Comparator) -> Self {
-        let judge = net.name() == ComparatorKind::squeezenet().name();
+        let judges = [ComparatorKind::squeezenet(), ComparatorKind::efficientnet_lite0()];
+        let judge = judges.iter().any(|judge| judge.name() == net.name());
         Self { independent: Some(judge && !is_random(net)), ..self }
     }
 
@@ -209,6 +210,7 @@ mod tests {
         let file = || WeightsOrigin::File("weights".into());
         for (kind, origin, independent) in [
             (ComparatorKind::squeezenet(), file(), true),
+            (ComparatorKind::efficientnet_lite0(), file(), true),
             (ComparatorKind::squeezenet(), WeightsOrigin::Random(0), false),
             (ComparatorKind::alexnet(), file(), false),
         ] {

@@ -33,6 +33,12 @@ impl Space {
         .map(space)
         .into()
     }
+
+    /// The spaces of the independent judge whose weights come with the project: textures and parts, and whole objects.
+    pub fn judge() -> [Self; 2] {
+        let judge = ComparatorKind::efficientnet_lite0;
+        ["STAGE5", "HEAD"].map(|tap| Self { comparator: judge(), tap: tap.into() })
+    }
 }
 
 impl fmt::Display for Space {
@@ -88,7 +94,8 @@ mod tests {
 
     #[test]
     fn spaces_are_written_comparator_colon_tap() -> Result<(), EvalError> {
-        for space in Space::standard() {
+        for space in Space::standard().into_iter().chain(Space::judge()) {
+            assert!(space.comparator.taps().contains(&&*space.tap), "{space}");
             assert_eq!(space.to_string().parse::<Space>()?, space);
         }
         for wrong in ["alexnet", "alexnet:", "lenet:CONV1", ""] {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use deepsim_ops::{Upsampling, upsample};
 use safetensors::tensor::SafeTensors;
 
 use super::{Comparator, ComparatorKind, ComparatorSpec, WeightsOrigin};
@@ -27,7 +28,10 @@ impl ComparatorKind {
     /// # Errors
     /// If the network has no such tap.
     pub fn sides(&self, tap: &str) -> Result<Sides, NetError> {
-        Ok(sides(self.rows(tap)?))
+        let sides = sides(self.rows(tap)?);
+        // Smaller images are enlarged to a size that fits.
+        let enlarged = self.spec().input.is_some_and(|side| sides.contains(side));
+        Ok(if enlarged { Sides { least: 1, ..sides } } else { sides })
     }
 
     /// Shape of one image's features at a tap, `(C, H, W)` or `(C)`, for an image of this height and width;
@@ -46,11 +50,15 @@ impl ComparatorKind {
     /// ```
     pub fn shape(&self, tap: &str, height: usize, width: usize) -> Result<Vec<usize>, NetError> {
         let rows = self.rows(tap)?;
-        through(rows, [height, width]).ok_or_else(|| NetError::Size {
-            operation: format!("{} {tap}", self.name()),
-            expected: sides(rows),
-            found: (height, width),
-        })
+        let (h, w) = self.spec().enlarged(height, width);
+        match through(rows, [h, w]) {
+            Some(shape) => Ok(shape),
+            None => Err(NetError::Size {
+                operation: format!("{} {tap}", self.name()),
+                expected: self.sides(tap)?,
+                found: (height, width),
+            }),
+        }
     }
 
     /// Cost of one pass over an image of `side` pixels up to a tap.
@@ -59,6 +67,7 @@ impl ComparatorKind {
     /// If the network has no such tap, or images of this size do not fit.
     pub fn cost(&self, tap: &str, side: usize) -> Result<Pass, NetError> {
         self.shape(tap, side, side)?;
+        let (side, _) = self.spec().enlarged(side, side);
         let mut pass = Pass::default();
         pass.begin(self.rows(tap)?, "", &[3, side, side])?;
         Ok(pass)
@@ -285,7 +294,13 @@ impl Comparator for FeatureNet {
         rows.sort_unstable();
         rows.dedup();
         let images = images.convert(self.format())?;
-        let outputs = self.stack.forward_to(images.tensor(), &rows)?;
+        let outputs = match self.kind.spec().enlarged(height, width) {
+            same if same == (height, width) => self.stack.forward_to(images.tensor(), &rows)?,
+            size => {
+                let large = upsample(images.tensor(), size, Upsampling::Bilinear)?;
+                self.stack.forward_to(&large, &rows)?
+            }
+        };
         let output = |row: &usize| outputs[rows.partition_point(|other| other < row)].clone();
         Ok(wanted.iter().map(output).collect())
     }

@@ -6,7 +6,7 @@ use super::kind::ComparatorKind;
 use super::spec::ComparatorSpec;
 use crate::alexnet::{self, Order};
 use crate::image::PixelFormat;
-use crate::{exemplar_cnn, squeezenet};
+use crate::{efficientnet, exemplar_cnn, squeezenet};
 
 /// Declares the constructor of each network and the list of all.
 macro_rules! built_in {
@@ -49,6 +49,7 @@ built_in! {
     videonet => ComparatorSpec::new("videonet", alexnet::videonet(), &alexnet::taps(Order::PoolNorm)[..7], CAFFE);
     /// Exemplar-CNN 64c5-128c5-256c5-512f.
     exemplar_cnn => ComparatorSpec::new("exemplar-cnn", exemplar_cnn::layers(), &exemplar_cnn::TAPS, exemplar_cnn::FORMAT)
+        .shipped()
         // The layer is fully connected in the release, and a convolution here.
         .aliases([("fc6", "fc4")]);
     /// SqueezeNet 1.0, to measure with.
@@ -58,4 +59,9 @@ built_in! {
     /// torchvision's SqueezeNet 1.1, to measure with.
     squeezenet_torchvision => ComparatorSpec::new(
         "squeezenet-torchvision", squeezenet::torchvision(), &squeezenet::TORCHVISION_TAPS, PixelFormat::TORCHVISION);
+    /// EfficientNet-Lite0, an independent judge whose weights come with the project.
+    efficientnet_lite0 => ComparatorSpec::new(
+        "efficientnet-lite0", efficientnet::layers(), &efficientnet::TAPS, efficientnet::FORMAT)
+        .input(efficientnet::INPUT)
+        .shipped();
 }

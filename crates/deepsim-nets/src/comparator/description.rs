@@ -23,6 +23,9 @@ const LARGEST: u64 = 4 << 20;
 struct Description<Row> {
     name: String,
     pixels: Pixels,
+    /// Side that smaller images are enlarged to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<usize>,
     /// File of the weights, relative to that of the description.
     #[serde(skip_serializing_if = "Option::is_none")]
     weights: Option<PathBuf>,
@@ -92,9 +95,11 @@ fn parse(text: &str) -> Result<(ComparatorSpec, Option<PathBuf>), String> {
         taps,
         layers,
         pixels,
+        input: description.input,
         files: Vec::new(),
         aliases: owned(description.aliases),
         trunk: None,
+        shipped: false,
     };
     Ok((spec, description.weights))
 }
@@ -145,6 +150,7 @@ pub(super) fn text(spec: &ComparatorSpec) -> String {
             Some((name, _)) => Pixels::Named((*name).into()),
             None => Pixels::Numbers(spec.pixels),
         },
+        input: spec.input,
         weights: None,
         taps: pairs(&spec.taps),
         aliases: pairs(&spec.aliases),

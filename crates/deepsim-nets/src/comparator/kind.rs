@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::description;
 use super::spec::ComparatorSpec;
-use crate::NetError;
+use crate::{NetError, shipped};
 
 /// A comparator without weights: one that comes with the crate, or one that is described in a TOML file.
 ///
@@ -108,14 +108,26 @@ impl ComparatorKind {
         self.spec().taps.iter().map(|(tap, _)| &**tap).collect()
     }
 
-    /// The file with this network's weights in a folder of weights, if there is one and they are there. Those of a
-    /// described network lie where its description says, whatever the folder.
+    /// Finds the file with this network's weights: in a folder of weights, if there is one and they are there, else
+    /// among those that come with the project ([`crate::shipped`]). Those of a described network lie where its
+    /// description says, whatever the folder.
+    ///
+    /// ```
+    /// use deepsim_nets::ComparatorKind;
+    /// // Not shipped, so only ever in a folder that somebody names.
+    /// assert_eq!(ComparatorKind::alexnet().find_weights(None), None);
+    /// ```
     pub fn find_weights(&self, folder: Option<&Path>) -> Option<PathBuf> {
         if let Some((_, weights)) = &self.0.files {
             return Some(weights.clone()).filter(|path| path.is_file());
         }
-        let file = |name| folder.map(|folder| folder.join(name));
-        self.spec().files.iter().filter_map(|name| file(&**name)).find(|path| path.is_file())
+        let spec = self.spec();
+        let named = folder.and_then(|folder| {
+            spec.files.iter().map(|name| folder.join(&**name)).find(|path| path.is_file())
+        });
+        named.or_else(|| {
+            spec.files.first().filter(|_| spec.shipped).and_then(|name| shipped::find(name))
+        })
     }
 
     /// File of the description, if the network has one.

@@ -31,18 +31,24 @@ pub struct ComparatorSpec {
     pub taps: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// Pixels that the network was trained with.
     pub pixels: PixelFormat,
+    /// Images whose shorter side is smaller are enlarged to it before the first row, bilinearly.
+    pub input: Option<usize>,
     /// Names of the file of its weights in a folder, the likeliest first.
     pub files: Vec<Cow<'static, str>>,
     /// Names of layers in other programs' files, each with the row that it stands for.
     pub aliases: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// Network whose file, in the same folder, holds the weights of the rows up to the first fully connected one.
     pub trunk: Option<Cow<'static, str>>,
+    /// True if the weights come with the project ([`crate::shipped`]).
+    pub shipped: bool,
 }
 
 /// Most numbers of a kind in a row: channels, kernels, strides. Beyond it they are mistakes.
 const LARGEST: usize = 1 << 16;
 /// Most rows of a table.
 const ROWS: usize = 4096;
+/// Largest side that images are enlarged to.
+const MOST_INPUT: usize = 4096;
 
 impl ComparatorSpec {
     /// A network whose weights are in `{name}.safetensors`.
@@ -57,9 +63,11 @@ impl ComparatorSpec {
             layers,
             taps: pairs(taps),
             pixels,
+            input: None,
             files: vec![format!("{name}.safetensors").into()],
             aliases: Vec::new(),
             trunk: None,
+            shipped: false,
         }
     }
 
@@ -82,6 +90,29 @@ impl ComparatorSpec {
     /// Reads the rows up to the first fully connected one from another network's file.
     pub fn trunk(self, net: &'static str) -> Self {
         Self { trunk: Some(net.into()), ..self }
+    }
+
+    /// Enlarges smaller images to this side.
+    pub fn input(self, side: usize) -> Self {
+        Self { input: Some(side), ..self }
+    }
+
+    /// Says that the weights come with the project.
+    pub fn shipped(self) -> Self {
+        Self { shipped: true, ..self }
+    }
+
+    /// Height and width that an image is enlarged to before the first row: the shorter side is brought to
+    /// [`ComparatorSpec::input`], where it is smaller, and the longer one in proportion.
+    pub(crate) fn enlarged(&self, height: usize, width: usize) -> (usize, usize) {
+        let shorter = height.min(width);
+        match self.input.filter(|side| (1..*side).contains(&shorter)) {
+            None => (height, width),
+            Some(side) => {
+                let scaled = |length: usize| (length * side + shorter / 2) / shorter;
+                (scaled(height), scaled(width))
+            }
+        }
     }
 
     /// Rows up to the first fully connected one, which are built when weights are drawn at random and nobody says how
@@ -128,6 +159,9 @@ impl ComparatorSpec {
         {
             let expected = "finite means, and finite scales that are not 0";
             return Err(wrong("pixels", expected, format!("{:?}", self.pixels)));
+        }
+        if let Some(side) = self.input.filter(|side| !(1..=MOST_INPUT).contains(side)) {
+            return Err(wrong("input", &format!("a side of 1 to {MOST_INPUT}"), side.to_string()));
         }
         if self.layers.is_empty() || self.layers.len() > ROWS {
             return Err(wrong(

@@ -143,7 +143,9 @@ fn every_network_of_the_crate_is_read_from_its_description() -> Result<(), NetEr
         let path = folder.path().join(format!("{}.toml", kind.name()));
         std::fs::write(&path, kind.to_toml()).expect("written");
         let read = ComparatorKind::read(&path)?;
-        let expected = ComparatorSpec { files: Vec::new(), trunk: None, ..kind.spec().clone() };
+        // Files, and whether they come with the project, are no matter of a description.
+        let spec = kind.spec().clone();
+        let expected = ComparatorSpec { files: Vec::new(), trunk: None, shipped: false, ..spec };
         let mut found = read.spec().clone();
         // A table of TOML has no order.
         let sorted = |spec: &ComparatorSpec| {
@@ -196,6 +198,53 @@ fn a_description_with_weights_beside_it_is_a_comparator() -> Result<(), Box<dyn 
     // What is computed with the row after it is no tap.
     let message = net.features(&images, "conv1").expect_err("folded").to_string();
     assert!(message.contains("no tap `conv1`"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn small_images_are_enlarged_to_the_input_of_a_network() -> Result<(), Box<dyn std::error::Error>> {
+    let plain = described(RESIDUAL)?;
+    let large = described(&format!("input = 16{RESIDUAL}"))?;
+    let [plain, large] = [plain, large].map(|folder| -> Result<_, NetError> {
+        let kind = ComparatorKind::read(&folder.path().join("net.toml"))?;
+        let net = kind.open(kind.find_weights(None).as_deref(), 0, &Device::Cpu)?;
+        Ok((kind, net))
+    });
+    let ((plain_kind, plain), (kind, net)) = (plain?, large?);
+    assert_eq!(kind.sides("BLOCK")?, crate::Sides { least: 1, most: None });
+    assert_eq!(kind.cost("BLOCK", 3)?, plain_kind.cost("BLOCK", 16)?);
+    // The shorter side is brought to 16, the longer one in proportion; larger images stay as they are.
+    for ((height, width), (by_height, by_width)) in [
+        ((8, 8), (16, 16)),
+        ((4, 6), (16, 24)),
+        ((9, 5), (29, 16)),
+        ((1, 1), (16, 16)),
+        ((16, 40), (16, 40)),
+        ((20, 17), (20, 17)),
+    ] {
+        let pixels: Vec<u8> = (0..3 * height * width).map(|i| (i * 31 % 251) as u8).collect();
+        let images =
+            Images::from_u8(&pixels, 1, height, width, PixelFormat::CAFFE_BGR, &Device::Cpu)?;
+        let enlarged = deepsim_ops::upsample(
+            images.convert(kind.spec().pixels)?.tensor(),
+            (by_height, by_width),
+            deepsim_ops::Upsampling::Bilinear,
+        )?;
+        let enlarged = Images::new(enlarged, kind.spec().pixels)?;
+        let (found, expected) =
+            (net.features(&images, "BLOCK")?, plain.features(&enlarged, "BLOCK")?);
+        assert_eq!(kind.shape("BLOCK", height, width)?, expected.dims()[1..]);
+        let apart = (found - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
+        assert!(apart < 1e-5, "{height}x{width}: {apart}");
+    }
+    // Its gradient reaches the small image.
+    let leaf =
+        Var::from_tensor(&Tensor::ones((1, 3, 8, 8), candle_core::DType::F32, &Device::Cpu)?)?;
+    let images = Images::new(leaf.as_tensor().clone(), PixelFormat::UNIT)?;
+    let gradients = net.features(&images, "BLOCK")?.sum_all()?.backward()?;
+    let gradient = gradients.get(&leaf).expect("a gradient at the images");
+    assert_eq!(gradient.dims(), [1, 3, 8, 8]);
+    assert!(gradient.abs()?.max_all()?.to_scalar::<f32>()? > 0.0);
     Ok(())
 }
 
@@ -257,6 +306,11 @@ fn broken_descriptions_name_the_row_and_the_key() -> Result<(), Box<dyn std::err
         ("order = \"rgb\"", "order = \"hsv\"", "pixels"),
         ("scale = [0.1, 0.1, 0.1]", "scale = [0.1, 0.0, 0.1]", "scales that are not 0"),
         ("name = \"residual\"", "name = \"a b\"", "name: expected letters"),
+        (
+            "name = \"residual\"",
+            "name = \"residual\"\ninput = 5000",
+            "input: expected a side of 1 to 4096, found 5000",
+        ),
         ("name = \"residual\"", "name = \"residual\"\ntap = 1", "unknown field `tap`"),
         (
             "= \"conv1\" }",

@@ -106,6 +106,10 @@ pub enum Precision {
     Bf16,
 }
 
+/// Value of [`FeatureTerm::weights`] and [`Inversion::weights`] that asks for random weights, even where there is a
+/// file.
+pub const RANDOM: &str = "random";
+
 /// Inversion of the features of a frozen network (paper section 4.3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,8 +118,8 @@ pub struct Inversion {
     pub encoder: ComparatorKind,
     /// The layer, in the paper's names: CONV5, FC6, FC7, FC8 (the scores before the softmax).
     pub tap: String,
-    /// File of its weights. Without it they are looked for in `--weights`, and drawn at random if they
-    /// are not there.
+    /// File of its weights, or `random`. Without it they are looked for in `--weights`, then among those that come
+    /// with the project, and drawn at random if they are not there.
     pub weights: Option<PathBuf>,
     /// Seed of random weights.
     #[serde(default)]
@@ -137,8 +141,8 @@ pub struct FeatureTerm {
     pub comparator: ComparatorKind,
     /// The layer, in the paper's names: CONV3, CONV5, ...
     pub tap: String,
-    /// File of the comparator's weights. Without it they are looked for in `--weights`, and drawn
-    /// at random if they are not there.
+    /// File of the comparator's weights, or `random`. Without it they are looked for in `--weights`, then among
+    /// those that come with the project, and drawn at random if they are not there.
     pub weights: Option<PathBuf>,
     /// Seed of random weights.
     #[serde(default)]

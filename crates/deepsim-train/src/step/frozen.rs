@@ -7,7 +7,8 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use deepsim_loss::terms;
 use deepsim_nets::{Comparator, ComparatorKind, Images, InverterConfig, PixelFormat};
-use deepsim_run::recipe::{FeatureTerm, Inversion, Recipe};
+use deepsim_run::recipe::{Inversion, RANDOM, Recipe};
+use tracing::warn;
 
 use crate::TrainError;
 
@@ -52,22 +53,29 @@ impl FrozenNetworks {
         weights: Option<&Path>,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let find = |kind: &ComparatorKind, own: &Option<PathBuf>| {
-            own.clone().or_else(|| kind.find_weights(weights))
+        let find = |kind: &ComparatorKind, own: &Option<PathBuf>| match own {
+            Some(file) if file == Path::new(RANDOM) => None,
+            Some(file) => Some(file.clone()),
+            None => {
+                let found = kind.find_weights(weights);
+                if found.is_none() {
+                    warn!("{}: no weights found; random ones are used", kind.name());
+                }
+                found
+            }
         };
         let open = |kind: &ComparatorKind, tap: &str, file: Option<PathBuf>, seed| {
             let net = kind.open_to(tap, file.as_deref(), seed, device)?;
             Ok::<_, TrainError>(Arc::<dyn Comparator>::from(net))
         };
-        let file = |term: &FeatureTerm| find(&term.comparator, &term.weights);
+        let compared = recipe.feature.as_ref().map(|term| find(&term.comparator, &term.weights));
         let mut encoder = None;
         if let Some(Inversion { encoder: kind, tap, weights, seed, .. }) = &recipe.inversion {
             let own = find(kind, weights);
             // The encoder is opened as deep as the comparator needs it, if both are the same network.
-            let same = recipe
-                .feature
-                .as_ref()
-                .filter(|term| (&term.comparator, &file(term), term.seed) == (kind, &own, *seed));
+            let same = recipe.feature.as_ref().filter(|term| {
+                (&term.comparator, compared.as_ref(), term.seed) == (kind, Some(&own), *seed)
+            });
             let depth = |tap: &str| kind.taps().iter().position(|known| *known == tap);
             let deeper = same.map(|term| &term.tap).filter(|other| depth(other) > depth(tap));
             let net = open(kind, deeper.unwrap_or(tap), own, *seed)?;
@@ -82,7 +90,7 @@ impl FrozenNetworks {
             Some(term) => {
                 let comparator = match &encoder {
                     Some((encoder, true)) => encoder.net.clone(),
-                    _ => open(&term.comparator, &term.tap, file(term), term.seed)?,
+                    _ => open(&term.comparator, &term.tap, compared.flatten(), term.seed)?,
                 };
                 let weight = term.weight.unwrap_or_default();
                 Some(terms::FeatureTerm { comparator, tap: term.tap.clone(), weight })
@@ -153,5 +161,33 @@ impl FrozenNetworks {
             noise: inversion.noise,
             seed: inversion.seed,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use deepsim_run::recipes;
+
+    fn origin(sets: &[&str], weights: Option<&Path>) -> Result<String, Box<dyn std::error::Error>> {
+        let text = recipes::text("autoencoder-exemplar-cnn-conv3").ok_or("a built-in recipe")?;
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        let frozen = FrozenNetworks::open(&Recipe::parse(text, &sets)?, weights, &Device::Cpu)?;
+        Ok(frozen.feature.ok_or("a feature term")?.comparator.origin().to_string())
+    }
+
+    #[test]
+    fn shipped_weights_are_found_and_random_ones_are_drawn_where_they_are_asked_for()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let shipped = "weights exemplar-cnn.safetensors";
+        assert_eq!(origin(&[], None)?, shipped);
+        let empty = tempfile::tempdir()?;
+        assert_eq!(origin(&[], Some(empty.path()))?, shipped);
+        let random = ["feature.weights=random", "feature.seed=3"];
+        assert_eq!(origin(&random, None)?, "random weights (seed 3)");
+        // A network that is not shipped.
+        let alexnet = ["feature.comparator=alexnet", "feature.seed=2"];
+        assert_eq!(origin(&alexnet, None)?, "random weights (seed 2)");
+        Ok(())
     }
 }
