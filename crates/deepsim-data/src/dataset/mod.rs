@@ -4,12 +4,14 @@
 
 mod find;
 mod pictures;
+mod recognise;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use find::{DataOptions, Format, PictureSet, TEST_SHARE, picture_files};
+pub use find::{DataOptions, PictureSet, TEST_SHARE, picture_files};
+pub use recognise::Format;
 
 use self::pictures::Originals;
 use crate::duplicates;

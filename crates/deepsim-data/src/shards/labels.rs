@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::sample::split;
+use super::key::split;
 use crate::DataError;
 use crate::atomic::write_atomic;
 use crate::names::Names;

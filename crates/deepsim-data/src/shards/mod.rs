@@ -22,6 +22,7 @@
 //! a `KEY.jpg` (or in another format) and a `KEY.v2.jpg`, and no other file is named `img.v2`. All others
 //! are refused, with the name to change. Bytes of names that are no UTF-8 count as they are.
 
+mod key;
 mod labels;
 mod paths;
 mod sample;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use super::key::split;
 use super::labels::Labels;
 use crate::kinds::Kind;
 use crate::tar_index::TarIndex;
@@ -162,28 +163,7 @@ pub(super) fn refuse<T>(
     Err(DataError::Content { path: tar.member_path(member), wanted: wanted.into(), got })
 }
 
-/// Key and ending of a member: the name up to the first dot after the last slash, and the rest.
-pub(super) fn split(name: &str) -> (&str, &str) {
-    let start = name.rfind('/').map_or(0, |slash| slash + 1);
-    match name[start..].find('.') {
-        Some(dot) => (&name[..start + dot], &name[start + dot + 1..]),
-        None => (name, ""),
-    }
-}
-
 /// Name of a member up to its last dot.
 fn stem(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_end_at_the_first_dot_of_the_last_part() {
-        assert_eq!(split("n01/x_1.seg.png"), ("n01/x_1", "seg.png"));
-        assert_eq!(split("v1.0/x.jpg"), ("v1.0/x", "jpg"));
-        assert_eq!(split("readme"), ("readme", ""));
-    }
 }
