@@ -1,5 +1,9 @@
 //! Names, prefixes and cut networks: which files are read for which network, and what is said of others.
 
+#[path = "names/efficientnet.rs"]
+mod efficientnet;
+#[path = "names/lpips.rs"]
+mod lpips;
 #[path = "names/values.rs"]
 mod values;
 
@@ -91,81 +95,6 @@ fn names_of_caffe2_and_onnx_are_known_with_any_separator() {
             "{i}"
         );
     }
-}
-
-/// State dictionary of the package `efficientnet_lite_pytorch`: its names and shapes, and the counters of PyTorch's
-/// batch normalisation.
-fn efficientnet() -> Tensors {
-    let mut tensors: Tensors = Vec::new();
-    let mut add = |name: String, shape: &[usize]| {
-        let count: usize = shape.iter().product();
-        let values = (0..count).map(|i| ((i * 7 + name.len()) % 13 + 1) as f32 / 100.0);
-        tensors.push((name.clone(), shape.to_vec(), values.collect()));
-    };
-    let norm = |add: &mut dyn FnMut(String, &[usize]), name: &str, channels: usize| {
-        for part in ["weight", "bias", "running_mean", "running_var"] {
-            add(format!("{name}.{part}"), &[channels]);
-        }
-        add(format!("{name}.num_batches_tracked"), &[]);
-    };
-    add("_conv_stem.weight".into(), &[32, 3, 3, 3]);
-    norm(&mut add, "_bn0", 32);
-    // Kernel and channels of each block.
-    let stages =
-        [(1, 3, 16), (2, 3, 24), (2, 5, 40), (3, 3, 80), (3, 5, 112), (4, 5, 192), (1, 3, 320)];
-    let blocks = stages.into_iter().flat_map(|(n, kernel, out)| vec![(kernel, out); n]);
-    let mut inputs = 32;
-    for (number, (kernel, out)) in blocks.enumerate() {
-        let block = format!("_blocks.{number}");
-        let wide = if number == 0 { inputs } else { 6 * inputs };
-        if number > 0 {
-            add(format!("{block}._expand_conv.weight"), &[wide, inputs, 1, 1]);
-            norm(&mut add, &format!("{block}._bn0"), wide);
-        }
-        add(format!("{block}._depthwise_conv.weight"), &[wide, 1, kernel, kernel]);
-        norm(&mut add, &format!("{block}._bn1"), wide);
-        add(format!("{block}._project_conv.weight"), &[out, wide, 1, 1]);
-        norm(&mut add, &format!("{block}._bn2"), out);
-        inputs = out;
-    }
-    add("_conv_head.weight".into(), &[1280, 320, 1, 1]);
-    norm(&mut add, "_bn1", 1280);
-    add("_fc.weight".into(), &[1000, 1280]);
-    add("_fc.bias".into(), &[1000]);
-    tensors
-}
-
-#[test]
-fn efficientnet_is_told_from_the_state_dictionary_of_its_package() {
-    let kind = ComparatorKind::efficientnet_lite0();
-    let tensors = efficientnet();
-    assert_eq!(tensors.len(), 296, "as many as in the published file");
-    let counters =
-        tensors.iter().filter(|(name, ..)| name.ends_with("num_batches_tracked")).count();
-    let half = ImportOptions { half: true, ..Default::default() };
-    let report = imported(&tensors, &half).expect("all of its tensors");
-    assert_eq!(report.net, Net::Comparator(kind.clone()));
-    assert_eq!(report.used().count(), tensors.len() - counters);
-    // Every tensor keeps its name.
-    for line in report.used() {
-        assert!(
-            matches!(&line.fate, Fate::Used(name, shape) if *name == line.blob && *shape == line.shape)
-        );
-    }
-    // A classifier of other classes leaves the network before it; a missing block does not.
-    let mut other = tensors.clone();
-    other.retain(|(name, ..)| name != "_fc.bias");
-    let fc = other.iter_mut().find(|(name, ..)| name == "_fc.weight").expect("a classifier");
-    (fc.1, fc.2) = (vec![2, 1280], vec![0.5; 2 * 1280]);
-    let report = named(&other, &kind).expect("the network before its classifier");
-    assert_eq!(report.used().count(), tensors.len() - counters - 2);
-    let mut hole = tensors;
-    hole.retain(|(name, ..)| !name.starts_with("_blocks.7."));
-    let message = named(&hole, &kind).expect_err("a missing block");
-    assert!(
-        message.contains("_blocks.7._expand_conv.weight [480, 80, 1, 1]: missing"),
-        "{message}"
-    );
 }
 
 #[test]
@@ -344,55 +273,6 @@ fn a_classifier_of_another_task_leaves_the_trunk() {
         let note = "ends after features.12, before classifier.1; the file has the classifier of another task";
         assert_eq!(report.notes, [note]);
     }
-}
-
-#[test]
-fn the_trunk_within_a_file_of_lpips_is_read_and_so_are_its_heads() {
-    let mut tensors: Tensors = vec![("scaling_layer.shift".into(), vec![1, 3, 1, 1], vec![0.0; 3])];
-    let trunk = filled(&TORCH).into_iter().filter(|(name, ..)| name.starts_with("features."));
-    tensors.extend(renamed(trunk.collect(), |name| {
-        let rest = name.strip_prefix("features.").expect("features");
-        let number: usize = rest.split('.').next().expect("a number").parse().expect("a number");
-        format!("net.slice{}.{rest}", 1 + number / 3)
-    }));
-    for (i, channels) in [64, 128, 256, 384, 384, 512, 512].into_iter().enumerate() {
-        for name in [format!("lin{i}.model.1.weight"), format!("lins.{i}.model.1.weight")] {
-            tensors.push((name, vec![1, channels, 1, 1], vec![0.1; channels]));
-        }
-    }
-    let report = named(&tensors, &TORCH).expect("the trunk");
-    assert_eq!((report.used().count(), report.prefix.as_deref()), (50, Some("net.")));
-    let message = guessed(&tensors).expect_err("two networks");
-    assert!(message.contains("fit lpips-squeeze, squeezenet-torchvision"), "{message}");
-    // Heads that nobody published are read if they are asked for, with a word about it.
-    let net = Some(Net::LpipsSqueeze);
-    let report =
-        imported(&tensors, &ImportOptions { net, ..Default::default() }).expect("the heads");
-    assert!(report.notes.concat().contains("of no published LPIPS"), "{:?}", report.notes);
-}
-
-#[test]
-fn heads_of_lpips_are_known_by_their_values() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    for (name, said) in
-        [("alex", "LPIPS v0.1 for AlexNet"), ("squeeze", "LPIPS v0.1 for SqueezeNet")]
-    {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = fixtures.join(format!("lpips-{name}.pth"));
-        let options = ImportOptions { half: true, ..Default::default() };
-        let report = import(&file, folder.path(), &options).expect(name);
-        assert!(report.notes.concat().contains(said), "{:?}", report.notes);
-        // In half precision they are the same.
-        let options = ImportOptions { net: Some(report.net), ..Default::default() };
-        let again = import(&report.output, folder.path(), &options).expect(name);
-        assert!(again.notes.concat().contains(said), "{:?}", again.notes);
-    }
-    // Others of the same names and shapes are not taken for them.
-    let heads = [64, 192, 384, 256, 256].into_iter().enumerate();
-    let heads =
-        heads.map(|(i, n)| (format!("lin{i}.model.1.weight"), vec![1, n, 1, 1], vec![0.5; n]));
-    let message = guessed(&heads.collect()).expect_err("other heads");
-    assert!(message.contains("expected the heads of LPIPS v0.1"), "{message}");
 }
 
 /// Convolutions 1 to 5 of AlexNet.
