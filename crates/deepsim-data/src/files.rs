@@ -47,3 +47,29 @@ pub trait PictureFiles: Send + Sync {
     /// If there is no such file or it cannot be read.
     fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError>;
 }
+
+/// Methods of [`PictureFiles`] for other contents of the files in the field `files`, one for each.
+macro_rules! same_files {
+    () => {
+        fn len(&self) -> usize {
+            self.files.len()
+        }
+
+        fn path(&self, index: usize) -> std::path::PathBuf {
+            self.files.path(index)
+        }
+
+        fn label(&self, index: usize) -> Option<u32> {
+            self.files.label(index)
+        }
+
+        fn class_names(&self) -> &[String] {
+            self.files.class_names()
+        }
+
+        fn unread(&self) -> $crate::Unread {
+            self.files.unread()
+        }
+    };
+}
+pub(crate) use same_files;

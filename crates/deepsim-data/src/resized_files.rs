@@ -1,13 +1,13 @@
 //! Picture files whose pictures are made smaller.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::decode::decode_into;
+use crate::files::same_files;
 use crate::pipeline::{Canvas, Pipeline, Step};
 use crate::transform::Filter;
-use crate::{DataError, PictureFiles, Unread};
+use crate::{DataError, PictureFiles};
 
 /// Picture files whose short side is brought to a length, as PNG. Pictures that are no larger stay as they are in
 /// their files: nothing is enlarged.
@@ -52,21 +52,7 @@ impl ResizedFiles {
 }
 
 impl PictureFiles for ResizedFiles {
-    fn len(&self) -> usize {
-        self.files.len()
-    }
-
-    fn path(&self, index: usize) -> PathBuf {
-        self.files.path(index)
-    }
-
-    fn label(&self, index: usize) -> Option<u32> {
-        self.files.label(index)
-    }
-
-    fn class_names(&self) -> &[String] {
-        self.files.class_names()
-    }
+    same_files!();
 
     fn identity(&self) -> String {
         self.describe(self.files.identity())
@@ -74,10 +60,6 @@ impl PictureFiles for ResizedFiles {
 
     fn content(&self) -> String {
         self.describe(self.files.content())
-    }
-
-    fn unread(&self) -> Unread {
-        self.files.unread()
     }
 
     fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError> {

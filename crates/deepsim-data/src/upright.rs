@@ -1,11 +1,11 @@
 //! Picture files turned upright.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::decode::{decode_photo, raw};
+use crate::files::same_files;
 use crate::panics::guarded;
-use crate::{DataError, PictureFiles, Unread};
+use crate::{DataError, PictureFiles};
 
 /// Picture files whose pictures are turned upright as their EXIF data say, with transparent pixels composited over
 /// white: [`decode_photo`]. Other data sets are read as Pillow's `convert("RGB")` reads them, which does neither.
@@ -39,21 +39,7 @@ impl UprightFiles {
 }
 
 impl PictureFiles for UprightFiles {
-    fn len(&self) -> usize {
-        self.files.len()
-    }
-
-    fn path(&self, index: usize) -> PathBuf {
-        self.files.path(index)
-    }
-
-    fn label(&self, index: usize) -> Option<u32> {
-        self.files.label(index)
-    }
-
-    fn class_names(&self) -> &[String] {
-        self.files.class_names()
-    }
+    same_files!();
 
     fn identity(&self) -> String {
         format!("{}, turned upright", self.files.identity())
@@ -61,10 +47,6 @@ impl PictureFiles for UprightFiles {
 
     fn content(&self) -> String {
         format!("{}, turned upright", self.files.content())
-    }
-
-    fn unread(&self) -> Unread {
-        self.files.unread()
     }
 
     fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError> {

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::begin;
 use crate::decode::{decode_into, raw};
+use crate::files::same_files;
 use crate::picture::Picture;
 use crate::pipeline::{Canvas, Pipeline, Step};
 use crate::positioned::{read_exact_at, write_all_at};
-use crate::{DataError, PictureFiles, Unread};
+use crate::{DataError, PictureFiles};
 
 /// First bytes of the file; the digit is the version of the format.
 const MAGIC: &[u8; 19] = b"deepsim pictures 1\n";
@@ -138,21 +139,7 @@ impl KeptPictures {
 }
 
 impl PictureFiles for KeptPictures {
-    fn len(&self) -> usize {
-        self.files.len()
-    }
-
-    fn path(&self, index: usize) -> PathBuf {
-        self.files.path(index)
-    }
-
-    fn label(&self, index: usize) -> Option<u32> {
-        self.files.label(index)
-    }
-
-    fn class_names(&self) -> &[String] {
-        self.files.class_names()
-    }
+    same_files!();
 
     fn identity(&self) -> String {
         self.files.identity()
@@ -160,10 +147,6 @@ impl PictureFiles for KeptPictures {
 
     fn content(&self) -> String {
         self.files.content()
-    }
-
-    fn unread(&self) -> Unread {
-        self.files.unread()
     }
 
     fn read(&self, index: usize, bytes: &mut Vec<u8>) -> Result<(), DataError> {
