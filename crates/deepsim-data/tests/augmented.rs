@@ -238,6 +238,16 @@ fn the_samples_of_two_ranks_over_shards_are_those_of_one() {
         assert_eq!([first.samples.as_slice(), &second.samples].concat(), whole.samples);
         assert_eq!((first.next, second.next), (whole.next, whole.next));
     }
+    // One pass: the last step has one sample, of the first rank.
+    let pass = |world, rank| -> Vec<Batch> {
+        let config = LoaderConfig { batch: 4 / world, world, rank, ..config };
+        let loader = Loader::epoch(source(), config, 3).expect("a loader");
+        loader.map(|batch| batch.expect("a batch")).collect()
+    };
+    let (one, first, second) = (pass(1, 0), pass(2, 0), pass(2, 1));
+    assert_eq!((one.len(), first.len(), second.len()), (2, 2, 1));
+    let union = [&first[0].pixels, &second[0].pixels, &first[1].pixels].map(Vec::as_slice);
+    assert_eq!(union.concat(), [&one[0].pixels[..], &one[1].pixels].concat());
 }
 
 #[test]
