@@ -200,6 +200,20 @@ impl Images {
         &self.tensor
     }
 
+    /// Returns the values without their format.
+    ///
+    /// ```
+    /// # use candle_core::Device;
+    /// # use deepsim_nets::{Images, PixelFormat};
+    /// let pixels = [255; 3 * 2 * 2]; // u8 planes: red, green, blue
+    /// let images = Images::from_u8(&pixels, 1, 2, 2, PixelFormat::UNIT, &Device::Cpu)?;
+    /// assert_eq!(images.into_tensor().max_all()?.to_scalar::<f32>()?, 1.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn into_tensor(self) -> Tensor {
+        self.tensor
+    }
+
     /// What the values mean.
     pub fn format(&self) -> PixelFormat {
         self.format

@@ -41,21 +41,21 @@ impl Module for Stack {
 /// ```
 impl Module for Autoencoder {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(wrapped(self.forward(&images(x)?))?.tensor().clone())
+        Ok(wrapped(self.forward(&images(x)?))?.into_tensor())
     }
 }
 
 /// Reconstructions `(N, 3, H, W)` of images, from the means of their codes.
 impl Module for Vae {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(wrapped(self.forward(&images(x)?, None))?.0.tensor().clone())
+        Ok(wrapped(self.forward(&images(x)?, None))?.0.into_tensor())
     }
 }
 
 /// Images `(N, 3, H, W)` of features `(N, ..)`; without the noise that a network may take beside them.
 impl Module for Inverter {
     fn forward(&self, features: &Tensor) -> Result<Tensor> {
-        Ok(wrapped(self.forward(features, None))?.tensor().clone())
+        Ok(wrapped(self.forward(features, None))?.into_tensor())
     }
 }
 
