@@ -35,17 +35,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // Features that are off by default, except those for GPUs and MPI. The hub's 400 crates take ten minutes if they
     // are optimised, on two cores; candle-nn is among them, so that the feature `nn` costs little here. What builds the
     // tests looks for lints too, as checking all of these crates first takes another four.
-    let features = "deepsim-data/formats,deepsim-data/parquet,deepsim-fetch/hub,deepsim-ops/nn";
-    let packages = ["-p", "deepsim-data", "-p", "deepsim-fetch", "-p", "deepsim-ops"];
+    let features =
+        "deepsim-data/formats,deepsim-data/parquet,deepsim-fetch/hub,deepsim-ops/nn,deepsim/hub";
+    let packages =
+        ["-p", "deepsim-data", "-p", "deepsim-fetch", "-p", "deepsim-ops", "-p", "deepsim"];
     let every = [&packages[..], &["--features", features]].concat();
     // As `cargo clippy` does it.
     let lints = [("RUSTC_WORKSPACE_WRAPPER", "clippy-driver"), ("CLIPPY_ARGS", "-Dwarnings")];
     let tests =
         ["--lib", "--test", "decode", "--test", "parquet_files", "--test", "hub", "--test", "nn"];
-    let tests = &[&tests[..], &["--example", "nn_classifier"]].concat();
+    let tests = &[&tests[..], &["--bin", "deepsim", "--example", "nn_classifier"]].concat();
     for (what, of) in [("lints and tests", &tests[..]), ("examples", &["--doc"])] {
         let test = [&["test"][..], &every, of].concat();
-        check(&format!("{what} of data, fetch and ops with every feature"), &test, &lints)?;
+        check(
+            &format!("{what} of data, fetch, ops and the program with every feature"),
+            &test,
+            &lints,
+        )?;
     }
     // Programs for candle, with times in turn with candle's own layers.
     check("examples", &["test", "--release", "-p", "deepsim-examples"], &lints)?;

@@ -174,5 +174,11 @@ pub(super) fn name(path: &Path) -> String {
     // A path such as `..` has a name once it is resolved.
     let resolved = path.canonicalize();
     let path = resolved.as_deref().unwrap_or(path);
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    // A snapshot in the hub's cache: `datasets--OWNER--NAME/snapshots/COMMIT`.
+    let repository = path.ancestors().nth(2).and_then(Path::file_name).unwrap_or_default();
+    match repository.to_string_lossy().strip_prefix("datasets--") {
+        Some(repository) => format!("{}@{name}", repository.replacen("--", "/", 1)),
+        None => name.into_owned(),
+    }
 }

@@ -113,24 +113,33 @@ pub(crate) fn data(path: &Path) -> Result<PathBuf> {
 
 #[cfg(feature = "hub")]
 fn data_of_hub(name: &str) -> Result<PathBuf> {
-    use deepsim_fetch::hub::{self, HubOptions};
+    use deepsim_fetch::FetchError;
+    use deepsim_fetch::hub::{self, HubError, HubOptions};
     let (repository, revision) = match name.split_once('@') {
         Some((repository, revision)) => (repository, Some(revision.to_owned())),
         None => (name, None),
     };
-    let options = HubOptions { revision, ..HubOptions::default() };
-    let train = hub::split(repository, "train", &options)?;
-    if let Err(error) = hub::split(repository, "test", &options)
-        && hub::split(repository, "validation", &options).is_err()
-    {
-        tracing::warn!("no test split: {error}");
+    if !repository.contains('/') || revision.as_deref() == Some("") {
+        let message = format!("{DATA_SCHEME}{name}: expected hub:OWNER/NAME or @REVISION after it");
+        return Err(Failure::usage(message).into());
     }
-    // Both splits are in the folder of the commit.
+    let train = hub::split(repository, "train", &HubOptions { revision, ..HubOptions::default() })?;
+    // Of the same commit, also if the branch has moved meanwhile.
+    let revision = Some(train.commit.clone());
+    let options = HubOptions { revision, ..HubOptions::default() };
+    for split in ["test", "validation"] {
+        match hub::split(repository, split, &options) {
+            Ok(_) => break,
+            Err(FetchError::Hub(HubError::Missing { .. } | HubError::Offline { .. })) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // All splits are in the folder of the commit.
     let folders = train.files.first().into_iter().flat_map(|file| file.ancestors());
     let commit = |folder: &&Path| folder.file_name().is_some_and(|name| *name == *train.commit);
     let found = folders.into_iter().find(commit).map(Path::to_path_buf);
     found.ok_or_else(|| {
-        Failure::usage(format!("hub:{name}: expected parquet files, found none")).into()
+        Failure::usage(format!("{DATA_SCHEME}{name}: expected parquet files, found none")).into()
     })
 }
 
@@ -228,6 +237,10 @@ mod tests {
         for address in ["hf://owner", "hf://owner/name/", "hf://owner/name@/file"] {
             let error = file(Path::new(address)).expect_err("no address");
             assert!(error.to_string().contains("hf://owner/name/path"), "{error}");
+        }
+        for address in ["hub:owner", "hub:owner/name@", "hub:owner/name/more", "hub:/name"] {
+            let error = data(Path::new(address)).expect_err("no data set").to_string();
+            assert!(error.contains(address.trim_start_matches("hub:")), "{error}");
         }
     }
 }
