@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use deepsim_data::dataset::{DataOptions, Format, picture_files};
+use deepsim_data::dataset::{DataOptions, Format};
 use deepsim_data::folder::ImageFolder;
 use deepsim_data::picture::Picture;
 use deepsim_data::pipeline::{Pipeline, Step};
@@ -176,7 +176,11 @@ fn shards_are_a_folder_a_range_a_pattern_or_one_file() {
     copy(&files, &splits.path().join("train"), "t", limits).expect("shards");
     copy(&files, &splits.path().join("test"), "t", limits).expect("shards");
     assert_eq!(sizes(&options(splits.path())), (6, 6, "those of `test`".into()));
-    assert_eq!(picture_files(splits.path()).expect("the training pictures").len(), 6);
+    let sets = options(splits.path()).picture_sets().expect("both sets");
+    assert_eq!(
+        sets.iter().map(|(name, files)| (*name, files.len())).collect::<Vec<_>>(),
+        [("train", 6), ("test", 6)]
+    );
 }
 
 #[test]
@@ -192,6 +196,10 @@ fn pictures_with_the_names_of_ilsvrc_are_ilsvrc() {
             .expect("scenes"),
         Format::Scenes
     );
+    // Before anything is read: there are no pictures to keep.
+    let kept = DataOptions { cache: Some("kept".into()), ..DataOptions::default() };
+    let error = kept.format().expect_err("scenes").to_string();
+    assert!(error.contains("wanted data of picture files") && error.contains("got Scenes"));
 }
 
 #[test]

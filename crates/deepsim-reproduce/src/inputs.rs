@@ -85,7 +85,7 @@ pub(crate) fn of(job: &Job<'_>, runs: &[&Planned]) -> BTreeSet<Input> {
     for net in Comparator::ALL.into_iter().filter(|net| net.wanted(job)) {
         needed(Input::Trained(net));
     }
-    if options.fetch_to.is_some() && options.data.is_none() {
+    if options.fetch_to.is_some() && options.data.data.is_none() {
         needed(Input::Stl10);
     }
     if options.fetch_to.is_some() && options.weights.is_none() {

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use deepsim_data::dataset::DataOptions;
+
 use crate::ReproduceError;
 use crate::catalogue::{Experiment, Target};
 use crate::host::Host;
@@ -45,23 +47,19 @@ impl<'a> Job<'a> {
     pub(crate) fn inputs(&self, experiment: Experiment, command: &mut Command) {
         let options = self.options;
         command.args(["--device", options.device.name()]);
-        let (data, weights) = (options.data(experiment), options.weights(self.host));
-        for (option, folder) in [("--data", data), ("--weights", weights)] {
-            if let Some(folder) = folder {
-                command.arg(option).arg(folder);
+        let DataOptions { data, test, test_share, upright, without_duplicates, cache: _ } =
+            options.data_options(experiment);
+        let weights = options.weights(self.host);
+        for (option, path) in [("--data", data), ("--test", test), ("--weights", weights)] {
+            if let Some(path) = path {
+                command.arg(option).arg(path);
             }
         }
-        // Those of --ilsvrc have a test split of their own.
-        let own = options.ilsvrc.is_some() && !experiment.on_stl10();
-        if let Some(test) = options.test.as_ref().filter(|_| !own) {
-            command.arg("--test").arg(test);
-        }
-        if let Some(share) = options.test_share.filter(|_| !own) {
+        if let Some(share) = test_share {
             command.arg("--test-share").arg(share.to_string());
         }
-        if options.without_duplicates && experiment.on_stl10() {
-            command.arg("--without-duplicates");
-        }
+        let flags = [("--upright", upright), ("--without-duplicates", without_duplicates)];
+        command.args(flags.into_iter().filter_map(|(flag, is_set)| is_set.then_some(flag)));
     }
 
     /// The program, for a subcommand.
@@ -88,5 +86,47 @@ impl<'a> Job<'a> {
         command.arg(recipe).arg("--out").arg(out).arg("--resume");
         self.threads(&mut command);
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tests::with;
+
+    #[test]
+    fn the_options_of_data_are_handed_to_the_programs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pictures = folder.path().join("pictures");
+        std::fs::create_dir(&pictures).expect("a folder");
+        for name in ["a.jpg", "b.jpg"] {
+            std::fs::write(pictures.join(name), "").expect("a file");
+        }
+        let data = DataOptions {
+            data: Some(pictures.clone()),
+            test_share: Some(0.2),
+            upright: true,
+            cache: Some("kept".into()),
+            ..DataOptions::default()
+        };
+        let words = |options: &Options, experiment| {
+            with(|host| {
+                let job = Job::new(options, host).expect("good options");
+                let mut command = Command::new("");
+                job.inputs(experiment, &mut command);
+                let words = command.get_args().map(|word| word.to_string_lossy().into_owned());
+                (words.collect::<Vec<_>>().join(" "), crate::plan(options, host).expect("a plan"))
+            })
+        };
+        let options = Options { data, ..Options::default() };
+        let (given, plan) = words(&options, Experiment::Autoencoder);
+        let path = pictures.display();
+        assert_eq!(given, format!("--device cpu --data {path} --test-share 0.2 --upright"));
+        let line = format!("{path}, a share of 0.2 held out, turned upright, kept in kept");
+        assert!(plan.contains(&line), "{plan}");
+        // Those of --ilsvrc have a test split of their own, and are read as they are.
+        let options = Options { ilsvrc: Some(folder.path().into()), ..options };
+        let (given, _) = words(&options, Experiment::Inversion);
+        assert_eq!(given, format!("--device cpu --data {}", folder.path().display()));
     }
 }

@@ -20,12 +20,8 @@ pub struct Options {
     pub scale: Preset,
     /// Device to train and measure on.
     pub device: Device,
-    /// STL-10, ILSVRC-2012 for sections 4.2 and 4.3, or any other data; procedural scenes if `None`.
-    pub data: Option<PathBuf>,
-    /// Pictures or shards to measure on, where `data` are pictures or shards.
-    pub test: Option<PathBuf>,
-    /// Share of the pictures of `data` that is held out to measure on.
-    pub test_share: Option<f64>,
+    /// STL-10, ILSVRC-2012 for sections 4.2 and 4.3, or any other data, and how its test split is found.
+    pub data: DataOptions,
     /// Folder with ILSVRC-2012, where `data` is STL-10.
     pub ilsvrc: Option<PathBuf>,
     /// Network that is inverted, that compares, and that a variational autoencoder begins with.
@@ -46,8 +42,6 @@ pub struct Options {
     pub train_videonet: Option<PathBuf>,
     /// Runs that are trained at the same time.
     pub jobs: u16,
-    /// Leave out training images that are also test images.
-    pub without_duplicates: bool,
     /// Folder with comparators' weights.
     pub weights: Option<PathBuf>,
     /// Folder to write to.
@@ -72,9 +66,7 @@ impl Default for Options {
             targets: vec![GROUPS[0].id.to_owned()],
             scale: Preset::default(),
             device: Device::Cpu,
-            data: None,
-            test: None,
-            test_share: None,
+            data: DataOptions::default(),
             ilsvrc: None,
             encoder: "caffenet".into(),
             layers: Vec::new(),
@@ -85,7 +77,6 @@ impl Default for Options {
             train_exemplar_cnn: false,
             train_videonet: None,
             jobs: 1,
-            without_duplicates: false,
             weights: None,
             out: "out/quick".into(),
             seed: 0,
@@ -131,13 +122,27 @@ impl Options {
     /// The data of an experiment that is named.
     fn named(&self, experiment: Experiment) -> Option<&Path> {
         let own = self.ilsvrc.as_deref().filter(|_| !experiment.on_stl10());
-        own.or(self.data.as_deref())
+        own.or(self.data.data.as_deref())
     }
 
     /// The data of an experiment, or where it will be once it is downloaded.
     pub(crate) fn data(&self, experiment: Experiment) -> Option<PathBuf> {
         let fetched = || self.stl10().filter(|_| experiment.on_stl10());
         self.named(experiment).map(Path::to_path_buf).or_else(fetched)
+    }
+
+    /// The same with how its test split is found and how pictures are read; that of `--ilsvrc` has a test split.
+    pub(crate) fn data_options(&self, experiment: Experiment) -> DataOptions {
+        let data = self.data(experiment);
+        let DataOptions { cache, without_duplicates, .. } = self.data.clone();
+        match self.ilsvrc.is_some() && !experiment.on_stl10() {
+            true => DataOptions { data, cache, ..DataOptions::default() },
+            false => DataOptions {
+                data,
+                without_duplicates: without_duplicates && experiment.on_stl10(),
+                ..self.data.clone()
+            },
+        }
     }
 
     /// Folder of STL-10 among the downloads.
@@ -201,7 +206,7 @@ impl Options {
                 tracks.display()
             ));
         }
-        if self.without_duplicates && self.data.is_none() && self.fetch_to.is_none() {
+        if self.data.without_duplicates && self.data.data.is_none() && self.fetch_to.is_none() {
             return refuse("--without-duplicates: expected --data or --fetch".into());
         }
         if self.reference.is_some() && self.encoder != "caffenet" {
@@ -233,33 +238,19 @@ impl Options {
             false => "ILSVRC-2012: say where it is with --ilsvrc DIR",
         };
         match self.named(experiment) {
-            // Programs take all kinds of data for all experiments.
-            Some(path) => self.check_data(path),
+            // Programs take all kinds of data for all experiments. Known by the names of their files; what is in
+            // them is looked at later.
+            Some(_) => {
+                let format = self.data_options(experiment).format();
+                let refused = |e| ReproduceError::usage(format!("--data {e} (docs/data.md)"));
+                format.map(|_| ()).map_err(refused)
+            }
             // It will be there.
             None if self.fetch_to.is_some() && experiment.on_stl10() => Ok(()),
             None if self.scale == Preset::Paper => {
                 Err(ReproduceError::usage(format!("--scale paper trains on {what} (docs/data.md)")))
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Refuses data that are not known by the names of their files; what is in them is looked at later.
-    fn check_data(&self, path: &Path) -> Result<(), ReproduceError> {
-        let options = DataOptions { data: Some(path.into()), ..self.data_options() };
-        let refused = |error| ReproduceError::usage(format!("--data {error} (docs/data.md)"));
-        options.format().map(|_| ()).map_err(refused)
-    }
-
-    /// The options of `--data`, for the programs that are started.
-    pub(crate) fn data_options(&self) -> DataOptions {
-        DataOptions {
-            data: self.data.clone(),
-            test: self.test.clone(),
-            test_share: self.test_share,
-            without_duplicates: self.without_duplicates,
-            upright: false,
-            cache: None,
         }
     }
 }
@@ -276,6 +267,10 @@ mod tests {
         Options { targets, ..Options::default() }
     }
 
+    fn at(data: impl Into<PathBuf>) -> DataOptions {
+        DataOptions { data: Some(data.into()), ..DataOptions::default() }
+    }
+
     #[test]
     fn the_default_is_the_whole_experiment_at_quick_scale() -> Result<(), ReproduceError> {
         let options = Options::default();
@@ -290,10 +285,11 @@ mod tests {
     #[test]
     fn bad_options_are_refused_with_the_exit_code_of_bad_arguments() {
         let nowhere = || Some(PathBuf::from("no/such/folder"));
+        let without_duplicates = DataOptions { without_duplicates: true, ..Default::default() };
         let paper = |targets: &[&str]| Options { scale: Preset::Paper, ..options(targets) };
         let cases = [
             (
-                Options { data: nowhere(), ..Options::default() },
+                Options { data: at("no/such/folder"), ..Options::default() },
                 "--data opening no/such/folder: No such file",
             ),
             (Options { weights: nowhere(), ..Options::default() }, "--weights no/such/folder"),
@@ -310,7 +306,7 @@ mod tests {
                 "--encoder videonet: a var",
             ),
             (
-                Options { without_duplicates: true, ..Options::default() },
+                Options { data: without_duplicates, ..Options::default() },
                 "expected --data or --fetch",
             ),
             (options(&["table9"]), "found table9"),
@@ -327,7 +323,7 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let options = Options {
             scale: Preset::Paper,
-            data: Some(folder.path().into()),
+            data: at(folder.path()),
             set: vec!["steps=7".into()],
             ..Options::default()
         };
@@ -348,13 +344,14 @@ mod tests {
         assert_eq!((size.steps, size.batch), (7, 64));
         let photos = tempfile::tempdir()?;
         std::fs::write(photos.path().join("photos.toml"), "")?;
-        let options = Options { data: Some(photos.path().into()), ..options };
+        let options = Options { data: at(photos.path()), ..options };
         options.check().expect("photographs");
         let pictures = tempfile::tempdir()?;
         std::fs::write(pictures.path().join("a.jpg"), "")?;
-        let options = Options { data: Some(pictures.path().into()), ..options };
+        let options = Options { data: at(pictures.path()), ..options };
         options.check().expect("a folder of pictures");
-        let share = Options { test_share: Some(2.0), ..options };
+        let data = DataOptions { test_share: Some(2.0), ..at(pictures.path()) };
+        let share = Options { data, ..options };
         let error = share.check().expect_err("more than all").to_string();
         assert!(error.contains("wanted a share above 0 and below 1, got 2"), "{error}");
         Ok(())

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use deepsim_data::dataset::DataOptions;
 use deepsim_run::cost::Cost;
 
 use crate::ReproduceError;
@@ -109,10 +110,7 @@ impl Job<'_> {
         lines.push(format!("== plan: {} at scale {scale}, in {out}", names.join(" ")));
         for experiment in Experiment::ALL {
             if self.targets.iter().any(|target| target.experiment == experiment) {
-                let data = options.data(experiment).map(|folder| folder.display().to_string());
-                let scenes = "built-in procedural scenes; numbers on them are not the paper's";
-                let (what, data) = (experiment.name(), data.unwrap_or_else(|| scenes.into()));
-                lines.push(format!("data, {what}: {data}"));
+                lines.push(format!("data, {}: {}", experiment.name(), data(options, experiment)));
             }
         }
         let weights = options.weights(self.host).map(|folder| folder.display().to_string());
@@ -215,6 +213,23 @@ impl Job<'_> {
             Device::Cuda => Some(self.host.gpus.join("; ")).filter(|gpus| !gpus.is_empty()),
         }
     }
+}
+
+/// Describes the data of an experiment in the plan.
+fn data(options: &Options, experiment: Experiment) -> String {
+    let DataOptions { data, test, test_share, upright, cache, .. } =
+        options.data_options(experiment);
+    let Some(data) = data else {
+        return "built-in procedural scenes; numbers on them are not the paper's".into();
+    };
+    let words = [
+        Some(data.display().to_string()),
+        test.map(|test| format!("tested on {}", test.display())),
+        test_share.map(|share| format!("a share of {share} held out")),
+        upright.then(|| "turned upright".into()),
+        cache.map(|folder| format!("kept in {}", folder.display())),
+    ];
+    words.into_iter().flatten().collect::<Vec<String>>().join(", ")
 }
 
 impl Planned {

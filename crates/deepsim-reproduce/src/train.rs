@@ -12,6 +12,10 @@ pub(crate) fn train(job: &Job<'_>, planned: &Planned) -> Result<(), ReproduceErr
     tracing::info!("== train {}{done}", run.label);
     let mut command = job.trainer(&run.recipe, &planned.folder);
     job.inputs(run.experiment, &mut command);
+    // Not an input: kept pictures change the speed of training, and nothing else.
+    if let Some(cache) = &options.data.cache {
+        command.arg("--cache").arg(cache);
+    }
     let sizes = [
         format!("steps={}", size.steps),
         format!("batch={}", size.batch),

@@ -101,14 +101,17 @@ impl DataOptions {
     /// Recognises the data by names of files alone, without reading any of them.
     ///
     /// # Errors
-    /// If there is nothing at the path or nothing that is known, or a test split is named for data that have
-    /// their own.
+    /// If there is nothing at the path or nothing that is known, a test split is named for data that have their own, or
+    /// a cache for data that are not picture files.
     pub fn format(&self) -> Result<Format, DataError> {
         let format = match &self.data {
             Some(path) => recognise(path)?,
             None => Format::Scenes,
         };
         let free = matches!(format, Format::Shards | Format::Parquet | Format::Pictures);
+        if self.cache.is_some() && !free && format != Format::Ilsvrc {
+            return Err(not_of_files(format!("{format:?}")));
+        }
         let refuse = |wanted: String, got: String| {
             Err(DataError::Argument { operation: "test split", wanted, got })
         };
@@ -230,12 +233,10 @@ enum Split {
     Shards(Vec<PathBuf>),
 }
 
-/// Opens the pictures of a folder, of shards or of tables that are to be trained on, in all of their classes.
-///
-/// # Errors
-/// If the path holds none.
-pub fn picture_files(path: &Path) -> Result<Arc<dyn PictureFiles>, DataError> {
-    files(&parts(path)?.0, None)
+/// The error of `--cache` for data that are not picture files.
+pub(super) fn not_of_files(got: String) -> DataError {
+    let wanted = "data of picture files: a folder, shards or ILSVRC-2012".into();
+    DataError::Argument { operation: "--cache", wanted, got }
 }
 
 /// Training pictures of a path, and the test pictures that lie beside them.

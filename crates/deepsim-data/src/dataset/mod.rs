@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use find::{DataOptions, PictureSet, TEST_SHARE, picture_files};
+pub use find::{DataOptions, PictureSet, TEST_SHARE};
 pub use recognise::Format;
 
 use self::pictures::Originals;
@@ -167,13 +167,7 @@ impl Dataset {
     /// # Errors
     /// If the images are not made of picture files, or the folder cannot be created.
     pub fn cached(self, folder: &Path) -> Result<Self, DataError> {
-        let Some(originals) = self.originals else {
-            return Err(DataError::Argument {
-                operation: "--cache",
-                wanted: "data of picture files: a folder, shards or ILSVRC-2012".into(),
-                got: self.name,
-            });
-        };
+        let originals = self.originals.ok_or_else(|| find::not_of_files(self.name.clone()))?;
         std::fs::create_dir_all(folder).map_err(DataError::io("creating folder", folder))?;
         Ok(Self { originals: Some(originals.cached(folder)), ..self })
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use deepsim_data::Subset;
-use deepsim_data::dataset::{Format, picture_files};
+use deepsim_data::dataset::Format;
 use deepsim_data::exemplars::{ExemplarConfig, Exemplars};
 use deepsim_data::folder::ImageFolder;
 use deepsim_data::ilsvrc::Ilsvrc;
@@ -104,7 +104,7 @@ fn tracks(path: &Path) -> Result<Arc<dyn PictureFiles>, TrainError> {
 }
 
 /// Still pictures of one size: the unlabeled ones of STL-10 or of photographs with a catalogue, ILSVRC's training
-/// set, all training pictures of folders and shards; procedural scenes without data.
+/// set, the training pictures of folders and shards; procedural scenes without data.
 fn stills(seed: u64, options: &RunOptions) -> Result<(DataPlan, Arc<dyn Source>), TrainError> {
     let plan = |name: String, synthetic, source: Arc<dyn Source>| {
         let content = Some(source.content());
@@ -125,7 +125,10 @@ fn stills(seed: u64, options: &RunOptions) -> Result<(DataPlan, Arc<dyn Source>)
                 let files = Arc::new(Ilsvrc::open(folder)?.train()?);
                 plan("ilsvrc-2012".into(), false, of_any_size(files))
             }
-            _ => plan(folder.display().to_string(), false, of_any_size(picture_files(folder)?)),
+            _ => {
+                let (_, train) = options.data.picture_sets()?.swap_remove(0);
+                plan(folder.display().to_string(), false, of_any_size(train))
+            }
         });
     }
     let dataset = options.data.open(seed)?;

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicUsize;
 use anyhow::{Context, Result};
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use deepsim_data::dataset::DataOptions;
 use deepsim_reproduce::catalogue::{GROUPS, Layer, TARGETS};
 use deepsim_reproduce::options::{Device, Options};
 use deepsim_reproduce::preset::Preset;
@@ -47,6 +48,13 @@ pub(crate) struct Arguments {
     /// Share of the pictures of --data that is held out to measure on, by a fixed permutation
     #[arg(long, value_name = "SHARE", requires = "data", conflicts_with = "test")]
     test_share: Option<f64>,
+    /// Turn pictures of folders and shards upright as their EXIF data say
+    #[arg(long, requires = "data")]
+    upright: bool,
+    /// Keep training pictures in this folder after their first resize, so that each is decoded once for all runs;
+    /// changes the speed only
+    #[arg(long, value_name = "DIR", requires = "data")]
+    cache: Option<PathBuf>,
     /// ILSVRC-2012, where --data is STL-10 [default: --data]
     #[arg(long, value_name = "DIR")]
     ilsvrc: Option<PathBuf>,
@@ -153,9 +161,14 @@ impl Arguments {
             targets: self.targets.clone(),
             scale: self.scale,
             device: self.device,
-            data: data.filter(|data| data.as_os_str() != "scenes"),
-            test: self.test.clone(),
-            test_share: self.test_share,
+            data: DataOptions {
+                data: data.filter(|data| data.as_os_str() != "scenes"),
+                test: self.test.clone(),
+                test_share: self.test_share,
+                without_duplicates: self.without_duplicates,
+                upright: self.upright,
+                cache: self.cache.clone(),
+            },
             ilsvrc: self.ilsvrc.clone(),
             encoder: self.encoder.clone(),
             layers: self.layer.clone(),
@@ -166,7 +179,6 @@ impl Arguments {
             train_exemplar_cnn: self.train_exemplar_cnn,
             train_videonet: self.train_videonet.clone(),
             jobs: self.jobs,
-            without_duplicates: self.without_duplicates,
             weights: self.weights.as_deref().map(locate::folder).transpose()?,
             out: self.out.clone().unwrap_or_else(|| locate::out().join(name)),
             seed: self.seed,
