@@ -1,5 +1,6 @@
 //! State and command lines that the steps of a reproduction share.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,6 +9,7 @@ use deepsim_data::dataset::DataOptions;
 use crate::ReproduceError;
 use crate::catalogue::{Experiment, Target};
 use crate::host::Host;
+use crate::labels;
 use crate::lane::{self, Lane};
 use crate::machine::Machine;
 use crate::options::{Device, Options};
@@ -18,6 +20,8 @@ pub(crate) struct Job<'a> {
     pub(crate) options: &'a Options,
     pub(crate) host: &'a Host<'a>,
     pub(crate) targets: Vec<&'static Target>,
+    /// Experiments on data without labels, with what is left out.
+    pub(crate) unlabelled: BTreeMap<Experiment, String>,
     pub(crate) lane: Lane,
 }
 
@@ -27,7 +31,9 @@ impl<'a> Job<'a> {
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
         let gpus = if options.device == Device::Cuda { host.gpus.len() } else { 0 };
         lane::check(options, visible.as_deref(), gpus)?;
-        Ok(Self { options, host, targets: options.select()?, lane: Lane::default() })
+        let mut targets = options.select()?;
+        let unlabelled = labels::leave_out(options, &mut targets)?;
+        Ok(Self { options, host, targets, unlabelled, lane: Lane::default() })
     }
 
     pub(crate) fn cores(&self) -> usize {
@@ -124,6 +130,12 @@ mod tests {
         assert_eq!(given, format!("--device cpu --data {path} --test-share 0.2 --upright"));
         let line = format!("{path}, a share of 0.2 held out, turned upright, kept in kept");
         assert!(plan.contains(&line), "{plan}");
+        let line = "left out: svm: wanted labelled training and test pictures";
+        assert!(plan.contains(line) && plan.contains("training pictures without labels"), "{plan}");
+        assert!(plan.contains("== plan: table3 fig3 at scale"), "table4 is of SVMs: {plan}");
+        let alone = Options { targets: vec!["table4".into()], ..options.clone() };
+        let error = with(|host| Job::new(&alone, host).map(|_| ()).expect_err("nothing is left"));
+        assert!(error.to_string().contains("without labels: pictures"), "{error}");
         // Those of --ilsvrc have a test split of their own, and are read as they are.
         let options = Options { ilsvrc: Some(folder.path().into()), ..options };
         let (given, _) = words(&options, Experiment::Inversion);

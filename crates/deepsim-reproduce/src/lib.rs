@@ -26,6 +26,7 @@ mod host;
 mod inputs;
 mod job;
 mod jobs;
+mod labels;
 mod lane;
 mod machine;
 pub mod options;

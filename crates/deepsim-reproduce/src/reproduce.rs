@@ -17,7 +17,7 @@ use crate::options::{Device, Options};
 use crate::plan::{Planned, Wanted, table};
 use crate::record::{RECORD, Record, RecordedRun};
 use crate::report::{self, Entry};
-use crate::{evaluate, jobs, released};
+use crate::{evaluate, jobs, labels, released};
 
 /// Runs and inversions to make.
 struct Plan {
@@ -94,13 +94,18 @@ impl Job<'_> {
     /// Settles what is to be done.
     fn plan(&self) -> Result<Plan, ReproduceError> {
         let options = self.options;
-        let work = Work::of(&self.targets, &options.layers(), &options.encoder());
+        let mut work = Work::of(&self.targets, &options.layers(), &options.encoder());
         let known: Vec<&str> = work.runs.iter().map(|(run, _)| run.id.as_str()).collect();
         let named = options.only.iter().map(|name| ("--only", name));
         let mut named = named.chain(options.from.iter().map(|name| ("--from", name)));
         if let Some((option, name)) = named.find(|(_, name)| !known.contains(&name.as_str())) {
             let message = format!("{option} {name}: no such run; there are {}", known.join(", "));
             return Err(ReproduceError::usage(message));
+        }
+        for (run, measures) in &mut work.runs {
+            if self.unlabelled.contains_key(&run.experiment) {
+                measures.retain(|measure| *measure != labels::MEASURE);
+            }
         }
         let runs =
             work.runs.into_iter().map(|run| self.look(run)).collect::<Result<Vec<_>, _>>()?;
@@ -113,6 +118,7 @@ impl Job<'_> {
                 lines.push(format!("data, {}: {}", experiment.name(), data(options, experiment)));
             }
         }
+        lines.extend(self.unlabelled.values().map(|reason| format!("left out: {reason}")));
         let weights = options.weights(self.host).map(|folder| folder.display().to_string());
         let weights = weights.unwrap_or_else(|| "none; comparators have random weights".into());
         lines.push(format!("weights: {weights}"));

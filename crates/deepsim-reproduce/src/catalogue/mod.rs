@@ -26,7 +26,7 @@ pub use targets::TARGETS;
 pub use work::{GROUPS, Group, Work, select};
 
 /// An experiment of the paper.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Experiment {
     /// Section 4.1.
     Autoencoder,
