@@ -1,16 +1,11 @@
 //! A comparator that is described in a file, in a recipe and in every command that takes one.
 
-use std::path::Path;
-use std::process::{Command, Output};
-
 use anyhow::Result;
 use candle_core::Device;
 use deepsim_nets::ComparatorKind;
 use deepsim_nets::layers::Stack;
 
-use crate::programs::{
-    TINY, assert_success, checkpoint, deepsim, errors, folder_with_recipe, train,
-};
+use crate::programs::{TINY, assert_success, checkpoint, errors, folder_with_recipe, run, train};
 
 const SMALL: &str = r#"
 name = "small"
@@ -41,11 +36,6 @@ fn folder() -> Result<tempfile::TempDir> {
             .write_png(&folder.path().join(name))?;
     }
     Ok(folder)
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(deepsim());
-    command.current_dir(folder).args(arguments).output().expect("deepsim runs")
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //! | `parity_training` | do twenty iterations of both networks follow PyTorch's? |
 //! | `shared/golden` | do real weights give the activations that OpenCV gets from them? |
 //! | `shared/imagenet` | does a real network recognise as many photographs as it should? |
+//! | `shared/photographs` | are folders of real photographs trained on, resumed and reproduced? |
 //! | `comparators` | do runs that train comparators keep the same promises? |
 //! | `parallel` | do several processes make the run that one makes alone? |
 //! | `resume` | does an interrupted run end with the bytes of an uninterrupted one? |
@@ -20,7 +21,7 @@
 //! | `pages` | are README and pages whole where rustdoc has not been? |
 //! | `data_files` | has every file in `data` a licence and a hash, and are its photographs a data set? |
 //! | `described` | is a comparator that a file describes one in recipes and commands? |
-//! | `own_pictures` | is a folder of pictures trained on, measured, reproduced and resumed like any data set? |
+//! | `own_pictures` | is a folder of pictures trained on, measured and resumed like any data set? |
 //! | `messages` | do errors name each cause once, and refuse before anything is written? |
 //!
 //! What PyTorch computes is stored in `tests/fixtures`, with the script that made it.

@@ -1,7 +1,6 @@
 //! A folder of pictures of one's own is trained on, measured, reproduced and resumed like any data set.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use deepsim_data::folder::ImageFolder;
 use deepsim_data::picture::Picture;
@@ -9,21 +8,8 @@ use deepsim_data::shards::{Limits, copy};
 use deepsim_data::{Scenes, Source, scenes};
 
 use crate::programs::{
-    TINY, assert_success, bytes, checkpoint, deepsim, errors, folder_with_recipe, train, workspace,
+    TINY, assert_success, bytes, errors, folder_with_recipe, results, run, train,
 };
-
-/// Photographs of several kinds, outside the repository.
-fn photographs() -> Option<PathBuf> {
-    let folder = workspace().join("shared/data/photos256");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    #[expect(clippy::print_stderr, reason = "a skipped test says why")]
-    {
-        eprintln!("skipped: {} is not there", folder.display());
-    }
-    None
-}
 
 /// Writes `count` pictures, rectangles of several sizes, by class if there are any.
 fn pictures(folder: &Path, count: usize, classes: &[&str]) {
@@ -38,14 +24,6 @@ fn pictures(folder: &Path, count: usize, classes: &[&str]) {
         std::fs::create_dir_all(&class).expect("a folder");
         picture.write_png(&class.join(format!("{index:03}.png"))).expect("a file");
     }
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(deepsim()).current_dir(folder).args(arguments).output().expect("deepsim runs")
-}
-
-fn results(folder: &Path, out: &str) -> [Vec<u8>; 2] {
-    [checkpoint(&folder.join(out)), bytes(&folder.join(out), "generator.safetensors")]
 }
 
 /// Transforms that draw all that they can.
@@ -67,11 +45,12 @@ fn a_folder_is_trained_on_and_resumed_to_the_same_bytes() {
         let of = |out: &str| results(folder.path(), &format!("{name}-{out}"));
         assert!(of("whole") == of("halves"), "{name}");
     }
-    assert!(results(folder.path(), "plain-whole") != results(folder.path(), "transformed-whole"));
+    let of = |out: &str| results(folder.path(), out);
+    assert!(of("plain-whole") != of("transformed-whole"));
     // Kept pictures change the speed only; the second run reads what the first has kept.
     for out in ["kept", "kept-again"] {
         assert_success(&train(folder.path(), out, &["--data", "mine", "--cache", "kept-pictures"]));
-        assert!(results(folder.path(), out) == results(folder.path(), "plain-whole"), "{out}");
+        assert!(of(out) == of("plain-whole"), "{out}");
     }
     let kept = std::fs::read_dir(folder.path().join("kept-pictures")).expect("a folder").count();
     assert_eq!(kept, 1);
@@ -154,41 +133,3 @@ momentum = 0.9
 weight_decay = 0.004
 schedule = [{ from = 0, rate = 0.01 }]
 "#;
-
-#[test]
-fn tables_and_figures_are_reproduced_on_a_folder() {
-    let Some(photographs) = photographs() else { return };
-    let folder = tempfile::tempdir().expect("a folder");
-    let mine = folder.path().join("mine");
-    std::fs::create_dir(&mine).expect("a folder");
-    for entry in std::fs::read_dir(photographs).expect("photographs") {
-        let path = entry.expect("an entry").path();
-        std::fs::copy(&path, mine.join(path.file_name().expect("a name"))).expect("a copy");
-    }
-    let arguments = [
-        "reproduce",
-        "table3",
-        "fig3",
-        "--data",
-        "mine",
-        "--out",
-        "out",
-        "--steps",
-        "1",
-        "--batch",
-        "2",
-        "--set",
-        "output.checkpoint_every=1",
-    ];
-    let plan = run(folder.path(), &[&arguments[..], &["--dry-run"]].concat());
-    assert_success(&plan);
-    assert!(String::from_utf8_lossy(&plan.stdout).contains("data, autoencoder: mine"));
-    let output = run(folder.path(), &arguments);
-    assert_success(&output);
-    let report = std::fs::read_to_string(folder.path().join("out/report/results.json"));
-    let report = report.expect("numbers");
-    assert!(
-        report.contains("pictures of mine, without labels: 22 training and 2 test pictures"),
-        "{report}"
-    );
-}

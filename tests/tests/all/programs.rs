@@ -46,6 +46,11 @@ pub(crate) fn train(folder: &Path, out: &str, more: &[&str]) -> Output {
     command.output().expect("deepsim runs")
 }
 
+/// `deepsim ARGUMENTS` in `folder`.
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(deepsim()).current_dir(folder).args(arguments).output().expect("deepsim runs")
+}
+
 /// What a program said on its error stream.
 pub(crate) fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -80,6 +85,12 @@ pub(crate) fn checkpoint(run: &Path) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {}: {e}", run.display(), path.display()))
 }
 
+/// The last checkpoint and the generator of a run.
+pub(crate) fn results(folder: &Path, out: &str) -> [Vec<u8>; 2] {
+    let run = folder.join(out);
+    [checkpoint(&run), bytes(&run, "generator.safetensors")]
+}
+
 /// Trains a recipe of four steps at once, and in two halves with other numbers of threads: both end with the
 /// same bytes. Returns the folder, and the run's in it.
 pub(crate) fn trained_in_halves(recipe: &str) -> (tempfile::TempDir, PathBuf) {
@@ -87,9 +98,8 @@ pub(crate) fn trained_in_halves(recipe: &str) -> (tempfile::TempDir, PathBuf) {
     assert_success(&train(folder.path(), "whole", &[]));
     assert_success(&train(folder.path(), "halves", &["--set", "steps=2", "--threads", "1"]));
     assert_success(&train(folder.path(), "halves", &["--resume"]));
-    let [whole, halves] = ["whole", "halves"].map(|out| folder.path().join(out));
-    assert!(checkpoint(&whole) == checkpoint(&halves), "the checkpoints differ");
-    let file = "generator.safetensors";
-    assert!(bytes(&whole, file) == bytes(&halves, file), "the generators differ");
+    let [whole, halves] = ["whole", "halves"].map(|out| results(folder.path(), out));
+    assert!(whole == halves, "checkpoints or generators differ");
+    let whole = folder.path().join("whole");
     (folder, whole)
 }

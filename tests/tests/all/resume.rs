@@ -11,14 +11,8 @@ use rand_core::Rng;
 
 use crate::hostile::write_stl10;
 use crate::programs::{
-    TINY, assert_success, bytes, checkpoint, deepsim, errors, folder_with_recipe, newest, train,
+    TINY, assert_success, bytes, deepsim, errors, folder_with_recipe, newest, results, train,
 };
-
-/// The last checkpoint and the generator of a run.
-fn results(folder: &Path, out: &str) -> [Vec<u8>; 2] {
-    let run = folder.join(out);
-    [checkpoint(&run), bytes(&run, "generator.safetensors")]
-}
 
 #[test]
 fn one_and_two_threads_write_the_same_bytes() {

@@ -5,3 +5,4 @@
 
 mod golden;
 mod imagenet;
+mod photographs;
