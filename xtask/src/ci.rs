@@ -35,8 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // Features that are off by default, except those for GPUs and MPI. The hub's 400 crates take ten minutes if they
     // are optimised, on two cores; candle-nn is among them, so that the feature `nn` costs little here. What builds the
     // tests looks for lints too, as checking all of these crates first takes another four.
-    let features =
-        "deepsim-data/formats,deepsim-data/parquet,deepsim-fetch/hub,deepsim-ops/nn,deepsim/hub";
+    let features = "deepsim/formats,deepsim/hub,deepsim-ops/nn";
     let packages =
         ["-p", "deepsim-data", "-p", "deepsim-fetch", "-p", "deepsim-ops", "-p", "deepsim"];
     let every = [&packages[..], &["--features", features]].concat();
