@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use deepsim_data::folder::ImageFolder;
 use deepsim_data::picture::Picture;
-use deepsim_data::shards::{Limits, copy};
 use deepsim_data::{Scenes, Source, scenes};
 
 use crate::programs::{
@@ -12,7 +10,7 @@ use crate::programs::{
 };
 
 /// Writes `count` pictures, rectangles of several sizes, by class if there are any.
-fn pictures(folder: &Path, count: usize, classes: &[&str]) {
+pub(crate) fn pictures(folder: &Path, count: usize, classes: &[&str]) {
     let scenes = Scenes::new(3, scenes::TRAIN, count);
     let mut planes = vec![0; 3 * 96 * 96];
     for index in 0..count {
@@ -85,9 +83,8 @@ fn class_folders_and_shards_are_measured_with_labels_and_others_are_refused_by_n
     let mine = folder.path().join("mine");
     pictures(&mine.join("train"), 60, &["cat", "dog"]);
     pictures(&mine.join("val"), 8, &["cat", "dog"]);
-    let files = ImageFolder::open(&mine.join("train")).expect("pictures");
-    let limits = Limits { samples: 16, bytes: 1 << 30 };
-    copy(&files, &folder.path().join("shards"), "train", limits).expect("shards");
+    let pack = ["data", "pack", "mine", "--shards", "shards", "--samples", "16"];
+    assert_success(&run(folder.path(), &pack));
     assert_success(&train(folder.path(), "run", &["--data", "mine"]));
     let eval = |data: &str, measures: &[&str]| {
         let more = ["--run", "run", "--data", data, "--svm-draws", "2", "--svm-input", "pixels"];
@@ -98,6 +95,7 @@ fn class_folders_and_shards_are_measured_with_labels_and_others_are_refused_by_n
     let rows = rows.expect("text");
     assert!(rows.contains("10 folds of 12 images, tested on 8"), "{rows}");
     assert_success(&eval("shards/train-{000000..000003}.tar", &["svm"]));
+    assert_success(&eval("shards", &["svm"]));
     pictures(&folder.path().join("flat"), 24, &[]);
     let output = eval("flat", &["svm"]);
     assert_eq!(output.status.code(), Some(2));

@@ -7,6 +7,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier, Mutex};
 
 use candle_core::{Device, Tensor};
+use deepsim_data::dataset::DataOptions;
+use deepsim_data::folder::ImageFolder;
+use deepsim_data::shards::{Limits, copy};
 use deepsim_run::files::{CHECKPOINT, GENERATOR};
 use deepsim_run::recipe::Recipe;
 use deepsim_train::TrainError;
@@ -15,6 +18,7 @@ use deepsim_train::run::failure::replay;
 use deepsim_train::run::{Outcome, Requests, RunOptions, run};
 
 use crate::hear::{Told, hear};
+use crate::own_pictures::pictures;
 use crate::programs::{TINY, bytes, newest};
 use crate::support::{Fixture, relative_norm};
 use crate::vae::TINY as VAE;
@@ -78,6 +82,17 @@ type Ended = Result<Outcome, TrainError>;
 fn train(
     requests: &[Requests],
     out: impl Fn(usize) -> PathBuf + Sync,
+    of: (&str, &[&str]),
+    made: impl Fn(u64) + Clone + Send + Sync + 'static,
+) -> Vec<Ended> {
+    train_on(&DataOptions::default(), requests, out, of, made)
+}
+
+/// The same on these data.
+fn train_on(
+    data: &DataOptions,
+    requests: &[Requests],
+    out: impl Fn(usize) -> PathBuf + Sync,
     (recipe, sets): (&str, &[&str]),
     made: impl Fn(u64) + Clone + Send + Sync + 'static,
 ) -> Vec<Ended> {
@@ -86,7 +101,8 @@ fn train(
     let one = |(rank, requests): (usize, &Requests)| {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
         let group = Rc::new(Thread { rank, shared: shared.clone() });
-        let options = RunOptions { resume: true, group, ..RunOptions::new(out(rank)) };
+        let data = data.clone();
+        let options = RunOptions { data, resume: true, group, ..RunOptions::new(out(rank)) };
         let (recipe, made) = (Recipe::parse(recipe, &sets)?, made.clone());
         let each = move |told| match told {
             Told::Progress(name, step, _) if name == "training" => made(step),
@@ -143,6 +159,28 @@ fn the_number_of_processes_changes_nothing_but_rounding() {
             assert!(error > 0.0 && error < 1e-5, "{name}: {error:e}");
         }
     }
+}
+
+#[test]
+fn two_processes_on_shards_make_the_run_of_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    pictures(&path("mine"), 24, &["cat", "dog"]);
+    let files = ImageFolder::open(&path("mine")).expect("pictures");
+    let limits = Limits { samples: 5, bytes: 1 << 30 };
+    copy(&files, &path("shards"), "train", limits).expect("five shards");
+    let data = DataOptions { data: Some(path("shards")), ..DataOptions::default() };
+    // More than a pass over the 22 pictures that are not held out.
+    let go = |name: &str, size, sets: &[&str]| {
+        let sets = [&["batch=4", "steps=8"], sets].concat();
+        finished(train_on(&data, &threads(size), |_| path(name), (TINY, &sets), |_| {}));
+        bytes(&path(name), GENERATOR)
+    };
+    let two = go("two", 2, &[]);
+    assert!(two == go("parts", 1, &["micro_batch=2"]), "two are as two parts of a batch");
+    go("one", 1, &[]);
+    let error = relative_norm(&weights(&path("two")), &weights(&path("one")));
+    assert!(error > 0.0 && error < 1e-5, "{error:e}");
 }
 
 #[test]
