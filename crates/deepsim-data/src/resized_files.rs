@@ -3,14 +3,15 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use crate::decode::decode_into;
+use crate::decode::{decode_into, raw};
 use crate::files::same_files;
 use crate::pipeline::{Canvas, Pipeline, Step};
 use crate::transform::Filter;
 use crate::{DataError, PictureFiles};
 
 /// Picture files whose short side is brought to a length, as PNG. Pictures that are no larger stay as they are in
-/// their files: nothing is enlarged.
+/// their files: nothing is enlarged. PNGs have no EXIF data: put [`UprightFiles`](crate::upright::UprightFiles) inside where
+/// these count.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -69,8 +70,12 @@ impl PictureFiles for ResizedFiles {
         let mut canvas = CANVAS.take();
         let picture = canvas.picture_mut();
         decode_into(bytes, &path, picture)?;
-        if picture.height.min(picture.width) > self.side {
+        let is_larger = picture.height.min(picture.width) > self.side;
+        if is_larger {
             self.pipeline.run(&mut canvas, None, &path)?;
+        }
+        // Pixels of files that were turned upright are no file.
+        if is_larger || raw::is_raw(bytes) {
             *bytes = canvas.picture_mut().to_png()?;
         }
         CANVAS.set(canvas);

@@ -144,3 +144,32 @@ fn packed_pictures_are_those_of_the_folder_and_a_pack_goes_on() {
     let output = run(folder.path(), &["check", "shards"]);
     assert!(text(&output.stdout).contains("train: 6 pictures"), "{}", text(&output.stdout));
 }
+
+#[test]
+fn pictures_are_packed_upright_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let photos =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../deepsim-data/tests/fixtures/photos");
+    let mine = folder.path().join("mine");
+    std::fs::create_dir(&mine).expect("a folder");
+    std::fs::copy(photos.join("upright-6.png"), mine.join("1.png")).expect("a copy");
+    let upright = decode::read(&photos.join("upright-6.decoded.png")).expect("a picture");
+    let (height, width) = (upright.height, upright.width);
+    assert_ne!(height, width);
+    let packed = |out: &str, more: &[&str]| {
+        let arguments = [&["pack", "mine", "--shards", out], more].concat();
+        let output = run(folder.path(), &arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let shards = Shards::open(&folder.path().join(out).to_string_lossy()).expect("shards");
+        let mut bytes = Vec::new();
+        shards.read(0, &mut bytes).expect("a picture");
+        decode::decode(&bytes, &shards.path(0)).expect("a PNG")
+    };
+    let stored = packed("stored", &["--resize", "4"]);
+    assert_eq!(stored.height < stored.width, width < height, "as it lies in its file");
+    let turned = packed("turned", &["--resize", "4", "--upright"]);
+    assert_eq!(turned.height < turned.width, height < width);
+    assert_eq!(packed("small", &["--resize", "9999", "--upright"]), upright);
+    let output = run(folder.path(), &["pack", "mine", "--shards", "x", "--upright"]);
+    assert!(text(&output.stderr).contains("--resize"), "{}", text(&output.stderr));
+}

@@ -25,7 +25,7 @@ pub(crate) fn begin(bytes: &mut Vec<u8>, height: usize, width: usize) -> Option<
 }
 
 /// True for bytes that [`begin`] has begun.
-pub(super) fn is_raw(bytes: &[u8]) -> bool {
+pub(crate) fn is_raw(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
 }
 

@@ -46,6 +46,9 @@ enum Task {
         /// Make pictures smaller whose short side is longer, as PNG
         #[arg(long, value_name = "PIXELS")]
         resize: Option<usize>,
+        /// Turn pictures upright as their EXIF data say before they are resized; smaller ones become PNG too
+        #[arg(long, requires = "resize")]
+        upright: bool,
         /// Samples in a shard, at most
         #[arg(long, value_name = "N", default_value_t = Limits::default().samples, value_parser = clap::value_parser!(u64).range(1..))]
         samples: u64,
@@ -69,11 +72,12 @@ struct Pictures {
 }
 
 impl Pictures {
-    fn open(&self) -> Result<Vec<PictureSet>> {
+    fn open(&self, upright: bool) -> Result<Vec<PictureSet>> {
         let options = DataOptions {
             data: Some(locate::data(&self.data)?),
             test: self.test.clone(),
             test_share: self.test_share,
+            upright,
             ..DataOptions::default()
         };
         Ok(options.picture_sets()?)
@@ -84,7 +88,7 @@ impl Pictures {
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     match &arguments.task {
         Task::Check { pictures, json } => {
-            let sets = pictures.open()?;
+            let sets = pictures.open(false)?;
             let sets: Vec<(&str, &dyn PictureFiles)> =
                 sets.iter().map(|(name, files)| (*name, &**files)).collect();
             let report = check::check(&sets);
@@ -94,9 +98,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
             }
             Ok(if report.is_sound() { exit::DONE } else { exit::FAILED })
         }
-        Task::Pack { pictures, shards, resize, samples, bytes } => {
+        Task::Pack { pictures, shards, resize, upright, samples, bytes } => {
             let limits = Limits { samples: *samples, bytes: *bytes };
-            for (name, files) in pictures.open()? {
+            for (name, files) in pictures.open(*upright)? {
                 let files = match resize {
                     Some(side) => Arc::new(ResizedFiles::new(files, *side)?),
                     None => files,
