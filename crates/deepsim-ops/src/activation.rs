@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use crate::cpu::elementwise;
 use crate::glue::{first_order, input, like, slice, with};
 
-/// `max(x, 0)`; the gradient at 0 is 0.
+/// Computes `max(x, 0)`; the gradient at 0 is 0.
 ///
 /// # Shapes
 /// any -> the same
@@ -24,7 +24,7 @@ pub fn relu(x: &Tensor) -> Result<Tensor> {
     apply("relu", x, 0.0)
 }
 
-/// `max(x, 0) + slope * min(x, 0)`; the gradient at 0 is `slope`.
+/// Computes `max(x, 0) + slope * min(x, 0)`; the gradient at 0 is `slope`.
 ///
 /// # Shapes
 /// any -> the same
@@ -43,7 +43,7 @@ pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
     apply("leaky_relu", x, slope as f32)
 }
 
-/// `min(max(x, 0), 6)`; the gradient at 0 and at 6 is 0, as PyTorch's.
+/// Computes `min(max(x, 0), 6)`; the gradient at 0 and at 6 is 0, as PyTorch's.
 ///
 /// # Shapes
 /// any -> the same
@@ -89,7 +89,7 @@ impl CustomOp1 for LeakyRelu {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (op, slope) = (self.op, self.slope);
-        // Written so that a NaN stays one.
+        // This form keeps a NaN.
         let leak = |x: f32| if x > 0.0 { x } else { x * slope };
         let y = elementwise::map(slice(op, x, layout)?, leak);
         Ok((CpuStorage::F32(y), layout.shape().clone()))
@@ -115,7 +115,7 @@ impl CustomOp1 for Relu6 {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        // A NaN stays one.
+        // Keeps a NaN.
         let y = elementwise::map(slice(RELU6, x, layout)?, |x| x.clamp(0.0, 6.0));
         Ok((CpuStorage::F32(y), layout.shape().clone()))
     }

@@ -19,7 +19,7 @@ use crate::glue::{input, slice};
 #[derive(Clone, Debug)]
 pub struct Moments {
     state: MomentStorage,
-    /// What [`Moments::first`] and [`Moments::second`] show of a state on a device.
+    /// Host copy that [`Moments::first`] and [`Moments::second`] show for a state on a device.
     #[cfg(feature = "cuda")]
     copy: OnceLock<(Vec<f32>, Vec<f32>)>,
 }
@@ -32,7 +32,7 @@ enum MomentStorage {
 }
 
 impl Moments {
-    /// The state before the first update.
+    /// Returns the state before the first update.
     ///
     /// # Errors
     /// None on the CPU; on another device if the allocation fails.
@@ -45,7 +45,7 @@ impl Moments {
         Ok(Self::from_parts(vec![0.0; n], vec![0.0; n]))
     }
 
-    /// A state taken apart by [`Moments::first`] and [`Moments::second`].
+    /// Rebuilds a state from what [`Moments::first`] and [`Moments::second`] returned.
     pub fn from_parts(m: Vec<f32>, v: Vec<f32>) -> Self {
         Self::new(MomentStorage::Host(m, v))
     }
@@ -59,18 +59,18 @@ impl Moments {
     }
 
     /// Running mean of the gradient, in the parameter's order. Copied from a device, and empty if
-    /// that fails: [`Moments::to_host`] gives the error.
+    /// that fails: [`Moments::to_host`] returns the error.
     pub fn first(&self) -> &[f32] {
         self.host().0
     }
 
     /// Running mean of the squared gradient, in the parameter's order. Copied from a device, and
-    /// empty if that fails: [`Moments::to_host`] gives the error.
+    /// empty if that fails: [`Moments::to_host`] returns the error.
     pub fn second(&self) -> &[f32] {
         self.host().1
     }
 
-    /// The same state on the CPU.
+    /// Returns the same state on the CPU.
     ///
     /// # Errors
     /// If the copy from a device fails.
@@ -96,7 +96,7 @@ impl Moments {
         }
     }
 
-    /// Numbers of values of both moments.
+    /// Returns the lengths of both moments.
     fn lens(&self) -> (usize, usize) {
         match &self.state {
             MomentStorage::Host(m, v) => (m.len(), v.len()),
@@ -108,7 +108,7 @@ impl Moments {
     /// Moves the state to a device, for a parameter that was moved or a state that was loaded.
     #[cfg(feature = "cuda")]
     fn follow(&mut self, device: &Device) -> Result<()> {
-        // An update is coming, after which the copy would be old.
+        // The copy is dropped, because the coming update makes it stale.
         self.copy = OnceLock::new();
         match (&self.state, device) {
             (MomentStorage::Host(m, v), Device::Cuda(device)) => {
@@ -123,13 +123,14 @@ impl Moments {
         Ok(())
     }
 
-    /// Says that a recorded step changed the state on its device ([`StepGraph`](crate::StepGraph)).
+    /// Marks the host copy as stale after a recorded step changed the state on its device
+    /// ([`StepGraph`](crate::StepGraph)).
     #[cfg(feature = "cuda")]
     pub fn changed_on_device(&mut self) {
         self.copy = OnceLock::new();
     }
 
-    /// The values of a state on the CPU.
+    /// Returns the values of a state on the CPU.
     fn host_mut(&mut self) -> Option<(&mut [f32], &mut [f32])> {
         match &mut self.state {
             MomentStorage::Host(m, v) => Some((m, v)),
@@ -139,7 +140,8 @@ impl Moments {
     }
 }
 
-/// Takes the values of other moments of the same lengths. On a GPU everything stays where it is.
+/// Copies the values of other moments of the same lengths. On a GPU they do not pass through the
+/// host.
 ///
 /// # Errors
 /// If the lengths differ, or the device fails.
@@ -157,7 +159,7 @@ pub fn set_moments(pairs: Vec<(&mut Moments, &Moments)>) -> Result<()> {
     let mut on_gpu = Vec::with_capacity(pairs.len());
     for (to, from) in pairs {
         if to.lens() != from.lens() {
-            bail!("{OP}: wanted moments of {:?} values, got {:?}", to.lens(), from.lens());
+            bail!("{OP}: expected moments of {:?} values, found {:?}", to.lens(), from.lens());
         }
         #[cfg(feature = "cuda")]
         if let MomentStorage::Device(from) = &from.state {
@@ -219,21 +221,22 @@ pub fn adam_update(
     adam_update_all([AdamUpdate { parameter, gradient, moments, decays: true }], step, None)
 }
 
-/// One of the parameters of [`adam_update_all`].
+/// Parameter of [`adam_update_all`].
 #[derive(Debug)]
 pub struct AdamUpdate<'a> {
     /// The parameter, which is changed in place.
     pub parameter: &'a Var,
-    /// Its gradient, of the same shape.
+    /// Gradient, of the parameter's shape.
     pub gradient: &'a Tensor,
-    /// Its moments.
+    /// Moments of the parameter.
     pub moments: &'a mut Moments,
-    /// Whether the L2 penalty is for it.
+    /// Applies the L2 penalty if true.
     pub decays: bool,
 }
 
-/// [`adam_update`] of many parameters, in one launch on a GPU. If one of them does not fit, none is changed,
-/// and neither if a number of `only_if` is not finite ([`DeferredScalar::gate`](crate::DeferredScalar::gate)).
+/// Updates many parameters as [`adam_update`] does, in one launch on a GPU. None is changed if one
+/// of them does not fit, or if a number of `only_if` is not finite
+/// ([`DeferredScalar::gate`](crate::DeferredScalar::gate)).
 ///
 /// # Errors
 /// As for [`adam_update`], and if the parameters are on different devices.
@@ -258,10 +261,10 @@ pub fn adam_update_all<'a>(
     step: AdamStep,
     only_if: Option<&Tensor>,
 ) -> Result<()> {
-    // The bias correction would divide by zero, and fill the parameters with NaN.
+    // The bias correction would divide by zero and fill the parameters with NaN.
     let decays = [step.beta1, step.beta2];
     if step.t == 0 || decays.iter().any(|decay| !(0.0..1.0).contains(decay)) {
-        bail!("{OP}: wanted t >= 1 and decays 0 <= beta < 1, got t {} and {decays:?}", step.t);
+        bail!("{OP}: expected t >= 1 and decays 0 <= beta < 1, found t {} and {decays:?}", step.t);
     }
     let updates: Vec<AdamUpdate<'a>> = updates.into_iter().collect();
     let mut gradients = Vec::with_capacity(updates.len());
@@ -284,7 +287,7 @@ pub fn adam_update_all<'a>(
     if !finite(only_if)? {
         return Ok(());
     }
-    // One parallel region for all, since most parameters are small.
+    // One parallel region for all parameters, because most are small.
     rayon::scope(|_| {
         updates.into_iter().zip(&gradients).try_for_each(|(update, gradient)| {
             let AdamUpdate { parameter, moments, decays, .. } = update;
@@ -297,7 +300,7 @@ pub fn adam_update_all<'a>(
     })
 }
 
-/// Whether an update may be made.
+/// Returns true if every number is finite, so that the update may be made.
 pub(crate) fn finite(numbers: Option<&Tensor>) -> Result<bool> {
     let Some(numbers) = numbers else { return Ok(true) };
     Ok(numbers.flatten_all()?.to_vec1::<f32>()?.into_iter().all(f32::is_finite))
@@ -317,15 +320,16 @@ fn update_on_gpu(
     {
         moments.follow(parameter.device())?;
         let MomentStorage::Device(moments) = &mut moments.state else {
-            bail!("{OP}: wanted all parameters on one GPU")
+            bail!("{OP}: expected all parameters on one GPU")
         };
         rows.push((parameter.as_tensor(), gradient, moments, decays));
     }
     crate::cuda::adam(rows, Numbers::new(step), only_if)
 }
 
-/// The rate that [`adam_update_all`] multiplies the quotient of the moments with: the learning rate with the
-/// corrections for the moments' beginning. What [`StepGraph::launch`](crate::StepGraph::launch) wants.
+/// Returns the factor of the quotient of the moments in [`adam_update_all`]: the learning rate with
+/// both bias corrections. [`StepGraph::launch`](crate::StepGraph::launch) takes it as the rate of
+/// an update.
 #[cfg(feature = "cuda")]
 pub fn adam_rate(step: AdamStep) -> f32 {
     Numbers::new(step).rate
@@ -333,7 +337,7 @@ pub fn adam_rate(step: AdamStep) -> f32 {
 
 const OP: &str = "adam_update";
 
-/// The numbers of the innermost loop.
+/// Constants of the innermost loop.
 #[derive(Clone, Copy)]
 pub(crate) struct Numbers {
     pub(crate) rate: f32,
@@ -378,13 +382,13 @@ impl InplaceOp2 for InPlace<'_> {
         g: &CpuStorage,
         g_layout: &Layout,
     ) -> Result<()> {
-        let CpuStorage::F32(p) = p else { bail!("{OP}: wanted an f32 parameter") };
+        let CpuStorage::F32(p) = p else { bail!("{OP}: expected an f32 parameter") };
         let Some((start, end)) = p_layout.contiguous_offsets() else {
-            bail!("{OP}: wanted a contiguous parameter")
+            bail!("{OP}: expected a contiguous parameter")
         };
         let (p, g) = (&mut p[start..end], slice(OP, g, g_layout)?);
         let Ok(mut moments) = self.moments.lock() else { bail!("{OP}: poisoned state") };
-        let Some((m, v)) = moments.host_mut() else { bail!("{OP}: wanted moments on the CPU") };
+        let Some((m, v)) = moments.host_mut() else { bail!("{OP}: expected moments on the CPU") };
         let (isa, numbers) = (Isa::best(), Numbers::new(self.step));
         const CHUNK: usize = 16 * 1024;
         let state = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));

@@ -40,7 +40,7 @@ pub enum BatchNormStatistics<'a> {
 ///
 /// # Errors
 /// If shapes do not fit, a tensor is not `f32` on the CPU (with `cuda`: or a GPU), `epsilon` is negative, a momentum is
-/// not in `0..=1`, or statistics of a batch are wanted that has one value a channel.
+/// not in `0..=1`, or batch statistics are asked for and the batch has one value a channel.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor, Var};
@@ -126,7 +126,7 @@ fn on_cpu(
     };
     let (mean, variance) = match statistics {
         BatchNormStatistics::Fixed { mean, variance } => (wide(mean)?, wide(variance)?),
-        // Nothing is normalised.
+        // A batch of no images has nothing to normalise.
         _ if n == 0 => (vec![0.0; channels], vec![1.0; channels]),
         _ => {
             let moments = with(OP, x, |x| Ok(moments(planes, Isa::best(), x)))?;
@@ -159,7 +159,7 @@ fn on_cpu(
     x.apply_op3(weight, bias, BatchNorm { planes, mean, inverse, count })
 }
 
-/// The same in operations of candle, for other devices.
+/// Normalises by operations of candle, for devices other than the CPU.
 fn composed(
     x: &Tensor,
     weight: &Tensor,
@@ -196,7 +196,7 @@ fn composed(
     normalised.broadcast_mul(&planes(weight)?)?.broadcast_add(&planes(bias)?)
 }
 
-/// The node of `x`, weight and bias.
+/// Node of candle's graph for `x`, weight and bias.
 struct BatchNorm {
     planes: Planes,
     mean: Vec<f64>,
@@ -223,7 +223,7 @@ impl CustomOp3 for BatchNorm {
         let (weight, bias) = (slice(OP, weight, weight_layout)?, slice(OP, bias, bias_layout)?);
         let numbers: Vec<[f32; 3]> = (0..self.planes.channels)
             .map(|c| {
-                // The mean as it is subtracted, and what it is off by.
+                // The mean rounded to single precision, and its rounding error.
                 let (from, factor) = (self.mean[c] as f32, f64::from(weight[c]) * self.inverse[c]);
                 let rest = (f64::from(from) - self.mean[c]) * factor;
                 [from, factor as f32, (f64::from(bias[c]) + rest) as f32]

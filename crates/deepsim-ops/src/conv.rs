@@ -6,13 +6,13 @@ use crate::cpu::conv::ConvShape;
 use crate::glue::OpName;
 use crate::sequence::{Step, run};
 
-/// Numbers of a 2-d convolution. Pairs are (vertical, horizontal).
+/// Hyper-parameters of a 2-d convolution. Pairs are (vertical, horizontal).
 ///
-/// There is no padding that differs between two opposite sides.
+/// Padding is the same on opposite sides.
 ///
 /// ```
 /// use deepsim_ops::Conv2dConfig;
-/// // Same size as the image, for 3x3 kernels that see 5x5 pixels.
+/// // Same size as the image, for 3x3 kernels that span 5x5 pixels.
 /// let dilated = Conv2dConfig::new(1, 2).with_dilation(2);
 /// assert_eq!(dilated.output_size((8, 8), (3, 3)), Some((8, 8)));
 /// // Twice the size of the image, for 3x3 kernels.
@@ -27,10 +27,10 @@ pub struct Conv2dConfig {
     pub padding: (usize, usize),
     /// Pixels from one value of the kernel to the next; 1 for a dense kernel.
     pub dilation: (usize, usize),
-    /// Rows and columns that a transposed convolution adds to its result below and at the right, fewer than its
+    /// Rows and columns that a transposed convolution adds at the bottom and the right, fewer than its
     /// stride or its dilation. A convolution has none.
     pub output_padding: (usize, usize),
-    /// Groups of channels that do not see each other.
+    /// Number of groups of channels, each convolved by itself.
     pub groups: usize,
     /// Slope of a leaky ReLU applied to the result in the same pass, 0 for a plain ReLU.
     pub leaky: Option<f32>,
@@ -43,7 +43,7 @@ impl Default for Conv2dConfig {
 }
 
 impl Conv2dConfig {
-    /// Equal numbers for both axes, one group, a dense kernel, no output padding.
+    /// Creates a configuration that is equal for both axes, with one group, a dense kernel and no output padding.
     pub const fn new(stride: usize, padding: usize) -> Self {
         Self {
             stride: (stride, stride),
@@ -75,7 +75,7 @@ impl Conv2dConfig {
         Self { leaky: Some(slope), ..self }
     }
 
-    /// Height and width of the result of a convolution, given those of the image and of the kernel; `None` if
+    /// Returns height and width of the result of a convolution, given those of the image and of the kernel; `None` if
     /// the kernel is larger than the padded image, or a stride or a dilation is 0.
     ///
     /// ```
@@ -97,7 +97,7 @@ impl Conv2dConfig {
         Some((axis(image.0, kh, stride.0, padding.0)?, axis(image.1, kw, stride.1, padding.1)?))
     }
 
-    /// The same for a transposed convolution; `None` if the padding leaves nothing of the result.
+    /// Returns height and width of the result of a transposed convolution; `None` if the padding leaves nothing of it.
     ///
     /// ```
     /// use deepsim_ops::Conv2dConfig;
@@ -119,7 +119,7 @@ impl Conv2dConfig {
         Some((height, axis(image.1, kw, stride.1, padding.1, more.1)?))
     }
 
-    /// Pixels that a kernel spans, the gaps of its dilation included.
+    /// Returns the pixels that a kernel spans, the gaps of its dilation included.
     fn extent(&self, kernel: (usize, usize)) -> Option<(usize, usize)> {
         let axis = |kernel: usize, dilation: usize| {
             let gaps = kernel.checked_sub(1)?.checked_mul(dilation)?;
@@ -191,7 +191,7 @@ pub fn conv_transpose2d(
     run("conv_transpose2d", x, &[Step::ConvTranspose2d { weight, bias, config }])
 }
 
-/// The convolution that `weight` and `bias` are of, for images `x (N, C, H, W)`.
+/// Returns the sizes of the convolution with `weight` and `bias` for images `x (N, C, H, W)`.
 ///
 /// # Errors
 /// As for [`conv2d`].
@@ -211,7 +211,7 @@ pub(crate) fn shape(
     }
     if !c_in.is_multiple_of(groups) || c_in / groups != group_in {
         bail!(
-            "{op}: weight {:?} with {groups} groups wants {} input channels, got {:?}",
+            "{op}: weight {:?} with {groups} groups expects {} input channels, found {:?}",
             weight.dims(),
             group_in.saturating_mul(groups),
             x
@@ -236,7 +236,7 @@ pub(crate) fn shape(
     Ok(ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, dh, dw, groups, oh, ow })
 }
 
-/// The convolution whose adjoint [`conv_transpose2d`] computes: from our output to our input.
+/// Returns the sizes of the convolution whose adjoint [`conv_transpose2d`] computes: from our output to our input.
 ///
 /// # Errors
 /// As for [`conv_transpose2d`].
@@ -254,7 +254,7 @@ pub(crate) fn transposed_shape(
     }
     if weight.dims()[0] != channels {
         bail!(
-            "{op}: weight {:?} wants {} input channels, got {:?}",
+            "{op}: weight {:?} expects {} input channels, found {:?}",
             weight.dims(),
             weight.dims()[0],
             x
@@ -276,7 +276,7 @@ pub(crate) fn transposed_shape(
     check_bias(op, bias, out)?;
     limit(op, config, [out, h, w])?;
     let (h, w) = (h - 2 * ph, w - 2 * pw);
-    // In the engine's words: the convolution from our output to our input.
+    // The engine describes it as the convolution from our output to our input.
     let (c_in, c_out) = (out, channels);
     Ok(ConvShape { n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, dh, dw, groups, oh, ow })
 }
@@ -284,7 +284,7 @@ pub(crate) fn transposed_shape(
 fn check_bias(op: OpName, bias: Option<&Tensor>, out: usize) -> Result<()> {
     match bias {
         Some(bias) if bias.dims() != [out] => {
-            bail!("{op}: wanted a bias [{out}], got {:?}", bias.dims())
+            bail!("{op}: expected a bias [{out}], found {:?}", bias.dims())
         }
         _ => Ok(()),
     }
@@ -297,24 +297,26 @@ fn sizes(
     config: Conv2dConfig,
 ) -> Result<(usize, usize, usize, usize, usize, usize)> {
     let ([n, c, h, w], &[_, _, kh, kw]) = (x, weight.dims()) else {
-        bail!("{op}: wanted a weight of four axes, got {:?}", weight.dims());
+        bail!("{op}: expected a weight of four axes, found {:?}", weight.dims());
     };
     if x[1..].contains(&0) || weight.elem_count() == 0 {
-        bail!("{op}: wanted non-empty tensors, got {x:?} and {:?}", weight.dims());
+        bail!("{op}: expected non-empty tensors, found {x:?} and {:?}", weight.dims());
     }
     if config.leaky.is_some_and(|slope| !(0.0..1.0).contains(&slope)) {
-        bail!("{op}: wanted a slope 0 <= s < 1 of the leaky ReLU, got {:?}", config.leaky);
+        bail!("{op}: expected a slope 0 <= s < 1 of the leaky ReLU, found {:?}", config.leaky);
     }
     let Conv2dConfig { stride, padding, dilation, output_padding: more, groups, .. } = config;
     if stride.0 == 0 || stride.1 == 0 || groups == 0 {
-        bail!("{op}: wanted strides and groups of at least 1, got {config:?}");
+        bail!("{op}: expected strides and groups of at least 1, found {config:?}");
     }
     if dilation.0 == 0 || dilation.1 == 0 {
         bail!("{op}: expected dilations of at least 1, found {config:?}");
     }
     let numbers = [stride, padding, dilation, more].map(|(a, b)| a.max(b));
     if numbers.iter().any(|&number| number > LARGEST) {
-        bail!("{op}: wanted strides, dilations and paddings of at most {LARGEST}, got {config:?}");
+        bail!(
+            "{op}: expected strides, dilations and paddings of at most {LARGEST}, found {config:?}"
+        );
     }
     Ok((n, c, h, w, kh, kw))
 }

@@ -1,4 +1,4 @@
-//! Numbers that are computed now and read later: each read makes the host wait for a GPU.
+//! Deferred scalars: computed now and read later, because each read makes the host wait for a GPU.
 
 use candle_core::{Result, Tensor};
 
@@ -6,8 +6,8 @@ use crate::cpu::elementwise;
 use crate::cpu::simd::Isa;
 use crate::glue::{input, with};
 
-/// A number that an operation computed. On the CPU it is known at once; on a GPU it is read when asked for,
-/// together with others.
+/// Scalar that an operation computed. On the CPU its value is known at once; on a GPU it is read on
+/// request, together with others.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -26,7 +26,7 @@ enum Scalar {
     Pending(Tensor, Finish),
 }
 
-/// What is done with a number once it is read: its root taken, and then divided.
+/// Arithmetic on a scalar after it is read: an optional square root, then a division.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Finish {
     root: bool,
@@ -40,12 +40,12 @@ impl Finish {
 }
 
 impl DeferredScalar {
-    /// A number that is known.
+    /// Creates a scalar with a known value.
     pub fn known(value: f64) -> Self {
         Self(Scalar::Known(value))
     }
 
-    /// The number in a scalar.
+    /// Creates a deferred scalar from a scalar tensor.
     ///
     /// # Errors
     /// If it is not an `f32` scalar.
@@ -56,7 +56,7 @@ impl DeferredScalar {
         Ok(Self(Scalar::Pending(scalar.detach(), Finish { root: false, divisor: 1.0 })))
     }
 
-    /// `Σ x²` over all values of all tensors.
+    /// Computes `Σ x²` over all values of all tensors.
     ///
     /// # Errors
     /// If a tensor is not `f32`, or they are on different devices.
@@ -69,7 +69,7 @@ impl DeferredScalar {
         Ok(Self::known(sums.into_iter().sum()))
     }
 
-    /// The L2 norm over all values of all tensors.
+    /// Computes the L2 norm over all values of all tensors.
     ///
     /// # Errors
     /// As [`DeferredScalar::squares`].
@@ -82,7 +82,7 @@ impl DeferredScalar {
         })
     }
 
-    /// The number divided by another, in double precision.
+    /// Divides by a number, in double precision.
     #[must_use]
     pub fn over(self, divisor: f64) -> Self {
         Self(match self.0 {
@@ -93,7 +93,7 @@ impl DeferredScalar {
         })
     }
 
-    /// The number, if it is known.
+    /// Returns the value if it is known without a read.
     pub fn value(&self) -> Option<f64> {
         match self.0 {
             Scalar::Known(value) => Some(value),
@@ -101,7 +101,8 @@ impl DeferredScalar {
         }
     }
 
-    /// The scalar of a number that is not known, and what is done with it.
+    /// Returns the tensor of a deferred scalar and the arithmetic after its read; `None` if the
+    /// value is known.
     pub(crate) fn pending(&self) -> Option<(Tensor, Finish)> {
         match &self.0 {
             Scalar::Known(_) => None,
@@ -109,7 +110,7 @@ impl DeferredScalar {
         }
     }
 
-    /// All numbers; a GPU is waited for once.
+    /// Reads all scalars with a single device synchronisation.
     ///
     /// # Errors
     /// If the device fails.
@@ -125,11 +126,12 @@ impl DeferredScalar {
         Ok(all.iter().filter_map(|one| one.value().or_else(|| values.next())).collect())
     }
 
-    /// The numbers of a whole, from those of one of its parts, each `share` of it: `sum` replaces a vector by
-    /// its sum over all parts. Nothing is read.
+    /// Combines the scalars of one part of a batch, `share` of it, into those of the whole batch.
+    /// `sum` replaces a vector by its sum over all parts, for example by an all-reduce over
+    /// processes. Nothing is read.
     ///
     /// # Errors
-    /// If a number is known already, and those of `sum`.
+    /// If a value is known already, and those of `sum`.
     ///
     /// ```no_run
     /// use candle_core::{Device, Result, Tensor};
@@ -150,20 +152,21 @@ impl DeferredScalar {
         let pending = all.iter().filter_map(Self::pending);
         let (pending, finish): (Vec<Tensor>, Vec<Finish>) = pending.unzip();
         if pending.len() < all.len() {
-            let text = "numbers of a whole: wanted numbers of a GPU, got one that is known";
+            let text =
+                "scalars of a batch: expected deferred scalars, found one with a known value";
             return Err(candle_core::Error::Msg(text.into()).into());
         }
         let sums = sum(side_by_side(&pending.iter().collect::<Vec<_>>())?)?;
         let one = |(i, finish): (usize, Finish)| {
-            // Squares of gradients are of their share, too, whose root this is.
+            // A squared gradient is of its share too, and this is its root.
             let divisor = finish.divisor / share;
             Ok(Self(Scalar::Pending(sums.get(i)?, Finish { divisor, ..finish })))
         };
         finish.into_iter().enumerate().map(one).collect()
     }
 
-    /// What an update can be made to depend on: all numbers that are not known, on their device. None if
-    /// all are known.
+    /// Returns the deferred scalars as one tensor on their device, on which an update can depend;
+    /// `None` if all are known.
     ///
     /// # Errors
     /// If the device fails.
@@ -177,8 +180,8 @@ impl DeferredScalar {
     }
 }
 
-/// `Σ x²` in double precision, as a number: the way to see at once whether all of `x` is finite, and
-/// how large it is.
+/// Computes `Σ x²` in double precision. One number then tells if all of `x` is finite, and how
+/// large it is.
 ///
 /// # Errors
 /// If the tensor is not `f32`.
@@ -199,7 +202,7 @@ pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
     with("sum_of_squares", &x, |x| Ok(elementwise::sum_of_squares(Isa::best(), x)))
 }
 
-/// Scalars of one device as a vector.
+/// Stacks scalars of one device into a vector.
 pub(crate) fn side_by_side(all: &[&Tensor]) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
     if all.first().is_some_and(|x| x.device().is_cuda()) {

@@ -6,7 +6,7 @@ use crate::cpu::elementwise;
 use crate::cpu::simd::Isa;
 use crate::glue::{first_order, input, like, slice, with};
 
-/// `Σ (a - b)²`: the sum over all elements. [`mean_squared_error`] is the mean.
+/// Computes `Σ (a - b)²`, the sum over all elements. [`mean_squared_error`] is the mean.
 ///
 /// # Shapes
 /// two of equal shape -> scalar
@@ -29,7 +29,7 @@ pub fn squared_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     apply(a, b, Distance { op: "squared_error", squared: true, mean: false })
 }
 
-/// `Σ |a - b|`; the gradient where `a` equals `b` is 0.
+/// Computes `Σ |a - b|`; the gradient is 0 at elements where `a` equals `b`.
 ///
 /// # Shapes
 /// two of equal shape -> scalar
@@ -52,7 +52,7 @@ pub fn absolute_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     apply(a, b, Distance { op: "absolute_error", squared: false, mean: false })
 }
 
-/// The mean of `(a - b)²` over all elements.
+/// Computes the mean of `(a - b)²` over all elements.
 ///
 /// # Shapes
 /// two of equal shape -> scalar
@@ -77,7 +77,7 @@ pub fn mean_squared_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     apply(a, b, distance)
 }
 
-/// The mean of `|a - b|` over all elements; the gradient where `a` equals `b` is 0.
+/// Computes the mean of `|a - b|` over all elements; the gradient is 0 at elements where `a` equals `b`.
 ///
 /// # Shapes
 /// two of equal shape -> scalar
@@ -113,7 +113,7 @@ fn some_values(op: &'static str, a: &Tensor) -> Result<()> {
 fn apply(a: &Tensor, b: &Tensor, distance: Distance) -> Result<Tensor> {
     let op = distance.op;
     if a.dims() != b.dims() {
-        bail!("{op}: wanted equal shapes, got {:?} and {:?}", a.dims(), b.dims());
+        bail!("{op}: expected equal shapes, found {:?} and {:?}", a.dims(), b.dims());
     }
     input(op, "a", a)?.apply_op2(&input(op, "b", b)?, distance)
 }
@@ -126,7 +126,7 @@ struct Distance {
 }
 
 impl Distance {
-    /// What the sum is divided by.
+    /// Returns the divisor of the sum.
     fn count(&self, values: usize) -> f64 {
         if self.mean { values as f64 } else { 1.0 }
     }

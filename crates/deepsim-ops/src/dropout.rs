@@ -8,8 +8,8 @@ use crate::glue::{first_order, input, like, slice, with};
 
 /// Sets each element to 0 with probability `p` and multiplies the others by `1 / (1 - p)`.
 ///
-/// One 32-bit draw of `rng` is taken per element, in order; none if `p` is 0. On a GPU a `ChaCha12Rng` is drawn
-/// from there, with the same numbers; others on the CPU.
+/// Takes one 32-bit draw of `rng` per element, in order; none if `p` is 0. On a GPU a `ChaCha12Rng` is evaluated
+/// on the device, with the same numbers; other generators draw on the CPU.
 ///
 /// The generator is one of rand_core 0.10 ([`rand_core`](crate::rand_core)): `rand_chacha` 0.10 or `rand` 0.10. One
 /// of `rand` 0.9, which candle itself uses, does not implement that version's traits; the compiler then misses
@@ -37,8 +37,8 @@ pub fn dropout(x: &Tensor, p: f64, rng: &mut (impl Rng + 'static)) -> Result<Ten
     dropout_each(x, p, std::slice::from_mut(rng))
 }
 
-/// [`dropout`] of samples that each have a random stream: what becomes of a sample does not depend on the
-/// others of its batch. The first axis is cut into equal parts, one for each stream.
+/// Applies [`dropout`] to samples with one random stream each, so that a sample's result does not depend on the
+/// rest of its batch. The first axis is cut into equal parts, one for each stream.
 ///
 /// # Shapes
 /// `(N, ..)` -> the same
@@ -47,7 +47,7 @@ pub fn dropout(x: &Tensor, p: f64, rng: &mut (impl Rng + 'static)) -> Result<Ten
 /// As [`dropout`], and if the first axis has no such parts.
 pub fn dropout_each(x: &Tensor, p: f64, rngs: &mut [impl Rng + 'static]) -> Result<Tensor> {
     if !(0.0..1.0).contains(&p) {
-        bail!("{OP}: wanted a probability 0 <= p < 1, got {p}");
+        bail!("{OP}: expected a probability 0 <= p < 1, found {p}");
     }
     if p == 0.0 {
         return Ok(x.clone());
@@ -56,7 +56,10 @@ pub fn dropout_each(x: &Tensor, p: f64, rngs: &mut [impl Rng + 'static]) -> Resu
     let keep = |draw: u32| if draw < threshold { 0.0 } else { scale };
     let samples = x.dims().first().copied().unwrap_or(1);
     if rngs.is_empty() || !samples.is_multiple_of(rngs.len()) {
-        bail!("{OP}: wanted equal parts for {} random streams, got {samples} samples", rngs.len());
+        bail!(
+            "{OP}: expected equal parts for {} random streams, found {samples} samples",
+            rngs.len()
+        );
     }
     let each = x.elem_count() / rngs.len();
     #[cfg(feature = "cuda")]
@@ -77,7 +80,7 @@ pub fn dropout_each(x: &Tensor, p: f64, rngs: &mut [impl Rng + 'static]) -> Resu
 
 const OP: &str = "dropout";
 
-/// The generator, if it is the one that a GPU has too.
+/// Returns the generator if it is the one that GPUs implement too.
 #[cfg(feature = "cuda")]
 fn chacha12(rng: &mut (impl Rng + 'static)) -> Option<&mut rand_chacha::ChaCha12Rng> {
     (rng as &mut dyn std::any::Any).downcast_mut()

@@ -1,4 +1,4 @@
-//! Many tensors moved towards others, in place.
+//! EMA: moves many tensors towards others, in place.
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
 
@@ -6,7 +6,7 @@ use crate::adam::finite;
 use crate::cpu::elementwise;
 use crate::glue::slice;
 
-/// `a = keep * a + (1 - keep) * b` of each pair, in one launch on a GPU; nothing if a number of `only_if` is
+/// Sets `a = keep * a + (1 - keep) * b` for each pair, in one launch on a GPU. Changes nothing if a number of `only_if` is
 /// not finite ([`DeferredScalar::gate`](crate::DeferredScalar::gate)).
 ///
 /// # Errors
@@ -39,7 +39,7 @@ pub fn ema_update_all(
     pairs.iter().try_for_each(|(a, b)| a.inplace_op2(b, &Blend { op: OP, keep, rest }))
 }
 
-/// `a = b` of each pair, in one launch on a GPU, where everything stays where it is.
+/// Sets `a = b` for each pair, in one launch on a GPU. The tensors keep their addresses.
 ///
 /// # Errors
 /// As for [`ema_update_all`].
@@ -66,7 +66,7 @@ pub fn copy_all(pairs: &[(&Var, &Tensor)]) -> Result<()> {
 fn check(op: &'static str, pairs: &[(&Var, &Tensor)]) -> Result<()> {
     for (a, b) in pairs {
         if a.dims() != b.dims() {
-            bail!("{op}: wanted equal shapes, got {:?} and {:?}", a.dims(), b.dims());
+            bail!("{op}: expected equal shapes, found {:?} and {:?}", a.dims(), b.dims());
         }
     }
     Ok(())
@@ -92,7 +92,7 @@ impl InplaceOp2 for Blend {
     ) -> Result<()> {
         let b = slice(self.op, b, b_layout)?;
         let (CpuStorage::F32(a), Some((start, end))) = (a, a_layout.contiguous_offsets()) else {
-            bail!("{}: wanted a contiguous f32 tensor", self.op)
+            bail!("{}: expected a contiguous f32 tensor", self.op)
         };
         let &Self { keep, rest, .. } = self;
         let moved = elementwise::zip(&a[start..end], b, |a, b| a * keep + b * rest);

@@ -2,7 +2,7 @@
 
 use candle_core::Error;
 
-/// The message of an error without the backtrace that candle writes below it if `RUST_BACKTRACE` is set.
+/// Returns the message of an error without the backtrace that candle appends if `RUST_BACKTRACE` is set.
 ///
 /// ```
 /// use candle_core::Error;

@@ -1,11 +1,11 @@
-//! Between candle's tensors and the engines' slices.
+//! Conversions between candle's tensors and the engines' slices.
 
 use std::fmt;
 use std::sync::LazyLock;
 
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor, bail};
 
-/// The values of a contiguous `f32` storage.
+/// Returns the values of a contiguous `f32` storage.
 pub(crate) fn slice<'a>(
     op: &'static str,
     storage: &'a CpuStorage,
@@ -14,7 +14,7 @@ pub(crate) fn slice<'a>(
     let values = storage.as_slice::<f32>()?;
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&values[start..end]),
-        None => bail!("{op}: wanted a contiguous tensor, got strides {:?}", layout.stride()),
+        None => bail!("{op}: expected a contiguous tensor, found strides {:?}", layout.stride()),
     }
 }
 
@@ -27,17 +27,17 @@ pub(crate) fn with<R>(
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
         Storage::Cpu(storage) => f(slice(op, storage, layout)?),
-        _ => bail!("{op}: wanted a CPU tensor, got one on {:?}", tensor.device()),
+        _ => bail!("{op}: expected a CPU tensor, found one on {:?}", tensor.device()),
     }
 }
 
-/// Refuses what the engines cannot handle, and makes the tensor contiguous. `name` is that of the argument.
+/// Refuses tensors that the engines cannot handle, and makes the tensor contiguous. `name` is the argument's.
 pub(crate) fn input(op: &'static str, name: &str, tensor: &Tensor) -> Result<Tensor> {
     check(op, name, tensor)?;
     tensor.contiguous()
 }
 
-/// Refuses what the engines cannot handle, naming the argument.
+/// Refuses tensors that the engines cannot handle; the error names the argument.
 pub(crate) fn check(op: impl fmt::Display, name: &str, tensor: &Tensor) -> Result<()> {
     if tensor.dtype() != DType::F32 {
         bail!("{op}: {name}: expected f32, found {}", tensor.dtype().as_str());
@@ -49,8 +49,8 @@ pub(crate) fn check(op: impl fmt::Display, name: &str, tensor: &Tensor) -> Resul
     Ok(())
 }
 
-/// Refuses to be a part of a backward pass that is differentiated itself. candle keeps the graph of gradients only where
-/// `CANDLE_GRAD_DO_NOT_DETACH` is set, and ours would be missing in it.
+/// Refuses a backward pass that is differentiated itself. candle keeps the graph of gradients only if
+/// `CANDLE_GRAD_DO_NOT_DETACH` is set, and gradients of this crate would be missing in it.
 pub(crate) fn first_order(op: impl fmt::Display) -> Result<()> {
     static SECOND: LazyLock<bool> = LazyLock::new(|| {
         std::env::var("CANDLE_GRAD_DO_NOT_DETACH").is_ok_and(|set| !set.is_empty() && set != "0")
@@ -79,7 +79,7 @@ impl fmt::Display for OpName {
     }
 }
 
-/// A tensor of freshly computed values shaped like another.
+/// Returns a tensor of freshly computed values with the shape of another.
 pub(crate) fn like(values: Vec<f32>, tensor: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(values, tensor.shape(), &Device::Cpu)
 }

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor, bail};
 use crate::glue::input;
 use crate::{Conv2dConfig, conv2d};
 
-/// `x Wᵀ + b`, as a 1x1 convolution: the engine computes only the gradients that are needed.
+/// Computes `x Wᵀ + b` as a 1x1 convolution, and only the gradients that are needed.
 ///
 /// # Shapes
 /// `x (.., I)` with any axes before the last, `weight (O, I)`, `bias (O)` -> `(.., O)`
@@ -34,13 +34,13 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         );
     };
     if inputs != wanted {
-        bail!("linear: weight {:?} wants {wanted} inputs, got {:?}", weight.dims(), x.dims());
+        bail!("linear: weight {:?} expects {wanted} inputs, found {:?}", weight.dims(), x.dims());
     }
     if inputs * outputs == 0 {
         bail!("linear: expected inputs and outputs, found a weight {:?}", weight.dims());
     }
     if let Some(bias) = bias.filter(|bias| bias.dims() != [outputs]) {
-        bail!("linear: wanted a bias [{outputs}], got {:?}", bias.dims());
+        bail!("linear: expected a bias [{outputs}], found {:?}", bias.dims());
     }
     let rows = before.iter().product::<usize>();
     let flat = input("linear", "x", x)?.reshape((rows, inputs, 1, 1))?;

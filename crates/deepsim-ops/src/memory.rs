@@ -1,10 +1,10 @@
-//! Keeping freed memory for the next step.
+//! Settings of the allocator: freed memory is kept for the next step.
 
 /// Tells glibc to keep freed memory instead of giving it back to the system.
 ///
 /// A training step frees and allocates the same hundreds of megabytes again and again; by default
 /// every block above 128 KiB goes back to the system and is faulted in anew, page by page. Call it
-/// once at the start of a program. Does nothing where the C library is another.
+/// once at the start of a program. Does nothing with another C library.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: these calls set numbers of the allocator and touch no memory of ours.

@@ -4,7 +4,7 @@ use candle_core::{Module, Result, Tensor};
 
 use crate::sequence::{Step, run};
 
-/// The operation alone; several in a row are faster as one [`sequence`](crate::sequence).
+/// Runs the operation alone; several in a row are faster as one [`sequence`](crate::sequence).
 ///
 /// ```
 /// use candle_core::{DType, Device, Module, Tensor};

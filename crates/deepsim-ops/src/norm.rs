@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor, bail};
 use crate::glue::OpName;
 use crate::sequence::{Step, run};
 
-/// Numbers of a local response normalisation; the defaults are AlexNet's.
+/// Hyper-parameters of a local response normalisation; the defaults are AlexNet's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LrnConfig {
     /// Channels in the window.
@@ -24,7 +24,7 @@ impl Default for LrnConfig {
     }
 }
 
-/// `x / (k + alpha/size Σ x²)^beta`, the sum over neighbouring channels.
+/// Computes `x / (k + alpha/size Σ x²)^beta`, with the sum over neighbouring channels.
 ///
 /// # Shapes
 /// `(N, C, H, W) -> (N, C, H, W)`
@@ -46,13 +46,16 @@ pub fn local_response_norm(x: &Tensor, config: LrnConfig) -> Result<Tensor> {
     run("local_response_norm", x, &[Step::LocalResponseNorm(config)])
 }
 
-/// Refuses what cannot be normalised.
+/// Refuses an input or a window that does not fit.
 ///
 /// # Errors
 /// As for [`local_response_norm`].
 pub(crate) fn check(op: OpName, x: [usize; 4], config: LrnConfig) -> Result<()> {
     if x[1..].contains(&0) || config.size.is_multiple_of(2) {
-        bail!("{op}: wanted a non-empty input and an odd window, got {x:?} and {}", config.size);
+        bail!(
+            "{op}: expected a non-empty input and an odd window, found {x:?} and {}",
+            config.size
+        );
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Pixel formats, and bytes of images to the values that networks take.
+//! Pixel formats, and conversion of image bytes to the values that networks take.
 
 use candle_core::{DType, Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ impl PixelFormat {
         scale: [1.0 / (255.0 * 0.229), 1.0 / (255.0 * 0.224), 1.0 / (255.0 * 0.225)],
     };
 
-    /// Formats that have a name in files.
+    /// Formats with a name in files.
     pub const NAMED: [(&'static str, Self); 5] = [
         ("caffe-bgr", Self::CAFFE_BGR),
         ("rgb-u8", Self::RGB_U8),
@@ -110,10 +110,10 @@ impl PixelFormat {
 pub fn pixels(bytes: &Tensor, format: PixelFormat) -> Result<Tensor> {
     const OP: &str = "pixels";
     let &[n, 3, h, w] = bytes.dims() else {
-        bail!("{OP}: wanted bytes (N, 3, H, W), got {:?}", bytes.dims())
+        bail!("{OP}: expected bytes (N, 3, H, W), found {:?}", bytes.dims())
     };
     if bytes.dtype() != DType::U8 {
-        bail!("{OP}: wanted u8, got {:?}", bytes.dtype());
+        bail!("{OP}: expected u8, found {:?}", bytes.dtype());
     }
     let bytes = bytes.contiguous()?;
     #[cfg(feature = "cuda")]
@@ -124,7 +124,7 @@ pub fn pixels(bytes: &Tensor, format: PixelFormat) -> Result<Tensor> {
     Tensor::from_vec(values, (n, 3, h, w), bytes.device())
 }
 
-/// The same on the CPU, for planes of this many bytes.
+/// Converts on the CPU, for planes of this many bytes.
 fn converted(bytes: &[u8], plane: usize, format: PixelFormat) -> Vec<f32> {
     let mut values = Vec::with_capacity(bytes.len());
     for image in bytes.chunks_exact(3 * plane.max(1)) {

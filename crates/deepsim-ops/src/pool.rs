@@ -8,7 +8,7 @@ use crate::glue::OpName;
 use crate::resample;
 use crate::sequence::{Step, run};
 
-/// Numbers of a 2-d pooling. Pairs are (vertical, horizontal).
+/// Hyper-parameters of a 2-d pooling. Pairs are (vertical, horizontal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool2dConfig {
     /// Size of the window.
@@ -23,7 +23,7 @@ pub struct Pool2dConfig {
 }
 
 impl Pool2dConfig {
-    /// Square windows without padding, rounded down.
+    /// Creates square windows without padding; their number is rounded down.
     pub const fn new(kernel: usize, stride: usize) -> Self {
         Self {
             kernel: (kernel, kernel),
@@ -33,13 +33,13 @@ impl Pool2dConfig {
         }
     }
 
-    /// Rounds up, as Caffe does.
+    /// Rounds the number of windows up, as Caffe does.
     pub const fn ceil(self) -> Self {
         Self { ceil_mode: true, ..self }
     }
 
-    /// Height and width of the result for an image of this height and width; `None` if no window fits or the
-    /// numbers make no sense.
+    /// Returns height and width of the result for an image of this height and width; `None` if no window fits or the
+    /// configuration is invalid.
     ///
     /// ```
     /// use deepsim_ops::Pool2dConfig;
@@ -52,7 +52,7 @@ impl Pool2dConfig {
         Some((height, Self::output(image.1, kernel.1, stride.1, padding.1, ceil)?))
     }
 
-    /// Windows along one axis; `None` if there are none or the numbers make no sense.
+    /// Returns the number of windows along one axis; `None` if there are none or the configuration is invalid.
     fn output(
         size: usize,
         kernel: usize,
@@ -71,13 +71,13 @@ impl Pool2dConfig {
         let span = (size + 2 * padding) as i64 - kernel as i64;
         let round = if ceil { stride as i64 - 1 } else { 0 };
         let count = usize::try_from((span + round).div_euclid(stride as i64) + 1).ok()?;
-        // A window that would start beyond the image and its left padding sees nothing.
+        // A window that would start beyond the image and its left padding covers no pixel.
         let beyond = ceil && count > 0 && (count - 1) * stride >= size + padding;
         Some(if beyond { count - 1 } else { count }).filter(|count| *count > 0)
     }
 }
 
-/// Max-pooling; overlapping windows are fine.
+/// Takes the maximum over windows, which may overlap.
 ///
 /// # Shapes
 /// `(N, C, H, W) -> (N, C, (H + 2 ph - kh) / sh + 1, ..)`, rounded down or up by `ceil_mode`
@@ -98,7 +98,7 @@ pub fn max_pool2d(x: &Tensor, config: Pool2dConfig) -> Result<Tensor> {
     run("max_pool2d", x, &[Step::MaxPool2d(config)])
 }
 
-/// The pooling of images `x (N, C, H, W)`.
+/// Returns the sizes of the pooling of images `x (N, C, H, W)`.
 ///
 /// # Errors
 /// As for [`max_pool2d`].
@@ -109,12 +109,12 @@ pub(crate) fn shape(op: OpName, x: [usize; 4], config: Pool2dConfig) -> Result<P
         bail!("{op}: {config:?} does not fit an input {x:?}");
     };
     if x[1..].contains(&0) {
-        bail!("{op}: wanted a non-empty input, got {x:?}");
+        bail!("{op}: expected a non-empty input, found {x:?}");
     }
     Ok(PoolShape { channels, h, w, oh, ow, kernel, stride, padding })
 }
 
-/// Mean over all positions.
+/// Takes the mean over all positions.
 ///
 /// # Shapes
 /// `(N, C, H, W) -> (N, C)`
@@ -133,7 +133,7 @@ pub fn global_avg_pool2d(x: &Tensor) -> Result<Tensor> {
     run("global_avg_pool2d", x, &[Step::GlobalAvgPool2d])
 }
 
-/// Numbers of an average pooling.
+/// Hyper-parameters of an average pooling.
 ///
 /// ```
 /// use deepsim_ops::{AvgPool2dConfig, Pool2dConfig};
@@ -155,9 +155,9 @@ impl From<Pool2dConfig> for AvgPool2dConfig {
     }
 }
 
-/// Mean over windows; overlapping windows are fine.
+/// Takes the mean over windows, which may overlap.
 ///
-/// A window that hangs over the padding, as the last one may in ceil mode, is divided by what is left of it, as in
+/// A window that extends beyond the padding, as the last one may in ceil mode, is divided by its size within it, as in
 /// PyTorch and Caffe.
 ///
 /// # Shapes
@@ -180,7 +180,7 @@ pub fn avg_pool2d(x: &Tensor, config: impl Into<AvgPool2dConfig>) -> Result<Tens
     const OP: &str = "avg_pool2d";
     let AvgPool2dConfig { windows, count_include_pad } = config.into();
     let &[n, c, h, w] = x.dims() else {
-        bail!("{OP}: wanted an input (N, C, H, W), got {:?}", x.dims());
+        bail!("{OP}: expected an input (N, C, H, W), found {:?}", x.dims());
     };
     let shape = shape(OpName { op: OP, step: None }, [n, c, h, w], windows)?;
     let Pool2dConfig { kernel, stride, padding, .. } = windows;

@@ -18,7 +18,7 @@ pub(crate) fn apply(op: &'static str, x: &Tensor, down: Bands, across: Bands) ->
     }
 }
 
-/// The same as products with matrices, for other devices.
+/// Applies the weights as matrix products, for devices other than the CPU.
 fn composed(x: &Tensor, down: &Bands, across: &Bands) -> Result<Tensor> {
     let (n, c, h, w) = x.dims4()?;
     let (oh, ow) = (down.len(), across.len());

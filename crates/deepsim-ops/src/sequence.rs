@@ -39,36 +39,37 @@ use parameters::Parameters;
 /// ```
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// As [`conv2d`](crate::conv2d).
+    /// Convolution, [`conv2d`](crate::conv2d).
     Conv2d {
         /// `(O, C/groups, kh, kw)`
         weight: Tensor,
         /// `(O)`
         bias: Option<Tensor>,
-        /// Its numbers.
+        /// Stride, padding, dilation, groups and rectifier.
         config: Conv2dConfig,
     },
-    /// As [`conv_transpose2d`](crate::conv_transpose2d).
+    /// Transposed convolution, [`conv_transpose2d`](crate::conv_transpose2d).
     ConvTranspose2d {
         /// `(C, O/groups, kh, kw)`
         weight: Tensor,
         /// `(O)`
         bias: Option<Tensor>,
-        /// Its numbers.
+        /// Stride, padding, dilation, groups and rectifier.
         config: Conv2dConfig,
     },
-    /// As [`leaky_relu`](crate::leaky_relu), with a slope `0 <= s < 1`.
+    /// Leaky ReLU with a slope `0 <= s < 1`, [`leaky_relu`](crate::leaky_relu).
     LeakyRelu(f32),
-    /// As [`max_pool2d`](crate::max_pool2d).
+    /// Max pooling, [`max_pool2d`](crate::max_pool2d).
     MaxPool2d(Pool2dConfig),
-    /// As [`local_response_norm`](crate::local_response_norm).
+    /// Local response normalisation, [`local_response_norm`](crate::local_response_norm).
     LocalResponseNorm(LrnConfig),
-    /// As [`global_avg_pool2d`](crate::global_avg_pool2d); nothing can follow it.
+    /// Mean of each channel, [`global_avg_pool2d`](crate::global_avg_pool2d); must be the last
+    /// step.
     GlobalAvgPool2d,
 }
 
 impl Step {
-    /// Name of the function that does the same alone.
+    /// Returns the name of the function that does the same alone.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Conv2d { .. } => "conv2d",
@@ -115,10 +116,10 @@ pub fn sequence(x: &Tensor, steps: &[Step]) -> Result<Tensor> {
 
 const SEQUENCE: &str = "sequence";
 
-/// [`sequence`], under the name of the operation that the caller asked for.
+/// Applies [`sequence`] under the name of the operation that the caller asked for.
 pub(crate) fn run(op: &'static str, x: &Tensor, steps: &[Step]) -> Result<Tensor> {
     let &[n, c, h, w] = x.dims() else {
-        bail!("{op}: wanted an input (N, C, H, W), got {:?}", x.dims());
+        bail!("{op}: expected an input (N, C, H, W), found {:?}", x.dims());
     };
     let x = input(op, "x", x)?;
     let mut map = [n, c, h, w];
@@ -148,14 +149,14 @@ pub(crate) fn run(op: &'static str, x: &Tensor, steps: &[Step]) -> Result<Tensor
     x.apply_op2(&token, node)
 }
 
-/// A layer with its sizes, `(N, C, H, W)`.
+/// Layer with its sizes, `(N, C, H, W)`.
 struct Layer {
     kind: Kind,
     input: [usize; 4],
     output: [usize; 4],
 }
 
-/// What a layer does; parameters by number.
+/// Operation of a layer; parameters are given by number.
 enum Kind {
     Conv {
         shape: ConvShape,
@@ -171,7 +172,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Checks a step, and gives the size of its output.
+    /// Checks a step and returns the size of its output.
     fn plan(
         op: OpName,
         step: &Step,
@@ -204,7 +205,7 @@ impl Kind {
             }
             Step::LeakyRelu(slope) => {
                 if !(0.0..1.0).contains(slope) {
-                    bail!("{op}: wanted a slope 0 <= s < 1 of the leaky ReLU, got {slope}");
+                    bail!("{op}: expected a slope 0 <= s < 1 of the leaky ReLU, found {slope}");
                 }
                 (Self::LeakyRelu(*slope), x)
             }
@@ -218,14 +219,14 @@ impl Kind {
             }
             Step::GlobalAvgPool2d => {
                 if x[1..].contains(&0) {
-                    bail!("{op}: wanted a non-empty input, got {x:?}");
+                    bail!("{op}: expected a non-empty input, found {x:?}");
                 }
                 (Self::Mean, [x[0], x[1], 1, 1])
             }
         })
     }
 
-    /// Slope of the rectifier that the layer ends with.
+    /// Returns the slope of the rectifier at the layer's end.
     fn slope(&self) -> Option<f32> {
         match self {
             Self::Conv { slope, .. } => *slope,
@@ -235,14 +236,14 @@ impl Kind {
     }
 }
 
-/// The node. Its second input stands for all parameters.
+/// Node of candle's graph. Its second input stands for all parameters.
 struct Sequence {
     op: &'static str,
     layers: Vec<Layer>,
     parameters: Parameters,
-    /// Whether the result is `(N, C)`.
+    /// True if the result is `(N, C)`.
     flat: bool,
-    /// Whether there will be a backward pass.
+    /// True if there will be a backward pass.
     keep: bool,
     saved: Mutex<Option<Saved>>,
 }
@@ -259,8 +260,8 @@ impl CustomOp2 for Sequence {
         _token: &CpuStorage,
         _token_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        // All parallel loops of the chain start from a thread of the pool: to wake the pool for each
-        // would cost more than some of them take.
+        // Runs all parallel loops of the chain from a thread of the pool, because waking the pool
+        // for each would cost more than some of them take.
         let x = slice(self.op, x, layout)?;
         let (y, saved) = match x.len() {
             0 => (Vec::new(), None),
@@ -295,7 +296,7 @@ impl CustomOp2 for Sequence {
         let wanted = x.track_op();
         let dx = with(self.op, &dy, |dy| rayon::scope(|_| self.backward(saved, dy, wanted)))?;
         let dx = dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
-        // Something must arrive at the token for its backward pass to be called.
+        // The token needs a gradient, or candle would not call its backward pass.
         let through = if token.track_op() { Some(token.zeros_like()?) } else { None };
         Ok((dx, through))
     }

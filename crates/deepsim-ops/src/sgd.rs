@@ -5,12 +5,12 @@ use rayon::prelude::*;
 
 use crate::glue::{input, slice};
 
-/// Numbers of one update of one parameter.
+/// Hyper-parameters of one update of one parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdStep {
     /// Learning rate.
     pub learning_rate: f64,
-    /// Share of the last update that is repeated.
+    /// Momentum: share of the last update that is repeated.
     pub momentum: f64,
     /// L2 penalty, added to the gradient.
     pub weight_decay: f64,
@@ -65,11 +65,11 @@ const CHUNK: usize = 16 * 1024;
 
 fn slice_mut<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
     let Some((start, end)) = layout.contiguous_offsets() else {
-        bail!("{OP}: wanted a contiguous tensor")
+        bail!("{OP}: expected a contiguous tensor")
     };
     match storage {
         CpuStorage::F32(values) => Ok(&mut values[start..end]),
-        _ => bail!("{OP}: wanted f32"),
+        _ => bail!("{OP}: expected f32"),
     }
 }
 

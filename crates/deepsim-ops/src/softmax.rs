@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use crate::glue::{first_order, input, like, slice, with};
 
-/// Mean of `-log softmax(logits)[label]` over the batch; finite for any finite logits.
+/// Computes the mean of `-log softmax(logits)[label]` over the batch; finite for any finite logits.
 ///
 /// # Shapes
 /// `logits (N, K)`, `N` labels below `K` -> scalar
@@ -24,13 +24,13 @@ use crate::glue::{first_order, input, like, slice, with};
 /// ```
 pub fn softmax_cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
     let &[n, classes] = logits.dims() else {
-        bail!("{OP}: wanted logits (N, K), got {:?}", logits.dims());
+        bail!("{OP}: expected logits (N, K), found {:?}", logits.dims());
     };
     if labels.len() != n || n == 0 {
-        bail!("{OP}: wanted a label for each of {n} samples, got {} labels", labels.len());
+        bail!("{OP}: expected a label for each of {n} samples, found {} labels", labels.len());
     }
     if let Some(label) = labels.iter().find(|&&label| label as usize >= classes) {
-        bail!("{OP}: wanted labels below {classes}, got {label}");
+        bail!("{OP}: expected labels below {classes}, found {label}");
     }
     #[cfg(feature = "cuda")]
     if logits.device().is_cuda() {
@@ -76,7 +76,7 @@ impl CustomOp1 for SoftmaxCrossEntropy {
         let mut values: Vec<f32> = softmax.iter().map(|p| (p * factor) as f32).collect();
         for (row, &label) in self.labels.iter().enumerate() {
             let at = row * classes + label as usize;
-            // p - 1 in double precision: it is the small number that matters.
+            // p - 1 in double precision, because the small difference matters.
             values[at] = ((softmax[at] - 1.0) * factor) as f32;
         }
         Ok(Some(like(values, logits)?))

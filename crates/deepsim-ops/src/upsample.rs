@@ -8,7 +8,7 @@ use crate::resample;
 /// Interpolation to another size, as PyTorch's `interpolate`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Upsampling {
-    /// The pixel that covers the position. PyTorch computes positions in single precision, which for some sizes,
+    /// Takes the pixel that covers the position. PyTorch computes positions in single precision, which for some sizes,
     /// such as 2 to 82, takes the pixel before the right one.
     Nearest,
     /// Linear between the centres of pixels along both axes, constant beyond the outermost: PyTorch's
@@ -19,7 +19,7 @@ pub enum Upsampling {
     BilinearAligned,
 }
 
-/// Brings images to another size. Smaller ones are sampled, without smoothing first.
+/// Resizes images. Reductions sample the pixels without smoothing.
 ///
 /// # Shapes
 /// `(N, C, H, W) -> (N, C, height, width)`
@@ -53,10 +53,10 @@ pub fn upsample(x: &Tensor, size: (usize, usize), how: Upsampling) -> Result<Ten
 
 const OP: &str = "upsample";
 
-/// Weights of the old positions in each new one.
+/// Returns the weights of the old positions in each new one.
 fn bands(from: usize, to: usize, how: Upsampling) -> Bands {
     let nearest = |i: usize| (i * from / to, vec![1.0]);
-    // Always two pixels where there are two, so that all outputs are alike.
+    // Two pixels for every output if there are two, so that all outputs have the same number of weights.
     let linear = |at: f64| {
         let start = (at as usize).min(from.saturating_sub(2));
         let part = (at - start as f64).min(1.0);

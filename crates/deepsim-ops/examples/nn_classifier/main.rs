@@ -64,7 +64,7 @@ pub(crate) fn compare(size: &Size, steps: usize) -> Result<Vec<Step>> {
     for step in 0..steps {
         let (first, second) = (candles.step(&images, &labels)?, ported.step(&images, &labels)?);
         let losses = [first.0, second.0];
-        // Of the first loss, which no gradient has touched, and of the others.
+        // Tight for the first loss, which no gradient has touched; loose for the others.
         let tolerance = if step == 0 { 1e-5 } else { 0.02 };
         if (losses[0] - losses[1]).abs() > tolerance {
             bail!("step {step}: expected the loss of candle's program, {losses:?}");

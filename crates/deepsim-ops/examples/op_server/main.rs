@@ -72,7 +72,7 @@ impl Prepared {
                     let conv = Convolution::new(op, pass, numbers)?;
                     Box::new(move || conv.call())
                 }
-                _ => return Err(format!("wanted an operation, got `{line}`").into()),
+                _ => return Err(format!("expected an operation, found `{line}`").into()),
             };
         let first = serve::time(1, &mut call)?.wall;
         let again = serve::time(1, &mut call)?.wall;
@@ -96,11 +96,11 @@ impl Convolution {
         let transposed = match op {
             "conv2d" => false,
             "conv_transpose2d" => true,
-            _ => return Err(format!("wanted conv2d or conv_transpose2d, got `{op}`").into()),
+            _ => return Err(format!("expected conv2d or conv_transpose2d, found `{op}`").into()),
         };
         let numbers = numbers.iter().map(|n| n.parse()).collect::<std::result::Result<Vec<_>, _>>();
         let &[n, c, h, w, out, kernel, stride, padding, groups] = &numbers?[..] else {
-            return Err("wanted N C H W OUT KERNEL STRIDE PADDING GROUPS".into());
+            return Err("expected N C H W OUT KERNEL STRIDE PADDING GROUPS".into());
         };
         let config = Conv2dConfig::new(stride, padding).with_groups(groups);
         let weight = if transposed { [c, out / groups] } else { [out, c / groups] };
@@ -110,13 +110,13 @@ impl Convolution {
             "forward" => (x, w),
             "input" => (Var::from_tensor(&x)?.as_tensor().clone(), w),
             "weight" => (x, Var::from_tensor(&w)?.as_tensor().clone()),
-            _ => return Err(format!("wanted forward, input or weight, got `{pass}`").into()),
+            _ => return Err(format!("expected forward, input or weight, found `{pass}`").into()),
         };
         let result = convolve(transposed, &x, &w, config)?;
         Ok(Self { transposed, backward: pass != "forward", config, x, w, result })
     }
 
-    /// What is timed: the forward pass, or the gradient that is tracked, of a gradient of ones.
+    /// Runs the timed work: the forward pass, or the tracked gradient, given a gradient of ones.
     fn call(&self) -> Result<()> {
         if self.backward {
             black_box(self.result.backward()?);

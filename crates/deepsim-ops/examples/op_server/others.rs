@@ -35,12 +35,12 @@ impl Other {
             "batch_norm2d_fixed" => (by_given, vec![vec![c], vec![c]]),
             "conv2d_dense" => (|t| same(t, 1), vec![vec![c, c, 3, 3]]),
             "conv2d_dilated" => (|t| same(t, 2), vec![vec![c, c, 3, 3]]),
-            _ => return Err(format!("wanted an operation, got `{op}`").into()),
+            _ => return Err(format!("expected an operation, found `{op}`").into()),
         };
         let backward = match pass {
             "forward" => false,
             "backward" => true,
-            _ => return Err(format!("wanted forward or backward, got `{pass}`").into()),
+            _ => return Err(format!("expected forward or backward, found `{pass}`").into()),
         };
         let data = std::iter::once(sizes.to_vec()).chain(others).map(|sizes| filled(&sizes));
         let tracked = |tensor: Tensor| match backward {
@@ -53,7 +53,7 @@ impl Other {
         Ok(Self { apply, backward, inputs, result })
     }
 
-    /// What is timed: the forward pass, or all gradients of a gradient of ones.
+    /// Runs the timed work: the forward pass, or all gradients, given a gradient of ones.
     pub(super) fn call(&self) -> Result<()> {
         if self.backward {
             black_box(self.result.backward()?);

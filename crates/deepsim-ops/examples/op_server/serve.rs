@@ -7,7 +7,7 @@ use std::error::Error;
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
-/// What any part of a server may end with.
+/// Result of any part of a server.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Says `ready` with facts (JSON), then answers every line with the milliseconds `answer` gives.
@@ -32,9 +32,9 @@ pub(crate) fn serve(
 /// Time of one call.
 #[derive(Clone, Copy)]
 pub(crate) struct Milliseconds {
-    /// By the clock on the wall.
+    /// Wall-clock milliseconds.
     pub(crate) wall: f64,
-    /// Of all threads of this process.
+    /// CPU milliseconds of all threads of this process.
     pub(crate) cpu: f64,
 }
 

@@ -1,27 +1,27 @@
-//! Which source positions an output position sees, along one axis.
+//! Source positions of an output position, along one axis.
 //!
 //! Forward and transposed convolution, with any stride and padding, are the same sum: output `i` of
-//! an axis sees source positions `i * step + start + tap * reach`. A transposed convolution with stride
-//! `s` is `s` such sums, each making every `s`-th output.
+//! an axis reads source positions `i * step + start + tap * reach`. A transposed convolution with
+//! stride `s` is `s` such sums, each of which makes every `s`-th output.
 
 use std::ops::Range;
 
 /// One axis of a correlation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Axis {
-    /// Outputs.
+    /// Number of outputs.
     pub(crate) count: usize,
     /// Source positions between neighbouring outputs.
     step: usize,
-    /// Source position that output 0 sees with tap 0; negative in the padding.
+    /// Source position that output 0 reads with tap 0; negative in the padding.
     start: isize,
-    /// Taps.
+    /// Number of taps.
     pub(crate) taps: usize,
     /// Source positions between neighbouring taps.
     pub(crate) reach: usize,
-    /// Source positions.
+    /// Number of source positions.
     pub(crate) source: usize,
-    /// Positions of the destination.
+    /// Number of destination positions.
     pub(crate) size: usize,
     /// Destination positions between neighbouring outputs, and that of output 0.
     spread: (usize, usize),
@@ -32,7 +32,7 @@ pub(crate) struct Axis {
     kernel: (isize, isize, isize, usize),
 }
 
-/// A run of outputs that see the same taps.
+/// Run of outputs that read the same taps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) outputs: Range<usize>,
@@ -42,7 +42,7 @@ pub(crate) struct Run {
 }
 
 impl Axis {
-    /// A convolution from `source` to `count` positions.
+    /// Describes a convolution from `source` to `count` positions.
     pub(crate) fn forward(
         source: usize,
         kernel: usize,
@@ -65,7 +65,7 @@ impl Axis {
         }
     }
 
-    /// Phase `a` of the adjoint of a convolution from `size` to `source` positions.
+    /// Describes phase `a` of the adjoint of a convolution from `size` to `source` positions.
     pub(crate) fn adjoint(
         size: usize,
         kernel: usize,
@@ -101,8 +101,9 @@ impl Axis {
         }
     }
 
-    /// As [`Axis::forward`], with blocks of destination positions as outputs: fills vectors where
-    /// one position has few channels, at the price of taps that are zero for some positions.
+    /// Does as [`Axis::forward`], with blocks of destination positions as outputs. This fills
+    /// vectors if one position has few channels, at the price of taps that are zero for some
+    /// positions.
     pub(crate) fn forward_in_blocks(
         source: usize,
         kernel: usize,
@@ -123,7 +124,7 @@ impl Axis {
         }
     }
 
-    /// All phases of the adjoint together, in blocks of a multiple of `stride` positions.
+    /// Describes the phases of the adjoint together, in blocks of a multiple of `stride` positions.
     pub(crate) fn adjoint_in_blocks(
         size: usize,
         kernel: usize,
@@ -150,36 +151,36 @@ impl Axis {
         }
     }
 
-    /// Position in the kernel of a tap for a position of a block, if it is one of the kernel's.
+    /// Returns the position in the kernel of a tap for a position of a block, if the kernel has it.
     pub(crate) fn kernel(&self, tap: usize, position: usize) -> Option<usize> {
         let (first, per_tap, per_position, size) = self.kernel;
         let at = first + tap as isize * per_tap + position as isize * per_position;
         usize::try_from(at).ok().filter(|at| *at < size)
     }
 
-    /// Destination positions in an output; fewer in the last block.
+    /// Returns the number of destination positions of an output; fewer in the last block.
     pub(crate) fn positions(&self, output: usize) -> usize {
         self.block.min(self.size - output * self.block)
     }
 
-    /// Position of an output in the destination.
+    /// Returns the position of an output in the destination.
     pub(crate) fn destination(&self, output: usize) -> usize {
         output * self.spread.0 + self.spread.1
     }
 
-    /// Source position that an output sees with a tap of its run.
+    /// Returns the source position that an output reads with a tap of its run.
     pub(crate) fn position(&self, output: usize, tap: usize) -> usize {
         (output * self.step + tap * self.reach).wrapping_add_signed(self.start)
     }
 
-    /// Source positions between neighbouring outputs.
+    /// Returns the number of source positions between neighbouring outputs.
     pub(crate) fn step(&self) -> usize {
         self.step
     }
 
     fn taps_of(&self, output: usize) -> Range<usize> {
         let first = (output * self.step) as isize + self.start;
-        // Taps before the source position `at`.
+        // Number of taps before the source position `at`.
         let before =
             |at: isize| (at - first + self.reach as isize - 1).div_euclid(self.reach as isize);
         let from = before(0).clamp(0, self.taps as isize);
@@ -187,7 +188,7 @@ impl Axis {
         if from == to { 0..0 } else { from as usize..to as usize }
     }
 
-    /// All outputs, in runs that see the same taps and have the same number of positions.
+    /// Returns the outputs in runs that read the same taps and have the same number of positions.
     pub(crate) fn runs(&self) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         for output in 0..self.count {
@@ -202,7 +203,7 @@ impl Axis {
         runs
     }
 
-    /// Outputs whose source position with this tap is no padding.
+    /// Returns the outputs whose source position with this tap is not padding.
     pub(crate) fn outputs_of(&self, tap: usize) -> Range<usize> {
         let seen = |output: &usize| self.taps_of(*output).contains(&tap);
         let start = (0..self.count).find(seen).unwrap_or(0);

@@ -51,7 +51,7 @@ impl Bands {
         (self.starts[output], weights)
     }
 
-    /// The adjoint: what each source position gives to the outputs.
+    /// Returns the adjoint: the weights with which each source position contributes to the outputs.
     pub(crate) fn transposed(&self) -> Self {
         let mut columns = vec![(0, Vec::new()); self.from];
         for output in 0..self.len() {
@@ -60,7 +60,7 @@ impl Bands {
                 if column.1.is_empty() {
                     column.0 = output;
                 }
-                // Outputs in between that do not see this position.
+                // Outputs in between that do not read this position.
                 column.1.resize(output - column.0, 0.0);
                 column.1.push(*weight);
             }
@@ -107,7 +107,7 @@ vectorised! {
             }
             return;
         }
-        // Source rows that these outputs see.
+        // Source rows that these outputs read.
         let outputs = first..first + y.len() / wide;
         let seen = outputs.map(|i| down.output(i)).filter(|(_, weights)| !weights.is_empty());
         let (mut low, mut high) = (down.from, 0);
@@ -125,7 +125,7 @@ vectorised! {
     }
 }
 
-/// The weighted sum of rows as long as `y`; 0 if there are none.
+/// Computes the weighted sum of rows as long as `y`; 0 if there are none.
 #[inline(always)]
 fn sum_rows(weights: &[f32], rows: &[f32], y: &mut [f32]) {
     let Some((first, rest)) = weights.split_first() else { return y.fill(0.0) };

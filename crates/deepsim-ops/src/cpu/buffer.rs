@@ -1,10 +1,10 @@
-//! Memory that is kept for the next step, so that it is not faulted in again.
+//! Pool of memory that is kept for the next step, so that its pages are not faulted in again.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
 static FREE: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
-/// Buffers kept; beyond that the smallest is given back.
+/// Largest number of buffers kept; beyond that the smallest is freed.
 const KEPT: usize = 256;
 
 /// Floats from a pool that all threads share; given back when dropped.
@@ -15,10 +15,10 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// `len` floats of unspecified values.
+    /// Returns `len` floats of unspecified values.
     pub(crate) fn new(len: usize) -> Self {
         let fitting = FREE.lock().ok().and_then(|mut free| {
-            // The smallest that is large enough, unless it is much too large.
+            // Takes the smallest that is large enough, unless it is much too large.
             let sizes = free.iter().enumerate().map(|(i, values)| (values.len(), i));
             let best = sizes.filter(|(size, _)| (len..=len + len / 2 + 1024).contains(size)).min();
             best.map(|(_, i)| free.swap_remove(i))

@@ -1,6 +1,6 @@
 //! One convolution and its gradients, on channels-last images `(n, h, w, c)`.
 //!
-//! All functions speak of one convolution from `x (n, h, w, c_in)` to `y (n, oh, ow, c_out)` with
+//! Every function refers to one convolution from `x (n, h, w, c_in)` to `y (n, oh, ow, c_out)` with
 //! weights `(c_out, c_in / groups, kh, kw)`; a transposed convolution is the same with the roles of
 //! `x` and `y` exchanged.
 
@@ -123,9 +123,9 @@ pub(crate) fn backward_data(
     correlate(s, isa, true, &axes, y, w, finish, x);
 }
 
-/// Columns one by one, or in blocks if their channels leave vectors too empty.
+/// Chooses between columns one by one, and blocks of columns if the channels of one would leave vectors too empty.
 ///
-/// `channels` are those of a column, `taps` what it sees; blocks are of multiples of `step` columns.
+/// `channels` and `taps` are those of a column; blocks are multiples of `step` columns.
 fn best_columns(
     s: &ConvShape,
     isa: Isa,
@@ -153,7 +153,7 @@ fn best_columns(
     best.0
 }
 
-/// The sums along some pairs of axes, which make different places of the destination.
+/// Computes the sums along some pairs of axes, which write different places of the destination.
 pub(super) fn correlate(
     s: &ConvShape,
     isa: Isa,
@@ -181,7 +181,7 @@ pub(super) fn correlate(
     run(&correlations, isa, s.n, source, destination);
 }
 
-/// Adds partial sums to the first one in order, so that the result does not depend on who computed
+/// Adds partial sums to the first one in order, so that the result does not depend on which thread computed
 /// them.
 pub(super) fn add_in_order(isa: Isa, sums: &mut [Buffer]) {
     const CHUNK: usize = 4096;

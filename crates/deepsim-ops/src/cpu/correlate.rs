@@ -1,6 +1,6 @@
-//! The sum that convolution and transposed convolution are, on channels-last images.
+//! Correlation of channels-last images, the sum behind convolution and transposed convolution.
 //!
-//! Outputs that see the same taps are gathered, from rows, columns and images, and computed a tile
+//! Outputs that read the same taps are gathered, from rows, columns and images, and computed a tile
 //! of pixels times a panel of channels at a time. Nothing is copied, padded or transposed, and taps
 //! in the padding cost nothing.
 
@@ -23,7 +23,7 @@ const UNIT_SOURCE: usize = 128 * 1024;
 /// Units of work that a convolution is split into if it can be.
 const UNITS: usize = 8;
 
-/// What is done to a result while it is in registers or in the first-level cache.
+/// Operations on a result while it is in registers or in the first-level cache.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Finish<'a> {
     /// Added to each channel.
@@ -41,7 +41,7 @@ pub(super) fn leak(value: f32, by: f32, slope: f32) -> f32 {
 }
 
 impl Finish<'_> {
-    /// Finishes `values` of `channels` in a pass of its own.
+    /// Finishes `values` of `channels` in a separate pass.
     pub(super) fn apply(&self, values: &mut [f32], channels: usize) {
         if let Some(bias) = self.bias {
             for values in values.chunks_exact_mut(channels) {
@@ -68,14 +68,14 @@ pub(crate) struct Correlation<'a> {
     pub(crate) finish: Finish<'a>,
 }
 
-/// A part of the work: no two units write the same place.
+/// Unit of work; no two units write the same place.
 struct Unit {
     images: Range<usize>,
     rows: Range<usize>,
     panels: Range<usize>,
 }
 
-/// The destination, of which every unit writes its own places.
+/// Destination, of which every unit writes its own places.
 #[derive(Clone, Copy)]
 pub(super) struct Destination(pub(super) *mut f32);
 // SAFETY: units write different places, and nobody reads before all are done.
@@ -84,7 +84,7 @@ unsafe impl Sync for Destination {}
 unsafe impl Send for Destination {}
 
 impl Destination {
-    /// A closure that calls this captures the whole, and so what is said of it above.
+    /// Returns the pointer. A closure that calls this captures the whole struct, and with it the promise above.
     pub(super) fn get(&self) -> *mut f32 {
         self.0
     }
@@ -139,7 +139,7 @@ impl Correlation<'_> {
         self.rows.size * self.columns.size * self.channels.1
     }
 
-    /// Depends on sizes only, never on the number of threads.
+    /// Splits the work by sizes only, never by the number of threads.
     fn units(&self, images: usize) -> Vec<Unit> {
         let pixels = (self.rows.count * self.columns.count).max(1);
         let at_least_units = if self.panels.list.len() > 1 { UNITS / 2 } else { UNITS };
@@ -173,7 +173,7 @@ impl Correlation<'_> {
         units
     }
 
-    /// The pixels of a unit that see the same taps.
+    /// Computes the pixels of a unit that read the same taps.
     fn unit(
         &self,
         isa: Isa,
@@ -243,7 +243,7 @@ impl Correlation<'_> {
         segments
     }
 
-    /// One panel of channels for a list of pixels.
+    /// Computes one panel of channels for a list of pixels.
     fn panel(
         &self,
         isa: Isa,

@@ -11,7 +11,7 @@ use super::simd::{Four, Isa, Vector};
 /// Most pixels, or rows of weights, in a tile.
 pub(crate) const MOST: usize = 14;
 
-/// Values that lie one after the other, in the source and in the weights.
+/// Contiguous values, in the source and in the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
     /// From a pixel's first value in the source.
@@ -33,7 +33,7 @@ pub(crate) struct Sum {
     pub(crate) bias: *const f32,
     pub(crate) slope: f32,
     pub(crate) out: *mut f32,
-    /// Where each pixel's result goes.
+    /// Destination of each pixel's result.
     pub(crate) places: *const u32,
     /// Values by whose sign the results are gated, at the same places, or null.
     pub(crate) gate: *const f32,
@@ -75,7 +75,7 @@ impl Kernels {
     }
 
     /// # Safety
-    /// The machine has the instruction set, and every pointer the floats that the fields speak of.
+    /// The machine must have the instruction set, and every pointer must have the floats that the fields describe.
     pub(crate) unsafe fn sum(&self, vectors: usize, pixels: usize, sum: &Sum) {
         // SAFETY: passed on to the caller.
         unsafe { self.sums[vectors - 1][pixels - 1](sum) }
@@ -206,7 +206,7 @@ unsafe fn sum<V: Vector, const P: usize, const NV: usize>(a: &Sum) {
         if a.gate.is_null() {
             return;
         }
-        // A second pass over what is still in the cache: in the loop above, it would keep the
+        // A second pass over values that are still in the cache. In the loop above, it would keep the
         // accumulators from staying in registers.
         let slope = V::splat(a.gate_slope);
         for i in 0..P {

@@ -1,4 +1,4 @@
-//! Between candle's channels-first and the engine's channels-last images.
+//! Conversion between candle's channels-first and the engine's channels-last images.
 
 use rayon::prelude::*;
 
@@ -31,7 +31,7 @@ on_vectors! {
                 }
             }
         }
-        // What is left at the right and below.
+        // Columns at the right and rows at the bottom that fill no square.
         for column in 0..columns {
             let start = if column < whole_columns { whole_rows } else { 0 };
             let from = from[column..].iter().skip(start * columns).step_by(columns);

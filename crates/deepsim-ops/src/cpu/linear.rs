@@ -1,6 +1,6 @@
 //! Fully connected layers: convolutions of 1x1 maps whose weights are more than their images.
 //!
-//! Weights are read and their gradients written where they lie, by exchanging roles: the weights are
+//! Weights are read and their gradients written in place, by exchanging roles: the weights are
 //! the image, of one pixel for each output, and the samples are the channels that are computed.
 
 use rayon::prelude::*;
@@ -27,7 +27,7 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    /// A convolution as a fully connected layer, if it is one and that is faster.
+    /// Describes a convolution as a fully connected layer, if it is one and that is faster.
     pub(super) fn of(s: &ConvShape) -> Option<Self> {
         let ones = [s.h, s.w, s.oh, s.ow, s.kh, s.kw, s.groups];
         let plain = ones.iter().all(|&one| one == 1) && s.ph == 0 && s.pw == 0;

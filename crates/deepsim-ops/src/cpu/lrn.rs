@@ -100,7 +100,7 @@ struct Window {
 
 impl Window {
     fn new(size: usize, channels: usize) -> Self {
-        // A window wider than all channels sees all of them.
+        // A window wider than all channels covers all of them.
         let size = size.min(2 * channels + 1);
         Self { padded: vec![0.0; channels + size - 1], size }
     }

@@ -1,14 +1,14 @@
 //! The CPU engine: plain `f32` slices of images in and out, channels-last where nothing else is said, no tensors.
 //!
-//! | file | what |
+//! | file | holds |
 //! |---|---|
 //! | `conv` | one convolution and its adjoint; chooses among the next four |
-//! | `axis` | which source positions an output sees, for any stride and padding, both ways |
-//! | `correlate` | the sum itself: lists of pixels that see the same taps, times panels of weights |
+//! | `axis` | source positions of an output, for any stride and padding, and the adjoint |
+//! | `correlate` | the sum itself: lists of pixels that read the same taps, times panels of weights |
 //! | `winograd` | the same for 3x3 kernels with stride 1, in fewer multiplications |
 //! | `linear` | the same for 1x1 maps, without copying the weights |
 //! | `weight_gradient` | gradients to weights and biases |
-//! | `panels` | weights as the kernels read them |
+//! | `panels` | weights in the kernels' layout |
 //! | `kernel`, `simd` | the two inner loops, for AVX-512, AVX2 and any machine |
 //! | `pool`, `lrn`, `elementwise`, `layout` | everything else |
 //! | `bands` | average pooling and up-sampling, channels-first |

@@ -1,7 +1,7 @@
-//! Weights as the kernels read them: panels of one or two vectors of output channels.
+//! Weights in the kernels' layout: panels of one or two vectors of output channels.
 //!
-//! A panel holds, for each tap and each source channel, its output channels side by side; channels
-//! that are missing in the last panel of a group are 0.
+//! A panel holds, for each tap and each source channel, its output channels side by side. Missing
+//! channels in the last panel of a group are 0.
 
 use rayon::prelude::*;
 
@@ -10,7 +10,7 @@ use super::buffer::Buffer;
 use super::conv::ConvShape;
 use super::simd::{Isa, on_vectors};
 
-/// Some output channels of one group.
+/// Output channels of one group that share a panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panel {
     pub(crate) group: usize,
@@ -23,13 +23,13 @@ pub(crate) struct Panel {
     pub(crate) at: usize,
 }
 
-/// The panels of one convolution.
+/// Panels of one convolution.
 #[derive(Clone, Debug)]
 pub(crate) struct Panels {
     pub(crate) list: Vec<Panel>,
     /// Source channels of a group.
     pub(crate) depth: usize,
-    /// What they are made for.
+    /// Instruction set of the panels' kernels.
     isa: Isa,
     /// Floats in a vector.
     pub(crate) lanes: usize,
@@ -38,7 +38,7 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    /// For `groups` of `out` output and `depth` source channels.
+    /// Creates panels for `groups` of `out` output and `depth` source channels.
     pub(crate) fn new(groups: usize, out: usize, depth: usize, taps: usize, isa: Isa) -> Self {
         let lanes = isa.lanes();
         let (mut list, mut at) = (Vec::new(), 0);
@@ -53,17 +53,17 @@ impl Panels {
         Self { list, depth, isa, lanes, taps, len: at }
     }
 
-    /// Floats of all panels.
+    /// Returns the number of floats in all panels.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Floats of one panel.
+    /// Returns the number of floats in one panel.
     pub(crate) fn panel_len(&self, panel: &Panel) -> usize {
         panel.vectors * self.lanes * self.depth * self.taps
     }
 
-    /// `values` cut into panels.
+    /// Cuts `values` into panels.
     pub(super) fn split<'a>(&self, mut values: &'a mut [f32]) -> Vec<(Panel, &'a mut [f32])> {
         let cut = |panel: &Panel| {
             let (part, rest) = std::mem::take(&mut values).split_at_mut(self.panel_len(panel));
@@ -74,11 +74,12 @@ impl Panels {
     }
 }
 
-/// Floats of a channel that are copied together, so that a cache line is read or written once.
+/// Number of floats of a channel that are copied together, so that a cache line is read or written
+/// once.
 const LINE: usize = 16;
 
-/// Weights `(c_out, c_in / groups, kh, kw)` of a convolution whose taps are those of `rows` and
-/// `columns`, for making its outputs, or its inputs if `adjoint`.
+/// Packs the weights `(c_out, c_in / groups, kh, kw)` of a convolution whose taps are those of
+/// `rows` and `columns`, for computing its outputs, or its inputs if `adjoint`.
 pub(crate) fn pack(
     s: &ConvShape,
     (rows, columns): (&Axis, &Axis),
@@ -103,7 +104,7 @@ pub(crate) fn pack(
             Some(rows.kernel(t, 0)? * s.kw + columns.kernel(u, 0)?)
         };
         if !adjoint && rows.taps * columns.taps == kernel {
-            // Every weight is wanted, and a channel's lie one after the other.
+            // Every weight is needed, and those of a channel are contiguous.
             return pack_rows(panels, &panel, kernel, &w[first..], packed);
         }
         for c in 0..panels.depth {
@@ -118,8 +119,8 @@ pub(crate) fn pack(
     packed
 }
 
-/// The rows `(depth, kernel)` of a panel's channels as `(kernel, depth, channel)`, by squares of
-/// channels and weights.
+/// Transposes the rows `(depth, kernel)` of a panel's channels to `(kernel, depth, channel)`, in
+/// squares of channels and weights.
 fn pack_rows(panels: &Panels, panel: &Panel, kernel: usize, w: &[f32], packed: &mut [f32]) {
     let (isa, lanes, depth) = (panels.isa, panels.lanes, panels.depth);
     let (row, width) = (depth * kernel, panel.vectors * lanes);
@@ -137,7 +138,7 @@ fn pack_rows(panels: &Panels, panel: &Panel, kernel: usize, w: &[f32], packed: &
             }
         }
     }
-    // What is left of rows, then channels that fill no vector.
+    // The rest of the rows, then channels that fill no vector.
     for at in 0..row {
         let first = if at < whole { panel.channels / lanes * lanes } else { 0 };
         let to = &mut packed[place(at) + first..place(at) + panel.channels];
@@ -167,7 +168,7 @@ fn gather(from: &[f32], stride: usize, to: &mut [f32]) {
     }
 }
 
-/// As [`pack`], for the one panel whose channels are those of a block of neighbouring columns.
+/// Does as [`pack`] for the one panel whose channels are those of a block of neighbouring columns.
 pub(crate) fn pack_block(
     s: &ConvShape,
     (rows, columns): (&Axis, &Axis),
@@ -196,7 +197,7 @@ pub(crate) fn pack_block(
     packed
 }
 
-/// The inverse of [`pack`] for a forward convolution: gradients in panels to `(c_out, ..)`.
+/// Inverts [`pack`] for a forward convolution: gradients in panels to `(c_out, ..)`.
 pub(crate) fn unpack(s: &ConvShape, panels: &Panels, packed: &[f32]) -> Vec<f32> {
     let (kernel, patch) = (s.kh * s.kw, s.patch());
     let mut w = vec![0f32; s.w_len()];

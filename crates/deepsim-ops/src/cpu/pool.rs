@@ -80,7 +80,7 @@ vectorised! {
             for &pixel in &window[1..] {
                 let values = &x[pixel * c..][..c];
                 for ((best, from), &value) in y.iter_mut().zip(from.iter_mut()).zip(values) {
-                    // A NaN must not vanish: the loss check is to see it.
+                    // A NaN must not vanish, because the check of the loss must find it.
                     let better = (value > *best) | value.is_nan();
                     *best = if better { value } else { *best };
                     *from = if better { pixel as u32 } else { *from };

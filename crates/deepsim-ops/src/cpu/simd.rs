@@ -1,4 +1,4 @@
-//! The few vector operations that the kernels need, for three instruction sets.
+//! Vector operations of the kernels, for three instruction sets.
 
 use std::sync::OnceLock;
 
@@ -27,7 +27,7 @@ pub(crate) enum Isa {
     /// 8 lanes, 16 registers.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// 4 lanes, whatever the compiler makes of them; for any machine.
+    /// 4 lanes that the compiler vectorises; for any machine.
     Portable,
 }
 
@@ -63,12 +63,12 @@ impl Isa {
         }
     }
 
-    /// All that this machine has, best first.
+    /// Returns the instruction sets that this machine has, best first.
     pub(crate) fn available() -> Vec<Self> {
         let mut all = Vec::new();
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // What Skylake-X and everything after it has.
+            // Subsets of AVX-512 that Skylake-X and its successors have.
             let features = [
                 is_x86_feature_detected!("avx512f"),
                 is_x86_feature_detected!("avx512vl"),

@@ -84,7 +84,7 @@ fn assert_near(what: &str, got: &[f32], wanted: &[f64]) {
     assert_eq!(got.len(), wanted.len(), "{what}");
     for (i, (g, w)) in got.iter().zip(wanted).enumerate() {
         let error = (f64::from(*g) - w).abs() / scale;
-        assert!(error < 1e-5, "{what}: value {i} is {g}, wanted {w}");
+        assert!(error < 1e-5, "{what}: value {i} is {g}, expected {w}");
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn backward_weight(s: &ConvShape, isa: Isa, x: &[f32], dy: &[f32]) ->
     correlate_images(s, isa, x, dy)
 }
 
-/// [`backward_weight`] as a part of another operation, which is counted by itself.
+/// Does as [`backward_weight`] within another operation, which counts its own FLOPs.
 pub(super) fn correlate_images(s: &ConvShape, isa: Isa, x: &[f32], dy: &[f32]) -> Vec<f32> {
     assert!(x.len() == s.n * s.x_len() && dy.len() == s.n * s.y_len(), "images of other sizes");
     if let Some(l) = Linear::of(s) {
@@ -57,11 +57,11 @@ pub(super) fn correlate_images(s: &ConvShape, isa: Isa, x: &[f32], dy: &[f32]) -
     unpack(s, &panels, &sums[0])
 }
 
-/// Where a tap, or a row of neighbouring taps, meets outputs.
+/// Outputs that a tap, or a row of neighbouring taps, contributes to.
 struct Tap {
-    /// In the panel, in source channels.
+    /// Offset in the panel, in source channels.
     weights: usize,
-    /// Source channels that lie one after the other, from the tap's first one.
+    /// Number of contiguous source channels, from the tap's first one.
     run: usize,
     rows: std::ops::Range<usize>,
     columns: std::ops::Range<usize>,
@@ -175,7 +175,7 @@ pub(crate) fn backward_bias(isa: Isa, dy: &[f32], channels: usize) -> Vec<f32> {
             sums
         })
         .collect();
-    // Partial sums are short; the sum of many of them is not.
+    // Partial sums are short, but there are many to add.
     let total = |channel| parts.iter().map(|part| f64::from(part[channel])).sum::<f64>() as f32;
     (0..channels).map(total).collect()
 }

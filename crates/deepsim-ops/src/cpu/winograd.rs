@@ -22,10 +22,10 @@ const POSITIONS: usize = 16;
 const UNIT: usize = 160 * 1024;
 /// Channels below which the transforms cost more than they save.
 const CHANNELS: usize = 32;
-/// Share of a tile's outputs that must be wanted; direct convolution also skips taps in the padding.
+/// Smallest useful share of a tile's outputs. Direct convolution also skips taps in the padding.
 const USEFUL: f64 = 0.75;
 
-/// Whether a correlation is better computed this way.
+/// Returns true if a correlation is computed faster this way.
 pub(super) fn suits(c: &Correlation<'_>) -> bool {
     let three = |axis: &Axis| {
         axis.taps == 3

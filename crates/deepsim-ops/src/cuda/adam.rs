@@ -1,4 +1,4 @@
-//! Adam's moments on a device. The update itself is one launch for all parameters, in [`super::many`].
+//! Adam's moments on a device. The update itself is one launch for all parameters, in [`super::multi_tensor`].
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl DeviceMoments {
         Ok(Self { values: Arc::new((zeros()?, zeros()?)), device: device.clone() })
     }
 
-    /// The state before the first update, beside another.
+    /// Returns the state before the first update, with the length and device of this one.
     pub(crate) fn zeros_like(&self) -> Result<Self> {
         Self::zeros(&self.device, self.len())
     }
@@ -43,10 +43,11 @@ impl DeviceMoments {
         self.values.0.len()
     }
 
-    /// Where both moments are, for an update in place: copied first if a clone shares them.
+    /// Returns the addresses of both moments for an update in place. Copies them first if a clone
+    /// shares them.
     pub(super) fn addresses(&mut self, device: &CudaDevice) -> Result<[u64; 2]> {
         if !device.same_device(&self.device) {
-            bail!("{OP}: wanted moments on the parameter's device");
+            bail!("{OP}: expected moments on the parameter's device");
         }
         if Arc::get_mut(&mut self.values).is_none() {
             if graph::is_recording() {
@@ -73,7 +74,7 @@ impl DeviceMoments {
         let mut rows = Vec::with_capacity(2 * pairs.len());
         for (to, from) in pairs {
             if to.len() != from.len() {
-                bail!("{OP}: wanted moments of {} values, got {}", to.len(), from.len());
+                bail!("{OP}: expected moments of {} values, found {}", to.len(), from.len());
             }
             let n = count(OP, to.len())?;
             let (to, from) = (to.addresses(&device)?, from.shared_addresses());

@@ -39,7 +39,7 @@ pub(crate) fn conv(
     }
 }
 
-/// Values of a tensor, or their bits rounded to `bf16`.
+/// Values of a tensor, or the bits of their rounding to `bf16`.
 enum Factor<'a> {
     F32(&'a CudaView<'a, f32>),
     Bf16(CudaSlice<u16>),
@@ -58,18 +58,19 @@ impl Conv {
         if self.transposed { "conv_transpose2d" } else { "conv2d" }
     }
 
-    /// Sizes of the shape's `x` and `y`.
+    /// Returns the sizes of the shape's `x` and `y`.
     fn dims(&self) -> [[usize; 4]; 2] {
         let s = &self.shape;
         [[s.n, s.c_in, s.h, s.w], [s.n, s.c_out, s.oh, s.ow]]
     }
 
-    /// Sizes of the operation's result.
+    /// Returns the sizes of the operation's result.
     fn out(&self) -> [usize; 4] {
         self.dims()[usize::from(!self.transposed)]
     }
 
-    /// What is handed to cuDNN as pointers has to be as large as its descriptions say.
+    /// Checks that tensors are as large as their cuDNN descriptors say, because cuDNN gets bare
+    /// pointers.
     fn check(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
         let (op, s) = (self.op(), &self.shape);
         let wanted = [
@@ -79,7 +80,7 @@ impl Conv {
         ];
         let got = [x.dims(), weight.dims(), bias.map_or(&wanted[2][..], Tensor::dims)];
         if got != [&wanted[0][..], &wanted[1], &wanted[2]] {
-            bail!("{op}: wanted an input, weight and bias {wanted:?}, got {got:?}");
+            bail!("{op}: expected an input, weight and bias {wanted:?}, found {got:?}");
         }
         // cuDNN has no other size of the output, and an output padding of a stride or more would make one.
         let outputs = |size, kernel, stride, padding, dilation| {
@@ -95,7 +96,7 @@ impl Conv {
         Ok(())
     }
 
-    /// Values as this precision multiplies them.
+    /// Converts values to the type that this precision multiplies.
     fn factor<'a>(&self, device: &CudaDevice, values: &'a CudaView<'a, f32>) -> Result<Factor<'a>> {
         match self.precision {
             Precision::F32 | Precision::Tf32 => Ok(Factor::F32(values)),
@@ -103,7 +104,7 @@ impl Conv {
         }
     }
 
-    /// One pass, with an end of its own if it is the operation's result.
+    /// Runs one pass, with bias and activation if it computes the operation's result.
     fn run(
         &self,
         device: &CudaDevice,
@@ -178,7 +179,7 @@ impl Conv {
         Ok((storage(y, device), self.out().to_vec().into()))
     }
 
-    /// The gradient before the leaky ReLU, whose output `y` has the sign of its input.
+    /// Computes the gradient before the leaky ReLU, whose output `y` has the sign of its input.
     fn before_leaky(&self, y: &Tensor, dy: &Tensor) -> Result<Tensor> {
         match self.leaky {
             Some(slope) => before_leaky(self.op(), y, dy, slope),
@@ -186,7 +187,7 @@ impl Conv {
         }
     }
 
-    /// Gradients to the input and to the weight, each only where it is tracked.
+    /// Computes the gradients to the input and to the weight, each only if it is tracked.
     fn gradients(
         &self,
         x: &Tensor,
@@ -256,7 +257,7 @@ impl CustomOp2 for Conv {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        bail!("{}: wanted CUDA tensors", self.op())
+        bail!("{}: expected CUDA tensors", self.op())
     }
 
     fn cuda_fwd(
@@ -295,7 +296,7 @@ impl CustomOp3 for Conv {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        bail!("{}: wanted CUDA tensors", self.op())
+        bail!("{}: expected CUDA tensors", self.op())
     }
 
     fn cuda_fwd(

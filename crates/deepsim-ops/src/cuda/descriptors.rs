@@ -1,4 +1,4 @@
-//! cuDNN's descriptions of tensors, filters, convolutions and normalisations.
+//! cuDNN's descriptors of tensors, filters, convolutions and normalisations.
 
 use std::ptr;
 
@@ -51,7 +51,7 @@ descriptor! {
     cudnnDestroyConvolutionDescriptor
 }
 descriptor! {
-    /// Numbers of a local response normalisation.
+    /// Hyper-parameters of a local response normalisation.
     LrnDescriptor, cudnnLRNDescriptor_t, cudnnCreateLRNDescriptor, cudnnDestroyLRNDescriptor
 }
 
@@ -112,7 +112,7 @@ impl ConvDescriptor {
         Ok(new)
     }
 
-    /// Says which roundings the convolution may use.
+    /// Sets the roundings that the convolution may use.
     pub(super) fn set_math(&self, op: &'static str, math: sys::cudnnMathType_t) -> Result<()> {
         // SAFETY: the descriptor is alive, and belongs to this thread.
         let status = unsafe { sys::cudnnSetConvolutionMathType(self.0, math) };
@@ -138,10 +138,10 @@ impl LrnDescriptor {
     }
 }
 
-/// cuDNN counts in `int`.
+/// Converts a size to `int`, in which cuDNN counts.
 fn ints<const N: usize>(op: &'static str, values: [usize; N]) -> Result<[i32; N]> {
     if let Some(value) = values.iter().find(|&&value| value > i32::MAX as usize) {
-        bail!("{op}: wanted sizes of at most {}, got {value}", i32::MAX);
+        bail!("{op}: expected sizes of at most {}, found {value}", i32::MAX);
     }
     Ok(values.map(|value| value as i32))
 }

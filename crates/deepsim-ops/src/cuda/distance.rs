@@ -22,19 +22,19 @@ pub(crate) fn absolute_error(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 fn apply(a: &Tensor, b: &Tensor, distance: Distance) -> Result<Tensor> {
     let op = distance.op;
     if a.dims() != b.dims() {
-        bail!("{op}: wanted equal shapes, got {:?} and {:?}", a.dims(), b.dims());
+        bail!("{op}: expected equal shapes, found {:?} and {:?}", a.dims(), b.dims());
     }
     input(op, "a", a)?.apply_op2(&input(op, "b", b)?, distance)
 }
 
-/// Names of the operation, which is its kernel's, and of the kernel of its gradient.
+/// Name of the operation and of its kernel, and the name of the gradient's kernel.
 struct Distance {
     op: &'static str,
     slope: &'static str,
 }
 
 impl Distance {
-    /// The gradient to `a`, or with a sign of -1 to `b`.
+    /// Returns the gradient to `a`, or with a sign of -1 to `b`.
     fn toward(&self, a: &Tensor, b: &Tensor, gradient: &Tensor, sign: f32) -> Result<Tensor> {
         let (op, shape) = (self.op, a.shape());
         with(op, gradient, |device, gradient| {
@@ -67,7 +67,7 @@ impl CustomOp2 for Distance {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        bail!("{}: wanted CUDA tensors", self.op)
+        bail!("{}: expected CUDA tensors", self.op)
     }
 
     fn cuda_fwd(

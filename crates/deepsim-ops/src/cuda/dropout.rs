@@ -34,8 +34,8 @@ struct Group {
     len: usize,
 }
 
-/// A mask of `each` values from every stream, which go on after them: 0 where the draw is below the threshold,
-/// else `scale`. Nothing is drawn, and none is returned, where positions are beyond 64 bits.
+/// Draws a mask of `each` values from every stream, which continue after them: 0 where the draw is below the threshold,
+/// else `scale`. If a position exceeds 64 bits, draws nothing and returns `None`.
 pub(crate) fn dropout_mask(
     device: &CudaDevice,
     mut streams: Vec<&mut ChaCha12Rng>,
@@ -90,11 +90,11 @@ pub(crate) fn dropout_mask(
     Ok(Some(tensor(mask, device, &total.into())))
 }
 
-/// Multiplies each element by the mask's, which has as many.
+/// Multiplies each element by that of the mask, which has the same number of values.
 pub(crate) fn dropout(x: &Tensor, mask: Tensor) -> Result<Tensor> {
     let x = input(OP, "x", x)?;
     if mask.elem_count() != x.elem_count() {
-        bail!("{OP}: wanted a mask of {} values, got {}", x.elem_count(), mask.elem_count());
+        bail!("{OP}: expected a mask of {} values, found {}", x.elem_count(), mask.elem_count());
     }
     x.apply_op1(Dropout { mask })
 }
@@ -124,7 +124,7 @@ impl CustomOp1 for Dropout {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        bail!("{OP}: wanted a CUDA tensor")
+        bail!("{OP}: expected a CUDA tensor")
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {

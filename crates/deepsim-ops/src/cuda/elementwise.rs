@@ -1,4 +1,4 @@
-//! Operations on single elements.
+//! Elementwise operations.
 
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, PushKernelArg};
 use candle_core::{
@@ -9,7 +9,7 @@ use super::glue::{alloc, count, done, input, storage, tensor, view, with};
 use super::kernels::{Kernel, threads};
 use crate::glue::first_order;
 
-/// What a convolution ends with: a bias for each channel, and a leaky ReLU.
+/// Last operations of a convolution: a bias for each channel, and a leaky ReLU.
 pub(super) struct Finish<'a> {
     pub(super) bias: Option<&'a CudaView<'a, f32>>,
     pub(super) leaky: Option<f32>,
@@ -19,7 +19,7 @@ pub(super) struct Finish<'a> {
 }
 
 impl Default for Finish<'_> {
-    /// Nothing of either.
+    /// No bias and no leaky ReLU.
     fn default() -> Self {
         Self { bias: None, leaky: None, channels: 1, plane: 1 }
     }
@@ -79,10 +79,10 @@ impl Finish<'_> {
     }
 }
 
-/// A pointer to nothing, as an argument of a kernel.
+/// Null pointer, as an argument of a kernel.
 const NULL: u64 = 0;
 
-/// Values rounded to `bf16`, as their bits.
+/// Rounds values to `bf16` and returns their bits.
 pub(super) fn to_bf16(
     op: &'static str,
     device: &CudaDevice,
@@ -98,7 +98,7 @@ pub(super) fn to_bf16(
     Ok(y)
 }
 
-/// The gradient before a leaky ReLU, of which `sign` is the input or the output.
+/// Computes the gradient before a leaky ReLU, of which `sign` is the input or the output.
 pub(super) fn before_leaky(
     op: &'static str,
     sign: &Tensor,
@@ -135,7 +135,7 @@ impl CustomOp1 for LeakyRelu {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        bail!("{}: wanted a CUDA tensor", self.op)
+        bail!("{}: expected a CUDA tensor", self.op)
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {

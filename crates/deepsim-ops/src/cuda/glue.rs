@@ -1,4 +1,4 @@
-//! Between candle's tensors and device memory.
+//! Conversions between candle's tensors and device memory.
 
 use std::fmt::Display;
 
@@ -6,7 +6,7 @@ use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DeviceRepr}
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor, bail};
 
-/// Refuses what the kernels cannot handle, and makes the tensor contiguous. `name` is that of the argument.
+/// Refuses tensors that the kernels cannot handle, and makes the tensor contiguous. `name` is the argument's.
 pub(super) fn input(op: &'static str, name: &str, tensor: &Tensor) -> Result<Tensor> {
     if tensor.dtype() != DType::F32 {
         bail!("{op}: {name}: expected f32, found {}", tensor.dtype().as_str());
@@ -17,7 +17,7 @@ pub(super) fn input(op: &'static str, name: &str, tensor: &Tensor) -> Result<Ten
     tensor.contiguous()
 }
 
-/// The values of a contiguous `f32` storage.
+/// Returns the values of a contiguous `f32` storage.
 pub(super) fn view<'a>(
     op: &'static str,
     storage: &'a CudaStorage,
@@ -26,7 +26,7 @@ pub(super) fn view<'a>(
     let values = storage.as_cuda_slice::<f32>()?;
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(values.slice(start..end)),
-        None => bail!("{op}: wanted a contiguous tensor, got strides {:?}", layout.stride()),
+        None => bail!("{op}: expected a contiguous tensor, found strides {:?}", layout.stride()),
     }
 }
 
@@ -39,22 +39,22 @@ pub(super) fn with<R>(
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
         Storage::Cuda(storage) => f(&storage.device, &view(op, storage, layout)?),
-        _ => bail!("{op}: wanted a CUDA tensor, got one on {:?}", tensor.device()),
+        _ => bail!("{op}: expected a CUDA tensor, found one on {:?}", tensor.device()),
     }
 }
 
-/// A storage of freshly computed values.
+/// Wraps freshly computed values in a storage.
 pub(super) fn storage(values: CudaSlice<f32>, device: &CudaDevice) -> CudaStorage {
     CudaStorage::wrap_cuda_slice(values, device.clone())
 }
 
-/// A tensor of freshly computed values.
+/// Wraps freshly computed values in a tensor.
 pub(super) fn tensor(values: CudaSlice<f32>, device: &CudaDevice, shape: &Shape) -> Tensor {
     let storage = Storage::Cuda(storage(values, device));
     Tensor::from_storage(storage, shape, BackpropOp::none(), false)
 }
 
-/// Device memory with arbitrary contents.
+/// Allocates device memory with arbitrary contents.
 pub(super) fn alloc<T: DeviceRepr>(
     op: &'static str,
     device: &CudaDevice,
@@ -65,15 +65,15 @@ pub(super) fn alloc<T: DeviceRepr>(
     done(op, "allocation", unsafe { device.alloc::<T>(len) })
 }
 
-/// A number of values, which kernels count in 32 bits; cuDNN has the same limit.
+/// Checks a number of values, which kernels count in 32 bits; cuDNN has the same limit.
 pub(super) fn count(op: &'static str, values: usize) -> Result<u32> {
     if values > i32::MAX as usize {
-        bail!("{op}: wanted at most {} values in a tensor, got {values}", i32::MAX);
+        bail!("{op}: expected at most {} values in a tensor, found {values}", i32::MAX);
     }
     Ok(values as u32)
 }
 
-/// Says which step of which operation failed.
+/// Converts an error of the driver to one that names the operation and the call.
 pub(super) fn done<T, E: Display>(
     op: &'static str,
     step: &str,

@@ -1,8 +1,8 @@
-//! A training step as a CUDA graph: recorded once, and from then on a single launch.
+//! A training step as a CUDA graph: captured once, then launched as a whole.
 //!
-//! A graph does the same with the same memory each time. What is to differ from one launch to the next is
-//! read from memory that the host fills before each: the number of the step, which names the random
-//! streams, and the rates of the updates, in their order.
+//! A graph does the same with the same memory at every launch. Values that differ between launches
+//! are read from memory that the host fills before each: the number of the step, which selects the
+//! random streams, and the rates of the updates, in their order.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,22 +20,22 @@ use crate::deferred::{DeferredScalar, Finish};
 
 const OP: &str = "step graph";
 
-/// Most updates of a step.
+/// Largest number of updates in a step.
 const RATES: usize = 6;
 /// The step's number, in two words, and the rates.
 const WORDS: usize = 2 + RATES;
-/// Most scalars that a step hands back.
+/// Largest number of scalars that a step returns.
 const SCALARS: usize = 64;
 
-/// What is being recorded in this thread.
+/// Capture in progress on this thread.
 struct Recording {
-    /// Where the words are that the host fills.
+    /// Device address of the words that the host fills.
     words: u64,
-    /// The step that is recorded.
+    /// Number of the captured step.
     step: u64,
-    /// Updates so far.
+    /// Number of updates so far.
     rates: usize,
-    /// Memory that the graph uses and others may give up.
+    /// Memory that the graph uses and that its owners may release.
     kept: Vec<Rc<CudaSlice<u8>>>,
 }
 
@@ -43,12 +43,12 @@ thread_local! {
     static RECORDING: RefCell<Option<Recording>> = const { RefCell::new(None) };
 }
 
-/// Whether a step is being recorded.
+/// Returns true if a step is being captured on this thread.
 pub(super) fn is_recording() -> bool {
     RECORDING.with_borrow(Option::is_some)
 }
 
-/// Keeps memory for as long as the graph that is recorded.
+/// Keeps memory alive as long as the graph that is being captured.
 pub(super) fn keep(memory: &Rc<CudaSlice<u8>>) {
     RECORDING.with_borrow_mut(|recording| {
         if let Some(Recording { kept, .. }) = recording
@@ -59,7 +59,7 @@ pub(super) fn keep(memory: &Rc<CudaSlice<u8>>) {
     });
 }
 
-/// Where the next update finds its rate; null if nothing is recorded.
+/// Returns the address of the next update's rate; null if no step is being captured.
 pub(super) fn rate(op: &'static str) -> Result<u64> {
     RECORDING.with_borrow_mut(|recording| match recording {
         None => Ok(0),
@@ -67,12 +67,12 @@ pub(super) fn rate(op: &'static str) -> Result<u64> {
             recording.rates += 1;
             Ok(recording.words + 4 * (1 + recording.rates as u64))
         }
-        Some(_) => bail!("{op}: wanted at most {RATES} updates in a step"),
+        Some(_) => bail!("{op}: expected at most {RATES} updates in a step"),
     })
 }
 
-/// Where a random stream finds the number of the step, and its own number less that; null, and its own
-/// number, if nothing is recorded.
+/// Returns the address of the step's number, and the number of a random stream relative to it.
+/// Without a capture they are null and the stream's own number.
 pub(super) fn stream_number(number: u64) -> (u64, u64) {
     RECORDING.with_borrow(|recording| match recording {
         None => (0, number),
@@ -80,9 +80,10 @@ pub(super) fn stream_number(number: u64) -> (u64, u64) {
     })
 }
 
-/// A recorded step.
+/// A captured step.
 ///
-/// Its memory is its own: networks, moments and inputs must stay where they were when it was recorded.
+/// The graph holds addresses: networks, moments and inputs must stay where they were during the
+/// capture.
 ///
 /// ```no_run
 /// use candle_core::{Device, Result, Var};
@@ -105,13 +106,13 @@ pub struct StepGraph {
     words: CudaSlice<u32>,
     scalars: CudaSlice<f32>,
     finish: Vec<Finish>,
-    /// Held until the graph is gone.
+    /// Memory that lives as long as the graph.
     _kept: Vec<Rc<CudaSlice<u8>>>,
 }
 
 impl StepGraph {
-    /// Does something so that it can be recorded later: what the operations upload by themselves, such
-    /// as strides, stays on the device for all later times.
+    /// Runs a step eagerly before its capture. Uploads that operations make by themselves, such as
+    /// strides, then stay on the device, so that the capture contains none.
     ///
     /// # Errors
     /// Those of `f`.
@@ -126,37 +127,39 @@ impl StepGraph {
         f()
     }
 
-    /// Records what `f` asks of the device, which does none of it yet. `step` is the number of the random
-    /// streams that `f` draws from. `f` must have been rehearsed, and must read nothing from the
-    /// device; the numbers it returns are given by each [`StepGraph::launch`], in this order.
+    /// Captures the work that `f` asks of the device, without executing it. `step` is the number of
+    /// the random streams that `f` draws from. `f` must have run in [`StepGraph::warm_up`] before,
+    /// and must read nothing from the device. Each [`StepGraph::launch`] returns the scalars that
+    /// `f` returned, in this order.
     ///
     /// # Errors
-    /// Those of `f`, and if it does something that cannot be part of a graph. Then nothing was done, and the
-    /// device can be used as before.
+    /// Those of `f`, and if `f` does something that cannot be part of a graph. No work was done
+    /// then, and the device can be used as before.
     ///
     /// # Safety
-    /// All memory that `f` uses and does not allocate itself must stay where it is for as long as the graph is
-    /// launched: parameters, what is computed from, and moments, of which no clone may be made and kept.
+    /// Memory that `f` uses and does not allocate itself must stay where it is as long as the graph
+    /// is launched: parameters, inputs, and moments, of which no clone may be kept.
     pub unsafe fn record<T, E: From<candle_core::Error>>(
         device: &Device,
         step: u64,
         f: impl FnOnce() -> std::result::Result<(T, Vec<DeferredScalar>), E>,
     ) -> std::result::Result<(Self, T), E> {
         let Device::Cuda(device) = device else {
-            return Err(candle_core::Error::Msg(format!("{OP}: wanted a GPU")).into());
+            return Err(candle_core::Error::Msg(format!("{OP}: expected a GPU")).into());
         };
         let stream = device.cuda_stream();
         let context = stream.context();
         let words = done(OP, "allocation", device.alloc_zeros::<u32>(WORDS))?;
         let mut scalars = done(OP, "allocation", device.alloc_zeros::<f32>(SCALARS))?;
-        // SAFETY: all of it is written before it is read, in `launch`.
+        // SAFETY: `launch` writes every word before the graph reads it.
         let on_host = unsafe { context.alloc_pinned::<u32>(WORDS) };
         let on_host = done(OP, "page-locked memory", on_host)?;
         let address = words.device_ptr(&stream).0;
         done(OP, "waiting for the device", stream.synchronize())?;
-        // A graph has memory of its own: what earlier steps left would stay idle beside it.
+        // A graph has its own memory pool, so memory cached by earlier steps would stay idle beside
+        // it.
         give_back(device)?;
-        // Threads that load data may go on.
+        // Other threads, such as those that load data, may continue.
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         done(OP, "beginning of the capture", stream.begin_capture(mode))?;
         RECORDING.set(Some(Recording { words: address, step, rates: 0, kept: Vec::new() }));
@@ -166,8 +169,9 @@ impl StepGraph {
                 let pending = numbers.iter().filter_map(DeferredScalar::pending);
                 let (pending, finish): (Vec<Tensor>, Vec<Finish>) = pending.unzip();
                 if pending.len() < numbers.len() {
-                    // It would be the same after every launch.
-                    let text = format!("{OP}: wanted numbers of the device, got one that is known");
+                    // A known number would be the same after every launch.
+                    let text =
+                        format!("{OP}: expected deferred scalars, found one with a known value");
                     return Err(candle_core::Error::Msg(text).into());
                 }
                 gather_into(OP, device, &pending.iter().collect::<Vec<_>>(), &mut scalars)?;
@@ -175,14 +179,15 @@ impl StepGraph {
             })
         };
         let recorded = RECORDING.take();
-        // cudarc keeps errors of memory that is freed for the next call, which must not be the one that ends
-        // the capture: the stream has to leave it, after an error as well.
+        // cudarc reports an error from freeing memory at the next call. That call must not be the
+        // one that ends the capture, because the stream has to leave it even after an error.
         let freed = context.check_err();
         let graph = stream.end_capture(CUgraphInstantiate_flags(0));
         let (made, finish) = match made {
             Ok(made) => made,
             Err(error) => {
-                // Memory of an invalid capture cannot be freed, and that was said.
+                // Memory of an invalid capture cannot be freed; the capture's own error is reported
+                // instead.
                 let _ = context.check_err();
                 return Err(error);
             }
@@ -197,13 +202,12 @@ impl StepGraph {
         Ok((new, made))
     }
 
-    /// Updates of the step.
+    /// Returns the number of updates in the step.
     pub fn rates(&self) -> usize {
         self.rates
     }
 
-    /// Does the step, with this number and these rates of its updates, and waits for the numbers that it
-    /// hands back.
+    /// Runs the step with this number and these rates of its updates, and waits for its scalars.
     ///
     /// # Errors
     /// As [`StepGraph::start`] and [`StepGraph::numbers`].
@@ -212,13 +216,14 @@ impl StepGraph {
         self.numbers()
     }
 
-    /// Has the device do the step, with this number and these rates of its updates.
+    /// Starts the step with this number and these rates of its updates, without waiting.
     ///
     /// # Errors
-    /// If there are not as many rates as updates, or the device refuses. Then nothing of it is done.
+    /// If the number of rates is not that of the updates, or the device refuses. No part of the
+    /// step runs then.
     pub fn start(&mut self, step: u64, rates: &[f32]) -> Result<()> {
         if rates.len() != self.rates {
-            bail!("{OP}: wanted {} rates, got {}", self.rates, rates.len());
+            bail!("{OP}: expected {} rates, found {}", self.rates, rates.len());
         }
         let stream = self.device.cuda_stream();
         {
@@ -233,7 +238,7 @@ impl StepGraph {
         done(OP, "launch", self.graph.launch())
     }
 
-    /// Waits for the numbers that the step hands back.
+    /// Waits for the scalars of the step that was started.
     ///
     /// # Errors
     /// If the device failed.

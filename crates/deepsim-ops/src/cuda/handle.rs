@@ -1,7 +1,6 @@
 //! A cuDNN handle and its workspace, per thread and device.
 //!
-//! candle gives every thread a stream of its own, and a cuDNN handle must not be used by two
-//! threads at once.
+//! candle gives every thread its own stream, and two threads must not use a cuDNN handle at once.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,18 +18,18 @@ use super::glue::{alloc, done};
 use super::graph;
 use super::plan::{Key, Plan};
 
-/// What one thread keeps for one device.
+/// cuDNN state of one thread for one device.
 pub(super) struct Context {
     handle: sys::cudnnHandle_t,
     stream: Arc<CudaStream>,
-    /// Grown to what the hungriest convolution wants, and used by all in turn.
-    /// Graphs that were recorded with it hold it too.
+    /// Workspace shared by all convolutions; grows to the largest request. A graph that was
+    /// captured with it also keeps it alive.
     workspace: RefCell<Option<Rc<CudaSlice<u8>>>>,
     plans: RefCell<HashMap<Key, Rc<Plan>>>,
 }
 
 impl Context {
-    /// The calling thread's context, made when first asked for.
+    /// Returns the calling thread's context, created at the first request.
     pub(super) fn get(op: &'static str, device: &CudaDevice) -> Result<Rc<Self>> {
         thread_local! {
             static CONTEXTS: RefCell<HashMap<DeviceId, Rc<Context>>> = RefCell::default();
@@ -65,7 +64,7 @@ impl Context {
         &self.stream
     }
 
-    /// The plan of this key, made by `make` when first asked for.
+    /// Returns the plan of this key, created by `make` at the first request.
     pub(super) fn plan(&self, key: Key, make: impl FnOnce() -> Result<Plan>) -> Result<Rc<Plan>> {
         if let Some(plan) = self.plans.borrow().get(&key) {
             return Ok(plan.clone());
@@ -75,7 +74,7 @@ impl Context {
         Ok(plan)
     }
 
-    /// Calls `f` with a workspace of at least so many bytes, null for none.
+    /// Calls `f` with a workspace of at least `bytes` bytes; null for none.
     pub(super) fn with_workspace<R>(
         &self,
         op: &'static str,
@@ -89,10 +88,14 @@ impl Context {
         let mut workspace = self.workspace.borrow_mut();
         if workspace.as_ref().is_none_or(|known| known.len() < bytes) {
             if graph::is_recording() {
-                // It would be the graph's memory, and used by others too.
-                bail!("{op}: wanted a workspace of {bytes} bytes before a step is recorded");
+                // Memory allocated now would belong to the graph, but eager convolutions would use
+                // it too.
+                bail!(
+                    "{op}: expected a workspace of {bytes} bytes before a step is captured; warm up first"
+                );
             }
-            // Freed first, in the order of the stream: both need not fit at once.
+            // Frees the old workspace first, in the order of the stream, so that both need not fit
+            // at once.
             *workspace = None;
             *workspace = Some(Rc::new(alloc(op, device, bytes)?));
         }
@@ -105,17 +108,17 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // SAFETY: the handle was made by `new` and is not used after this. There is nobody to tell
-        // of a failure, as at the end of a process the driver may be gone already.
+        // SAFETY: `new` made the handle, and it is not used after this. A failure is ignored,
+        // because the driver may already be gone at the end of a process.
         unsafe { sys::cudnnDestroy(self.handle) };
     }
 }
 
-/// Says which call of which operation failed.
+/// Converts a status to an error that names the operation and the call.
 pub(super) fn check(op: &'static str, call: &str, status: sys::cudnnStatus_t) -> Result<()> {
     match status {
         sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS => Ok(()),
-        // What the handle's creation answers where the library is missing.
+        // Status of creating a handle if the library is missing.
         sys::cudnnStatus_t::CUDNN_STATUS_NOT_INITIALIZED => {
             bail!("{op}: {call} failed: {status:?}; is libcudnn.so.9 installed?")
         }

@@ -1,4 +1,4 @@
-//! Our own kernels: CUDA C, compiled by NVRTC when first used, so that building needs no `nvcc`.
+//! Kernels of this crate: CUDA C, compiled by NVRTC at the first use, so that a build needs no `nvcc`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// The kernel of this name in `kernels.cu`.
+    /// Returns the kernel of this name in `kernels.cu`.
     pub(super) fn get(op: &'static str, device: &CudaDevice, name: &'static str) -> Result<Self> {
         thread_local! {
             static FUNCTIONS: RefCell<HashMap<(DeviceId, &'static str), CudaFunction>> =
@@ -54,17 +54,17 @@ impl Kernel {
     }
 }
 
-/// One thread for each of `n` elements.
+/// Returns a launch with one thread for each of `n` elements.
 pub(super) fn threads(n: u32) -> LaunchConfig {
     blocks(n.div_ceil(BLOCK))
 }
 
-/// This many blocks, and at least one.
+/// Returns a launch of this many blocks, at least one.
 pub(super) fn blocks(n: u32) -> LaunchConfig {
     LaunchConfig { grid_dim: (n.max(1), 1, 1), block_dim: (BLOCK, 1, 1), shared_mem_bytes: 0 }
 }
 
-/// Blocks that sum `n` values between them: enough to fill a GPU, and a function of `n` alone.
+/// Returns the number of blocks that sum `n` values: enough to fill a GPU, and a function of `n` alone.
 pub(super) fn summing_blocks(n: u32) -> u32 {
     n.div_ceil(BLOCK).clamp(1, 1024)
 }
@@ -72,12 +72,12 @@ pub(super) fn summing_blocks(n: u32) -> u32 {
 /// Major and minor number of an architecture.
 type Capability = (i32, i32);
 
-/// The kernels for the device's architecture; compiled once per process.
+/// Returns the kernels for the device's architecture; compiled once per process.
 fn ptx(op: &'static str, device: &CudaDevice) -> Result<Arc<str>> {
     static COMPILED: Mutex<Vec<(Capability, Arc<str>)>> = Mutex::new(Vec::new());
     let stream = device.cuda_stream();
     let capability = done(op, "compute capability", stream.context().compute_capability())?;
-    // Nothing can be half done under this lock.
+    // No work is left unfinished under this lock, so a poisoned one is safe to use.
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, ptx)) = compiled.iter().find(|(known, _)| *known == capability) {
         return Ok(ptx.clone());
@@ -96,7 +96,7 @@ fn ptx(op: &'static str, device: &CudaDevice) -> Result<Arc<str>> {
     Ok(ptx)
 }
 
-/// The compiler's own words, where it has any.
+/// Returns the compiler's log, if it has any.
 fn reason(error: &CompileError) -> String {
     match error {
         CompileError::CompileError { nvrtc, log, .. } => {

@@ -17,7 +17,9 @@ pub(crate) fn lrn(x: &Tensor, config: LrnConfig) -> Result<Tensor> {
     // cuDNN's limits, `CUDNN_LRN_*` of its header.
     let LrnConfig { size, beta, k, .. } = config;
     if !(1..=16).contains(&size) || beta < 0.01 || k < 1e-5 {
-        bail!("{OP}: cuDNN wants a window of 1..=16, beta >= 0.01 and k >= 1e-5, got {config:?}");
+        bail!(
+            "{OP}: expected a window of 1..=16, beta >= 0.01 and k >= 1e-5 (limits of cuDNN), found {config:?}"
+        );
     }
     let (n, c, h, w) = x.dims4()?;
     input(OP, "x", x)?.apply_op1(Lrn { config, dims: [n, c, h, w] })
@@ -45,7 +47,7 @@ impl CustomOp1 for Lrn {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        bail!("{OP}: wanted a CUDA tensor")
+        bail!("{OP}: expected a CUDA tensor")
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {

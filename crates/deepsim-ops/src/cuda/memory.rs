@@ -1,11 +1,11 @@
-//! Keeping freed device memory for the next step.
+//! Pool of freed device memory, kept for the next step.
 
 use candle_core::cuda_backend::cudarc::driver::{result, sys};
 use candle_core::{CudaDevice, Device, Result, bail};
 
 use super::glue::done;
 
-/// Gives freed device memory that was kept back to the driver.
+/// Returns freed device memory that was kept to the driver.
 pub(super) fn give_back(device: &CudaDevice) -> Result<()> {
     const OP: &str = "giving back freed device memory";
     let stream = device.cuda_stream();
@@ -23,7 +23,9 @@ pub(super) fn give_back(device: &CudaDevice) -> Result<()> {
 /// If the device is not a GPU, or the driver refuses.
 pub fn keep_freed_device_memory(device: &Device) -> Result<()> {
     const OP: &str = "keep_freed_device_memory";
-    let Device::Cuda(device) = device else { bail!("{OP}: wanted a CUDA device, got {device:?}") };
+    let Device::Cuda(device) = device else {
+        bail!("{OP}: expected a CUDA device, found {device:?}")
+    };
     let stream = device.cuda_stream();
     // SAFETY: the device exists, as it has a stream.
     let pool = unsafe { result::device::get_default_mem_pool(stream.context().cu_device()) };

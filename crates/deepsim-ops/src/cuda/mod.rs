@@ -2,17 +2,17 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`mod@precision`] | how exactly convolutions compute |
+//! | [`mod@precision`] | precision of convolutions |
 //! | [`handle`] | a cuDNN handle and workspace per thread and device |
-//! | [`descriptors`] | cuDNN's descriptions of tensors, filters and convolutions |
-//! | [`plan`] | choosing cuDNN's algorithm for one pass of one shape, once |
+//! | [`descriptors`] | cuDNN's descriptors of tensors, filters and convolutions |
+//! | [`plan`] | choice of cuDNN's algorithm for each pass of each shape |
 //! | [`kernels`] | our own kernels, compiled when first used |
 //! | [`memory`] | keeping freed device memory |
-//! | [`glue`] | between candle's tensors and device memory |
+//! | [`glue`] | conversions between candle's tensors and device memory |
 //! | [`mod@conv`], [`mod@pool`], [`mod@lrn`], [`mod@elementwise`], [`mod@dropout`] | the operations |
 //! | [`mod@softmax`], [`mod@distance`], [`mod@adam`] | losses and the optimiser |
-//! | [`many`] | what is done with many tensors in one launch |
-//! | [`mod@pixels`], [`upload`] | bytes of pictures to values, and to the device while it computes |
+//! | [`multi_tensor`] | multi-tensor kernels: many tensors in one launch |
+//! | [`mod@pixels`], [`upload`] | image bytes to values, and their upload while the device computes |
 //! | [`graph`] | a training step as a CUDA graph |
 //!
 //! Everything is computed in the stream of the tensors' device, without waiting for it. Sums are

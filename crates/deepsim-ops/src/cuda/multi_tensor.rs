@@ -1,4 +1,4 @@
-//! One launch for many tensors.
+//! Multi-tensor kernels: one launch for many tensors.
 
 use candle_core::cuda_backend::cudarc::driver::{
     CudaSlice, CudaView, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
@@ -41,10 +41,10 @@ struct AdamNumbers {
 // SAFETY: six `f32`, laid out as in `kernels.cu`.
 unsafe impl DeviceRepr for AdamNumbers {}
 
-/// A row: addresses, length, and a number.
+/// Row of a table: addresses, length, and a number.
 type Row = ([u64; 4], u32, f32);
 
-/// Tables of as many rows as one launch takes.
+/// Cuts rows into tables, one for each launch.
 fn tables(rows: &[Row]) -> impl Iterator<Item = (Many, u32, u32)> {
     rows.chunks(ROWS).map(|rows| {
         let mut many = Many { addresses: [[0; ROWS]; 4], n: [0; ROWS], x: [0.0; ROWS] };
@@ -59,20 +59,20 @@ fn tables(rows: &[Row]) -> impl Iterator<Item = (Many, u32, u32)> {
     })
 }
 
-/// Enough blocks for the longest row, for each row.
+/// Returns the launch of a table: enough blocks for the longest row, for each row.
 fn rows_of_blocks(longest: u32, rows: u32) -> LaunchConfig {
     let LaunchConfig { grid_dim: (x, ..), block_dim, .. } = blocks(summing_blocks(longest));
     LaunchConfig { grid_dim: (x, rows, 1), block_dim, shared_mem_bytes: 0 }
 }
 
-/// Address and length of a contiguous tensor of `f32` on this device.
+/// Returns address and length of a contiguous tensor of `f32` on this device.
 fn place(op: &'static str, device: &CudaDevice, x: &Tensor) -> Result<(u64, u32)> {
     let (storage, layout) = x.storage_and_layout();
     let Storage::Cuda(storage) = &*storage else {
-        bail!("{op}: wanted a CUDA tensor, got one on {:?}", x.device())
+        bail!("{op}: expected a CUDA tensor, found one on {:?}", x.device())
     };
     if storage.device.id() != device.id() {
-        bail!("{op}: wanted tensors on one device");
+        bail!("{op}: expected tensors on one device");
     }
     let values: CudaView<'_, f32> = view(op, storage, layout)?;
     let n = count(op, values.len())?;
@@ -82,15 +82,15 @@ fn place(op: &'static str, device: &CudaDevice, x: &Tensor) -> Result<(u64, u32)
     Ok((address, n))
 }
 
-/// The GPU of a tensor.
+/// Returns the GPU of a tensor.
 fn gpu<'a>(op: &'static str, x: &'a Tensor) -> Result<&'a CudaDevice> {
     match x.device() {
         Device::Cuda(device) => Ok(device),
-        other => bail!("{op}: wanted a CUDA tensor, got one on {other:?}"),
+        other => bail!("{op}: expected a CUDA tensor, found one on {other:?}"),
     }
 }
 
-/// Numbers that must be finite for an update to be made: their address and count.
+/// Returns address and count of the scalars that must be finite for an update to be made.
 fn gate(op: &'static str, device: &CudaDevice, numbers: Option<&Tensor>) -> Result<(u64, u32)> {
     numbers.map_or(Ok((0, 0)), |numbers| place(op, device, numbers))
 }
@@ -130,7 +130,7 @@ fn pairs(op: &'static str, device: &CudaDevice, pairs: &[(&Tensor, &Tensor)]) ->
     let row = |(a, b): &(&Tensor, &Tensor)| {
         let ((a, n), (b, other)) = (place(op, device, a)?, place(op, device, b)?);
         if n != other {
-            bail!("{op}: wanted tensors of one length, got {n} and {other}");
+            bail!("{op}: expected tensors of one length, found {n} and {other}");
         }
         Ok(([a, b, 0, 0], n, 0.0))
     };
@@ -180,9 +180,9 @@ pub(super) fn copy(op: &'static str, device: &CudaDevice, rows: &[(u64, u64, u32
     Ok(())
 }
 
-/// `Σ x²` over all values of all tensors, as a scalar.
+/// Computes `Σ x²` over all values of all tensors, as a scalar.
 pub(crate) fn squares(op: &'static str, all: &[&Tensor]) -> Result<Tensor> {
-    let Some(first) = all.first() else { bail!("{op}: wanted at least one tensor") };
+    let Some(first) = all.first() else { bail!("{op}: expected at least one tensor") };
     let device = gpu(op, first)?;
     let all = all.iter().map(|x| x.contiguous()).collect::<Result<Vec<_>>>()?;
     let row = |x: &Tensor| place(op, device, x).map(|(a, n)| ([a, 0, 0, 0], n, 0.0));
@@ -203,16 +203,16 @@ pub(crate) fn squares(op: &'static str, all: &[&Tensor]) -> Result<Tensor> {
     Ok(Tensor::from_storage(Storage::Cuda(sum), (), candle_core::op::BackpropOp::none(), false))
 }
 
-/// The numbers of several scalars, side by side.
+/// Gathers several scalars into a vector.
 pub(crate) fn gather(op: &'static str, all: &[&Tensor]) -> Result<Tensor> {
-    let Some(first) = all.first() else { bail!("{op}: wanted at least one scalar") };
+    let Some(first) = all.first() else { bail!("{op}: expected at least one scalar") };
     let device = gpu(op, first)?;
     let mut numbers = alloc::<f32>(op, device, all.len())?;
     gather_into(op, device, all, &mut numbers)?;
     Ok(tensor(numbers, device, &all.len().into()))
 }
 
-/// The same to memory that is there.
+/// Gathers several scalars into existing memory.
 pub(super) fn gather_into(
     op: &'static str,
     device: &CudaDevice,
@@ -220,11 +220,11 @@ pub(super) fn gather_into(
     numbers: &mut CudaSlice<f32>,
 ) -> Result<()> {
     if all.len() > numbers.len() {
-        bail!("{op}: wanted at most {} scalars, got {}", numbers.len(), all.len());
+        bail!("{op}: expected at most {} scalars, found {}", numbers.len(), all.len());
     }
     let row = |x: &&Tensor| match place(op, device, x)? {
         (a, 1) => Ok(([a, 0, 0, 0], 1, 0.0)),
-        (_, n) => bail!("{op}: wanted scalars, got a tensor of {n} values"),
+        (_, n) => bail!("{op}: expected scalars, found a tensor of {n} values"),
     };
     let rows = all.iter().map(row).collect::<Result<Vec<Row>>>()?;
     let kernel = Kernel::get(op, device, "gather")?;

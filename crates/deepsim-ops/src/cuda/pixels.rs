@@ -1,4 +1,4 @@
-//! Bytes of pictures to values.
+//! Conversion of image bytes to values.
 
 use candle_core::cuda_backend::cudarc::driver::{CudaView, DeviceRepr, PushKernelArg};
 use candle_core::{CudaDevice, Result, Storage, Tensor, bail};
@@ -19,19 +19,19 @@ struct DevicePlanes {
 // SAFETY: numbers alone, laid out as in `kernels.cu`.
 unsafe impl DeviceRepr for DevicePlanes {}
 
-/// Bytes `(N, 3, H, W)` of a GPU as values.
+/// Converts bytes `(N, 3, H, W)` on a GPU to values.
 pub(crate) fn pixels(bytes: &Tensor, format: PixelFormat) -> Result<Tensor> {
     const OP: &str = "pixels";
     let (storage, layout) = bytes.storage_and_layout();
-    let Storage::Cuda(storage) = &*storage else { bail!("{OP}: wanted a CUDA tensor") };
+    let Storage::Cuda(storage) = &*storage else { bail!("{OP}: expected a CUDA tensor") };
     let Some((start, end)) = layout.contiguous_offsets() else {
-        bail!("{OP}: wanted a contiguous tensor")
+        bail!("{OP}: expected a contiguous tensor")
     };
     let values = storage.as_cuda_slice::<u8>()?.slice(start..end);
     convert(OP, &storage.device, &values, bytes.dims4()?, format)
 }
 
-/// Bytes in device memory as values of these sizes.
+/// Converts bytes in device memory to values of these sizes.
 pub(super) fn convert(
     op: &'static str,
     device: &CudaDevice,

@@ -1,7 +1,8 @@
-//! Choosing cuDNN's algorithm for one pass of one shape, once.
+//! Choice of cuDNN's algorithm, once for each pass of each shape.
 //!
-//! The choice is the heuristic's and not a measurement's: the fastest of a timing is another in
-//! another run, and would give other bits. For the same reason only deterministic algorithms count.
+//! cuDNN's heuristic chooses, not a measurement: another algorithm may be the fastest in another
+//! run, and would give other bits. For the same reason only deterministic algorithms are
+//! considered.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -30,7 +31,7 @@ pub(super) enum Pass {
     BackwardWeight,
 }
 
-/// What a plan is made for, and the operation that its errors name.
+/// Key of a plan: the operation that its errors name, the pass, the precision and the sizes.
 pub(super) type Key = (&'static str, Pass, Precision, [usize; 16]);
 
 pub(super) fn key(op: &'static str, s: &ConvShape, pass: Pass, precision: Precision) -> Key {
@@ -38,7 +39,7 @@ pub(super) fn key(op: &'static str, s: &ConvShape, pass: Pass, precision: Precis
     (op, pass, precision, [n, c_in, h, w, c_out, kh, kw, sh, sw, ph, pw, dh, dw, groups, oh, ow])
 }
 
-/// Algorithms that want more scratch memory than this are passed over.
+/// Largest workspace in bytes; algorithms that need more are skipped.
 const LARGEST_WORKSPACE: usize = 1 << 30;
 
 #[derive(Clone, Copy)]
@@ -54,7 +55,7 @@ struct Choice {
     math: Math,
 }
 
-/// One pass of one shape, described to cuDNN, and the algorithm that computes it.
+/// One pass of one shape with its cuDNN descriptors, and the algorithm that computes it.
 pub(super) struct Plan {
     op: &'static str,
     x: TensorDescriptor,
@@ -118,7 +119,7 @@ impl Plan {
         Ok(suggestions.map(choice).chain(fallback).collect())
     }
 
-    /// Deterministic algorithms that cuDNN's heuristic holds possible, fastest first.
+    /// Returns the deterministic algorithms that cuDNN's heuristic proposes, fastest first.
     fn suggestions(&self, context: &Context, pass: Pass) -> Vec<(Algorithm, Math)> {
         /// Asks one of three like functions.
         macro_rules! ask {
@@ -137,7 +138,7 @@ impl Plan {
                         answers.as_mut_ptr().cast(),
                     )
                 };
-                // Where it knows none, the fallback's errors say why.
+                // If the heuristic knows none, the errors of the fallback say why.
                 let count = if status == Status::CUDNN_STATUS_SUCCESS { count } else { 0 };
                 let count = usize::try_from(count).unwrap_or(0).min(MOST);
                 let mut found = Vec::new();
@@ -226,7 +227,7 @@ impl Plan {
         bail!("{}: cuDNN refused every deterministic algorithm: {refused:?}", self.op)
     }
 
-    /// Bytes of scratch memory that an algorithm wants.
+    /// Returns the bytes of workspace that an algorithm needs.
     fn workspace(
         &self,
         context: &Context,

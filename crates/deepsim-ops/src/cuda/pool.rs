@@ -1,7 +1,7 @@
 //! Pooling.
 //!
-//! cuDNN rounds the number of windows down, so that Caffe's would need a padded copy. Two kernels
-//! of our own need none, and keep where each maximum came from, as on the CPU.
+//! cuDNN rounds the number of windows down, so Caffe's rounding would need a padded copy. Two kernels
+//! of this crate need none, and keep the index of each maximum, as on the CPU.
 
 use std::sync::OnceLock;
 
@@ -71,7 +71,7 @@ const MAX: &str = "max_pool2d";
 
 struct MaxPool {
     sizes: PoolSizes,
-    /// Where in its plane each maximum came from.
+    /// Index of each maximum in its plane.
     from: OnceLock<CudaSlice<u32>>,
 }
 
@@ -81,7 +81,7 @@ impl CustomOp1 for MaxPool {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        bail!("{MAX}: wanted a CUDA tensor")
+        bail!("{MAX}: expected a CUDA tensor")
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
@@ -139,7 +139,7 @@ impl CustomOp1 for GlobalAvgPool {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        bail!("{AVG}: wanted a CUDA tensor")
+        bail!("{AVG}: expected a CUDA tensor")
     }
 
     fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {

@@ -1,9 +1,9 @@
-//! How exactly convolutions and linear layers compute on a GPU.
+//! Precision of convolutions and linear layers on a GPU.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Numbers that convolutions and linear layers multiply on a GPU. Sums are `f32` in any case, and
-/// so are all tensors outside of the convolution.
+/// Type of the factors that convolutions and linear layers multiply on a GPU. Sums are always
+/// `f32`, and so are all tensors outside of the convolution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// True `f32`, as on the CPU; no tensor cores.

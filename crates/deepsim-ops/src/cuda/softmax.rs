@@ -16,7 +16,7 @@ pub(crate) fn softmax_cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<T
     let (rows, classes) = logits.dims2()?;
     let fit = labels.iter().all(|&label| (label as usize) < classes);
     if labels.len() != rows || rows == 0 || !fit {
-        bail!("{OP}: wanted {rows} labels below {classes}, got {} labels", labels.len());
+        bail!("{OP}: expected {rows} labels below {classes}, found {} labels", labels.len());
     }
     let op = SoftmaxCrossEntropy { labels: labels.to_vec(), kept: OnceLock::new() };
     input(OP, "logits", logits)?.apply_op1(op)
@@ -36,7 +36,7 @@ impl CustomOp1 for SoftmaxCrossEntropy {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        bail!("{OP}: wanted a CUDA tensor")
+        bail!("{OP}: expected a CUDA tensor")
     }
 
     fn cuda_fwd(&self, logits: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {

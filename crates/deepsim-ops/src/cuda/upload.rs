@@ -1,4 +1,4 @@
-//! Bytes that travel to the device while it computes something else.
+//! Upload of image bytes while the device computes something else.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -16,21 +16,21 @@ use crate::pixels::PixelFormat;
 
 const OP: &str = "upload";
 
-/// A place for bytes on both sides.
+/// Buffers for one batch, on the host and on the device.
 struct Slot {
     on_host: *mut c_void,
     on_device: CudaSlice<u8>,
-    /// The copy to the device is done.
+    /// Recorded after the copy to the device.
     copied: CUevent,
-    /// What is on the device was used.
+    /// Recorded after the last use of the bytes on the device.
     used: CUevent,
 }
 
-/// Copies bytes of pictures to a GPU from page-locked memory, in a stream of its own: at most two batches are
-/// on their way.
+/// Copies bytes of images to a GPU from page-locked memory, in its own stream. At most two batches
+/// are in flight.
 ///
-/// [`Uploader::begin`] returns at once; [`Uploader::finish`] makes the device, and not the host, wait for the
-/// copy.
+/// [`Uploader::begin`] returns at once. [`Uploader::finish`] makes the device wait for the copy,
+/// not the host.
 ///
 /// ```no_run
 /// use candle_core::Device;
@@ -50,19 +50,20 @@ pub struct Uploader {
     finished: usize,
 }
 
-/// Batches that can be on their way.
+/// Number of batches that can be in flight.
 const SLOTS: usize = 2;
 
 impl Uploader {
-    /// For batches of this many bytes.
+    /// Creates buffers for batches of this many bytes.
     ///
     /// # Errors
-    /// If the device is not a GPU, or memory is lacking.
+    /// If the device is not a GPU, or memory runs out.
     pub fn new(device: &Device, bytes: usize) -> Result<Self> {
-        let Device::Cuda(device) = device else { bail!("{OP}: wanted a GPU, got {device:?}") };
+        let Device::Cuda(device) = device else { bail!("{OP}: expected a GPU, found {device:?}") };
         let main = device.cuda_stream();
         done(OP, "binding the device", main.context().bind_to_thread())?;
-        // Not by cudarc's own stream: with a second one it would track all memory by events.
+        // Not cudarc's own type of stream, because with a second one it would track all memory by
+        // events.
         let stream = done(OP, "stream", stream::create(stream::StreamKind::NonBlocking))?;
         let mut new = Self {
             device: device.clone(),
@@ -82,20 +83,20 @@ impl Uploader {
             let on_host = done(OP, "page-locked memory", on_host)?;
             new.slots.push(Slot { on_host, on_device, copied, used });
         }
-        // What was allocated in the main stream must be there for the other one.
+        // Memory allocated in the main stream must exist before the other stream uses it.
         done(OP, "waiting for the device", main.synchronize())?;
         Ok(new)
     }
 
-    /// Begins to copy a batch. It is on its way when this returns, and the bytes can be used again.
+    /// Begins to copy a batch. The caller may reuse `bytes` when this returns.
     ///
     /// # Errors
-    /// If it has another number of bytes, two batches are on their way already, or the device fails.
+    /// If `bytes` has another length, two batches are in flight already, or the device fails.
     pub fn begin(&mut self, bytes: &[u8]) -> Result<()> {
         if bytes.len() != self.bytes || self.begun - self.finished == SLOTS {
             let ahead = self.begun - self.finished;
             bail!(
-                "{OP}: wanted {} bytes and a free place, got {} with {ahead} on their way",
+                "{OP}: expected {} bytes and a free slot, found {} bytes with {ahead} batches in flight",
                 self.bytes,
                 bytes.len()
             );
@@ -121,13 +122,13 @@ impl Uploader {
         Ok(())
     }
 
-    /// The batch that was begun first, of those that are not finished, as values.
+    /// Returns the oldest batch in flight, as values.
     ///
     /// # Shapes
     /// `(N, 3, H, W)`
     ///
     /// # Errors
-    /// If none is on its way, it has another size, or the device fails.
+    /// If no batch is in flight, it has another size, or the device fails.
     pub fn finish(
         &mut self,
         (n, height, width): (usize, usize, usize),
@@ -135,7 +136,7 @@ impl Uploader {
     ) -> Result<Tensor> {
         if self.begun == self.finished || n * 3 * height * width != self.bytes {
             bail!(
-                "{OP}: wanted a batch of {} bytes that was begun, got {n} x 3 x {height} x {width}",
+                "{OP}: expected a batch in flight of {} bytes, found {n} x 3 x {height} x {width}",
                 self.bytes
             );
         }
@@ -158,8 +159,8 @@ impl Uploader {
 
 impl Drop for Uploader {
     fn drop(&mut self) {
-        // SAFETY: nothing is used after this, and all that is on its way is waited for. There is nobody to tell
-        // of a failure: at the end of a process the driver may be gone already.
+        // SAFETY: nothing is used after this, and every copy in flight is waited for. A failure is
+        // ignored, because the driver may already be gone at the end of a process.
         unsafe {
             let _ = self.device.cuda_stream().context().bind_to_thread();
             let _ = stream::synchronize(self.stream);

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha12Rng;
 
 use super::random::stream;
 
-/// Dropout with a random stream of its own, computed by [`dropout`](crate::dropout); active in training only.
+/// Dropout with its own random stream, computed by [`dropout`](crate::dropout); active in training only.
 ///
 /// The stream's position is part of a run's state: store [`Dropout::position`] with the weights.
 ///

@@ -1,7 +1,7 @@
 //! Initial values that a seed determines.
 //!
-//! candle's generator cannot be seeded on the CPU. Here each tensor has a random stream of its own, keyed by the
-//! seed and the tensor's name: the same seed gives the same bytes, in whatever order layers are made.
+//! candle's generator cannot be seeded on the CPU. Here each tensor has its own random stream, keyed by the
+//! seed and the tensor's name: the same seed gives the same bytes, independent of the order in which layers are made.
 
 use std::sync::PoisonError;
 

@@ -124,7 +124,7 @@ impl SequenceT {
     }
 }
 
-/// As for [`Sequence`].
+/// A step that is not fused with another one is named alone in error messages.
 impl ModuleT for SequenceT {
     fn forward_t(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         self.stages.forward(x, |layer, x| layer.forward_t(x, train))

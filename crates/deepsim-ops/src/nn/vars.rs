@@ -7,7 +7,7 @@ use candle_nn::VarMap;
 
 /// Returns all variables of a map with their names, sorted by these.
 ///
-/// `VarMap::all_vars` has another order in each run, which must not decide what is drawn, summed or saved.
+/// `VarMap::all_vars` has another order in each run, which must not affect draws, sums or files.
 ///
 /// ```
 /// use candle_core::{DType, Device};

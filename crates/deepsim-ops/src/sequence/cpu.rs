@@ -1,4 +1,4 @@
-//! Running a sequence on the CPU.
+//! Forward and backward pass of a sequence on the CPU.
 
 use candle_core::{Result, Tensor};
 
@@ -10,19 +10,19 @@ use crate::cpu::weight_gradient::{backward_bias, backward_weight};
 use crate::cpu::{conv, elementwise, layout, lrn, pool};
 use crate::glue::with;
 
-/// What a forward pass leaves for the backward pass, channels-last.
+/// Maps kept by a forward pass for the backward pass, channels-last.
 pub(super) struct Saved {
     /// The input, then the output of every layer.
     maps: Vec<Buffer>,
     extras: Vec<Extra>,
 }
 
-/// What else a layer has to remember.
+/// Further values that a layer keeps for its backward pass.
 enum Extra {
     None,
-    /// Where each maximum came from.
+    /// Source of each maximum.
     From(Vec<u32>),
-    /// The denominators of a normalisation.
+    /// Denominators of a normalisation.
     Scale(Buffer),
 }
 
@@ -39,7 +39,7 @@ fn with_some<R>(
 }
 
 impl Sequence {
-    /// The result, channels-first.
+    /// Returns the result, channels-first.
     pub(super) fn forward(&self, x: &[f32]) -> Result<(Vec<f32>, Option<Saved>)> {
         let isa = Isa::best();
         let mut map = Buffer::new(x.len());
@@ -109,7 +109,7 @@ impl Sequence {
         })
     }
 
-    /// Leaves gradients with the parameters; returns that to the input if it is wanted.
+    /// Stores the gradients of the parameters with them; returns that of the input if `wanted`.
     pub(super) fn backward(
         &self,
         saved: &Saved,
@@ -180,7 +180,7 @@ impl Sequence {
         Ok(())
     }
 
-    /// The gradient to the layer's input; `None` if it is the one to its output.
+    /// Returns the gradient to the layer's input; `None` if it equals the one to its output.
     fn layer_backward(
         &self,
         isa: Isa,

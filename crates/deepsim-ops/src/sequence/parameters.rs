@@ -1,15 +1,15 @@
 //! Any number of tracked inputs for one node of candle's graph.
 //!
 //! candle's custom operations take three tensors at most. Here a node takes one *token* instead: a
-//! scalar made from all parameters by a chain of small operations. The node's backward pass leaves
-//! the parameters' gradients with them, and when candle comes to the token's operations, later by
-//! the order of the graph, each hands out the gradient of its parameter.
+//! scalar made from all parameters by a chain of small operations. The node's backward pass stores
+//! the gradients with the parameters. When candle later reaches the operations of the token, each
+//! passes on the gradient of its parameter.
 
 use std::sync::{Arc, Mutex};
 
 use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, bail};
 
-/// The parameters of a node, and their gradients during a backward pass.
+/// Parameters of a node, with their gradients during a backward pass.
 pub(super) struct Parameters {
     op: &'static str,
     tensors: Vec<Tensor>,
@@ -28,22 +28,22 @@ impl Parameters {
         Ok(Self { op, tensors, values, gradients })
     }
 
-    /// Whether any needs a gradient.
+    /// Returns true if any parameter needs a gradient.
     pub(super) fn tracked(&self) -> bool {
         self.tensors.iter().any(Tensor::track_op)
     }
 
-    /// Whether one needs a gradient.
+    /// Returns true if this parameter needs a gradient.
     pub(super) fn is_tracked(&self, number: usize) -> bool {
         self.tensors[number].track_op()
     }
 
-    /// One of them, contiguous.
+    /// Returns a parameter, contiguous.
     pub(super) fn get(&self, number: usize) -> &Tensor {
         &self.values[number]
     }
 
-    /// A scalar through which gradients reach the parameters.
+    /// Returns a scalar through which gradients reach the parameters.
     ///
     /// # Errors
     /// None on the CPU.
@@ -58,7 +58,7 @@ impl Parameters {
         Ok(token)
     }
 
-    /// Leaves gradients of 0 for all that are tracked.
+    /// Stores gradients of 0 for all tracked parameters.
     ///
     /// # Errors
     /// None on the CPU.
@@ -68,7 +68,7 @@ impl Parameters {
             .try_for_each(|number| self.leave(number, vec![0.0; self.tensors[number].elem_count()]))
     }
 
-    /// Leaves a gradient for a parameter to be handed out.
+    /// Stores the gradient of a parameter, to be passed on by the token.
     ///
     /// # Errors
     /// If the number of values is not the parameter's.
@@ -81,7 +81,7 @@ impl Parameters {
     }
 }
 
-/// A link of the chain: token and parameter -> token.
+/// Link of the chain: token and parameter -> token.
 struct HandOut {
     op: &'static str,
     number: usize,

@@ -109,7 +109,7 @@ fn what_cannot_be_recorded_is_an_error_and_leaves_the_device_usable() -> Result<
         };
         // SAFETY: there will be no graph.
         assert!(unsafe { StepGraph::record(&gpu, 2, f) }.is_err());
-        // As before, and a step can be made.
+        // Nothing has changed, and a step can still be made.
         assert_eq!(bits(weight.var.as_tensor()), before);
         Weight::new(&gpu)?.step(&x, 2)?;
     }

@@ -1,4 +1,4 @@
-//! What is done with many tensors in one launch, and masks that are drawn on the device.
+//! Multi-tensor kernels, and masks that are drawn on the device.
 
 use candle_core::{Device, Result, Tensor, Var};
 use deepsim_ops::{

@@ -50,8 +50,8 @@ fn checkpoints_fit_both() -> Result<()> {
     Ok(())
 }
 
-/// As candle-nn initialises them: the extremes of many draws are near the bounds, and standard deviations near
-/// the wanted one.
+/// Layers initialise as candle-nn does: the extremes of many draws are near the bounds, and
+/// standard deviations near the expected one.
 #[test]
 fn layers_ask_for_candles_initialisation() -> Result<()> {
     let vars = |make: &dyn Fn(VarBuilder<'static>) -> Result<()>| -> Result<VarMap> {

@@ -61,7 +61,7 @@ fn convolutions_are_candles() -> Result<()> {
     Ok(())
 }
 
-/// What candle's configuration has no room for.
+/// Options that candle's configuration does not have.
 #[test]
 fn layers_take_the_operations_configuration() -> Result<()> {
     let mut config = deepsim_ops::Conv2dConfig::default().with_groups(2);
@@ -128,7 +128,7 @@ fn max_pooling_has_candles_values_and_the_true_gradient() -> Result<()> {
     let (gradients, wanted) = (backward(&y, &dy)?, backward(&alone, &dy)?);
     let gradient = gradients.get(&x).expect("a gradient");
     assert_eq!(bits(gradient), bits(wanted.get(&x).expect("a gradient")));
-    // All of it arrives.
+    // The whole gradient arrives.
     let sum = |tensor: &Tensor| flat(tensor).into_iter().map(f64::from).sum::<f64>();
     assert!((sum(gradient) - sum(&dy)).abs() < 1e-5);
     Ok(())

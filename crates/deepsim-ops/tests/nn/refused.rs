@@ -42,7 +42,7 @@ fn layers_that_do_not_fit() {
         refused(nn::conv2d(4, 6, 3, config, builder(DType::F32)), &wanted);
     }
     let layer = nn::Linear::new(tensor(&[2, 3], 1), None);
-    refused(tensor(&[2, 4], 1).apply(&layer), "linear: weight [2, 3] wants 3 inputs");
+    refused(tensor(&[2, 4], 1).apply(&layer), "linear: weight [2, 3] expects 3 inputs");
     refused(
         tensor(&[], 1).apply(&layer),
         "linear: expected an input (.., I) and a weight (O, I), found [] and [2, 3]",

@@ -124,7 +124,7 @@ fn a_save_that_was_interrupted_leaves_the_file_before() -> Result<()> {
     let mut adam = Adam::named(named.clone(), Default::default())?;
     adam.save(&path)?;
     step(&mut adam, &named, 0)?;
-    // What a killed process leaves is in another file, which the next save replaces.
+    // A killed process leaves another file, which the next save replaces.
     std::fs::write(folder.path().join("optimiser.safetensors.part"), b"half")?;
     let mut before = Adam::named(vars(), Default::default())?;
     before.load(&path)?;
@@ -133,7 +133,7 @@ fn a_save_that_was_interrupted_leaves_the_file_before() -> Result<()> {
     before.load(&path)?;
     assert_eq!(before.steps(), 1);
     assert_eq!(std::fs::read_dir(folder.path())?.count(), 1);
-    // Where nothing can be written, the error names the file.
+    // If nothing can be written, the error names the file.
     let error = adam.save(folder.path().join("no/such/file")).unwrap_err().to_string();
     assert!(error.contains("no/such/file"), "{error}");
     Ok(())

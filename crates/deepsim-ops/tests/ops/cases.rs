@@ -332,7 +332,7 @@ fn others() -> Vec<Case> {
     ]
 }
 
-/// All of them.
+/// Returns every case.
 pub(crate) fn all() -> Vec<Case> {
     [convolutions(), pools(), norms(), upsamplings(), others()].into_iter().flatten().collect()
 }

@@ -1,4 +1,4 @@
-//! What differs between libraries: ties, zeros, borders, extremes, randomness.
+//! Conventions that differ between libraries: ties, zeros, borders, extremes, randomness.
 
 use candle_core::{Device, Result, Tensor, Var};
 use deepsim_ops::{
@@ -206,7 +206,7 @@ fn dropout_of_a_sample_does_not_depend_on_the_others() -> Result<()> {
     assert_eq!(bits(&all)[100..], bits(&half));
     assert_ne!(bits(&all)[..50], bits(&dropout_each(&x, 0.5, &mut streams([5, 2, 3, 4]))?)[..50]);
     let message = dropout_each(&x, 0.5, &mut streams([1, 2, 3, 4])[..3]).expect_err("3 for 4");
-    let wanted = "wanted equal parts for 3 random streams, got 4 samples";
+    let wanted = "expected equal parts for 3 random streams, found 4 samples";
     assert!(message.to_string().contains(wanted), "{message}");
     Ok(())
 }

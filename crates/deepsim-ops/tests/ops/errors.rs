@@ -1,4 +1,4 @@
-//! Bad input: every message names the operation, what was wanted and what was got.
+//! Bad input: every message names the operation, what was expected and what was found.
 
 use candle_core::{DType, Device, Result, Tensor};
 use deepsim_ops::{
@@ -19,11 +19,11 @@ fn zeros(shape: &[usize]) -> Tensor {
 /// Fails unless `result` is an error that starts with `op` and contains every one of `wanted`.
 #[track_caller]
 fn refused(result: Result<Tensor>, op: &str, wanted: &[&str]) {
-    let Err(error) = result else { panic!("{op}: accepted, wanted a message with {wanted:?}") };
+    let Err(error) = result else { panic!("{op}: accepted, expected a message with {wanted:?}") };
     let error = error.to_string();
-    assert!(error.starts_with(&format!("{op}: ")), "wanted the name {op}: {error}");
+    assert!(error.starts_with(&format!("{op}: ")), "expected the name {op}: {error}");
     for part in wanted {
-        assert!(error.contains(part), "wanted {part:?}: {error}");
+        assert!(error.contains(part), "expected {part:?}: {error}");
     }
 }
 
@@ -38,12 +38,12 @@ fn convolutions_refuse_what_does_not_fit() {
     refused(
         conv(&x(3), &w(64, 5), plain),
         "conv2d",
-        &["weight [64, 5, 3, 3] with 1 groups wants 5 input channels", "got [2, 3, 8, 9]"],
+        &["weight [64, 5, 3, 3] with 1 groups expects 5 input channels", "found [2, 3, 8, 9]"],
     );
     refused(
         conv(&x(4), &w(6, 4), plain.with_groups(2)),
         "conv2d",
-        &["[6, 4, 3, 3] with 2 groups wants 8 input channels", "got [2, 4, 8, 9]"],
+        &["[6, 4, 3, 3] with 2 groups expects 8 input channels", "found [2, 4, 8, 9]"],
     );
     refused(
         conv(&x(4), &w(5, 2), plain.with_groups(2)),
@@ -53,7 +53,7 @@ fn convolutions_refuse_what_does_not_fit() {
     refused(
         up(&x(3), &w(4, 5), plain),
         "conv_transpose2d",
-        &["weight [4, 5, 3, 3] wants 4 input channels", "got [2, 3, 8, 9]"],
+        &["weight [4, 5, 3, 3] expects 4 input channels", "found [2, 3, 8, 9]"],
     );
     refused(
         up(&x(3), &w(3, 5), plain.with_groups(2)),
@@ -82,20 +82,20 @@ fn convolutions_refuse_what_does_not_fit() {
     let (x, w) = (x(4), w(4, 4));
     for (op, convolve) in both {
         for bias in [&[3][..], &[4, 1], &[]] {
-            let wanted = format!("wanted a bias [4], got {bias:?}");
+            let wanted = format!("expected a bias [4], found {bias:?}");
             refused(convolve(&x, &w, Some(&zeros(bias)), plain), op, &[&wanted]);
         }
         let flat = zeros(&[4, 8, 9]);
         refused(
             convolve(&flat, &w, None, plain),
             op,
-            &["wanted an input (N, C, H, W), got [4, 8, 9]"],
+            &["expected an input (N, C, H, W), found [4, 8, 9]"],
         );
         let flat = zeros(&[4, 4]);
         refused(
             convolve(&x, &flat, None, plain),
             op,
-            &["wanted a weight of four axes, got [4, 4]"],
+            &["expected a weight of four axes, found [4, 4]"],
         );
         for (x, w) in [
             (zeros(&[2, 4, 8, 0]), w.clone()),
@@ -104,7 +104,7 @@ fn convolutions_refuse_what_does_not_fit() {
             (zeros(&[2, 0, 8, 9]), zeros(&[4, 0, 3, 3])),
         ] {
             let wanted = format!("{:?} and {:?}", x.dims(), w.dims());
-            refused(convolve(&x, &w, None, plain), op, &["wanted non-empty tensors", &wanted]);
+            refused(convolve(&x, &w, None, plain), op, &["expected non-empty tensors", &wanted]);
         }
         for config in [
             Conv2dConfig { stride: (0, 1), ..plain },
@@ -127,7 +127,7 @@ fn convolutions_refuse_what_does_not_fit() {
             refused(convolve(&x, &w, None, config), op, &["at most 65535"]);
         }
         for slope in [-0.1, 1.0, f32::NAN] {
-            let wanted = "wanted a slope 0 <= s < 1";
+            let wanted = "expected a slope 0 <= s < 1";
             refused(convolve(&x, &w, None, plain.with_leaky(slope)), op, &[wanted]);
         }
         refused(convolve(&x, &w, None, plain.with_groups(usize::MAX)), op, &["groups do not"]);
@@ -158,20 +158,20 @@ fn the_other_operations_refuse_what_does_not_fit() {
     let x = zeros(&[2, 3, 6, 7]);
     let flat = zeros(&[4, 5]);
 
-    refused(linear(&x, &flat, None), "linear", &["[4, 5] wants 5 inputs, got [2, 3, 6, 7]"]);
+    refused(linear(&x, &flat, None), "linear", &["[4, 5] expects 5 inputs, found [2, 3, 6, 7]"]);
     refused(linear(&zeros(&[]), &flat, None), "linear", &["input (.., I)", "found [] and [4, 5]"]);
     refused(linear(&flat, &x, None), "linear", &["weight (O, I)", "[4, 5] and [2, 3, 6, 7]"]);
     refused(
         linear(&flat, &zeros(&[2, 6]), None),
         "linear",
-        &["weight [2, 6] wants 6 inputs, got [4, 5]"],
+        &["weight [2, 6] expects 6 inputs, found [4, 5]"],
     );
     let (weight, bias) = (zeros(&[2, 5]), zeros(&[3]));
-    refused(linear(&flat, &weight, Some(&bias)), "linear", &["wanted a bias [2], got [3]"]);
+    refused(linear(&flat, &weight, Some(&bias)), "linear", &["expected a bias [2], found [3]"]);
     refused(linear(&zeros(&[4, 0]), &zeros(&[2, 0]), None), "linear", &["weight [2, 0]"]);
 
     let pool = Pool2dConfig::new;
-    refused(max_pool2d(&flat, pool(2, 2)), "max_pool2d", &["(N, C, H, W), got [4, 5]"]);
+    refused(max_pool2d(&flat, pool(2, 2)), "max_pool2d", &["(N, C, H, W), found [4, 5]"]);
     refused(max_pool2d(&zeros(&[2, 0, 6, 7]), pool(2, 2)), "max_pool2d", &["[2, 0, 6, 7]"]);
     for config in [
         pool(0, 1),
@@ -184,23 +184,23 @@ fn the_other_operations_refuse_what_does_not_fit() {
         refused(max_pool2d(&x, config), "max_pool2d", &["does not fit", "[2, 3, 6, 7]"]);
         refused(avg_pool2d(&x, config), "avg_pool2d", &["does not fit", "[2, 3, 6, 7]"]);
     }
-    refused(avg_pool2d(&flat, pool(2, 2)), "avg_pool2d", &["(N, C, H, W), got [4, 5]"]);
+    refused(avg_pool2d(&flat, pool(2, 2)), "avg_pool2d", &["(N, C, H, W), found [4, 5]"]);
     refused(avg_pool2d(&zeros(&[2, 0, 6, 7]), pool(2, 2)), "avg_pool2d", &["[2, 0, 6, 7]"]);
-    refused(global_avg_pool2d(&flat), "global_avg_pool2d", &["(N, C, H, W), got [4, 5]"]);
+    refused(global_avg_pool2d(&flat), "global_avg_pool2d", &["(N, C, H, W), found [4, 5]"]);
     refused(global_avg_pool2d(&zeros(&[2, 3, 0, 7])), "global_avg_pool2d", &["[2, 3, 0, 7]"]);
 
     let lrn = LrnConfig::default();
-    refused(local_response_norm(&flat, lrn), "local_response_norm", &["got [4, 5]"]);
+    refused(local_response_norm(&flat, lrn), "local_response_norm", &["found [4, 5]"]);
     for size in [0, 4] {
-        let wanted = format!("an odd window, got [2, 3, 6, 7] and {size}");
+        let wanted = format!("an odd window, found [2, 3, 6, 7] and {size}");
         let config = LrnConfig { size, ..lrn };
         refused(local_response_norm(&x, config), "local_response_norm", &[&wanted]);
     }
 
     let entropy = "softmax_cross_entropy";
-    refused(softmax_cross_entropy(&x, &[0, 0]), entropy, &["(N, K), got [2, 3, 6, 7]"]);
-    refused(softmax_cross_entropy(&flat, &[0; 3]), entropy, &["each of 4 samples, got 3 labels"]);
-    refused(softmax_cross_entropy(&flat, &[0, 4, 5, 1]), entropy, &["labels below 5, got 5"]);
+    refused(softmax_cross_entropy(&x, &[0, 0]), entropy, &["(N, K), found [2, 3, 6, 7]"]);
+    refused(softmax_cross_entropy(&flat, &[0; 3]), entropy, &["each of 4 samples, found 3 labels"]);
+    refused(softmax_cross_entropy(&flat, &[0, 4, 5, 1]), entropy, &["labels below 5, found 5"]);
     refused(softmax_cross_entropy(&zeros(&[0, 5]), &[]), entropy, &["0 samples"]);
 
     for (op, distance) in [
@@ -209,9 +209,9 @@ fn the_other_operations_refuse_what_does_not_fit() {
         ("mean_squared_error", mean_squared_error),
         ("mean_absolute_error", mean_absolute_error),
     ] {
-        let wanted = "equal shapes, got [4, 5] and [4]";
+        let wanted = "equal shapes, found [4, 5] and [4]";
         refused(distance(&flat, &zeros(&[4])), op, &[wanted]);
-        refused(distance(&flat, &zeros(&[5, 4])), op, &["got [4, 5] and [5, 4]"]);
+        refused(distance(&flat, &zeros(&[5, 4])), op, &["found [4, 5] and [5, 4]"]);
     }
 
     for mean in [mean_squared_error, mean_absolute_error] {
@@ -221,7 +221,7 @@ fn the_other_operations_refuse_what_does_not_fit() {
 
     let mut rng = ChaCha12Rng::seed_from_u64(0);
     for p in [-0.1, 1.0, f64::NAN] {
-        let wanted = format!("0 <= p < 1, got {p}");
+        let wanted = format!("0 <= p < 1, found {p}");
         refused(dropout(&x, p, &mut rng), "dropout", &[&wanted]);
     }
 }
@@ -323,9 +323,13 @@ fn sequences_name_the_step_that_does_not_fit() -> Result<()> {
         (
             Step::LeakyRelu(1.5),
             "leaky_relu",
-            "wanted a slope 0 <= s < 1 of the leaky ReLU, got 1.5",
+            "expected a slope 0 <= s < 1 of the leaky ReLU, found 1.5",
         ),
-        (conv(zeros(&[4, 5, 3, 3]), None), "conv2d", "wants 5 input channels, got [2, 3, 4, 4]"),
+        (
+            conv(zeros(&[4, 5, 3, 3]), None),
+            "conv2d",
+            "expects 5 input channels, found [2, 3, 4, 4]",
+        ),
         (
             conv(zeros(&[4, 3, 7, 7]), None),
             "conv2d",
@@ -333,7 +337,7 @@ fn sequences_name_the_step_that_does_not_fit() -> Result<()> {
         ),
         (conv(w.to_dtype(DType::F16)?, None), "conv2d", "weight: expected f32, found f16"),
         (conv(w, Some(b.to_dtype(DType::F64)?)), "conv2d", "bias: expected f32, found f64"),
-        (up(zeros(&[4, 3, 3, 3])), "conv_transpose2d", "wants 4 input channels"),
+        (up(zeros(&[4, 3, 3, 3])), "conv_transpose2d", "expects 4 input channels"),
         (
             Step::MaxPool2d(Pool2dConfig::new(5, 1)),
             "max_pool2d",

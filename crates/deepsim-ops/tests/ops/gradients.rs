@@ -1,5 +1,5 @@
 //! Values and gradients of every operation against plain loops and central differences, both in
-//! double precision; and that only wanted gradients are computed.
+//! double precision; and that only needed gradients are computed.
 
 use candle_core::{Result, Tensor, Var};
 

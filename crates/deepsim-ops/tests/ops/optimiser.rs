@@ -77,8 +77,8 @@ fn a_refused_update_changes_nothing() -> Result<()> {
         (&parameter, &turned, &fresh, STEP, "parameter [3, 4], gradient [4, 3]"),
         (&parameter, &gradient, &other, STEP, "moments of 12 and 11 values"),
         (&parameter, &double, &fresh, STEP, "gradient: expected f32, found f64"),
-        (&double_parameter, &gradient, &fresh, STEP, "wanted an f32 parameter"),
-        (&parameter, &gradient, &fresh, AdamStep { t: 0, ..STEP }, "wanted t >= 1"),
+        (&double_parameter, &gradient, &fresh, STEP, "expected an f32 parameter"),
+        (&parameter, &gradient, &fresh, AdamStep { t: 0, ..STEP }, "expected t >= 1"),
         (&parameter, &gradient, &fresh, AdamStep { beta1: 1.0, ..STEP }, "0 <= beta < 1"),
         (&parameter, &gradient, &fresh, AdamStep { beta2: f64::NAN, ..STEP }, "0 <= beta < 1"),
     ];

@@ -107,7 +107,7 @@ proptest! {
                 let wanted: f64 = terms.iter().sum();
                 // Relative to the size of what is added, which may cancel.
                 let scale = terms.iter().map(|t| t * t).sum::<f64>().sqrt().max(1e-6);
-                prop_assert!((got - wanted).abs() / scale < 1e-4, "{which}: {got}, wanted {wanted}");
+                prop_assert!((got - wanted).abs() / scale < 1e-4, "{which}: {got}, expected {wanted}");
             }
         }
     }

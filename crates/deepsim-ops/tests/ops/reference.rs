@@ -200,7 +200,7 @@ pub(crate) fn upsample(
     y
 }
 
-/// By the given statistics, or by the batch's.
+/// Normalises by the given statistics, or by those of the batch.
 pub(crate) fn batch_norm2d(
     x: &[f64],
     xs: Four,

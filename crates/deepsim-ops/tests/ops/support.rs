@@ -26,13 +26,13 @@ pub(crate) fn var(shape: &[usize], salt: usize) -> Var {
     Var::from_tensor(&tensor(shape, salt)).expect("a variable")
 }
 
-/// All values, in row-major order.
+/// Returns the values in row-major order.
 pub(crate) fn flat(tensor: &Tensor) -> Vec<f32> {
     let all = tensor.flatten_all().and_then(|tensor| tensor.to_vec1());
     all.expect("an f32 tensor on the CPU")
 }
 
-/// All values as bits, so that a comparison sees every difference.
+/// Returns the values as bits, so that a comparison sees every difference.
 pub(crate) fn bits(tensor: &Tensor) -> Vec<u32> {
     flat(tensor).iter().map(|value| value.to_bits()).collect()
 }
@@ -50,6 +50,6 @@ pub(crate) fn assert_near(what: &str, got: &[f32], wanted: &[f64], tolerance: f6
     for (i, (&got, &wanted)) in got.iter().zip(wanted).enumerate() {
         let error = (f64::from(got) - wanted).abs() / scale;
         // Written so that a NaN fails.
-        assert!(error <= tolerance, "{what}: value {i} is {got}, wanted {wanted}");
+        assert!(error <= tolerance, "{what}: value {i} is {got}, expected {wanted}");
     }
 }

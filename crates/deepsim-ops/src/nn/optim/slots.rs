@@ -1,4 +1,4 @@
-//! Variables of an optimiser, each with what is kept for it.
+//! Variables of an optimiser, each with its state.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use candle_core::{DType, Result, Tensor, Var, bail};
 /// A variable and its state.
 #[derive(Debug)]
 pub(super) struct Slot<S> {
-    /// `None` if the optimiser was not told.
+    /// Name of the variable; `None` if the optimiser got none.
     pub(super) name: Option<String>,
     pub(super) var: Var,
     pub(super) state: S,

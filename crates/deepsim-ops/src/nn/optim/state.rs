@@ -18,7 +18,7 @@ impl State {
         Self { op, path: path.to_owned(), tensors: HashMap::new() }
     }
 
-    /// Adds a tensor of what is kept for a variable.
+    /// Adds a tensor of a variable's state.
     pub(super) fn put(&mut self, kind: &str, name: Option<&str>, tensor: Tensor) -> Result<()> {
         let Some(name) = name else {
             bail!(
@@ -81,7 +81,7 @@ impl State {
         }
     }
 
-    /// Refuses tensors that nobody took: the file is of other variables.
+    /// Refuses tensors that no variable took, because the file belongs to other variables.
     pub(super) fn end(self) -> Result<()> {
         let mut left: Vec<_> = self.tensors.into_keys().collect();
         left.sort();
