@@ -1,9 +1,9 @@
 //! Archives (`.tar`, `.tar.gz`) read entry by entry against a list of what may be in them.
 //!
 //! An [`AllowList`] names every member, so an archive cannot write anywhere else: no absolute path,
-//! `..`, link, device, second copy or file of its own invention is ever created. What is read is
-//! bounded by the list too, so a small archive cannot fill the disk or the memory. The folder appears
-//! under its name when every member is on the disk, and not at all if anything is wrong.
+//! `..`, link, device, second copy or unlisted file is ever created. The list also bounds the bytes
+//! that are read, so a small archive cannot fill the disk or the memory. The folder appears under
+//! its name once every member is on the disk, and not at all if anything is wrong.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -43,12 +43,12 @@ const MAX_PADDING: u64 = 4 << 20;
 /// Bytes read and written at a time.
 const CHUNK: usize = 128 << 10;
 
-/// How many bytes a member may have.
+/// Size limit of a member, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// This many.
+    /// Exactly this many bytes.
     Exactly(u64),
-    /// At most this many.
+    /// At most this many bytes.
     UpTo(u64),
     /// A positive multiple of `unit`, at most `max`.
     MultipleOf {
@@ -60,14 +60,14 @@ pub enum Size {
 }
 
 impl Size {
-    /// The largest size that fits.
+    /// Returns the largest size that fits.
     pub fn max(self) -> u64 {
         match self {
             Size::Exactly(max) | Size::UpTo(max) | Size::MultipleOf { max, .. } => max,
         }
     }
 
-    /// Whether `bytes` fits.
+    /// Returns true if a member of `bytes` bytes fits.
     pub fn fits(self, bytes: u64) -> bool {
         match self {
             Size::Exactly(wanted) => bytes == wanted,
@@ -94,31 +94,31 @@ impl std::fmt::Display for Size {
 /// A file that an archive must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Its name, without folders.
+    /// File name, without folders.
     pub name: String,
-    /// How large it may be.
+    /// Size limit.
     pub size: Size,
 }
 
-/// What an archive must hold, no more and no less.
+/// Content that an archive must have, no more and no less.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowList {
     /// The folder within the archive; members that lie beside it, without a folder, are taken too.
     pub folder: String,
     /// The files, in any order.
     pub members: Vec<Member>,
-    /// Unpacked bytes per packed one, beyond which the archive is refused as a bomb.
+    /// Largest ratio of unpacked to packed bytes; beyond it the archive is refused as a bomb.
     pub max_ratio: u64,
 }
 
 impl AllowList {
-    /// Unpacked bytes per packed one of real data: pictures stay below 10, label files below 100.
+    /// Default for `max_ratio`. Real data stay far below: pictures below 10, label files below 100.
     pub const MAX_RATIO: u64 = 200;
 
-    /// Checks that a folder holds every member with a size that fits; not what is in them.
+    /// Checks that a folder holds every member with a size that fits. Reads no content.
     ///
     /// # Errors
-    /// Names the first file that is missing or of a wrong size.
+    /// If a file is missing or has a wrong size; names the first one.
     pub fn check(&self, folder: &Path) -> Result<(), FetchError> {
         for member in &self.members {
             let path = folder.join(&member.name);
@@ -135,8 +135,8 @@ impl AllowList {
     }
 }
 
-/// What `stl10_binary.tar.gz` holds, for any number of images up to a million per split: the official
-/// archive, and one of your own in the same format.
+/// Returns the list for `stl10_binary.tar.gz`, the official archive or your own in the same format,
+/// with up to a million images per split.
 pub fn stl10() -> AllowList {
     let unit = IMAGE_BYTES as u64;
     let images = Size::MultipleOf { unit, max: unit * MAX_IMAGES };
@@ -166,11 +166,11 @@ pub fn extract(archive: &Path, target: &Path, allowed: &AllowList) -> Result<(),
     stage(archive, target, allowed, &mut |_, _| Ok(()))?.commit()
 }
 
-/// Members that were unpacked beside their target, all of them, and not yet given its name. Dropping
-/// it removes them.
+/// Unpacked members beside their target, complete and not yet renamed. Dropping it removes them.
 #[derive(Debug)]
 pub struct Staged {
-    /// Holds `inner`: a temporary folder is readable by its owner alone, `inner` by whom umask allows.
+    /// Temporary folder around `inner`: only its owner can read it, while `inner` has the
+    /// permissions that umask gives.
     #[expect(dead_code, reason = "removes what is left of it when dropped")]
     outer: tempfile::TempDir,
     inner: PathBuf,
@@ -191,11 +191,11 @@ impl Staged {
     }
 }
 
-/// Is shown the name and the next bytes of a member; its error ends the unpacking.
+/// Callback that receives the name and the next bytes of a member; its error ends the unpacking.
 pub type Watcher<'a> = dyn FnMut(&str, &[u8]) -> Result<(), FetchError> + 'a;
 
-/// Unpacks an archive beside `target`. `watch` is shown every chunk of every member as it is written,
-/// so that sums can be computed on the way, before [`Staged::commit`].
+/// Unpacks an archive beside `target`. `watch` receives every chunk of every member as it is
+/// written, so that hashes are computed during the unpacking, before [`Staged::commit`].
 ///
 /// # Errors
 /// As [`extract`], and those of `watch`.
@@ -229,8 +229,7 @@ fn unpack(
     let mut tar = tar::Archive::new(reader);
     let mut seen = BTreeSet::new();
     let mut folders = 0;
-    // The iterator reads long names into memory before it gives them out, whatever their size: the
-    // gauge stops it.
+    // The iterator reads a long name into memory whole, whatever its size; the gauge stops it.
     gauge.allow(MAX_HEADERS);
     for entry in tar.entries().map_err(explain)? {
         let mut entry = entry.map_err(explain)?;
@@ -284,7 +283,7 @@ fn unpack(
     }
 }
 
-/// The bytes of the tar within, unpacked if they begin as gzip does, whatever the file's name.
+/// Returns the bytes of the tar, decompressed if they begin as gzip does, whatever the file's name.
 fn open<'a>(archive: &Path, gauge: &Rc<Gauge>) -> Result<Guarded<Box<dyn Read + 'a>>, FetchError> {
     let opening = || FetchError::io("opening", archive);
     let mut magic = [0; 2];
@@ -301,7 +300,7 @@ fn open<'a>(archive: &Path, gauge: &Rc<Gauge>) -> Result<Guarded<Box<dyn Read + 
     Ok(Guarded::new(unpacked, gauge.clone()))
 }
 
-/// Whether an entry is a file; an error for what is neither file nor folder.
+/// Returns true for a file and false for a folder; anything else is an error.
 fn kind(entry: EntryType) -> Result<bool, &'static str> {
     match entry {
         EntryType::Regular => Ok(true),
@@ -315,8 +314,8 @@ fn kind(entry: EntryType) -> Result<bool, &'static str> {
     }
 }
 
-/// The name of an entry within `folder`, empty for the folder itself; an error says what is wrong with
-/// its path.
+/// Returns the name of an entry within `folder`, empty for the folder itself. The error says what
+/// is wrong with the path.
 fn member_name<'a>(path: &'a [u8], folder: &str) -> Result<&'a str, &'static str> {
     let path = std::str::from_utf8(path).map_err(|_| "a name that is not UTF-8")?;
     if path.chars().any(char::is_control) {
@@ -340,7 +339,7 @@ fn member_name<'a>(path: &'a [u8], folder: &str) -> Result<&'a str, &'static str
     if path.contains('/') { Err("a file of another folder") } else { Ok(path) }
 }
 
-/// Copies one entry to a new file; its number of bytes.
+/// Copies one entry to a new file and returns its number of bytes.
 fn write_member(
     entry: &mut impl Read,
     path: &Path,

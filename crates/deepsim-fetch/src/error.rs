@@ -1,4 +1,4 @@
-//! What can go wrong with downloads.
+//! Errors of downloads.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,30 +6,30 @@ use std::time::Duration;
 use crate::sums::Algorithm;
 use deepsim_data::DataError;
 
-/// Errors of downloads. Each names the url or the file, what was wanted and what was got.
+/// Error of a download. Each names the address or the file, what was expected and what was found.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// A registry does not follow its format.
-    #[error("registry {origin}: {place}: wanted {wanted}, got {got}")]
+    #[error("registry {origin}: {place}: expected {wanted}, found {got}")]
     Registry {
-        /// Where the registry came from.
+        /// Path of the registry, or a name for its text.
         origin: String,
         /// The artifact and key, or the line.
         place: String,
-        /// What should stand there.
+        /// Form that the registry's format asks for.
         wanted: String,
-        /// What does.
+        /// Text that stands there instead.
         got: String,
     },
-    /// A name that the registry does not have.
+    /// No artifact or group of the registry has this name.
     #[error("no artifact or group `{name}`; there are {known}")]
     Unknown {
-        /// The name.
+        /// The name that was asked for.
         name: String,
-        /// The names that there are.
+        /// Known names, separated by commas.
         known: String,
     },
-    /// The licence of an artifact has to be accepted first.
+    /// The licence of an artifact must be accepted before the download.
     #[error("{id} is not downloaded before its licence is accepted: {licence}")]
     Licence {
         /// The artifact.
@@ -37,17 +37,17 @@ pub enum FetchError {
         /// The licence's text.
         licence: String,
     },
-    /// Only the user can get this file.
+    /// The file cannot be downloaded; the user has to put it there.
     #[error("{id}: {} is not there, and only you can get it. {how}", path.display())]
     Manual {
         /// The artifact.
         id: String,
-        /// Where the file must be put.
+        /// Path at which the file is expected.
         path: PathBuf,
-        /// Where it is to be had.
+        /// Instructions for getting the file.
         how: String,
     },
-    /// A file is missing and the network may not be used.
+    /// A file is missing and the options forbid the network.
     #[error("{id}: {} is not there, and downloads are off", path.display())]
     Offline {
         /// The artifact.
@@ -55,98 +55,100 @@ pub enum FetchError {
         /// The file.
         path: PathBuf,
     },
-    /// Another process downloads the same file.
-    #[error("another process downloads to {} (it holds the lock)", path.display())]
+    /// Another process is downloading the same file.
+    #[error("{}: another process is downloading this file (it holds the lock)", path.display())]
     Locked {
-        /// The lock.
+        /// The lock file.
         path: PathBuf,
     },
     /// A file could not be read or written.
     #[error("{operation} {}: {source}", path.display())]
     Io {
-        /// What was being done, e.g. `opening`.
+        /// Operation that failed, e.g. `opening`.
         operation: &'static str,
         /// The file.
         path: PathBuf,
-        /// The cause. Part of the message and, by the raw name, not the error's `source()`: it is printed once.
+        /// The cause. It is part of the message. The raw name keeps it from being the error's
+        /// `source()` as well, so it is printed once.
         r#source: std::io::Error,
     },
-    /// A file is not what it should be.
-    #[error("{}: wanted {wanted}, got {got}", path.display())]
+    /// A file's size or content is not the expected one.
+    #[error("{}: expected {wanted}, found {got}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
-        /// What it should be.
+        /// Size or content that was expected.
         wanted: String,
-        /// What it is.
+        /// Size or content that was found.
         got: String,
     },
-    /// A sum differs: the bytes are not those that were meant.
-    #[error("{}: wanted {algorithm} {wanted}, got {got}", path.display())]
+    /// A hash differs: the file does not hold the expected bytes.
+    #[error("{}: expected {algorithm} {wanted}, found {got}", path.display())]
     Sum {
-        /// The file, under the name that it has or would get.
+        /// The file, under its present or future name.
         path: PathBuf,
-        /// Which sum.
+        /// Kind of hash.
         algorithm: Algorithm,
-        /// The sum of the registry, or of the first download.
+        /// Hash in the registry, or of the first download.
         wanted: String,
-        /// The file's.
+        /// Hash of the file.
         got: String,
     },
     /// The connection failed, broke or stalled.
     #[error("{operation} {url}: {reason}")]
     Network {
-        /// What was being done.
+        /// Operation that failed.
         operation: &'static str,
         /// The address.
         url: String,
         /// The cause.
         reason: String,
-        /// Whether another try may go better.
+        /// True if a retry may succeed.
         transient: bool,
     },
-    /// The server answered with something other than the file.
-    #[error("{url}: wanted status 200 or 206, got {status}{}", told(*.retry_after))]
+    /// The server answered with an error status.
+    #[error("{url}: expected status 200 or 206, found {status}{}", told(*.retry_after))]
     Status {
         /// The address.
         url: String,
-        /// HTTP's status code.
+        /// HTTP status code.
         status: u16,
-        /// How long the server asks to wait.
+        /// Wait that the server asks for in `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// The server's answer does not fit what was asked for.
-    #[error("{url}: {header}: wanted {wanted}, got {got}")]
+    /// The server's answer does not fit the request.
+    #[error("{url}: {header}: expected {wanted}, found {got}")]
     Answer {
         /// The address.
         url: String,
         /// The header, or `body`.
         header: &'static str,
-        /// What was asked for.
+        /// Value or body that was expected.
         wanted: String,
-        /// What came.
+        /// Value or body that was received.
         got: String,
-        /// Whether another try, from the start of the file, may go better.
+        /// True if a retry from the start of the file may succeed.
         transient: bool,
     },
-    /// Every address failed, or every artifact of which one would do.
-    #[error("{id} could not be had:{}", listed(.tried))]
+    /// Every address of an artifact failed, or every artifact of a group that needs one.
+    #[error("{id} is not available:{}", listed(.tried))]
     AllFailed {
         /// The artifact or group.
         id: String,
-        /// The last error of each.
+        /// The last error of each address or artifact.
         tried: Vec<FetchError>,
     },
-    /// The caller asked to stop. What was received stays, and the same call goes on from there.
-    #[error("interrupted at {}; the same call goes on from there", path.display())]
+    /// The caller asked to stop. Received bytes stay on the disk; the same call continues from
+    /// there.
+    #[error("interrupted at {}; the same call continues from there", path.display())]
     Interrupted {
-        /// The file that was being written or read.
+        /// File that was being written or read.
         path: PathBuf,
     },
     /// A file could not be written whole.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// Something between us and the Hugging Face hub.
+    /// Talking to the Hugging Face hub failed.
     #[cfg(feature = "hub")]
     #[error(transparent)]
     Hub(#[from] crate::hub::HubError),
@@ -161,11 +163,11 @@ impl FetchError {
         move |source| Self::Io { operation, path, source }
     }
 
-    /// Whether the same address may give the file at another try.
+    /// Returns true if a retry at the same address may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Network { transient, .. } | Self::Answer { transient, .. } => *transient,
-            // 416: the part on the disk was not one of the server's file, and is discarded.
+            // 416: the part on the disk belongs to another version of the file and is discarded.
             Self::Status { status, .. } => {
                 matches!(status, 408 | 416 | 425 | 429 | 500 | 502 | 503 | 504)
             }
@@ -173,7 +175,7 @@ impl FetchError {
         }
     }
 
-    /// Whether another address may give the file.
+    /// Returns true if another address may have the file.
     pub fn is_of_the_source(&self) -> bool {
         matches!(
             self,
@@ -187,7 +189,7 @@ impl FetchError {
 }
 
 fn told(retry_after: Option<Duration>) -> String {
-    retry_after.map(|wait| format!(", to be tried again after {wait:?}")).unwrap_or_default()
+    retry_after.map(|wait| format!("; retry after {wait:?}")).unwrap_or_default()
 }
 
 fn listed(errors: &[FetchError]) -> String {

@@ -1,4 +1,4 @@
-//! Getting artifacts: present, downloaded, or an error that says what to do.
+//! Fetching of artifacts: verified on the disk, downloaded, or an error that says what to do.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -12,48 +12,48 @@ use crate::sums::{Algorithm, Notice, Sums, verify_until};
 use crate::transfer::Transfer;
 use crate::{Clock, FetchError, Retry, SystemClock, beside, record, unpack};
 
-/// How to get files.
+/// Options of a [`Fetcher`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
-    /// No socket is opened: what is there is verified, what is missing is an error.
+    /// Opens no socket: files on the disk are verified, a missing one is an error.
     pub offline: bool,
-    /// Takes the place of everything before the file's name in every address.
+    /// Address that replaces everything before the file name in every address.
     pub mirror: Option<String>,
-    /// Licences that have to be accepted are.
+    /// Accepts the licences that must be accepted.
     pub accept_licence: bool,
-    /// Read files again that were verified before and have not changed since.
+    /// Hashes files again that were verified before and have not changed since.
     pub verify_again: bool,
-    /// When to try again.
+    /// Number of retries and waits between them.
     pub retry: Retry,
-    /// When to give up waiting.
+    /// Timeouts of the network.
     pub timeouts: Timeouts,
 }
 
-/// An artifact that is there and right.
+/// Artifact on the disk, verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     /// The artifact.
     pub id: String,
     /// The file, or the folder it was unpacked to.
     pub path: PathBuf,
-    /// Whether anything was downloaded.
+    /// True if anything was downloaded.
     pub downloaded: bool,
-    /// What the user should know.
+    /// Notices for the user.
     pub notices: Vec<Notice>,
 }
 
-/// What is on the disk of an artifact; only names and sizes are looked at.
+/// State of an artifact on the disk, by names and sizes alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Nothing.
     Absent,
-    /// This many bytes of a download that goes on next time.
+    /// A download that stopped after this many bytes; the next call continues it.
     Partial(u64),
     /// The file, or the folder it was unpacked to.
     Present,
 }
 
-/// Gets artifacts into a folder.
+/// Fetches artifacts into a folder.
 pub struct Fetcher {
     folder: PathBuf,
     options: Options,
@@ -61,10 +61,10 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Files go to `folder`, which is made when the first one is downloaded.
+    /// Creates a fetcher for `folder`, which is made when the first file is downloaded.
     ///
     /// # Errors
-    /// If the mirror is no address.
+    /// If the mirror is not an address.
     pub fn new(folder: &Path, options: Options) -> Result<Self, FetchError> {
         if let Some(mirror) = &options.mirror {
             check_url(mirror).map_err(|wanted| FetchError::Registry {
@@ -77,18 +77,18 @@ impl Fetcher {
         Ok(Self { folder: folder.to_path_buf(), options, clock: Box::new(SystemClock) })
     }
 
-    /// The same with another clock to wait by.
+    /// Replaces the clock that measures waits.
     #[must_use]
     pub fn with_clock(self, clock: impl Clock + 'static) -> Self {
         Self { clock: Box::new(clock), ..self }
     }
 
-    /// Where an artifact's file is, or will be.
+    /// Returns the path at which an artifact's file is, or will be.
     pub fn path(&self, artifact: &Artifact) -> PathBuf {
         self.folder.join(&artifact.file)
     }
 
-    /// What is there of an artifact.
+    /// Returns the state of an artifact on the disk.
     pub fn state(&self, artifact: &Artifact) -> State {
         let path = self.path(artifact);
         let size = |path: &Path| path.metadata().ok().filter(|m| m.is_file()).map(|m| m.len());
@@ -103,11 +103,12 @@ impl Fetcher {
         }
     }
 
-    /// Gets all artifacts of a selection, or the first that can be had, as the selection needs. Once `stop` is true,
-    /// the work ends with [`FetchError::Interrupted`]; it is looked at between any two pieces.
+    /// Fetches all artifacts of a selection or, if one is enough, the first that is available. Once
+    /// `stop` is true the call ends with [`FetchError::Interrupted`]; `stop` is checked between any
+    /// two chunks.
     ///
     /// # Errors
-    /// As [`Fetcher::fetch`]; where one will do, only if none can be had.
+    /// Those of [`Fetcher::fetch`]; if one artifact is enough, only if none is available.
     pub fn fetch_selection(
         &self,
         selection: &Selection<'_>,
@@ -116,7 +117,7 @@ impl Fetcher {
         if selection.need == Need::All {
             return selection.artifacts.iter().map(|a| self.fetch(a, stop)).collect();
         }
-        // One that is there already is better than the first to be downloaded.
+        // An artifact on the disk is preferred to any download.
         let mut artifacts = selection.artifacts.clone();
         artifacts.sort_by_key(|artifact| self.state(artifact) != State::Present);
         let mut tried = Vec::new();
@@ -134,12 +135,12 @@ impl Fetcher {
         Err(FetchError::AllFailed { id: selection.id.to_owned(), tried })
     }
 
-    /// Gets one artifact: verifies it if it is there, downloads it if not, unpacks it if the registry
-    /// says so.
+    /// Fetches one artifact: verifies it if it is there, downloads it if not, and unpacks it if the
+    /// registry says so.
     ///
     /// # Errors
-    /// If it cannot be had or is not what the registry describes. Nothing wrong ever stands under the
-    /// artifact's name; a file of the user's that is wrong is left as it is.
+    /// If it is not available or is not what the registry describes. No wrong file is ever left
+    /// under the artifact's name, except one that the user put there, which is not touched.
     pub fn fetch(&self, artifact: &Artifact, stop: &AtomicBool) -> Result<Fetched, FetchError> {
         let id = artifact.id.clone();
         let unpacked = artifact.unpack.as_ref().map(|u| (u, self.folder.join(&u.folder)));
@@ -163,7 +164,7 @@ impl Fetcher {
         }
     }
 
-    /// Verifies the file if it is there.
+    /// Verifies the file if it exists; `None` if it does not.
     fn present(
         &self,
         artifact: &Artifact,
@@ -186,12 +187,12 @@ impl Fetcher {
         if !wanted.can_verify() {
             notices.push(pin(path, &sums)?);
         }
-        // In a folder that cannot be written the file is read again next time; it is right anyhow.
+        // If the folder is read-only, the file is verified but is read again next time.
         let _ = record::remember(path, &sums);
         Ok(Some(notices))
     }
 
-    /// Downloads the file; whether that was necessary.
+    /// Downloads the file; returns false if it was already there.
     fn download(
         &self,
         artifact: &Artifact,
@@ -211,7 +212,7 @@ impl Fetcher {
         }
         std::fs::create_dir_all(&self.folder).map_err(FetchError::io("making", &self.folder))?;
         let _lock = lock(&beside(path, "lock"))?;
-        // Another process may have finished it between the look above and the lock.
+        // Another process may have finished the download between the check above and the lock.
         if let Some(notices) = self.present(artifact, path, stop)? {
             return Ok((false, notices));
         }
@@ -250,7 +251,7 @@ impl Fetcher {
     ) -> Result<Vec<Notice>, FetchError> {
         let client = Client::new(self.options.timeouts);
         let mut urls = self.urls(artifact);
-        // Where the part came from first: another address would begin from nothing.
+        // The address of the existing part comes first, because any other would start from nothing.
         urls.sort_by_key(|url| part.url() != Some(url));
         let mut tried = Vec::new();
         let count = urls.len();
@@ -282,7 +283,7 @@ impl Fetcher {
         }
     }
 
-    /// A file from one address that has the wanted sums.
+    /// Downloads the file from one address and compares its sums.
     fn verified(
         &self,
         transfer: &Transfer<'_>,
@@ -297,8 +298,8 @@ impl Fetcher {
                 Ok(notices) => return Ok(notices),
                 Err(error) => error,
             };
-            // The beginning is of an earlier run, which may have ended with the power: once more
-            // without it before the server is blamed.
+            // An earlier run wrote the beginning and may have ended in a power failure: retry once
+            // from the start before blaming the server.
             let inherited = part.inherited;
             part.restart(None)?;
             if !inherited {
@@ -316,7 +317,7 @@ impl Fetcher {
     }
 }
 
-/// The registry's sums, and the pinned hash where the registry has none.
+/// Returns the registry's sums, with the pinned hash if the registry has none.
 fn wanted(artifact: &Artifact, path: &Path) -> Result<Sums, FetchError> {
     let mut sums = artifact.sums.clone();
     if !sums.can_verify() {
@@ -331,8 +332,8 @@ fn pin(path: &Path, sums: &Sums) -> Result<Notice, FetchError> {
     Ok(Notice::Pinned { bytes: sums.bytes.unwrap_or_default(), sha256 })
 }
 
-/// Held as long as the file is open. The file stays: whoever removed it could take it from under one
-/// who waits for it.
+/// Takes the lock, which holds as long as the file is open. The lock file is never removed, because
+/// another process may be waiting on it.
 fn lock(path: &Path) -> Result<File, FetchError> {
     let file = OpenOptions::new()
         .write(true)

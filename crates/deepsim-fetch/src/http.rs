@@ -9,12 +9,12 @@ use ureq::{Agent, Body};
 
 use crate::FetchError;
 
-/// How long to wait for a server.
+/// Timeouts of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Until the connection stands, TLS included.
+    /// Limit for connecting, TLS included.
     pub connect: Duration,
-    /// Until the answer begins, and between any two pieces of it.
+    /// Limit until the answer begins, and between any two chunks of it.
     pub stall: Duration,
 }
 
@@ -24,7 +24,7 @@ impl Default for Timeouts {
     }
 }
 
-/// Checks that a text is an address that can be fetched; the error says what is wanted.
+/// Checks that a text is an address that can be fetched; the error says what is expected.
 pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
     let uri: Uri = url.parse().map_err(|_| "an address")?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -37,21 +37,21 @@ pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
     }
 }
 
-/// The rest of a file: from this byte, if the file is still that of the validator.
+/// Request for the rest of a file: from this byte, if the validator still matches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resume<'a> {
     pub(crate) from: u64,
     pub(crate) validator: &'a str,
 }
 
-/// What a server sent.
+/// Answer of a server.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// A strong `ETag`, or else `Last-Modified`: what a later request can be bound to.
+    /// A strong `ETag`, or else `Last-Modified`; a later request can be bound to it.
     pub(crate) validator: Option<String>,
     /// `Content-Length`.
     pub(crate) length: Option<u64>,
-    /// Whether the end of the body can be told from a broken connection.
+    /// True if the end of the body can be told from a broken connection.
     pub(crate) delimited: bool,
     /// `Content-Range`: first byte, and total if told.
     pub(crate) range: Option<(u64, Option<u64>)>,
@@ -65,10 +65,10 @@ impl Answer {
     }
 }
 
-/// Makes requests.
+/// HTTP client.
 pub(crate) struct Client {
     agent: Agent,
-    /// Whether this processor can do TLS: graviola's assembly has no plain version.
+    /// True if this processor can run TLS: graviola's assembly has no portable fallback.
     tls: bool,
 }
 
@@ -78,7 +78,7 @@ impl Client {
         Self { agent: Agent::new_with_config(config(timeouts, tls)), tls }
     }
 
-    /// Asks for `url`, or the rest of it.
+    /// Requests `url`, or the rest of it.
     pub(crate) fn get(&self, url: &str, resume: Option<Resume<'_>>) -> Result<Answer, FetchError> {
         let uri: Uri = url.parse().map_err(|_| network("asking", url, "no address", false))?;
         let secure = uri.scheme_str() == Some("https");
@@ -87,7 +87,7 @@ impl Client {
                           processor; use a mirror with http, the sums are checked all the same";
             return Err(network("asking", url, reason, false));
         }
-        // What began with https stays with it: a redirect must not open it to everyone on the way.
+        // A request over https stays on https: no redirect may expose it to the network in between.
         let mut request = self.agent.get(&uri).config().https_only(secure);
         if is_this_machine(&uri) {
             request = request.proxy(None);
@@ -119,14 +119,14 @@ fn config(timeouts: Timeouts, tls: bool) -> ureq::config::Config {
     let config = Agent::config_builder()
         .user_agent(concat!("deepsim-data/", env!("CARGO_PKG_VERSION")))
         .http_status_as_error(false)
-        // Without TLS a redirect to https would find no provider; it is handed out as it is.
+        // Without TLS a redirect to https would find no provider, so it is returned as it is.
         .max_redirects(if tls { 10 } else { 0 })
         .timeout_resolve(Some(timeouts.connect))
         .timeout_connect(Some(timeouts.connect))
         .timeout_recv_response(Some(timeouts.stall))
         .timeout_per_read(Some(timeouts.stall))
         .timeout_per_write(Some(timeouts.stall))
-        // Idle connections would be reused after a server closed them; one file is one request.
+        // Keeps no idle connection: a server may have closed it, and one file is one request.
         .max_idle_connections(0);
     if !tls {
         // A proxy may speak TLS itself.
@@ -140,7 +140,7 @@ fn config(timeouts: Timeouts, tls: bool) -> ureq::config::Config {
     config.tls_config(tls).build()
 }
 
-/// Whether graviola runs here; it would panic where it does not.
+/// Returns true if graviola runs on this processor; it panics on others.
 fn has_tls() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("aes")
@@ -172,7 +172,7 @@ fn validator(headers: &HeaderMap) -> Option<String> {
     tag.or_else(|| text(headers, header::LAST_MODIFIED)).map(str::to_owned)
 }
 
-/// `bytes 100-199/200` or `bytes 100-199/*`.
+/// Parses `bytes 100-199/200` or `bytes 100-199/*`.
 fn content_range(value: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, _) = range.split_once('-')?;
@@ -184,7 +184,7 @@ fn network(operation: &'static str, url: &str, reason: &str, transient: bool) ->
     FetchError::Network { operation, url: url.to_owned(), reason: reason.to_owned(), transient }
 }
 
-/// An error of the body's reader; ureq's own ones are wrapped in it.
+/// Converts an error of the body's reader, which wraps those of ureq.
 pub(crate) fn explain_reading(url: &str, error: std::io::Error) -> FetchError {
     explain("receiving", url, &ureq::Error::from(error))
 }
@@ -199,7 +199,7 @@ fn explain(operation: &'static str, url: &str, error: &ureq::Error) -> FetchErro
         _ => None,
     };
     let transient = match error {
-        // A wrong certificate stays wrong; a broken handshake need not.
+        // A bad certificate stays bad; a broken handshake may be temporary.
         _ if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) => false,
         Io(_) | Timeout(_) | HostNotFound | ConnectionFailed | Protocol(_) | Rustls(_) => true,
         _ => false,

@@ -1,23 +1,23 @@
-//! Downloads that are verified or an error.
+//! Verified, resumable downloads of data sets and weights.
 //!
-//! A [`Registry`] says what there is, a [`Fetcher`] gets it: resumed where it was broken off, hashed
-//! while it arrives, renamed to its name only when size and hashes are those of the registry.
+//! A [`Registry`] lists the artifacts and a [`Fetcher`] downloads them: resumed where they broke off, hashed
+//! while they arrive, and renamed to their names only if size and hashes are those of the registry.
 //!
-//! Progress is told by [`tracing`]: spans `verifying`, `receiving` and `unpacking` with the bytes `done` of `total`,
-//! warnings of tries that failed.
+//! Progress goes to [`tracing`]: spans `verifying`, `receiving` and `unpacking` with the bytes `done` of `total`, and
+//! warnings about failed tries.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `registry` | [`Registry`], [`Artifact`]: addresses, sums, licences |
-//! | `fetcher` | [`Fetcher`]: one artifact, or a group |
-//! | `transfer` | one address, tried until it gives the file |
-//! | `part` | the file on its way, and where it came from |
-//! | `http` | one request |
+//! | `fetcher` | [`Fetcher`]: downloads an artifact or a group |
+//! | `transfer` | download from one address, with retries |
+//! | `part` | unfinished download, and its source |
+//! | `http` | HTTP requests |
 //! | `sums` | [`Sums`], [`verify`] |
-//! | `record` | what was verified before, what was pinned |
+//! | `record` | records of verified and of pinned files |
 //! | `retry` | [`Retry`], and a [`Clock`] that tests replace |
 //! | `unpack` | archives of the registry, with the sums of their members |
-//! | [`archive`] | archives unpacked with care |
+//! | [`archive`] | archives, unpacked by an allow-list |
 //! | `hub` | files of the Hugging Face hub (feature `hub`) |
 //!
 //! ```no_run
@@ -59,7 +59,7 @@ pub use registry::{Artifact, Group, Need, Registry, Selection, Unpack};
 pub use retry::{Clock, Retry, SystemClock};
 pub use sums::{Algorithm, Notice, Sums, verify};
 
-/// `path` with `.ending` after its name.
+/// Returns `path` with `.ending` after its name.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".");

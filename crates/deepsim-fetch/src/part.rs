@@ -1,4 +1,4 @@
-//! A file on its way: `NAME.part`, and `NAME.part.json` that says where it came from.
+//! Unfinished download: `NAME.part`, and `NAME.part.json` that says where it came from.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Seek, Write};
@@ -13,18 +13,18 @@ use crate::sums::{Algorithm, Hasher, Sums, hash_on};
 use crate::{FetchError, beside};
 use deepsim_data::atomic::{sync_folder, write_atomic};
 
-/// Where the bytes of a part came from.
+/// Source of the bytes of a part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Origin {
     pub(crate) url: String,
-    /// What the server called this version of the file.
+    /// Validator that the server gave for this version of the file.
     pub(crate) validator: Option<String>,
-    /// Bytes of the whole file, as the server says.
+    /// Bytes of the whole file, according to the server.
     pub(crate) total: Option<u64>,
 }
 
-/// The part of a file that is on the disk, and its hashes so far.
+/// Part of a file on the disk, with its hashes so far.
 pub(crate) struct Part {
     target: PathBuf,
     path: PathBuf,
@@ -33,19 +33,19 @@ pub(crate) struct Part {
     algorithms: Vec<Algorithm>,
     hasher: Hasher,
     len: u64,
-    /// Whether an earlier run wrote the beginning.
+    /// True if an earlier run wrote the beginning.
     pub(crate) inherited: bool,
 }
 
 impl Part {
-    /// Opens the part of `target` that an earlier run left, and hashes it, or begins a new one.
+    /// Opens and hashes the part of `target` that an earlier run left, or begins a new one.
     pub(crate) fn open(
         target: &Path,
         algorithms: Vec<Algorithm>,
         stop: &AtomicBool,
     ) -> Result<Self, FetchError> {
         let path = beside(target, "part");
-        // A note that cannot be read is as good as none: the download starts over.
+        // An unreadable note counts as none: the download starts over.
         let origin = read_short(&beside(target, "part.json")).ok().flatten();
         let origin: Option<Origin> = origin.and_then(|text| serde_json::from_str(&text).ok());
         let mut file = OpenOptions::new()
@@ -72,31 +72,33 @@ impl Part {
         &self.path
     }
 
-    /// The address that the bytes so far came from.
+    /// Returns the address that the bytes so far came from.
     pub(crate) fn url(&self) -> Option<&str> {
         self.origin.as_ref().filter(|_| self.len > 0).map(|origin| origin.url.as_str())
     }
 
-    /// Bytes of the whole file, as the server said.
+    /// Returns the size of the whole file in bytes, according to the server.
     pub(crate) fn total(&self) -> Option<u64> {
         self.origin.as_ref().and_then(|origin| origin.total)
     }
 
-    /// How to ask `url` for the rest; `None` if the part is none of its file, or nobody can tell.
+    /// Returns the request for the rest of `url`; `None` if the part is of another file or has no
+    /// validator.
     pub(crate) fn resume(&self, url: &str) -> Option<Resume<'_>> {
         let origin = self.origin.as_ref().filter(|origin| self.len > 0 && origin.url == url)?;
         Some(Resume { from: self.len, validator: origin.validator.as_deref()? })
     }
 
-    /// Whether all of `url`'s file is here already.
+    /// Returns true if all of `url`'s file is here already.
     pub(crate) fn is_whole(&self, url: &str) -> bool {
         self.len > 0 && self.url() == Some(url) && self.total() == Some(self.len)
     }
 
-    /// Forgets what is here and begins a file from `origin`.
+    /// Empties the part and begins a file from `origin`.
     pub(crate) fn restart(&mut self, origin: Option<Origin>) -> Result<(), FetchError> {
         let writing = || FetchError::io("emptying", &self.path);
-        // Emptied first: the note must never describe bytes of another file.
+        // Emptied before the note is written, because the note must never describe bytes of another
+        // file.
         if self.len > 0 {
             self.file.set_len(0).map_err(writing())?;
             self.file.rewind().map_err(writing())?;
@@ -120,12 +122,13 @@ impl Part {
         Ok(())
     }
 
-    /// The sums of what is here.
+    /// Returns the sums of the bytes so far.
     pub(crate) fn sums(&self) -> Sums {
         self.hasher.clone().finish()
     }
 
-    /// Gives the file its name. It is on the disk before that, and its name after.
+    /// Renames the part to the file's name. The bytes are synced to the disk before, the name
+    /// after.
     pub(crate) fn finish(self) -> Result<(), FetchError> {
         self.file.sync_all().map_err(FetchError::io("writing to the disk", &self.path))?;
         drop(self.file);

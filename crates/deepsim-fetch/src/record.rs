@@ -1,8 +1,9 @@
-//! What is known of files on the disk, in small files beside them.
+//! Records of verified files, in small files beside them.
 //!
-//! `NAME.verified.json` says which sums a file had when it was read last, with its size and time then:
-//! a file of 138 GB is not read again each time. `NAME.sha256`, in the format of `sha256sum`, is
-//! written for a file of which nobody told a hash: the first copy is trusted, later ones are compared.
+//! `NAME.verified.json` holds the hashes of a file with its size and time when it was last read, so
+//! that a file of 138 GB is not read again each time. `NAME.sha256`, in the format of `sha256sum`,
+//! is written for a file whose hash nobody has published: the first copy is trusted, later ones are
+//! compared with it.
 
 use std::fs::Metadata;
 use std::io::ErrorKind;
@@ -15,20 +16,21 @@ use crate::sums::{Algorithm, Sums};
 use crate::{FetchError, beside};
 use deepsim_data::atomic::write_atomic;
 
-/// Bytes of a record; what is longer is none.
+/// Largest record, in bytes; a longer file counts as none.
 const MAX_RECORD: u64 = 4096;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
-    /// Size when it was read.
+    /// Size at the last reading.
     bytes: u64,
-    /// Time of the last change then, in nanoseconds since 1970, as text: JSON's numbers are shorter.
+    /// Modification time at the last reading, in nanoseconds since 1970. It is text because it
+    /// exceeds JSON's numbers.
     modified: String,
     sums: Sums,
 }
 
-/// The sums that `path` had when it was read last, if it has not changed since and they tell all that
+/// Returns the recorded sums of `path` if the file has not changed since and they cover all that
 /// `wanted` asks for.
 pub(crate) fn remembered(path: &Path, wanted: &Sums) -> Option<Sums> {
     let text = read_short(&beside(path, "verified.json")).ok()??;
@@ -39,7 +41,7 @@ pub(crate) fn remembered(path: &Path, wanted: &Sums) -> Option<Sums> {
     (unchanged && told && record.sums.bytes == Some(record.bytes)).then_some(record.sums)
 }
 
-/// Writes down what was measured of `path`. Where the disk tells no times, nothing is.
+/// Records the measured sums of `path`, unless the disk keeps no modification times.
 pub(crate) fn remember(path: &Path, sums: &Sums) -> Result<(), FetchError> {
     let found = path.metadata().map_err(FetchError::io("reading the time of", path))?;
     let Some(modified) = modified(&found) else { return Ok(()) };
@@ -55,15 +57,15 @@ fn modified(found: &Metadata) -> Option<String> {
     Some(since.as_nanos().to_string())
 }
 
-/// Path of the pin of `path`.
+/// Returns the path of the pin of `path`.
 pub(crate) fn pin_path(path: &Path) -> PathBuf {
     beside(path, "sha256")
 }
 
-/// The hash that an earlier copy of `path` had.
+/// Returns the pinned hash of an earlier copy of `path`.
 ///
 /// # Errors
-/// If there is a pin and it cannot be read: a hash that was known must not be forgotten silently.
+/// If there is a pin that cannot be read: a known hash must not be forgotten silently.
 pub(crate) fn pinned(path: &Path) -> Result<Option<String>, FetchError> {
     let pin = pin_path(path);
     let Some(text) = read_short(&pin)? else { return Ok(None) };
@@ -84,7 +86,7 @@ pub(crate) fn pin(path: &Path, sha256: &str) -> Result<(), FetchError> {
     Ok(write_atomic(&pin_path(path), format!("{sha256}  {name}\n").as_bytes())?)
 }
 
-/// A small text file; `None` if there is none.
+/// Reads a small text file; `None` if there is none.
 pub(crate) fn read_short(path: &Path) -> Result<Option<String>, FetchError> {
     let reading = || FetchError::io("reading", path);
     match path.metadata() {

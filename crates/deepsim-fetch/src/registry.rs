@@ -1,4 +1,4 @@
-//! What can be downloaded, from where, and how it is known to be right.
+//! Registry of downloads: addresses, sizes, hashes and licences.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,13 +9,13 @@ use crate::archive::{AllowList, Member, Size};
 use crate::sums::{Algorithm, Sums};
 use crate::{FetchError, http};
 
-/// Bytes of a registry's text.
+/// Largest registry, in bytes.
 const MAX_TEXT: u64 = 1 << 20;
-/// Bytes of a file: 1 TiB, more than any data set of one file has.
+/// Largest file, in bytes: 1 TiB, more than any data set in one file has.
 const MAX_BYTES: u64 = 1 << 40;
-/// Characters of a file's name or an id.
+/// Longest file name or id, in characters.
 const MAX_NAME: usize = 100;
-/// Bytes of a member of an archive whose size the registry does not tell.
+/// Largest archive member whose size the registry does not state, in bytes.
 const MAX_SMALL_MEMBER: u64 = 16 << 20;
 
 /// A checked registry; see `registry.toml` of this crate for the format.
@@ -25,42 +25,43 @@ pub struct Registry {
     groups: Vec<Group>,
 }
 
-/// One file that can be had.
+/// File that can be downloaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// Its name in commands.
+    /// Name in commands.
     pub id: String,
-    /// What it is.
+    /// Title for people.
     pub title: String,
-    /// Its name on the disk.
+    /// File name on the disk.
     pub file: String,
-    /// Where it is, to be tried in this order. Empty if only the user can get it.
+    /// Addresses, tried in this order. Empty if only the user can get the file.
     pub urls: Vec<String>,
-    /// How the user gets it, where only the user can.
+    /// Instructions for getting a file that only the user can get.
     pub manual: Option<String>,
-    /// Its size and hashes, as far as known.
+    /// Size and hashes, as far as known.
     pub sums: Sums,
-    /// Bytes at most, also where the size is unknown.
+    /// Largest accepted size in bytes; also given where the size is unknown.
     pub max_bytes: u64,
-    /// The licence, or where to read it.
+    /// Licence text, or where to read it.
     pub licence: String,
-    /// Whether the licence must be accepted before the download.
+    /// True if the licence must be accepted before the download.
     pub accept: bool,
-    /// What it holds, if it is an archive that is unpacked.
+    /// Content of an archive that is unpacked after the download.
     pub unpack: Option<Unpack>,
 }
 
-/// What an archive holds.
+/// Content of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unpack {
-    /// The folder in the archive, and on the disk.
+    /// Folder in the archive and on the disk.
     pub folder: String,
-    /// Its files, with what is known of them.
+    /// File names with the sizes and hashes that are known.
     pub members: Vec<(String, Sums)>,
 }
 
 impl Unpack {
-    /// What the archive may hold: members of a known size have it, others are small.
+    /// Returns the allow-list for unpacking: a member has the size in the registry; one without is
+    /// small.
     pub fn allowed(&self) -> AllowList {
         let member = |(name, sums): &(String, Sums)| Member {
             name: name.clone(),
@@ -74,13 +75,13 @@ impl Unpack {
     }
 }
 
-/// How many of a group's artifacts are wanted.
+/// Number of a group's artifacts that are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Need {
-    /// Each.
+    /// Every artifact.
     All,
-    /// One; they hold the same thing, and the first that can be had will do.
+    /// One: all hold the same thing, and the first that is available is used.
     Any,
 }
 
@@ -88,24 +89,24 @@ pub enum Need {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// Its name in commands.
+    /// Name in commands.
     pub id: String,
-    /// What it is.
+    /// Title for people.
     pub title: String,
-    /// How many of the members are wanted.
+    /// Number of members that are needed.
     pub need: Need,
     /// Ids of artifacts.
     pub members: Vec<String>,
 }
 
-/// The artifacts that a name stands for.
+/// Artifacts that a name stands for.
 #[derive(Clone, Debug)]
 pub struct Selection<'a> {
     /// The name.
     pub id: &'a str,
-    /// How many are wanted.
+    /// Number of artifacts that are needed.
     pub need: Need,
-    /// The artifacts, in the order in which they are tried.
+    /// Artifacts, in the order in which they are tried.
     pub artifacts: Vec<&'a Artifact>,
 }
 
@@ -174,20 +175,20 @@ impl Registry {
         Ok(registry)
     }
 
-    /// All artifacts, in the order of the registry.
+    /// Returns all artifacts, in the order of the registry.
     pub fn artifacts(&self) -> &[Artifact] {
         &self.artifacts
     }
 
-    /// All groups, in the order of the registry.
+    /// Returns all groups, in the order of the registry.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
 
-    /// What a name stands for: an artifact or a group.
+    /// Returns the artifacts of a name, which is that of an artifact or a group.
     ///
     /// # Errors
-    /// If there is none of that name; lists those that there are.
+    /// If nothing has this name; the error lists the known names.
     pub fn select(&self, name: &str) -> Result<Selection<'_>, FetchError> {
         if let Some(artifact) = self.artifact(name) {
             return Ok(Selection { id: &artifact.id, need: Need::All, artifacts: vec![artifact] });
@@ -206,7 +207,7 @@ impl Registry {
         self.artifacts.iter().find(|artifact| artifact.id == id)
     }
 
-    /// Names are unique, also on disks that do not tell capital letters from small ones.
+    /// Checks that names are unique, also on disks that ignore case.
     fn check_names(&self) -> Result<(), Problem> {
         let mut ids = BTreeSet::new();
         let mut files = BTreeSet::new();
@@ -233,7 +234,7 @@ impl Registry {
     }
 }
 
-/// Place, wanted, got.
+/// Place, expected text, found text.
 type Problem = (String, String, String);
 
 fn problem(place: &str, wanted: &str, got: &str) -> Problem {
@@ -375,7 +376,8 @@ fn check_id(id: &str, place: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A name that is a file's in this folder on every system, and not one of the files beside it.
+/// Checks a file name: valid in one folder on every system, and not reserved for a file that
+/// downloads keep beside it.
 fn check_file_name(name: &str, place: &str) -> Result<(), Problem> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     let own = ["part", "part.json", "lock", "verified.json"];

@@ -1,21 +1,21 @@
-//! When to try again, as data.
+//! Retry policy, as data.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::FetchError;
 
-/// How often and after which waits an address is tried again.
+/// Number of retries of an address and the waits between them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
-    /// Failures in a row after which the next address is taken. A try that came a mebibyte
-    /// further than all before it starts the count anew.
+    /// Failures in a row after which the next address is tried. The count restarts after a try that
+    /// got at least a mebibyte further than all before it.
     pub attempts: u32,
     /// Wait after the first failure.
     pub first_wait: Duration,
-    /// How much longer each further wait is.
+    /// Factor by which each wait is longer than the one before.
     pub factor: f64,
-    /// Longest wait. A server that asks for a longer one (`Retry-After`) is left for the next address.
+    /// Longest wait. If a server asks for a longer one (`Retry-After`), the next address is tried.
     pub max_wait: Duration,
 }
 
@@ -31,8 +31,8 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The wait before another try after `failures` in a row, the last one being `error`; `None` if
-    /// there is no point or it was enough.
+    /// Returns the wait before another try after `failures` in a row, the last one being `error`;
+    /// `None` if a retry cannot help or the limit is reached.
     ///
     /// ```
     /// use std::time::Duration;
@@ -58,19 +58,19 @@ impl Retry {
         }
         let power = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let seconds = self.first_wait.as_secs_f64() * self.factor.max(1.0).powi(power);
-        // Too long a wait for a `Duration` is longer than the longest, too.
+        // A wait too long for a `Duration` is also longer than `max_wait`.
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or(self.max_wait);
         Some(wait.min(self.max_wait))
     }
 }
 
-/// Waits; tests pass one that does not.
+/// Clock for waits; tests pass one that does not wait.
 pub trait Clock: Send + Sync {
-    /// Lets `wait` pass, less if `stop` becomes true meanwhile.
+    /// Waits for `wait`, less if `stop` becomes true meanwhile.
     fn sleep(&self, wait: Duration, stop: &AtomicBool);
 }
 
-/// The clock on the wall.
+/// System clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

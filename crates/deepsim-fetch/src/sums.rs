@@ -1,4 +1,4 @@
-//! Sizes and sums of files.
+//! Sizes and hashes of files.
 
 use std::fmt;
 use std::fs::File;
@@ -17,23 +17,23 @@ use crate::FetchError;
 /// Bytes read and hashed at a time.
 pub(crate) const CHUNK: usize = 128 << 10;
 
-/// A way to compute a sum.
+/// Hash algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Algorithm {
     /// SHA-256.
     Sha256,
-    /// SHA-1; withstands accidents, and no longer those who can choose the file.
+    /// SHA-1; detects accidents, but not an attacker who can choose the file.
     Sha1,
     /// MD5; as SHA-1, and weaker.
     Md5,
 }
 
 impl Algorithm {
-    /// All, the strongest first.
+    /// Every algorithm, the strongest first.
     pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha1, Self::Md5];
 
-    /// Hexadecimal digits of a sum.
+    /// Number of hexadecimal digits of a hash.
     pub fn digits(self) -> usize {
         match self {
             Self::Sha256 => 64,
@@ -53,26 +53,26 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// What is known of a file's content; hashes in lower-case hexadecimal digits.
+/// Known size and hashes of a file; hashes in lower-case hexadecimal digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sums {
-    /// Its size.
+    /// Size in bytes.
     pub bytes: Option<u64>,
-    /// Its SHA-256.
+    /// SHA-256 hash.
     pub sha256: Option<String>,
-    /// Its SHA-1.
+    /// SHA-1 hash.
     pub sha1: Option<String>,
-    /// Its MD5.
+    /// MD5 hash.
     pub md5: Option<String>,
-    /// Hashes that somebody else reported and nobody confirmed: where only these differ, the file is
-    /// accepted and a [`Notice::SecondHand`] says so.
+    /// Unconfirmed hashes, reported by a third party. If only these differ, the file is accepted
+    /// with a [`Notice::SecondHand`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub second_hand: Vec<Algorithm>,
 }
 
 impl Sums {
-    /// The hash of one kind.
+    /// Returns the hash of one algorithm.
     pub fn get(&self, algorithm: Algorithm) -> Option<&str> {
         match algorithm {
             Algorithm::Sha256 => self.sha256.as_deref(),
@@ -89,21 +89,20 @@ impl Sums {
         }
     }
 
-    /// The kinds of hashes that are known.
+    /// Returns the algorithms whose hash is known.
     pub fn algorithms(&self) -> Vec<Algorithm> {
         Algorithm::ALL.into_iter().filter(|kind| self.get(*kind).is_some()).collect()
     }
 
-    /// Whether a hash is known that a file must have.
+    /// Returns true if a hash is known that a file must have.
     pub fn can_verify(&self) -> bool {
         self.algorithms().iter().any(|kind| !self.second_hand.contains(kind))
     }
 
-    /// Compares with what was measured of `path`.
+    /// Compares these with the measured sums of `path`.
     ///
     /// # Errors
-    /// If the size or a hash differs, other than a second-hand one; or if a hash is wanted that was
-    /// not measured.
+    /// If the size or a hash other than a second-hand one differs, or if a hash was not measured.
     pub fn compare(&self, got: &Sums, path: &Path) -> Result<Vec<Notice>, FetchError> {
         if let (Some(wanted), Some(bytes)) = (self.bytes, got.bytes)
             && wanted != bytes
@@ -132,23 +131,23 @@ impl Sums {
     }
 }
 
-/// Something the user should know although the file was accepted.
+/// Notice to the user about an accepted file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// A second-hand hash differs, while another one that is not second-hand agrees.
     SecondHand {
-        /// Which.
+        /// Kind of hash.
         algorithm: Algorithm,
-        /// The registry's.
+        /// Hash in the registry.
         wanted: String,
-        /// The file's.
+        /// Hash of the file.
         got: String,
     },
-    /// No hash was known; the first file that came was taken, and every later one must equal it.
+    /// No hash was known. The first download was accepted, and every later one must equal it.
     Pinned {
-        /// Its size.
+        /// Size in bytes.
         bytes: u64,
-        /// Its hash, now in the file beside it.
+        /// SHA-256 hash, now in the file beside it.
         sha256: String,
     },
 }
@@ -170,7 +169,7 @@ impl fmt::Display for Notice {
     }
 }
 
-/// Hashes of several kinds at once.
+/// Hashes of several kinds, computed in one pass.
 #[derive(Clone, Default)]
 pub(crate) struct Hasher {
     bytes: u64,
@@ -222,7 +221,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads a file to its end and hashes it; with no kind of hash, SHA-256.
+/// Reads a file to its end and hashes it; without any algorithm, SHA-256.
 pub(crate) fn measure(
     path: &Path,
     algorithms: &[Algorithm],
@@ -236,7 +235,7 @@ pub(crate) fn measure(
     Ok(hasher.finish())
 }
 
-/// Feeds what is left of `file` to `hasher`.
+/// Feeds the rest of `file` to `hasher`.
 pub(crate) fn hash_on(
     file: &mut File,
     path: &Path,
@@ -262,7 +261,7 @@ pub(crate) fn hash_on(
     }
 }
 
-/// Reads a file and compares its size and hashes with those that are known.
+/// Reads a file and compares its size and hashes with the known ones.
 ///
 /// ```
 /// use deepsim_fetch::{Sums, verify};
@@ -279,12 +278,12 @@ pub(crate) fn hash_on(
 /// ```
 ///
 /// # Errors
-/// If the file cannot be read, or is another one.
+/// If the file cannot be read, or is not the expected one.
 pub fn verify(path: &Path, sums: &Sums) -> Result<Vec<Notice>, FetchError> {
     verify_until(path, sums, &AtomicBool::new(false)).map(|(_, notices)| notices)
 }
 
-/// [`verify`] that can be stopped; also returns the sums that were measured.
+/// Does as [`verify`] until it is stopped; also returns the measured sums.
 pub(crate) fn verify_until(
     path: &Path,
     sums: &Sums,
@@ -298,7 +297,7 @@ pub(crate) fn verify_until(
             got: "something else of that name".into(),
         });
     }
-    // A wrong size is seen without reading 138 GB.
+    // The size is compared first, because a wrong one is found without reading 138 GB.
     let size = Sums { bytes: Some(found.len()), ..Sums::default() };
     Sums { bytes: sums.bytes, ..Sums::default() }.compare(&size, path)?;
     let got = measure(path, &sums.algorithms(), stop)?;

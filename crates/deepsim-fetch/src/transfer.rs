@@ -1,4 +1,4 @@
-//! One address, tried until it gives the file.
+//! Download from one address, with retries.
 
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,11 +8,11 @@ use crate::part::{Origin, Part};
 use crate::sums::CHUNK;
 use crate::{Clock, FetchError, Retry};
 
-/// New bytes after which failures are counted anew: a file of 100 GB may break off more often than a
-/// server may refuse.
+/// New bytes after which the count of failures restarts: a file of 100 GB may break off more often
+/// than a server may refuse.
 const PROGRESS: u64 = 1 << 20;
 
-/// What is asked for, and how.
+/// Download of one file from one address.
 pub(crate) struct Transfer<'a> {
     pub(crate) client: &'a Client,
     pub(crate) retry: &'a Retry,
@@ -21,16 +21,17 @@ pub(crate) struct Transfer<'a> {
     /// Bytes of the file, if the registry tells.
     pub(crate) bytes: Option<u64>,
     pub(crate) max_bytes: u64,
-    /// Whether the file has a hash to be compared with. Without, a body whose end is not marked could
-    /// be cut off and nobody would know.
+    /// True if the file has a hash to be compared with. Without one, a body whose end is not marked
+    /// could be cut off unnoticed.
     pub(crate) verified: bool,
 }
 
 impl Transfer<'_> {
-    /// Fills `part` with the whole file, or says why it cannot be had here.
+    /// Fills `part` with the whole file, or says why this address does not have it.
     pub(crate) fn run(&self, part: &mut Part, stop: &AtomicBool) -> Result<(), FetchError> {
         let mut failures = 0;
-        // The furthest byte, not the bytes of a try: what is sent again and again is no progress.
+        // Counts the furthest byte, not the bytes of a try, because bytes that are sent again are
+        // no progress.
         let mut furthest = part.len();
         loop {
             let error = match self.attempt(part, stop) {
@@ -127,7 +128,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// A server that announces another size has another file.
+    /// Refuses a server that announces another size, because it has another file.
     fn check_total(&self, total: Option<u64>) -> Result<(), FetchError> {
         let Some(total) = total else { return Ok(()) };
         let wanted = match self.bytes {
@@ -138,7 +139,7 @@ impl Transfer<'_> {
         Err(self.answer("content-length", wanted, format!("{total} bytes"), false))
     }
 
-    /// A part is continued only by what comes right after it, of the same file.
+    /// Accepts only bytes that follow the part directly and belong to the same file.
     fn check_range(&self, answer: &Answer, part: &Part) -> Result<(), FetchError> {
         let from = part.len();
         let refuse = |header, wanted, got| Err(self.answer(header, wanted, got, true));

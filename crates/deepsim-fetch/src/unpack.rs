@@ -10,10 +10,10 @@ use crate::archive;
 use crate::sums::{Hasher, Sums, verify_until};
 use crate::{FetchError, Unpack};
 
-/// Whether the folder is there, with all members; their sums are looked at if `again`.
+/// Returns true if the folder is there with all members; hashes them if `again` is set.
 ///
 /// # Errors
-/// If it is there, but not complete or not right.
+/// If the folder is there but not complete or not right.
 pub(crate) fn is_there(
     unpack: &Unpack,
     folder: &Path,

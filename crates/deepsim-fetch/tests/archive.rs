@@ -124,19 +124,19 @@ fn members_that_nobody_expects_or_twice_are_refused() {
 
 #[test]
 fn a_member_that_is_missing_is_named() {
-    assert_refused(&Crafted::default().file("set/a.bin", b"x").end(), "wanted a member b.bin");
-    assert_refused(&Crafted::default().end(), "wanted a member a.bin");
+    assert_refused(&Crafted::default().file("set/a.bin", b"x").end(), "expected a member b.bin");
+    assert_refused(&Crafted::default().end(), "expected a member a.bin");
 }
 
 #[test]
 fn a_member_of_a_wrong_size_is_refused_before_it_is_written() {
     let larger = Crafted::default().file("set/b.bin", b"123456").end();
-    assert_refused(&larger, "set/b.bin: wanted 5 bytes, got 6 bytes");
+    assert_refused(&larger, "set/b.bin: expected 5 bytes, found 6 bytes");
     let smaller = Crafted::default().file("set/b.bin", b"1234").end();
-    assert_refused(&smaller, "set/b.bin: wanted 5 bytes, got 4 bytes");
+    assert_refused(&smaller, "set/b.bin: expected 5 bytes, found 4 bytes");
     // Only the header claims it; there is no such data.
     let claim = Crafted::default().entry(EntryType::Regular, b"set/a.bin", 1 << 60, b"").end();
-    assert_refused(&claim, "wanted at most 104857600 bytes");
+    assert_refused(&claim, "expected at most 104857600 bytes");
     let wrong = Crafted::default().entry(EntryType::Regular, b"set/a.bin", u64::MAX, b"").end();
     assert_refused(&wrong, "archive");
 }
@@ -169,7 +169,7 @@ fn long_names_of_pax_and_gnu_obey_the_same_rules() {
     assert_refused(&rest(named(&pax("path", &deep))), "a file of another folder");
     // A size in pax overrides the header's.
     let sized = [pax("path", "set/b.bin"), pax("size", "6")].concat();
-    assert_refused(&rest(named(&sized)), "wanted 5 bytes, got 6 bytes");
+    assert_refused(&rest(named(&sized)), "expected 5 bytes, found 6 bytes");
     let long = b"../../a.bin\0";
     let gnu = Crafted::default().entry(EntryType::GNULongName, b"L", long.len() as u64, long);
     assert_refused(&rest(gnu), "a path with `..`");
@@ -196,7 +196,10 @@ fn a_truncated_tar_is_named_wherever_it_ends() {
     // Between two members there is no sign of it but the missing end.
     assert_refused(&whole[..whole.len() - 1024], "an end-of-archive mark");
     let error = &whole[..512 + 3];
-    assert_refused(error, "set/a.bin: wanted 5 bytes, got 3 bytes, then the end of the archive");
+    assert_refused(
+        error,
+        "set/a.bin: expected 5 bytes, found 3 bytes, then the end of the archive",
+    );
 }
 
 #[test]
@@ -219,7 +222,7 @@ fn a_truncated_or_damaged_gzip_is_named() {
         }
     }
     assert!(harmless <= 2, "{harmless} changes were not noticed");
-    // What is no archive at all.
+    // Bytes that are no archive.
     assert_refused(b"<html>not found</html>", "archive");
     assert_refused(&[0xff; 2000], "archive");
 }

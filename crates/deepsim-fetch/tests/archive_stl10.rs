@@ -45,7 +45,7 @@ fn an_archive_in_stl10s_format_of_any_size_becomes_a_data_set() {
         // A file that goes missing or is cut is found without the archive.
         fs::write(target.join("test_X.bin"), [0; IMAGE_BYTES - 1]).expect("a file");
         let error = archive::stl10().check(&target).expect_err("cut").to_string();
-        assert!(error.contains("test_X.bin: wanted a positive multiple of 27648"), "{error}");
+        assert!(error.contains("test_X.bin: expected a positive multiple of 27648"), "{error}");
         fs::remove_file(target.join("test_X.bin")).expect("removed");
         assert!(archive::stl10().check(&target).is_err());
     }
@@ -55,7 +55,7 @@ fn an_archive_in_stl10s_format_of_any_size_becomes_a_data_set() {
 fn an_archive_of_parts_of_images_or_too_many_is_refused() {
     let (_folder, path, target) = folder_with(&gzip(&small_stl10(0)));
     let error = archive::extract(&path, &target, &archive::stl10()).expect_err("no images");
-    assert!(error.to_string().contains("unlabeled_X.bin: wanted a positive multiple of 27648"));
+    assert!(error.to_string().contains("unlabeled_X.bin: expected a positive multiple of 27648"));
     let images = Size::MultipleOf { unit: 27_648, max: 27_648_000_000 };
     for (bytes, fits) in [
         (27_648, true),

@@ -1,11 +1,11 @@
-//! What is fuzzed: readers of foreign bytes; see the fuzz targets of `deepsim-data`.
+//! Fuzz targets: readers of foreign bytes; see those of `deepsim-data`.
 
 use deepsim_fetch::{Registry, archive as archives};
 
 /// A target and its name, which is also that of its seeds.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All targets.
+/// Targets by name.
 pub const TARGETS: &[Target] = &[("archive", archive), ("registry", registry)];
 
 /// An archive that claims to be STL-10.
@@ -16,7 +16,7 @@ pub fn archive(bytes: &[u8]) {
         return;
     }
     let whole = archives::extract(&file, &target, &archives::stl10()).is_ok();
-    // All of it or nothing, and nothing beside it.
+    // The archive is unpacked whole or not at all, and leaves nothing beside it.
     let left = std::fs::read_dir(folder.path()).map_or(0, Iterator::count);
     assert_eq!((left, target.exists()), if whole { (2, true) } else { (1, false) });
 }

@@ -1,4 +1,4 @@
-//! Bounds on what reading an archive may cost.
+//! Limits on the bytes that reading an archive may produce.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -10,7 +10,7 @@ use crate::FetchError;
 /// Unpacked bytes before the ratio counts: an empty tar packs better than any real one.
 const RATIO_FROM: u64 = 16 << 20;
 
-/// What was read and what may still be; shared by the readers below and the unpacking loop.
+/// Counters and limits of one archive, shared by the readers below and the unpacking loop.
 pub(super) struct Gauge {
     max_ratio: u64,
     allowance: Cell<u64>,
@@ -38,22 +38,23 @@ impl Gauge {
         }
     }
 
-    /// Lets `bytes` more be read from now on, instead of what was left.
+    /// Allows `bytes` more to be read from now on, in place of what was left.
     pub(super) fn allow(&self, bytes: u64) {
         self.allowance.set(bytes);
     }
 
-    /// Bytes of the tar that were read.
+    /// Returns the number of bytes of the tar that were read.
     pub(super) fn unpacked(&self) -> u64 {
         self.unpacked.get()
     }
 
-    /// Whether a read found the end of the file.
+    /// Returns true once a read has found the end of the file.
     pub(super) fn ended(&self) -> bool {
         self.ended.get()
     }
 
-    /// A reader's error in words: what was exceeded, the archive's early end, or the error itself.
+    /// Describes a reader's error: the limit exceeded, the archive's early end, or the error
+    /// itself.
     pub(super) fn explain(&self, archive: &Path, error: io::Error) -> FetchError {
         let (wanted, got) = match self.exceeded.get() {
             Some(Exceeded::Allowance) => (

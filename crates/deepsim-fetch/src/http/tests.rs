@@ -66,7 +66,7 @@ impl Resolver for Here {
     }
 }
 
-/// The client as it is made for downloads, but for its connections.
+/// Client for downloads, with its connections replaced.
 fn client(port: u16) -> Client {
     let connector = ().chain(TcpConnector::default()).chain(Pretend);
     let agent = Agent::with_parts(config(Timeouts::default(), true), connector, Here(port));
@@ -158,7 +158,7 @@ fn a_wrong_certificate_is_not_tried_again_and_a_broken_handshake_is() {
     use rustls::{CertificateError, Error};
     let wrong = Error::InvalidCertificate(CertificateError::UnknownIssuer);
     for (tls, transient) in [(wrong, false), (Error::HandshakeNotComplete, true)] {
-        // As it comes from the connection, and from the configuration.
+        // Both sources of the error: the connection and the configuration.
         let io = std::io::Error::new(std::io::ErrorKind::InvalidData, tls.clone());
         let error = explain("asking", "https://example.org", &ureq::Error::Io(io));
         assert_eq!(error.is_transient(), transient, "{error}");

@@ -18,14 +18,14 @@ use super::verify::{Stated, Verified, verify};
 use super::{HubError, HubOptions};
 use crate::FetchError;
 
-/// A server that says nothing for this long is taken for gone.
+/// Longest wait for the server's next bytes.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
-/// Before the second attempt; doubled for each further one.
+/// Wait before the second attempt; doubled for each further one.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// A kind of repository.
 pub(super) trait Kind: RepoType {
-    /// The commit that a revision is now.
+    /// Returns the current commit of a revision.
     fn commit(repository: &HFRepositorySync<Self>, revision: &str) -> HFResult<Option<String>>;
 }
 
@@ -41,7 +41,7 @@ impl Kind for RepoTypeModel {
     }
 }
 
-/// Which files of a repository are wanted.
+/// Selection of a repository's files.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wanted<'a> {
     /// The parquet files of a split.
@@ -59,7 +59,7 @@ impl Wanted<'_> {
         }
     }
 
-    /// The wanted names among all, or what was expected and what there is.
+    /// Returns the selected names among all; the error holds what was expected and what there is.
     fn select(self, names: Vec<String>) -> Result<Vec<String>, (String, String)> {
         match self {
             Self::Split(split) => splits::select(names, split),
@@ -75,13 +75,13 @@ impl Wanted<'_> {
     }
 }
 
-/// Files that are here.
+/// Files in the cache folder.
 pub(super) struct Obtained {
     pub(super) commit: String,
     pub(super) files: Vec<PathBuf>,
 }
 
-/// Commit and hashes of what was fetched: kept in the cache folder, where offline use finds it.
+/// Commit and hashes of fetched files, kept in the cache folder for offline use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
@@ -89,7 +89,7 @@ struct Record {
     files: Vec<Verified>,
 }
 
-/// Fetches what is not in the cache yet, and verifies all of it.
+/// Fetches the files that are not in the cache yet, and verifies all of them.
 pub(super) fn obtain<T: Kind>(
     repository: &str,
     wanted: Wanted<'_>,
@@ -114,7 +114,7 @@ pub(super) fn obtain<T: Kind>(
     }
     std::fs::create_dir_all(&folder).map_err(FetchError::io("making", &folder))?;
     let _lock = lock(&record)?;
-    // A damaged record costs hashing again, nothing more.
+    // A damaged record only costs hashing the files again.
     let earlier = earlier.ok().flatten();
     let (commit, stated) = hub.list(wanted, revision)?;
     let total: u64 = stated.iter().map(|file| file.bytes).sum();
@@ -172,7 +172,7 @@ impl<'a, T: Kind> Hub<'a, T> {
         Ok(Self { name, repository: client.repository(T::default(), owner, repository), options })
     }
 
-    /// The commit that a revision is now, and the wanted files in it.
+    /// Returns the current commit of a revision and the selected files in it.
     fn list(
         &self,
         wanted: Wanted<'_>,
@@ -218,7 +218,7 @@ impl<'a, T: Kind> Hub<'a, T> {
         }
     }
 
-    /// A verified file, from the cache folder if it is whole there, else from the hub.
+    /// Returns a verified file, from the cache folder if it is whole there, else from the hub.
     fn fetch(
         &self,
         commit: &str,
@@ -241,7 +241,7 @@ impl<'a, T: Kind> Hub<'a, T> {
                 discard(&path);
                 return Err(error);
             }
-            // The client trusts a blob in the cache by its name alone: ask the hub itself.
+            // The client trusts a blob in the cache by its name alone, so the hub itself is asked.
             Err(_) => {}
         }
         let path = self.download(commit, stated, true, so_far)?;
@@ -254,7 +254,7 @@ impl<'a, T: Kind> Hub<'a, T> {
         }
     }
 
-    /// A file that was verified before, without the network.
+    /// Returns a file that was verified before, without the network.
     fn offline(&self, commit: &str, file: &Verified) -> Result<PathBuf, FetchError> {
         let path = self.cached(commit, &file.stated.path)?.ok_or_else(|| HubError::Offline {
             repository: self.name.into(),
@@ -273,8 +273,8 @@ impl<'a, T: Kind> Hub<'a, T> {
         }
     }
 
-    /// The client repeats requests that fail; a transfer that breaks off is repeated here, from
-    /// its beginning, as the client cannot go on with a part.
+    /// Repeats a transfer that breaks off from its beginning, because the client cannot continue a
+    /// part. The client itself repeats requests that fail.
     fn download(
         &self,
         commit: &str,
@@ -307,7 +307,7 @@ impl<'a, T: Kind> Hub<'a, T> {
     }
 }
 
-/// Records the client's progress, which it reports from a thread of its own.
+/// Records the client's progress, which it reports from another thread.
 struct Teller {
     span: Span,
     /// Bytes of the files before this one.
@@ -326,7 +326,7 @@ impl ProgressHandler for Teller {
     }
 }
 
-/// Refuses names that are more than a part of paths and addresses.
+/// Refuses names that are more than one component of a path or an address.
 fn check_name(repository: &str) -> Result<(), HubError> {
     let good = |part: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -368,7 +368,7 @@ fn is_inside(path: &str) -> bool {
     Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// Keeps other processes from fetching the same files; they wait, where the file system can lock.
+/// Locks out other processes that fetch the same files; they wait, if the file system can lock.
 fn lock(record: &Path) -> Result<File, FetchError> {
     let path = record.with_extension("lock");
     let file = File::create(&path).map_err(FetchError::io("making", &path))?;
@@ -380,7 +380,7 @@ fn lock(record: &Path) -> Result<File, FetchError> {
     }
 }
 
-/// Removes a file that is not what it should be from the cache: the link and what it leads to.
+/// Removes a wrong file from the cache: the link and the file behind it.
 fn discard(path: &Path) {
     if let Ok(blob) = std::fs::canonicalize(path) {
         let _ = std::fs::remove_file(blob);

@@ -1,13 +1,13 @@
-//! What can go wrong between us and the hub.
+//! Errors of the Hugging Face hub.
 
 use std::error::Error;
 
 use hf_hub::{HFError, RepoType};
 
-/// Errors of the hub and of the way to it.
+/// Error of the hub or of the connection to it.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// The hub wants to know who is asking, or does not let them.
+    /// The hub asks for a log-in, or denies access.
     #[error(
         "{repository}: the hub refuses access ({status}{}). If the repository is gated, accept its \
          terms on https://huggingface.co/{page}, then set HF_TOKEN or run \
@@ -17,47 +17,47 @@ pub enum HubError {
     Refused {
         /// The repository.
         repository: String,
-        /// Its page, without the host.
+        /// Path of its page, without the host.
         page: String,
-        /// Status of the answer, 401 or 403.
+        /// HTTP status, 401 or 403.
         status: u16,
-        /// The hub's words, if it had any.
+        /// Message of the hub; may be empty.
         message: String,
     },
-    /// A name or an address that cannot be one of the hub's.
-    #[error("naming a repository: wanted {wanted}, got {got}")]
+    /// A name or an address does not have the hub's form.
+    #[error("naming a repository: expected {wanted}, found {got}")]
     Name {
         /// The form of names.
         wanted: &'static str,
         /// The name.
         got: String,
     },
-    /// There is no such repository, revision, split or file.
-    #[error("{repository}: wanted {wanted}, got {got}")]
+    /// The repository, revision, split or file does not exist.
+    #[error("{repository}: expected {wanted}, found {got}")]
     Missing {
         /// The repository.
         repository: String,
-        /// What was looked for.
+        /// Item that was looked for.
         wanted: String,
-        /// What there is.
+        /// Items that exist.
         got: String,
     },
-    /// Nothing may be downloaded and it is not here.
+    /// A file is not in the cache and the options forbid the network.
     #[error("{repository}: {wanted} is not here yet, and the network may not be used (offline)")]
     Offline {
         /// The repository.
         repository: String,
-        /// What was looked for.
+        /// Item that was looked for.
         wanted: String,
     },
-    /// A request or transfer failed, also when repeated.
+    /// A request or transfer failed, retries included.
     #[error("{repository}: {operation}: {reason}")]
     Transfer {
         /// The repository.
         repository: String,
-        /// What was being done.
+        /// Operation that failed.
         operation: String,
-        /// Why it failed.
+        /// Cause of the failure.
         reason: String,
     },
 }
@@ -67,7 +67,7 @@ fn said(message: &str) -> String {
 }
 
 impl HubError {
-    /// What the hub's client says, by what a caller can do about it.
+    /// Converts an error of the hub's client, grouped by what a caller can do about it.
     pub(super) fn new<T: RepoType>(repository: &str, operation: &str, error: HFError) -> Self {
         let page = format!("{}{repository}", T::default().url_prefix());
         let repository = repository.to_string();
@@ -93,8 +93,8 @@ impl HubError {
     }
 }
 
-/// The message of an error and of those that led to it; a network library keeps the telling part
-/// in the last one.
+/// Returns the messages of an error and of its causes, because a network library keeps the useful
+/// part in the last one.
 fn with_causes(error: &dyn Error) -> String {
     let (mut text, mut cause) = (error.to_string(), error.source());
     while let Some(error) = cause {

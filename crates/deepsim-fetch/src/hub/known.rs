@@ -8,11 +8,11 @@ pub(super) const CONVERTED: &str = "refs/convert/parquet";
 pub struct KnownRepository {
     /// Owner and name.
     pub repository: &'static str,
-    /// The revision that is read unless another is asked for.
+    /// Default revision.
     pub revision: &'static str,
-    /// Its splits and their numbers of pictures.
+    /// Names of the splits and their numbers of images.
     pub splits: &'static [(&'static str, usize)],
-    /// Whether the owner's terms must be accepted on the hub before anything can be downloaded.
+    /// True if the owner's terms must be accepted on the hub before any download.
     pub gated: bool,
 }
 

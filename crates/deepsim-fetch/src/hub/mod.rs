@@ -28,20 +28,20 @@ use download::{Wanted, obtain};
 pub use error::HubError;
 pub use known::{KNOWN, KnownRepository};
 
-/// Where files come from and how they are fetched.
+/// Options for fetching from the hub.
 #[derive(Clone)]
 pub struct HubOptions {
     /// Branch, tag or commit. `None`: the revision of [`KNOWN`], or the hub's own conversion to
-    /// parquet. A full commit hash pins the data for ever.
+    /// parquet. A full commit hash pins the data.
     pub revision: Option<String>,
-    /// Only files below this folder of the repository, for repositories with several
+    /// Restricts a split to the files below this folder, for repositories with several
     /// configurations of one split.
     pub folder: Option<String>,
-    /// Use what an earlier call downloaded and recorded, without any network. Default: the variable
-    /// `HF_HUB_OFFLINE`, if it is 1, ON, YES or TRUE, as for the hub's own tools.
+    /// Uses what an earlier call downloaded and recorded, without the network. Default: the
+    /// variable `HF_HUB_OFFLINE`, if it is 1, ON, YES or TRUE, as for the hub's own tools.
     pub offline: bool,
-    /// Hash files again that have not changed since they were verified. By default a file whose
-    /// size and time equal the record's is taken as it is.
+    /// Hashes files again that have not changed since they were verified. By default a file is
+    /// skipped if its size and time equal the record's.
     pub rehash: bool,
     /// Address of the hub or a mirror. `None`: the variable `HF_ENDPOINT`, or the hub itself.
     pub endpoint: Option<String>,
@@ -49,7 +49,7 @@ pub struct HubOptions {
     pub token: Option<String>,
     /// The hub's cache folder. `None`: by `HF_HUB_CACHE` and `HF_HOME`, as for the hub's own tools.
     pub cache: Option<PathBuf>,
-    /// How often a request or a broken transfer is tried; at least once.
+    /// Number of tries for a request or a broken transfer; at least one.
     pub attempts: usize,
 }
 
@@ -73,18 +73,19 @@ fn offline_by_variable() -> bool {
     ["1", "ON", "YES", "TRUE"].contains(&value.as_str())
 }
 
-/// A split of a data set that is on this machine.
+/// Split of a data set on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     /// The parquet files, in order.
     pub files: Vec<PathBuf>,
-    /// The commit of the repository that they are of; for [`HubOptions::revision`] of the next run.
+    /// Commit of the repository that they belong to; usable as [`HubOptions::revision`] of the next
+    /// run.
     pub commit: String,
     /// Number of pictures, for repositories of [`KNOWN`].
     pub rows: Option<usize>,
 }
 
-/// Fetches the parquet files of a split, where they are not in the cache yet.
+/// Fetches the parquet files of a split that are not in the cache yet.
 ///
 /// # Errors
 /// [`FetchError::Hub`] if the hub refuses, does not have it or cannot be reached, or if it is not here and
@@ -98,12 +99,13 @@ pub fn split(repository: &str, split: &str, options: &HubOptions) -> Result<Spli
     Ok(Split { files: found.files, commit: found.commit, rows })
 }
 
-/// How the address of a file begins.
+/// Prefix of a file's address.
 pub const SCHEME: &str = "hf://";
 
 /// Fetches one file of a model: `hf://owner/name/path`, or `hf://owner/name@revision/path`.
 ///
-/// [`HubOptions::revision`] counts where the address names none, and `main` where that is `None`.
+/// Without a revision in the address, [`HubOptions::revision`] is used, and `main` if that is
+/// `None`.
 ///
 /// # Errors
 /// Those of [`split`], and [`HubError::Name`] for an address of another form.

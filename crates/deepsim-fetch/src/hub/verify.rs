@@ -1,4 +1,4 @@
-//! Files held against the hashes that the hub's repository states.
+//! Verification against the hashes in the hub's repository.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,36 +11,35 @@ use sha2::{Digest, Sha256};
 
 use crate::FetchError;
 
-/// A file as the listing of a commit states it.
+/// File as a commit's listing states it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Stated {
     /// Path in the repository.
     pub(super) path: String,
-    /// Its length.
+    /// Length in bytes.
     pub(super) bytes: u64,
-    /// The git object: of the file, or, for a large file, of the LFS pointer in its place. A
-    /// pointer is made of nothing but the SHA-256 and the length of its file, so its hash vouches
-    /// for the file too.
+    /// Hash of the git object: the file itself or, for a large file, the LFS pointer in its place.
+    /// A pointer holds only the SHA-256 and the length of its file, so its hash covers the file
+    /// too.
     pub(super) git_object: String,
-    /// Whether the git object is an LFS pointer.
+    /// True if the git object is an LFS pointer.
     pub(super) lfs: bool,
 }
 
-/// A file that was found to be as stated.
+/// File that was found to be as stated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Verified {
     pub(super) stated: Stated,
-    /// Hash of the content.
+    /// SHA-256 of the content.
     pub(super) sha256: String,
-    /// Time of the last change, in nanoseconds since 1970, 0 if unknown; with the length it
-    /// tells whether the file must be hashed again.
+    /// Modification time in nanoseconds since 1970, 0 if unknown. With the length it tells if the
+    /// file must be hashed again.
     pub(super) modified: u64,
 }
 
-/// Holds the file at `path` against what is stated; `earlier` spares the hashing of an unchanged
-/// file.
+/// Compares the file at `path` with the statement; `earlier` saves hashing an unchanged file.
 pub(super) fn verify(
     path: &Path,
     stated: &Stated,
@@ -89,7 +88,7 @@ pub(super) fn verify(
     Ok(Verified { stated: stated.clone(), sha256, modified })
 }
 
-/// The git object of the LFS pointer to a file.
+/// Returns the git object hash of the LFS pointer to a file.
 fn pointer_object(sha256: &str, bytes: u64) -> String {
     let pointer =
         format!("version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {bytes}\n");

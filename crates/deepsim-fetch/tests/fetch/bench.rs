@@ -118,10 +118,10 @@ impl Bench {
         hear(see, || self.fetcher().fetch(artifact, &stop)).expect_err("it was interrupted")
     }
 
-    /// Asserts that the artifact is there with these bytes, and nothing is left of its way there.
+    /// Asserts that the artifact has these bytes, and that its download left no other files.
     pub(crate) fn assert_arrived(&self, bytes: &[u8]) {
         let got = std::fs::read(self.path("thing.bin")).expect("the file");
-        assert!(got == bytes, "{} bytes differ from the {} wanted", got.len(), bytes.len());
+        assert!(got == bytes, "{} bytes differ from the {} expected", got.len(), bytes.len());
         self.assert_no_part();
     }
 

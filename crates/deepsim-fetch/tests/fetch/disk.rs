@@ -12,7 +12,7 @@ use crate::bench::{Bench, NEVER, artifact, content, sha256, unknown};
 use crate::hear::{Told, heard};
 use crate::server::{Reply, Server};
 
-/// How many times a file is read to be verified, and the result.
+/// Returns how many times a file is read for its verification.
 fn checks(bench: &Bench, artifact: &Artifact) -> usize {
     let (fetched, told) = heard(|| bench.fetcher().fetch(artifact, &NEVER));
     fetched.expect("the file");
@@ -74,7 +74,7 @@ fn a_users_file_that_is_wrong_is_left_alone_and_named() {
     let thing = artifact(&bytes, &[server.url("a")]);
     fs::write(bench.path("thing.bin"), b"mine").expect("a file");
     let error = bench.fetch(&thing).expect_err("another size").to_string();
-    assert!(error.contains("thing.bin: wanted 300000 bytes, got 4 bytes"), "{error}");
+    assert!(error.contains("thing.bin: expected 300000 bytes, found 4 bytes"), "{error}");
     fs::write(bench.path("thing.bin"), vec![1; bytes.len()]).expect("a file");
     assert!(matches!(bench.fetch(&thing), Err(FetchError::Sum { .. })));
     assert_eq!(fs::read(bench.path("thing.bin")).expect("still there"), vec![1; bytes.len()]);
@@ -104,7 +104,7 @@ fn an_unknown_file_is_pinned_and_told() {
     // A pin that cannot be read must not be forgotten.
     fs::write(bench.path("thing.bin.sha256"), "what?").expect("a broken pin");
     let error = bench.fetch(&thing).expect_err("no pin").to_string();
-    assert!(error.contains("thing.bin.sha256: wanted a line of `sha256sum`"), "{error}");
+    assert!(error.contains("thing.bin.sha256: expected a line of `sha256sum`"), "{error}");
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn a_second_hand_hash_that_differs_is_told_and_no_error() {
         wanted: "0".repeat(64),
         got: sha256(&bytes),
     };
-    // The second time it is told from the record, without reading.
+    // The second time the record is used, without reading the file.
     for _ in 0..2 {
         let fetched = bench.fetch(&reported).expect("its MD5 is right");
         assert_eq!(fetched.notices, std::slice::from_ref(&expected));
@@ -104,8 +104,8 @@ fn a_server_with_a_file_of_another_size_is_refused_before_the_body() {
         let server = Server::start(move |_, _| Reply::body(&body).with("Content-Length", length));
         let error = bench.fetch(&artifact(&bytes, &[server.url("a")])).expect_err("another size");
         let text = error.to_string();
-        assert!(text.contains("content-length: wanted 300000 bytes"), "{text}");
-        assert!(text.contains(&format!("got {length} bytes")), "{text}");
+        assert!(text.contains("content-length: expected 300000 bytes"), "{text}");
+        assert!(text.contains(&format!("found {length} bytes")), "{text}");
         bench.assert_absent();
         bench.assert_no_part();
     }
@@ -141,10 +141,10 @@ fn a_body_without_end_is_cut_off() {
     let (bench, bytes) = (Bench::new(), content());
     let flood = Server::start(|_, _| Reply::body(&vec![0; 3_000_000]).chunked());
     let error = bench.fetch(&unknown(&bytes, &[flood.url("a")])).expect_err("too much");
-    assert!(error.to_string().contains("body: wanted at most 1000000 bytes"), "{error}");
+    assert!(error.to_string().contains("body: expected at most 1000000 bytes"), "{error}");
     let announced = Server::start(|_, _| Reply::body(b"").with("Content-Length", 1u64 << 50));
     let error = bench.fetch(&unknown(&bytes, &[announced.url("a")])).expect_err("too much");
-    assert!(error.to_string().contains("content-length: wanted at most 1000000"), "{error}");
+    assert!(error.to_string().contains("content-length: expected at most 1000000"), "{error}");
     bench.assert_absent();
     bench.assert_no_part();
 }
@@ -179,7 +179,7 @@ fn chunks_that_end_too_early_every_time_are_given_up() {
     let body = bytes[..1_500_000].to_vec();
     let server = Server::start(move |_, _| Reply::body(&body).chunked().with("ETag", "\"1\""));
     let error = bench.fetch(&artifact(&bytes, &[server.url("a")])).expect_err("too short");
-    assert!(error.to_string().contains("wanted 2000000 bytes, got 1500000 bytes"), "{error}");
+    assert!(error.to_string().contains("expected 2000000 bytes, found 1500000 bytes"), "{error}");
     assert!(server.requests().len() < 10);
 }
 
@@ -244,7 +244,7 @@ fn a_missing_file_is_looked_for_at_the_next_address_at_once() {
 fn where_all_addresses_fail_each_is_named() {
     let (bench, bytes) = (Bench::new(), content());
     let gone = Server::start(|_, _| Reply::status(404));
-    // A port where nobody listens any more.
+    // A port that no longer has a listener.
     let closed = Server::of(&bytes).url("b");
     let urls = [gone.url("a"), closed.clone()];
     let error = bench.fetch(&artifact(&bytes, &urls)).expect_err("nobody has it");

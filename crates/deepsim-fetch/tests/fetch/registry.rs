@@ -1,4 +1,4 @@
-//! What a registry may say, and the project's own.
+//! The rules of a registry, and the project's own registry.
 
 use std::path::Path;
 
@@ -77,14 +77,17 @@ fn an_unknown_key_is_named_with_its_line() {
 #[test]
 fn a_hash_of_a_wrong_length_or_other_digits_is_refused() {
     let error = spoiled("\"a9993e36", "\"a9993e3");
-    assert!(error.contains("artifact thing: wanted sha1 of 40 lower-case hexadecimal"), "{error}");
-    assert!(spoiled("\"a9993e36", "\"A9993E36").contains("wanted sha1"));
-    assert!(spoiled("\"90015098", "\"9001509g").contains("wanted md5"));
+    assert!(
+        error.contains("artifact thing: expected sha1 of 40 lower-case hexadecimal"),
+        "{error}"
+    );
+    assert!(spoiled("\"a9993e36", "\"A9993E36").contains("expected sha1"));
+    assert!(spoiled("\"90015098", "\"9001509g").contains("expected md5"));
 }
 
 #[test]
 fn second_hand_hashes_need_a_better_one_beside_them() {
-    assert!(spoiled("[\"md5\"]", "[\"sha256\"]").contains("hashes that are given, got sha256"));
+    assert!(spoiled("[\"md5\"]", "[\"sha256\"]").contains("hashes that are given, found sha256"));
     assert!(spoiled("[\"md5\"]", "[\"md5\", \"sha1\"]").contains("a hash that is not second-hand"));
 }
 
@@ -144,8 +147,8 @@ fn what_contradicts_itself_is_refused() {
     assert!(spoiled("bytes = 3", "bytes = 2000000000000").contains("1 to 2^40 bytes"));
     let unverified = spoiled("10\nmd5 = \"900150983cd24fb0d6963f7d28e17f72\"", "10");
     assert!(unverified.contains("a hash, since the user brings the file"), "{unverified}");
-    assert!(spoiled("\"thing\", \"other\"", "").contains("wanted members, got none"));
-    assert!(spoiled("\"thing\", \"other\"", "\"x\"").contains("ids of artifacts, got x"));
+    assert!(spoiled("\"thing\", \"other\"", "").contains("expected members, found none"));
+    assert!(spoiled("\"thing\", \"other\"", "\"x\"").contains("ids of artifacts, found x"));
 }
 
 #[test]
@@ -163,7 +166,7 @@ fn a_registry_that_is_too_large_or_missing_is_named() {
 fn a_mirror_must_be_an_address() {
     let options = Options { mirror: Some("mirror".into()), ..Options::default() };
     let error = Fetcher::new(Path::new("x"), options).err().expect("no address").to_string();
-    assert!(error.contains("mirror: wanted an address"), "{error}");
+    assert!(error.contains("mirror: expected an address"), "{error}");
 }
 
 /// Two artifacts of which one will do.
@@ -187,7 +190,7 @@ fn where_one_will_do_the_first_that_can_be_had_is_taken() {
     let told: Vec<String> = told.into_iter().filter_map(Told::warning).collect();
     assert_eq!((fetched.len(), fetched[0].id.as_str()), (1, "second"));
     assert!(told.len() == 1 && told[0].contains("404"), "{told:?}");
-    // What is there is not looked for elsewhere.
+    // A file on the disk is not looked for elsewhere.
     bench.fetcher().fetch_selection(&selection, &NEVER).expect("it is there");
     assert_eq!(down.requests().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Downloads that break off and go on.
+//! Downloads that break off and are continued.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -91,7 +91,7 @@ fn a_file_that_changed_meanwhile_starts_over() {
 
 #[test]
 fn a_server_that_ignores_if_range_is_found_out() {
-    // It sends the rest of the new file for the tag of the old one.
+    // The server sends the rest of the new file for the tag of the old one.
     let (bench, bytes) = (Bench::new(), content());
     let (old, new) = (vec![1; bytes.len()], bytes.clone());
     let server = Server::start(move |number, request| match number {

@@ -46,7 +46,7 @@ fn an_archive_is_downloaded_once_and_unpacked_once() {
     assert_eq!(fs::read(bench.path("things/data.bin")).expect("a member"), data);
     assert_eq!(fs::read(bench.path("things/note.txt")).expect("a member"), b"hello");
     assert!(!bench.fetch(&thing).expect("the folder").downloaded);
-    // The folder is enough; nobody needs to keep the archive.
+    // The folder is enough; the archive may be removed.
     fs::remove_file(bench.path("thing.bin")).expect("removed");
     assert!(!bench.fetch(&thing).expect("the folder").downloaded);
     assert_eq!(bench.fetcher().state(&thing), State::Present);

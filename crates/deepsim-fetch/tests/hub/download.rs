@@ -50,7 +50,7 @@ fn assert_whole(split: &Split) {
     }
 }
 
-/// What a path in the cache leads to.
+/// Resolves a link in the cache to its blob.
 fn blob(split: &Split, file: usize) -> PathBuf {
     std::fs::canonicalize(&split.files[file]).expect("the file is there")
 }
@@ -127,7 +127,7 @@ fn a_damaged_file_is_noticed_offline_and_fetched_again_online() {
 
     std::fs::write(&path, "short").expect("a file");
     let message = refusal(&offline).to_string();
-    assert!(message.ends_with("got 5"), "{message}");
+    assert!(message.ends_with("found 5"), "{message}");
     std::fs::remove_file(&path).expect("the file is gone");
     assert!(matches!(refusal(&offline), FetchError::Hub(HubError::Offline { .. })));
     assert_whole(&open(&online).expect("a split"));
@@ -295,7 +295,7 @@ fn a_file_of_a_model_has_an_address_and_works_without_the_hub() {
 
     let error = hub::file("hf://someone/net/b.safetensors", &options).expect_err("missing");
     let message = error.to_string();
-    assert!(message.contains("wanted b.safetensors, got README.md, weights/a"), "{message}");
+    assert!(message.contains("expected b.safetensors, found README.md, weights/a"), "{message}");
     for address in
         ["hf://a/b", "hf://a/b/", "hf://a/../c", "https://a/b/c", "hf://a/b@/c", "hf:///b/c"]
     {

@@ -1,4 +1,4 @@
-//! As much of the hub as its client asks for: listings, links to a store, and the store.
+//! Fake of the parts of the hub that its client uses: listings, links to a store, and the store.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What is done wrong, and to which requests: those that contain the text.
+/// Fault of the server, for requests that contain a text.
 #[derive(Clone, Copy)]
 pub(crate) enum Fault {
     /// Another status, with a message of the hub's kind.
@@ -28,7 +28,7 @@ pub(crate) enum Fault {
 #[derive(Default)]
 struct State {
     files: BTreeMap<String, Vec<u8>>,
-    /// Where, what, and how often still.
+    /// Text of the requests, their fault, and how often it still happens.
     faults: Mutex<Vec<(&'static str, Fault, usize)>>,
     /// First line and authorization.
     requests: Mutex<Vec<(String, String)>>,
@@ -70,12 +70,12 @@ impl Server {
         self.state.faults.lock().expect("no panic").push((place, fault, times));
     }
 
-    /// How many requests contained `text` in their first line.
+    /// Counts the requests that contained `text` in their first line.
     pub(crate) fn count(&self, text: &str) -> usize {
         self.requests(|(line, _)| line.contains(text))
     }
 
-    /// How many of them carried a token.
+    /// Counts those of them that carried a token.
     pub(crate) fn count_with_token(&self, text: &str) -> usize {
         self.requests(|(line, token)| line.contains(text) && token == "Bearer a-secret")
     }

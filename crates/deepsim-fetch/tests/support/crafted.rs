@@ -10,7 +10,8 @@ use flate2::write::GzEncoder;
 use tar::{EntryType, Header};
 use tempfile::TempDir;
 
-/// What the archives of these tests may hold: `set/a.bin` of any size, `set/b.bin` of 5 bytes.
+/// Returns the content that archives of these tests may have: `set/a.bin` of any size, `set/b.bin`
+/// of 5 bytes.
 pub(crate) fn allowed() -> AllowList {
     let member = |name: &str, size| Member { name: name.into(), size };
     AllowList {

@@ -1,4 +1,4 @@
-//! An HTTP server on 127.0.0.1 that does what a test tells it, wrong things above all.
+//! HTTP server on 127.0.0.1 with scripted answers, mostly faulty ones.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// What a client asked for.
+/// Request of a client.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// The path, with its slash.
@@ -29,7 +29,7 @@ impl Request {
     }
 }
 
-/// What to answer.
+/// Answer of the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -37,7 +37,7 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
     /// Bytes of the body to send at a time, and the pause after each piece.
     pub(crate) pieces: (usize, Duration),
-    /// How long to hold the connection open after the body.
+    /// Time for which the connection stays open after the body.
     pub(crate) hold: Duration,
 }
 
@@ -54,7 +54,7 @@ impl Reply {
         Self { body: bytes.to_vec(), ..Self::status(200) }.with("Content-Length", bytes.len())
     }
 
-    /// What a faultless server answers for a file: all of it, or from a byte on if the client's
+    /// Answers as a correct server does: with the whole file, or from a byte on if the client's
     /// `If-Range` is still the file's tag.
     pub(crate) fn file(request: &Request, bytes: &[u8], etag: &str) -> Self {
         match request.from() {
@@ -164,7 +164,7 @@ impl Server {
         format!("http://{}/{path}", self.address)
     }
 
-    /// All requests so far.
+    /// Returns the requests so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("the list of requests").clone()
     }
