@@ -1,4 +1,4 @@
-//! Values of a file in their places in a network.
+//! Placing the values of a file in a network.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ pub(crate) fn mean(file: &Path, blobs: Vec<Blob>) -> Result<(Tensors, Vec<Line>)
     Ok((vec![("mean".to_owned(), shape, values)], vec![line]))
 }
 
-/// Gives every tensor of the file its place in the network. `asked` says whether the network was named.
+/// Places every tensor of the file in the network. `asked` is true if the user named the network.
 pub(crate) fn assign(
     plan: &mut Plan,
     file: &Path,
@@ -50,7 +50,7 @@ pub(crate) fn assign(
         net: plan.net.name(),
         problems,
     };
-    // What does not fit is said together with what is wrong with the values of the rest.
+    // Tensors without a place are reported together with the bad values of the others.
     let mut problems = match plan.works() {
         true => Vec::new(),
         false => nearest::problems(plan, &contents)
@@ -128,7 +128,7 @@ fn bits(values: &[f32]) -> impl Iterator<Item = u32> {
     values.iter().map(|value| value.to_bits())
 }
 
-/// One sentence for all tensors that hold something that is no number.
+/// Returns one sentence for all tensors that hold a value that is no number.
 fn not_finite(tensors: &[(String, usize, usize)]) -> Option<String> {
     let (name, bad, all) = tensors.first()?;
     let others: Vec<&str> = tensors[1..].iter().map(|(name, ..)| name.as_str()).collect();
@@ -139,7 +139,8 @@ fn not_finite(tensors: &[(String, usize, usize)]) -> Option<String> {
     Some(format!("{name}: {bad} of {all} values are NaN or infinite{others}"))
 }
 
-/// The weight of a grouped convolution from that of one without groups, if all else is zero.
+/// Returns the weight of a grouped convolution, taken from one without groups if everything else in
+/// it is zero.
 fn without_zero_blocks(
     shape: &[usize],
     grouped: &[usize],

@@ -158,7 +158,7 @@ fn layer_blobs(layer: &str, blobs: Vec<Bytes>, all: &mut Vec<Blob>) -> Result<()
 /// The blob of a mean image.
 ///
 /// # Errors
-/// Says what is wrong with it.
+/// If the blob is broken.
 pub fn mean(bytes: &[u8]) -> Result<Blob, String> {
     match wire::cut(bytes) {
         Some(cut) => Err(cut),

@@ -14,7 +14,7 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// A tensor, if there is a value for every place of the shape.
+    /// Creates a tensor if there is a value for every place of the shape.
     pub(crate) fn new(name: String, shape: Vec<usize>, values: Vec<f32>) -> Result<Self, Reason> {
         let count = shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
         match count == Some(values.len()) {
@@ -24,29 +24,30 @@ impl Blob {
     }
 }
 
-/// A value that stands among the tensors of a file and is not read.
+/// Value among the tensors of a file that is not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
-    /// Its name.
+    /// Name in the file.
     pub name: String,
-    /// What it is, e.g. `a tensor of numbers that are no weights`.
+    /// Description, e.g. `a tensor of numbers that are no weights`.
     pub what: String,
-    /// Whether it may hold the weights of a layer all the same, e.g. as bytes.
+    /// True if it may still hold the weights of a layer, e.g. as bytes.
     pub weights: bool,
 }
 
 impl Skipped {
-    /// A tensor of whole or complex numbers, or of others that no weights are here.
+    /// Describes a tensor of whole or complex numbers, or of others that are not used as weights
+    /// here.
     pub(crate) fn tensor(name: String, shape: &[usize]) -> Self {
         let what = "a tensor of numbers that are no weights".to_owned();
         Self { name, what, weights: may_be_weights(shape) }
     }
 }
 
-/// Numbers in single precision.
+/// Converts numbers to single precision.
 ///
 /// # Errors
-/// If all of them become zero that were none.
+/// If all of them become zero although they were not.
 pub(crate) fn single(name: &str, values: impl Iterator<Item = f64>) -> Result<Vec<f32>, Reason> {
     let mut vanishing = false;
     let values: Vec<f32> = values
@@ -61,21 +62,21 @@ pub(crate) fn single(name: &str, values: impl Iterator<Item = f64>) -> Result<Ve
     }
 }
 
-/// The words for a tensor that single precision makes zero.
+/// Describes a tensor that becomes zero in single precision.
 pub(crate) fn vanished(name: &str, count: usize) -> Reason {
     format!(
         "{name}: its {count} values are too small for single precision, which makes all of them zero"
     )
 }
 
-/// Whether a shape is that of a matrix or of kernels, perhaps in a row.
+/// Returns true if a shape is that of a matrix or of kernels, even flattened to one row.
 pub(crate) fn may_be_weights(shape: &[usize]) -> bool {
     const LONGEST_BIAS: usize = 4096;
     let long = shape.iter().fold(1usize, |n, side| n.saturating_mul(*side)) > LONGEST_BIAS;
     long || shape.iter().filter(|side| **side != 1).count() > 1
 }
 
-/// Tensors of a file, and what surrounds them.
+/// Tensors of a file, and facts about the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contents {
     /// The form of the file.

@@ -1,4 +1,4 @@
-//! What can go wrong when weights are imported.
+//! Errors of imports.
 
 use std::path::{Path, PathBuf};
 
@@ -7,25 +7,25 @@ use deepsim_nets::NetError;
 /// Errors of this crate. Each names the file, what was expected and what was found.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// A file is damaged, or not of the form it seems to be.
+    /// A file is damaged, or is not of the form that it seems to be.
     #[error("{}: {reason}", path.display())]
     Broken {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// Fault and its place.
         reason: String,
     },
-    /// The tensors of a file are not those of the network: everything wrong, listed at once.
+    /// The tensors of a file are not those of the network. All faults are listed at once.
     #[error("{} does not fit {net}:\n  {}", path.display(), problems.join("\n  "))]
     Mismatch {
         /// The file.
         path: PathBuf,
         /// The network.
         net: String,
-        /// One line for each thing that is wrong.
+        /// Faults, one a line.
         problems: Vec<String>,
     },
-    /// The tensors of a file are those of no network that is known.
+    /// The tensors of a file fit no known network.
     #[error("{}: its tensors fit no network\n  {}", path.display(), hints.join("\n  "))]
     NoNetwork {
         /// The file.
@@ -33,17 +33,17 @@ pub enum ImportError {
         /// The nearest network, what it lacks, and names of the file, a line for each.
         hints: Vec<String>,
     },
-    /// It cannot be told which network the weights are for.
+    /// The tensors fit several networks and the caller named none.
     #[error("{}: the tensors fit {got}; say which is meant with --net (known are {known})", path.display())]
     Ambiguous {
         /// The file.
         path: PathBuf,
         /// Networks that the tensors fit.
         got: String,
-        /// All networks that are known.
+        /// Names of all known networks.
         known: String,
     },
-    /// A file could not be read, or the weights not be written.
+    /// A file could not be read, or the weights could not be written.
     #[error(transparent)]
     Net(#[from] NetError),
 }
@@ -55,10 +55,10 @@ impl ImportError {
     }
 }
 
-/// What is wrong with the bytes of a file; the file is added where it is known.
+/// Fault in the bytes of a file; the caller adds the path.
 pub(crate) type Reason = String;
 
-/// Anything that says what is wrong.
+/// Converts an error to its message.
 pub(crate) fn reason(error: impl std::fmt::Display) -> Reason {
     error.to_string()
 }

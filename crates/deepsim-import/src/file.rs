@@ -1,4 +1,4 @@
-//! A file of weights: named tensors of numbers.
+//! Weight files: named tensors of numbers.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::{caffe, foreign, onnx, safetensors, torch};
 /// reader may need sixteen times as much memory for a file made to need much.
 pub const MAX_FILE: u64 = 1 << 29;
 
-/// Form of a file, told from its first bytes and, where these say nothing, from its fields.
+/// Returns the form of a file, told from its first bytes or, if these are ambiguous, from its fields.
 fn format_of(bytes: &[u8]) -> Option<Format> {
     if bytes.starts_with(b"PK\x03\x04") {
         return Some(Format::TorchZip);
@@ -34,7 +34,7 @@ fn format_of(bytes: &[u8]) -> Option<Format> {
 /// checkpoint that holds them; by default it is the likeliest, e.g. `state_dict`.
 ///
 /// # Errors
-/// Says what is wrong with the bytes, and where, or what the file is if it is no file of weights.
+/// If the bytes are broken (the error says where) or the file is no weight file (it says what the file is).
 pub fn parse(bytes: &[u8], part: Option<&str>) -> Result<Contents, String> {
     let format = format_of(bytes).ok_or_else(|| {
         let forms = ".caffemodel, .binaryproto, .onnx, .pth or safetensors";

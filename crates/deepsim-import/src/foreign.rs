@@ -1,4 +1,4 @@
-//! Files that are given for weights and are something else: each is called what it is.
+//! Recognition of files that are no weights; the error names what each is.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ const MAGIC: [(&[u8], &str); 12] = [
     (b"\x89PNG", "a picture"),
 ];
 
-/// Describes a file that is none of the forms that are read.
+/// Describes a file of a form that is not supported.
 pub(crate) fn describe(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "an empty file".to_owned();

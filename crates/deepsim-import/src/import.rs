@@ -16,24 +16,23 @@ use crate::other_layers;
 use crate::plan::Plan;
 use crate::report::Report;
 
-/// How a file is imported.
+/// Options of [`import`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
-    /// Which network it is; told from the tensors if not given.
+    /// Network to import for; by default told from the tensors.
     pub net: Option<Net>,
-    /// Whether weights are rounded to half precision.
+    /// Rounds the weights to half precision.
     pub half: bool,
-    /// The dictionary of a checkpoint, or the prefix of names, that is read, e.g. `state_dict_ema`; by
-    /// default the likeliest.
+    /// Dictionary of a checkpoint, or prefix of names, to read, e.g. `state_dict_ema`; by default
+    /// the likeliest.
     pub part: Option<String>,
 }
 
 /// Reads weights from `file` and writes them for a network. `output` is a folder, in which the file
 /// gets the name of the network, or the name of a file that ends in `.safetensors`.
 ///
-/// # Errors
-/// If the file cannot be read, is broken, or its tensors are not those of the network, with everything
-/// that is wrong, or do not fit half precision; then nothing is written.
+/// If the file cannot be read or is broken, if its tensors are not those of the network (all faults
+/// are listed), or if they do not fit half precision. Nothing is written then.
 pub fn import(file: &Path, output: &Path, options: &ImportOptions) -> Result<Report, ImportError> {
     let part = options.part.as_deref();
     let (bytes, contents) = read(file, part)?;

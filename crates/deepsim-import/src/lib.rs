@@ -1,4 +1,4 @@
-//! Reads weights in the forms in which the world has them, and writes them for `deepsim-nets`.
+//! Reads weights of Caffe, ONNX, PyTorch and safetensors files, and writes them for `deepsim-nets`.
 //!
 //! | module | reads |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | [`mod@import`] | a file to a file, with a report of everything in it |
 //!
 //! The form is told from the content, never from the name. Sizes are checked before anything is
-//! allocated; a file that is not what it should be ends in an error that says where, and nothing is
+//! allocated. A file that is not what it should be ends in an error that says where, and nothing is
 //! written.
 //!
 //! ```

@@ -44,7 +44,7 @@ impl Names {
         found.or_else(|| self.index.get(&(self.renamed(&name.0)?, name.1))).copied()
     }
 
-    /// Reason for which a tensor that is none of the network's is left out, where known.
+    /// Returns the reason why a tensor that the network lacks is left out, if known.
     pub(crate) fn left_out(&self, name: &str) -> Option<&'static str> {
         let (layer, _) = split(name);
         match self.net.name().as_str() {

@@ -9,7 +9,7 @@ use crate::plan::{Plan, Role, fits, list, squeezed};
 const FEW: usize = 5;
 const MANY: usize = 20;
 
-/// Everything that keeps a file from being read so, with the tensors of the file that have no place.
+/// Returns every problem of a file, with the tensors that have no place.
 pub(crate) fn problems(plan: &Plan, contents: &Contents) -> Vec<String> {
     let mut lines: Vec<String> = plan.problems.iter().take(MANY).cloned().collect();
     if plan.problems.len() > MANY {
@@ -31,7 +31,7 @@ pub(crate) fn problems(plan: &Plan, contents: &Contents) -> Vec<String> {
     lines
 }
 
-/// Tensor that the file has in place of a missing one.
+/// Describes the tensor that the file has in place of a missing one.
 fn instead(plan: &Plan, missing: usize, contents: &Contents) -> String {
     let (name, _) = &plan.tensors[missing];
     let full = format!("{}{name}", plan.prefix);
@@ -45,7 +45,7 @@ fn instead(plan: &Plan, missing: usize, contents: &Contents) -> String {
     nearest.map_or_else(String::new, |other| format!("; `{other}` has its shape"))
 }
 
-/// Number of characters that two names have in common at their beginnings and ends.
+/// Counts the characters that two names have in common at their beginnings and ends.
 fn alike(a: &str, b: &str) -> usize {
     let common = |a: &mut dyn Iterator<Item = char>, b: &mut dyn Iterator<Item = char>| {
         a.zip(b).take_while(|(a, b)| a == b).count()
@@ -53,7 +53,7 @@ fn alike(a: &str, b: &str) -> usize {
     common(&mut a.chars(), &mut b.chars()) + common(&mut a.chars().rev(), &mut b.chars().rev())
 }
 
-/// The sentence for other dictionaries of a checkpoint, which may hold the network.
+/// Returns the sentence for other dictionaries of a checkpoint, which may hold the network.
 pub(crate) fn elsewhere(contents: &Contents) -> Option<String> {
     let container = contents.container.as_deref()?;
     let others: Vec<&str> = contents.others.iter().map(String::as_str).collect();
@@ -64,11 +64,11 @@ pub(crate) fn elsewhere(contents: &Contents) -> Option<String> {
     ))
 }
 
-/// The words for a file that fits no network.
+/// Describes a file that fits no network.
 pub(crate) fn nearest(plans: &[Plan], contents: &Contents) -> Vec<String> {
     let mut lines: Vec<String> = heads_of_others(plans, contents).into_iter().collect();
     let best = plans.iter().map(|plan| (score(plan, &contents.blobs), plan));
-    // Of equal ones the first, which others contain.
+    // Among equals the first wins, because others contain it.
     let best = best.rev().max_by_key(|(score, _)| *score).filter(|(score, _)| *score > 0);
     match best {
         Some((_, plan)) => {
@@ -95,7 +95,8 @@ pub(crate) fn nearest(plans: &[Plan], contents: &Contents) -> Vec<String> {
     lines
 }
 
-/// The sentence for heads of LPIPS on a network that is not here: their names are those of AlexNet's.
+/// Returns the sentence for heads of LPIPS on a network that is not supported: their names are
+/// those of AlexNet's.
 fn heads_of_others(plans: &[Plan], contents: &Contents) -> Option<String> {
     let plan = plans.iter().find(|plan| plan.net == Net::LpipsAlex)?;
     let mut heads: Vec<(usize, &[f32])> = Vec::new();

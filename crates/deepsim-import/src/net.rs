@@ -26,7 +26,7 @@ const LPIPS_ALEX: [usize; 5] = [64, 192, 384, 256, 256];
 const LPIPS_SQUEEZE: [usize; 7] = [64, 128, 256, 384, 384, 512, 512];
 
 impl Net {
-    /// All of them, those first that others contain.
+    /// Returns every network; a network comes before those that contain it.
     pub fn all() -> Vec<Self> {
         let comparators = ComparatorKind::all().into_iter().map(Self::Comparator);
         let generators = GeneratorKind::ALL.map(Self::Generator);
@@ -34,7 +34,7 @@ impl Net {
         comparators.chain(generators).chain(others).collect()
     }
 
-    /// Its name on the command line, and that of the file that is written.
+    /// Returns the name on the command line, which is also that of the written file.
     pub fn name(&self) -> String {
         match self {
             Self::Comparator(kind) => kind.name().to_owned(),
@@ -97,7 +97,7 @@ impl Net {
     }
 }
 
-/// The layer of a tensor of a network: the part of it that is there whole or not at all.
+/// Returns the layer of a tensor: its tensors are imported together or not at all.
 pub(crate) fn layer(name: &str) -> &str {
     // Modules have several convolutions: fire2/conv1x1_1.weight, features.3.squeeze.weight,
     // _blocks.3._expand_conv.weight.

@@ -1,5 +1,5 @@
 //! ONNX: the initialisers of a model's graph, and the tensors of its `Constant` nodes. Other nodes are
-//! passed over; the networks' own tables say what is computed.
+//! skipped, because the networks' own tables define the computation.
 
 use prost::Message;
 use prost::bytes::Bytes;

@@ -1,5 +1,5 @@
-//! Layers of a file that a network does not have. Within the network they make another one of it, whose
-//! weights are of no use without them, so that the plan of such a file is refused.
+//! Refusal of files with layers that a network lacks. Such layers within the network make it
+//! another network, and its weights are useless without them.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ pub(crate) fn plan(net: Net, contents: &Contents, part: Option<&str>) -> Plan {
     plan
 }
 
-/// The problem of a file with other layers within the network, which has all else that it needs.
+/// Describes the other layers of a file that has everything else that the network needs.
 fn problem(plan: &Plan, blobs: &[Blob]) -> Option<String> {
     if !matches!(plan.net, Net::Comparator(_) | Net::Generator(_)) {
         return None;
@@ -54,7 +54,7 @@ fn problem(plan: &Plan, blobs: &[Blob]) -> Option<String> {
     });
     let used = blobs.iter().zip(&plan.roles).filter(|(_, role)| matches!(role, Role::Is(_)));
     let used: Vec<&Blob> = used.map(|(blob, _)| blob).collect();
-    // Weights that are tied are there under two names.
+    // Tied weights are stored under two names.
     let copied = |blob: &Blob| used.iter().any(|other| is_part(blob, other));
     let modules: BTreeSet<String> = trunk.map(|name| module(&name).to_owned()).collect();
     let strange = blobs.iter().zip(&plan.roles).filter(|(blob, role)| {
@@ -77,7 +77,7 @@ fn problem(plan: &Plan, blobs: &[Blob]) -> Option<String> {
     })
 }
 
-/// Whether a tensor is another one, or some of its rows.
+/// Returns true if a tensor equals another one, or some of its rows.
 fn is_part(part: &Blob, whole: &Blob) -> bool {
     let (&[rows, ref row @ ..], &[_, ref other @ ..]) = (&part.shape[..], &whole.shape[..]) else {
         return false;
@@ -88,7 +88,7 @@ fn is_part(part: &Blob, whole: &Blob) -> bool {
         && whole.values.windows(count).step_by(count / rows).any(|values| values == part.values)
 }
 
-/// The outermost module of a tensor.
+/// Returns the outermost module of a tensor's name.
 fn module(name: &str) -> &str {
     name.split(['.', '/']).next().unwrap_or(name)
 }
@@ -99,13 +99,13 @@ fn is_behind(name: &str) -> bool {
         .any(|word| HEADS.iter().any(|head| word.starts_with(head)))
 }
 
-/// Whether a weight is a row, as those of normalisation and of PReLU are. A classifier of one class is a
+/// Returns true if a weight is a row, as in normalisation and PReLU. A classifier of one class is a
 /// matrix, and single numbers belong to losses.
 fn is_scale(name: &str, shape: &[usize]) -> bool {
     names::split(name).1 == "weight" && squeezed(shape).len() == 1 && shape.len() != 2
 }
 
-/// Whether a shape is that of a convolution over more than a pixel.
+/// Returns true if a shape is that of a convolution over more than one pixel.
 fn is_kernel(shape: &[usize]) -> bool {
     matches!(shape, [out, _, rest @ ..] if *out > 1 && rest.len() > 1 && rest.iter().any(|side| *side > 1))
 }

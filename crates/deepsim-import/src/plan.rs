@@ -17,13 +17,13 @@ const ELSEWHERE: &str = "not under the prefix of the network";
 /// Fate of a tensor of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// It is this tensor of the network, by its number.
+    /// Tensor of the network with this number.
     Is(usize),
-    /// It has the name of this tensor, and another shape.
+    /// Has the name of the tensor with this number, but another shape.
     Misfit(usize),
-    /// It is none, for this reason.
+    /// No tensor of the network, for this reason.
     None(&'static str),
-    /// It is none, and must hold nothing but zeros.
+    /// No tensor of the network; must hold nothing but zeros.
     Zeros,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Plan {
     pub(crate) found: Vec<bool>,
     /// Tensors of the network that are imported: all, or those before the layer where the file ends.
     pub(crate) kept: usize,
-    /// All that keeps the file from being read, but for missing tensors.
+    /// Faults that keep the file from being read, except missing tensors.
     pub(crate) problems: Vec<String>,
     /// Numbers of needed tensors that are missing.
     pub(crate) missing: Vec<usize>,
@@ -81,23 +81,23 @@ impl Plan {
         plan
     }
 
-    /// True if the file can be read so.
+    /// Returns true if the file can be read with this plan.
     pub(crate) fn works(&self) -> bool {
         self.problems.is_empty() && self.missing.is_empty()
     }
 
-    /// True if the network is there from its first to its last layer.
+    /// Returns true if the network is complete.
     pub(crate) fn is_whole(&self) -> bool {
         self.works() && self.kept == self.tensors.len()
     }
 
-    /// True if the network is there at least up to its classifier.
+    /// Returns true if the network is there at least up to its classifier.
     pub(crate) fn has_trunk(&self) -> bool {
         let trunk = |(name, _): &&(String, Vec<usize>)| !net::is_head(net::layer(name));
         self.works() && self.kept >= self.tensors.iter().filter(trunk).count()
     }
 
-    /// Finds where the network ends, and what is missing before.
+    /// Finds the layer where the network ends, and the tensors that are missing before it.
     fn end(&mut self, contents: &Contents) {
         let blobs = &contents.blobs;
         let misfits: BTreeSet<usize> = self
@@ -129,7 +129,7 @@ impl Plan {
         });
         let behind = cut.map_or(&[][..], |cut| &layers[cut..]);
         let in_head = behind.first().is_some_and(|(layer, _)| net::is_head(layer));
-        // Where layers follow, those between are missing.
+        // A gap that is followed by further layers counts as missing.
         let hole = !in_head && behind.iter().any(|(_, numbers)| any(numbers) || misfit(numbers));
         let cut = cut.filter(|cut| *cut > 0 && !hole);
         let last = layers.iter().rposition(|(_, numbers)| any(numbers) || misfit(numbers));
@@ -142,8 +142,8 @@ impl Plan {
         let (mut problems, mut notes) = (Vec::new(), Vec::new());
         if let Some(cut) = cut {
             let last = layers[cut - 1].0;
-            // Those that may be the layers behind, under names that are not known. Averages are copies of
-            // what is there.
+            // Candidates for the layers behind, under unknown names. Averages are left out, because
+            // they are copies of what is there.
             let copied = |blob: &Blob| {
                 let found = self.tensors.iter().zip(&self.found).filter(|(_, found)| **found);
                 is_averaged(&blob.name)

@@ -1,4 +1,4 @@
-//! Report of an import: every tensor of the file, and what became of it.
+//! Report of an import: every tensor of the file and its fate.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -44,9 +44,9 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
-    /// It was written under this name and in this shape.
+    /// Written under this name and in this shape.
     Used(String, Vec<usize>),
-    /// It was not, for this reason.
+    /// Left out, for this reason.
     Ignored(String),
 }
 

@@ -1,4 +1,4 @@
-//! The outermost fields of a protobuf message, without a description of it: kinds of messages are told
+//! Outermost fields of a protobuf message, read without its schema: kinds of messages are told
 //! apart by the numbers and types of their fields, whose order is free.
 
 /// Types of fields on the wire.

@@ -1,4 +1,4 @@
-//! Names, prefixes and cut networks: which files are read for which network, and what is said of others.
+//! Names, prefixes and cut networks: the network of each file, and the errors for other files.
 
 #[path = "names/efficientnet.rs"]
 mod efficientnet;
@@ -45,7 +45,7 @@ fn write(folder: &Path, tensors: &Tensors) -> PathBuf {
     path
 }
 
-/// Imports tensors under their names; the file must open as the network that was told from it.
+/// Imports tensors under their names; the file must open as the network that was recognised.
 fn imported(tensors: &Tensors, options: &ImportOptions) -> Result<Report, String> {
     let folder = tempfile::tempdir().expect("a folder");
     let report = import(&write(folder.path(), tensors), folder.path(), options);
@@ -99,7 +99,7 @@ fn names_of_caffe2_and_onnx_are_known_with_any_separator() {
 
 #[test]
 fn a_network_ends_early_only_where_its_file_ends() {
-    // Layers under names that nobody knows: conv1 alone would be read.
+    // Layers under unknown names: only conv1 would be read.
     let strange = |name: &str| match name.starts_with("conv1.") {
         true => name.to_owned(),
         false => format!("block_{}", name.replace("conv", "c")),

@@ -14,7 +14,7 @@ use deepsim_import::{Blob, caffe, onnx, parse, safetensors, torch};
 /// A target and its name.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All targets.
+/// Targets by name.
 pub const TARGETS: &[Target] = &[
     ("torch", pth),
     ("caffe", caffemodel),

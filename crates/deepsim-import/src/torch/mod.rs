@@ -1,11 +1,11 @@
 //! PyTorch's `.pth` files: a pickle that describes tensors, and their bytes beside it.
 //!
-//! A pickle is a program that can call any function of Python. None is called here: the opcodes are
-//! understood, with a list of names that describe tensors ([`pickle`]). Any other object becomes an
+//! A pickle is a program that can call any function of Python. This reader calls none: it knows the
+//! opcodes and a list of names that describe tensors ([`pickle`]). Any other object becomes an
 //! opaque value, which is an error only where a tensor is needed.
 //!
-//! Since version 1.6 a file is a zip archive ([`archive`]); before, pickles and bytes stood one after
-//! the other ([`legacy`]).
+//! Since version 1.6 a file is a zip archive ([`archive`]). Older files hold pickles and bytes one
+//! after the other ([`legacy`]).
 
 pub mod archive;
 pub mod legacy;
@@ -72,7 +72,7 @@ fn tensors<'a>(
     }
     Ok(all)
 }
-/// The values of a tensor in the order of its shape, whatever its strides.
+/// Returns the values of a tensor in the order of its shape, for any strides.
 fn values(
     name: &str,
     info: &TensorInfo,
@@ -108,7 +108,7 @@ fn values(
 }
 
 impl Kind {
-    /// Bytes of a value.
+    /// Returns the size of a value in bytes.
     fn size(self) -> usize {
         match self {
             Self::Float => 4,
@@ -118,7 +118,7 @@ impl Kind {
         }
     }
 
-    /// Whether a number is zero in single precision alone.
+    /// Returns true if a number is zero in single precision but not in its own.
     fn vanishes(self, bytes: &[u8]) -> bool {
         let Ok(bytes) = bytes.try_into() else { return false };
         let value = f64::from_le_bytes(bytes);

@@ -24,7 +24,7 @@ fn the_trunk_within_a_file_of_lpips_is_read_and_so_are_its_heads() {
     assert_eq!((report.used().count(), report.prefix.as_deref()), (50, Some("net.")));
     let message = guessed(&tensors).expect_err("two networks");
     assert!(message.contains("fit lpips-squeeze, squeezenet-torchvision"), "{message}");
-    // Heads that nobody published are read if they are asked for, with a word about it.
+    // Unpublished heads are read if the user asks for them, with a note.
     let net = Some(Net::LpipsSqueeze);
     let report =
         imported(&tensors, &ImportOptions { net, ..Default::default() }).expect("the heads");

@@ -38,7 +38,7 @@ impl Machine {
             ("collections.OrderedDict" | "builtins.dict" | "__builtin__.dict", []) => {
                 Ok(Value::Dict(Vec::new()))
             }
-            // Its argument makes the values that are missing.
+            // The argument makes the values of missing keys.
             ("collections.defaultdict", [] | [_]) => Ok(Value::Dict(Vec::new())),
             // Python 2 wrote the entries as a list of pairs.
             ("collections.OrderedDict", [entries]) => self.dictionary(*entries),

@@ -40,7 +40,7 @@ fn long(rest: &mut &[u8], bytes: usize) -> Result<Vec<u8>, Reason> {
     Ok(take(rest, length.map_err(|_| "a length without end".to_owned())?)?.to_vec())
 }
 
-/// A text, or nothing if the bytes are none: Python 2 wrote any bytes as texts.
+/// Returns a text, or nothing if the bytes are not UTF-8, because Python 2 wrote any bytes as texts.
 fn text(bytes: Vec<u8>) -> Value {
     String::from_utf8(bytes).map_or(Value::Nothing, Value::Text)
 }
@@ -89,7 +89,7 @@ impl Machine {
         self.stack.last().copied().ok_or_else(|| "needs a value that is not there".into())
     }
 
-    /// All values above the last mark.
+    /// Takes the values above the last mark off the stack.
     fn marked(&mut self) -> Result<Vec<Id>, Reason> {
         let mark = self.marks.pop().ok_or("needs a mark that is not there")?;
         if mark > self.stack.len() {
@@ -122,7 +122,7 @@ impl Machine {
         }
     }
 
-    /// One opcode; true at the end.
+    /// Runs one opcode; returns true at the end.
     pub(super) fn step(&mut self, rest: &mut &[u8]) -> Result<bool, Reason> {
         let value = match take(rest, 1)?[0] {
             b'.' => return Ok(true),
@@ -215,7 +215,7 @@ impl Machine {
         Ok(false)
     }
 
-    /// The opcodes that make no value: they move or change those that are there.
+    /// Runs an opcode that makes no value, but moves or changes those that are there.
     fn arrange(&mut self, opcode: u8, rest: &mut &[u8]) -> Result<(), Reason> {
         match opcode {
             // The version, and where a frame ends: nothing is done with either.

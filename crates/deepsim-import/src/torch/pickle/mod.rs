@@ -1,9 +1,9 @@
 //! The part of Python's pickle language that files of weights are written in.
 //!
-//! Values live in one list and refer to each other by position, so that a file can be no larger in
-//! memory than its opcodes are many, however it is tied together. An object whose class or function
-//! is not one of those that describe tensors becomes an opaque value: it is never made, and whatever
-//! it is told afterwards is dropped, but for the entries of a dictionary of a class of its own.
+//! Values live in one list and refer to each other by position, so memory grows with the number of
+//! opcodes alone, even if the values refer to each other in cycles. An object whose class or
+//! function does not describe tensors becomes an opaque value: it is never made, and everything it
+//! is told afterwards is dropped, except the entries of a dictionary of a class of its own.
 
 mod known;
 mod machine;
@@ -28,33 +28,33 @@ pub enum Kind {
     Half,
     /// 16 bits, with the exponent of 32.
     BFloat16,
-    /// Numbers of so many bytes that are no weights: whole, complex, quantised.
+    /// Numbers of this many bytes that are not weights: whole, complex, quantised.
     Other(usize),
 }
 
-/// A storage: a row of numbers that tensors look into.
+/// Storage: a row of numbers that tensors are views of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageInfo {
     /// Kind of the numbers.
     pub kind: Kind,
-    /// Its name in the file.
+    /// Name in the file.
     pub key: String,
-    /// How many numbers.
+    /// Number of values.
     pub len: usize,
-    /// Offset of a view of it; 0 for the whole storage.
+    /// Offset of a view of the storage; 0 for the whole of it.
     pub start: usize,
 }
 
 /// A tensor, without its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorInfo {
-    /// Where the values are.
+    /// Storage of the values.
     pub storage: Rc<StorageInfo>,
-    /// Position of the first value.
+    /// Position of the first value in the storage.
     pub offset: usize,
-    /// Its shape.
+    /// Shape.
     pub shape: Vec<usize>,
-    /// How far apart neighbours along each axis are.
+    /// Distance between neighbours along each axis, in values.
     pub strides: Vec<usize>,
 }
 
@@ -78,7 +78,7 @@ enum Value {
     /// An object that is no tensor, by its class or function.
     Opaque {
         class: Id,
-        /// True if it is a `torch.nn.Module`, told from its state.
+        /// True if its state is that of a `torch.nn.Module`.
         module: bool,
     },
 }

@@ -37,13 +37,13 @@ pub struct State {
     pub tensors: Vec<(String, TensorInfo)>,
     /// Values under names that are no tensors of weights.
     pub skipped: Vec<Skipped>,
-    /// Further containers, but for those of optimisers and of averages.
+    /// Further containers, except those of optimisers and of averages.
     pub others: Vec<String>,
     /// Further containers with averaged weights.
     pub averaged: Vec<String>,
 }
 
-/// True if a name says that weights are averages over training.
+/// Returns true if a name says that weights are averages over training.
 pub(crate) fn is_averaged(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.split(|c: char| !c.is_ascii_alphanumeric())
@@ -51,11 +51,11 @@ pub(crate) fn is_averaged(name: &str) -> bool {
 }
 
 impl Pickle<'_> {
-    /// All tensors with their names. Of a checkpoint, only what one of its dictionaries holds: the
-    /// one called `part`, or the likeliest; averages only where there is nothing else.
+    /// Returns the tensors with their names. Of a checkpoint, only one dictionary is read: the one
+    /// called `part`, or the likeliest. Averages are read only if there is nothing else.
     ///
     /// # Errors
-    /// If there are none, with what is there in their place, or too many.
+    /// If there are none (the error says what is there instead), or too many.
     pub fn state(&self, part: Option<&str>) -> Result<State, Reason> {
         let mut visits = 0;
         let (mut state, mut root) = (State::default(), self.root);
