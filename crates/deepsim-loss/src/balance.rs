@@ -20,11 +20,11 @@ pub enum BalanceRule {
     Off,
 }
 
-/// Below this ratio the discriminator is too good and is not updated.
+/// Ratio below which the discriminator is too good and is not updated.
 pub const DISCRIMINATOR_OFF: f64 = 0.1;
-/// Above this ratio it is updated again.
+/// Ratio above which it is updated again.
 pub const DISCRIMINATOR_ON: f64 = 0.5;
-/// Above this ratio the generator is too good and is not updated.
+/// Ratio above which the generator is too good and is not updated.
 pub const GENERATOR_OFF: f64 = 10.0;
 
 /// Networks that the coming iteration updates. Part of a checkpoint.
@@ -55,12 +55,12 @@ impl Default for Balance {
 }
 
 impl Balance {
-    /// Takes the ratio of the iteration that has just ended into account.
+    /// Updates the balance by the ratio of the iteration that has just ended.
     pub fn update(&mut self, rule: BalanceRule, ratio: f64) {
         match rule {
             BalanceRule::Off => {}
             BalanceRule::Paper => self.train_discriminator = ratio >= DISCRIMINATOR_OFF,
-            // In this order, each rule seeing what the one before it decided.
+            // The rules apply in this order; each uses the decision of the one before.
             BalanceRule::Code => {
                 if ratio < DISCRIMINATOR_OFF && self.train_discriminator {
                     *self = Self { train_discriminator: false, train_generator: true };
@@ -76,7 +76,7 @@ impl Balance {
     }
 }
 
-/// `(CE_real + CE_generated) / CE_adversarial` of one iteration.
+/// Returns `(CE_real + CE_generated) / CE_adversarial` of one iteration.
 pub fn ratio(real: f64, generated: f64, adversarial: f64) -> f64 {
     (real + generated) / adversarial
 }

@@ -1,11 +1,11 @@
-//! Choosing the weight of a feature term for a comparator whose scale is not known.
+//! Calibration: the weight of a feature term for a comparator whose feature scale is unknown.
 //!
 //! The paper gives one weight, 0.01 for AlexNet CONV5, and says that others depend on the
 //! comparator. Feature scales differ by orders of magnitude between networks and layers, so a
-//! weight only means something relative to how far apart the features of different images are. Our
+//! weight has a meaning only relative to the distances between features of different images. Our
 //! documented rule: with the *pair energy* `E(t) = ½ mean_{i≠j} ‖t_i - t_j‖²` of a fixed batch,
 //! choose the weight so that the weighted pair energies of features and pixels stand in the ratio
-//! `rho`; an untrained generator then sees the two terms in about that proportion.
+//! `rho`. For an untrained generator the two terms then have about that proportion.
 
 use candle_core::Tensor;
 
@@ -21,7 +21,7 @@ pub fn image_weight(height: usize, width: usize) -> f64 {
     2e-6 * (227.0 * 227.0) / (height * width) as f64
 }
 
-/// Half the mean squared distance between two different samples of a batch.
+/// Computes half the mean squared distance between two different samples of a batch.
 ///
 /// # Shapes
 /// `(N, ..)`, `N >= 2`
@@ -47,7 +47,7 @@ pub fn pair_energy(samples: &Tensor) -> Result<f64, LossError> {
     Ok(squares / (n - 1) as f64)
 }
 
-/// The weight that gives features of pair energy `feature_energy` a weighted energy `rho` times
+/// Returns the weight that gives features of pair energy `feature_energy` a weighted energy `rho` times
 /// that of pixels with `image_weight` and `image_energy`.
 ///
 /// # Errors

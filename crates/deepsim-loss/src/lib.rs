@@ -3,13 +3,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`term`] | what a term is: name, weight, value and gradients |
-//! | [`terms`] | each term by itself, normalised as in the code |
+//! | [`term`] | a term: name, weight, value and gradients |
+//! | [`terms`] | the single terms, normalised as in the code |
 //! | [`perceptual`] | distances of images over any taps of any comparator: the feature term, LPIPS |
 //! | [`objective`] | the weighted sum, with every term's value and gradient norm at the image |
-//! | [`calibrate`] | how to choose the weight of a feature term for a new comparator |
+//! | [`calibrate`] | weight of a feature term for a new comparator |
 //! | [`ranking`] | the loss that VideoNet is trained with |
-//! | [`balance`] | when the discriminator and the generator are updated |
+//! | [`balance`] | balance rules: updates of the discriminator and of the generator |
 //!
 //! Nothing here reads files or draws random numbers.
 //!
@@ -54,8 +54,8 @@ pub use terms::Distance;
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum LossError {
-    /// Two things to be compared are of different kinds.
-    #[error("{operation}: wanted {wanted}, got {got}")]
+    /// An input does not fit the operation, or two inputs do not fit each other.
+    #[error("{operation}: expected {wanted}, found {got}")]
     Mismatch {
         /// The operation.
         operation: &'static str,

@@ -1,7 +1,7 @@
 //! The weighted sum of terms, evaluated at the generator's output.
 //!
-//! Every term reaches the generator only through the image it made, so each is differentiated with
-//! respect to that image by itself: the sum costs the same, and the gradient norm of every term at
+//! Every term depends on the generator only through the image it made, so each is differentiated with
+//! respect to that image alone: the sum costs the same, and the gradient norm of every term at
 //! the image comes free. The divergence of a variational autoencoder's codes is differentiated with
 //! respect to those. [`backward_from_all`] then carries the gradients into the generator, as the authors'
 //! training script does.
@@ -13,7 +13,7 @@ use deepsim_ops::DeferredScalar;
 use crate::LossError;
 use crate::term::{Gradients, Inputs, Term, leaf};
 
-/// Numbers of one term: `f64`, or scalars that are still on the device ([`DeferredScalar`]).
+/// Numbers of one term: `f64`, or deferred scalars that are still on the device ([`DeferredScalar`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TermNumbers<T> {
     /// Name of the term.
@@ -123,7 +123,7 @@ impl Evaluated {
 /// # Ok::<(), deepsim_loss::LossError>(())
 /// ```
 pub fn evaluate(terms: &[&dyn Term], inputs: &Inputs<'_>) -> Result<Evaluated, LossError> {
-    // One variable for all terms: each would copy the images otherwise.
+    // One variable for all terms, because each would copy the images otherwise.
     let output = leaf(inputs.output.tensor())?;
     let output = inputs.output.with_tensor(output.as_tensor().clone())?;
     let inputs = Inputs { output: &output, ..inputs.clone() };
@@ -167,7 +167,7 @@ fn sum(so_far: Option<Tensor>, one: Tensor) -> Result<Tensor, LossError> {
     })
 }
 
-/// Gradients of everything `output` was computed from, given the gradient at `output`.
+/// Computes the gradients of everything `output` was computed from, given the gradient at `output`.
 ///
 /// # Shapes
 /// two tensors of equal shape
@@ -190,7 +190,7 @@ pub fn backward_from(output: &Tensor, gradient: &Tensor) -> Result<GradStore, Lo
     backward_from_all(&[(output, gradient)])
 }
 
-/// Gradients of everything that some tensors were computed from, given the gradient at each.
+/// Computes the gradients of everything that some tensors were computed from, given the gradient at each.
 ///
 /// # Shapes
 /// in each pair two tensors of equal shape

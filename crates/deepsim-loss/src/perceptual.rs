@@ -1,7 +1,7 @@
 //! Distances of images in the feature space of a comparator, over any number of its layers.
 //!
 //! Two published distances are of one form, a weighted sum of squared differences at every position
-//! of every tap, and differ in what is done to the features and how positions are put together:
+//! of every tap, and differ in how they transform the features and how they combine positions:
 //!
 //! | | features | channels | positions | |
 //! |---|---|---|---|---|
@@ -89,17 +89,17 @@ impl PerceptualDistance {
         }
     }
 
-    /// The network.
+    /// Returns the network.
     pub fn net(&self) -> &dyn Comparator {
         &*self.net
     }
 
-    /// The distances at its taps.
+    /// Returns the distances at its taps.
     pub fn taps(&self) -> &[TapDistance] {
         &self.taps
     }
 
-    /// Features of images that others are to be compared with.
+    /// Computes the features of images that others are compared with.
     ///
     /// # Shapes
     /// `(N, 3, H, W)`
@@ -113,7 +113,7 @@ impl PerceptualDistance {
         Ok(Targets { features, size })
     }
 
-    /// Distances of images from `targets`, computed in one pass. Differentiable.
+    /// Computes the distances of images from `targets` in one pass. Differentiable.
     ///
     /// # Shapes
     /// `(N, 3, H, W)`, as for `targets`
@@ -142,7 +142,7 @@ impl PerceptualDistance {
         Ok(Distances { taps, height: images.height(), width: images.width() })
     }
 
-    /// One distance per image.
+    /// Computes one distance per image.
     ///
     /// # Shapes
     /// two `(N, 3, H, W)` -> `(N)`
@@ -153,7 +153,7 @@ impl PerceptualDistance {
         self.between(images, &self.targets(targets)?)?.per_sample()
     }
 
-    /// Every tap's part of [`Self::per_sample`], with its name.
+    /// Computes the share of every tap in [`Self::per_sample`], with the tap's name.
     ///
     /// # Shapes
     /// two `(N, 3, H, W)` -> `(N)` for each tap
@@ -168,7 +168,7 @@ impl PerceptualDistance {
         self.between(images, &self.targets(targets)?)?.per_tap()
     }
 
-    /// Map of the distance; see [`Distances::map`].
+    /// Computes a map of the distance; see [`Distances::map`].
     ///
     /// # Shapes
     /// two `(N, 3, H, W)` -> `(N, 1, H, W)`
@@ -184,7 +184,7 @@ impl PerceptualDistance {
         self.between(images, &self.targets(targets)?)?.map(upsampling)
     }
 
-    /// The mean distance over the batch, to be minimised.
+    /// Computes the mean distance over the batch, to be minimised.
     ///
     /// # Shapes
     /// `(N, 3, H, W)` -> scalar
@@ -228,7 +228,7 @@ pub struct Distances {
 }
 
 impl Distances {
-    /// One distance per image: the sum over taps.
+    /// Computes one distance per image: the sum over taps.
     ///
     /// # Shapes
     /// -> `(N)`
@@ -239,7 +239,7 @@ impl Distances {
         sum(self.per_tap()?.into_iter().map(|(_, values)| values))
     }
 
-    /// Every tap's part of the distance, weights included, with its name.
+    /// Computes the share of every tap in the distance, weights included, with the tap's name.
     ///
     /// # Shapes
     /// -> `(N)` for each tap
@@ -254,7 +254,7 @@ impl Distances {
         self.taps.iter().map(values).collect()
     }
 
-    /// Map of the distance over the images: the sum over taps of the distance at every
+    /// Computes a map of the distance over the images: the sum over taps of the distance at every
     /// position, up-sampled to the size of the images.
     ///
     /// Taps with [`Reduction::Mean`] are up-sampled as they are, like `spatial=True` of LPIPS: the

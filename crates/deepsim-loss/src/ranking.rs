@@ -16,7 +16,7 @@ pub struct Similarities {
 }
 
 impl Similarities {
-    /// The similarities of a batch of pairs.
+    /// Computes the similarities of a batch of pairs.
     ///
     /// # Shapes
     /// `features (2 * pairs, C)`
@@ -39,12 +39,12 @@ impl Similarities {
         Ok(Self { tensor, values })
     }
 
-    /// Number of pairs.
+    /// Returns the number of pairs.
     pub fn pairs(&self) -> usize {
         self.values.len() / 2
     }
 
-    /// `a·b` of two rows.
+    /// Returns `a·b` of two rows.
     ///
     /// # Panics
     /// If there is no such row.
@@ -64,7 +64,7 @@ impl Similarities {
         self.violation(anchor, anchor, negative, margin as f32) > 0.0
     }
 
-    /// The loss for the negatives of each pair, as rows; a pair may have at most `per_pair`.
+    /// Computes the loss for the negatives of each pair, as rows; a pair may have at most `per_pair`.
     ///
     /// # Shapes
     /// one list of rows for each pair -> scalar
@@ -106,7 +106,7 @@ impl Similarities {
         Ok((sum / (2 * per_pair * self.pairs()) as f64)?)
     }
 
-    /// Share of pairs whose positive is closer to the anchor than every row of another `track`.
+    /// Returns the share of pairs whose positive is closer to the anchor than every row of another `track`.
     ///
     /// # Shapes
     /// one track for each pair

@@ -30,38 +30,38 @@ pub struct TapDistance {
 }
 
 impl TapDistance {
-    /// The paper's feature distance: `weight * ½ Σ (f - g)²` over channels and positions.
+    /// Creates the paper's feature distance: `weight * ½ Σ (f - g)²` over channels and positions.
     pub fn deepsim(tap: impl Into<String>, weight: f64) -> Self {
         let (tap, reduction) = (tap.into(), Reduction::HalfSum);
         Self { tap, weight, channels: None, unit_length: false, reduction }
     }
 
-    /// LPIPS at one layer: features divided by their length over channels, weighted squared
+    /// Creates LPIPS at one layer: features divided by their length over channels, weighted squared
     /// differences, mean over positions.
     pub fn lpips(tap: impl Into<String>, channels: Vec<f32>) -> Self {
         let (tap, reduction) = (tap.into(), Reduction::Mean);
         Self { tap, weight: 1.0, channels: Some(channels), unit_length: true, reduction }
     }
 
-    /// The same with another weight.
+    /// Replaces the weight.
     #[must_use]
     pub fn weight(self, weight: f64) -> Self {
         Self { weight, ..self }
     }
 
-    /// The same with a weight for each channel.
+    /// Sets a weight for each channel.
     #[must_use]
     pub fn channels(self, channels: Vec<f32>) -> Self {
         Self { channels: Some(channels), ..self }
     }
 
-    /// The same with features divided by their length over channels plus [`LENGTH_EPSILON`], or not.
+    /// Divides features by their length over channels plus [`LENGTH_EPSILON`] if true, or leaves them unchanged.
     #[must_use]
     pub fn unit_length(self, unit_length: bool) -> Self {
         Self { unit_length, ..self }
     }
 
-    /// The same with another reduction over positions.
+    /// Replaces the reduction over positions.
     #[must_use]
     pub fn reduction(self, reduction: Reduction) -> Self {
         Self { reduction, ..self }
@@ -81,7 +81,7 @@ impl TapDistance {
         wrong.map(|weight| format!("weight {weight} at tap {}", self.tap))
     }
 
-    /// Factor of the sum over `positions`.
+    /// Returns the factor of the sum over `positions`.
     pub(crate) fn factor(&self, positions: usize) -> f64 {
         match self.reduction {
             Reduction::HalfSum => 0.5 * self.weight,
@@ -128,9 +128,9 @@ impl TapDistance {
     }
 }
 
-/// Every position's feature vector over its length plus [`LENGTH_EPSILON`].
+/// Divides every position's feature vector by its length plus [`LENGTH_EPSILON`].
 ///
-/// Sums over channels, and what is the same for all channels, are products of matrices: candle's
+/// Sums over channels, and broadcasts to them, are matrix products, because candle's
 /// own reduction over an axis that is not the last is slow on the CPU.
 fn unit_length(features: &Tensor) -> Result<Tensor, LossError> {
     let (n, c, h, w) = features.dims4()?;

@@ -9,7 +9,7 @@ use crate::LossError;
 
 /// A term of a generator's loss: a name, a weight, and a value with its gradients.
 ///
-/// A term reaches the generator only through the images that it made, or through the distribution of its codes.
+/// A term depends on the generator only through the images that it made, or through the distribution of its codes.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -118,7 +118,7 @@ pub fn at_images(
     Ok(TermValue { value, gradients: Gradients::Images(gradient) })
 }
 
-/// Returns a variable with the values of a tensor; a variable as it is.
+/// Returns a variable with the values of a tensor; returns a variable unchanged.
 pub(crate) fn leaf(tensor: &Tensor) -> Result<Var, LossError> {
     Ok(match tensor.is_variable() {
         true => Var::from_tensor(tensor)?,

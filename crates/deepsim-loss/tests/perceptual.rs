@@ -264,7 +264,7 @@ fn what_does_not_fit_is_named() -> Result<(), LossError> {
     let a = images(&[1.0; COUNT])?;
     let short = distance(vec![TapDistance::lpips("pixels", vec![1.0; 2])])?;
     let message = short.targets(&a).expect_err("2 weights for 3 channels").to_string();
-    assert!(message.contains("wanted 3 channel weights at tap pixels, got 2"), "{message}");
+    assert!(message.contains("expected 3 channel weights at tap pixels, found 2"), "{message}");
     let net = distance(all_taps())?;
     let small = Images::new(a.tensor().narrow(3, 0, 3)?, PixelFormat::RGB_U8)?;
     let message = net.per_sample(&small, &a).expect_err("another size").to_string();

@@ -72,9 +72,9 @@ impl Term for Divergence {
     }
 }
 
-/// Divergence of a variational autoencoder's codes from N(0, 1):
+/// Computes the divergence of a variational autoencoder's codes from N(0, 1):
 /// `1/(2B) Σ (mean² + variance - log variance - 1)` (paper section 4.2, which leaves the constant out).
-/// 0 if codes hold nothing of the images.
+/// It is 0 if the codes hold no information about the images.
 ///
 /// # Shapes
 /// two `(B, latent)` -> scalar
