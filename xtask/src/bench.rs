@@ -46,10 +46,11 @@ enum Command {
     Data(data::Arguments),
 }
 
-/// What all benchmarks can be told.
+/// Options of every benchmark.
 #[derive(clap::Args)]
 struct Common {
-    /// How often each contestant is timed; medians are reported [default: 15 of step, 7 of the others]
+    /// Number of times each contestant is timed; medians are reported [default: 15 of step, 7 of
+    /// the others]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
     /// Python interpreter that has torch, numpy and safetensors; torchvision for data [default: one is set up]

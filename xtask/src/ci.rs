@@ -32,14 +32,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let ops = [&workspace::optimised("test")[..], &["--test", "ops"]].concat();
         check(&format!("tests with {isa} only"), &ops, &[("DEEPSIM_ISA", isa)])?;
     }
-    // Features that are off by default, except those for GPUs and MPI. The hub's 400 crates take ten minutes if they
-    // are optimised, on two cores; candle-nn is among them, so that the feature `nn` costs little here. What builds the
-    // tests looks for lints too, as checking all of these crates first takes another four.
+    // Features that are off by default, except those for GPUs and MPI. They are not optimised,
+    // because the hub's 400 crates would take ten minutes on two cores; candle-nn is among them, so
+    // that the feature `nn` costs little here. The build of the tests also runs the lints, because
+    // checking all of these crates first would take another four minutes.
     let features = "deepsim/formats,deepsim/hub,deepsim-ops/nn";
     let packages =
         ["-p", "deepsim-data", "-p", "deepsim-fetch", "-p", "deepsim-ops", "-p", "deepsim"];
     let every = [&packages[..], &["--features", features]].concat();
-    // As `cargo clippy` does it.
+    // Environment that `cargo clippy` sets.
     let lints = [("RUSTC_WORKSPACE_WRAPPER", "clippy-driver"), ("CLIPPY_ARGS", "-Dwarnings")];
     let tests =
         ["--lib", "--test", "decode", "--test", "parquet_files", "--test", "hub", "--test", "nn"];

@@ -27,7 +27,7 @@ enum Command {
     Setup(toolkit::Arguments),
     /// Build the programs with CUDA; they start on machines without it too
     Build(build::Arguments),
-    /// Run the tests of the GPU code: on the GPU, or where there is none on an emulator
+    /// Run the tests of the GPU code: on the GPU, or without one on an emulator
     Test(test::Arguments),
     /// Look at this machine's GPU, driver and libraries
     Check,

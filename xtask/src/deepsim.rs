@@ -9,7 +9,7 @@ use crate::cuda;
 use crate::process;
 use crate::workspace;
 
-/// What is handed to the program as it is.
+/// Arguments passed to the program unchanged.
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Arguments {

@@ -6,15 +6,15 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-/// Root of the workspace. `cargo run` says where this package lies, which stays right when a built
-/// workspace is moved.
+/// Returns the root of the workspace. `cargo run` tells the folder of this package, also after a
+/// built workspace was moved.
 pub(crate) fn root() -> PathBuf {
     let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let package = package.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     package.parent().unwrap_or(&package).to_path_buf()
 }
 
-/// Where cargo builds: `CARGO_TARGET_DIR`, or `target` in the workspace.
+/// Returns the folder that cargo builds in: `CARGO_TARGET_DIR`, or `target` in the workspace.
 ///
 /// # Errors
 /// If the current folder is gone.
@@ -25,16 +25,16 @@ pub(crate) fn target_dir() -> Result<PathBuf> {
     }
 }
 
-/// The cargo that started this program, in the root of the workspace.
+/// Returns the cargo command that started this program, in the root of the workspace.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
     command
 }
 
-/// Packages that every optimised build names: features are unified over these, so that programs, tests and
-/// benchmarks share one build of what they rest on. Of those that are left out, `deepsim-examples` needs candle-nn, and
-/// the others share this program's build.
+/// Packages that every optimised build names. Features are unified over these, so that programs,
+/// tests and benchmarks share one build of their dependencies. Of the packages that are left out,
+/// `deepsim-examples` needs candle-nn, and the others share the build of this program.
 const SELECTION: [&str; 7] = [
     "--workspace",
     "--exclude",

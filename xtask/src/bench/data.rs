@@ -34,19 +34,19 @@ const ROUNDS: u16 = 7;
 /// Mean difference of pixels, in levels of 256, above which the sides do different things.
 const TOLERANCE: f64 = 1.0;
 
-/// One kind of data.
+/// Data set of the comparison.
 struct Set {
     name: &'static str,
     folder: PathBuf,
-    /// What torchvision reads: the same pictures.
+    /// File or folder with the same images for torchvision.
     theirs: PathBuf,
-    /// How torchvision may decode it.
+    /// Decoders with which torchvision reads it.
     decoders: &'static [&'static str],
     /// Passes over the data in one measurement.
     passes: usize,
 }
 
-/// What the contestants share.
+/// Settings of all contestants.
 struct Job {
     rounds: usize,
     target: PathBuf,
@@ -81,7 +81,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     std::fs::create_dir_all(&own).with_context(|| format!("creating folder {}", own.display()))?;
     let ilsvrc = match &arguments.ilsvrc {
         Some(_) => ilsvrc,
-        // A copy: the index is written beside the archive, and the shared folder is not ours.
+        // Works on a copy, because the index is written beside the archive and the shared folder
+        // must not be changed.
         None => {
             let name = "ILSVRC2012_img_train.tar";
             std::fs::copy(ilsvrc.join(name), own.join(name)).context("copying pictures")?;
@@ -229,14 +230,14 @@ fn difference(ours: &[u8], theirs: &[u8]) -> Result<(u8, f64)> {
     Ok((differences().max().unwrap_or(0), mean))
 }
 
-/// What came out for one set and one number of cores.
+/// Results of one set and one number of cores.
 struct Measured {
     set: &'static str,
     threads: usize,
-    /// In one measurement.
+    /// Number of images in one measurement.
     images: f64,
     names: Vec<String>,
-    /// In the order of the names, as is the next.
+    /// Times, in the order of the names, as is the next.
     times: Vec<Times>,
     memory: Vec<Option<u64>>,
     check: Vec<(u8, f64)>,

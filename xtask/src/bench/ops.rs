@@ -18,7 +18,7 @@ use crate::workspace;
 
 /// Every convolution of the networks: forward, and both gradients. Other operations: forward and backward.
 ///
-/// One thread; CPU time. What is timed is the operation alone, without bias and activation.
+/// One thread; CPU time. The operation is timed alone, without bias and activation.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Only those with one of these in their name, e.g. D.conv2 or batch_norm [default: all]
@@ -31,13 +31,13 @@ const PASSES: [&str; 3] = ["forward", "input", "weight"];
 const ROUNDS: u16 = 7;
 const PRODUCT: usize = 1536;
 
-/// A convolution under the name it has in the tables.
+/// Convolution under its name in the tables.
 #[derive(Clone, Debug, PartialEq)]
 struct Op {
     name: String,
     layer: Layer,
     batch: usize,
-    /// Which of [`PASSES`] the autoencoder's step makes.
+    /// Passes in the autoencoder's step, in the order of [`PASSES`].
     needed: [bool; 3],
 }
 
@@ -83,7 +83,7 @@ impl Networks {
         })
     }
 
-    /// All convolutions, of equal ones the first.
+    /// Returns the convolutions; of equal ones the first.
     fn ops(&self) -> Result<Vec<Op>> {
         let mut all: Vec<Op> = Vec::new();
         let compared = &self.step.network("comparator")?.layers;
@@ -185,7 +185,7 @@ struct Pass {
 
 impl Pass {
     fn new(times: Vec<Times>) -> Result<Self> {
-        let [ours, nchw, last] = &times[..] else { bail!("wanted the times of three servers") };
+        let [ours, nchw, last] = &times[..] else { bail!("expected the times of three servers") };
         Ok(Self {
             cpu: [
                 rounds::median(&ours.cpu)?,
@@ -213,7 +213,7 @@ impl Pass {
     }
 }
 
-/// What came out for one convolution; passes in the order of [`PASSES`].
+/// Times of one convolution; passes in the order of [`PASSES`].
 struct Measured {
     op: Op,
     passes: [Pass; 3],

@@ -11,7 +11,7 @@ use super::statistics::Ratio;
 use crate::process::{complain, say};
 use crate::workspace;
 
-/// Says so if the machine is busy before anything is measured, and gives the load.
+/// Warns if the machine is busy before anything is measured, and returns the load.
 pub(super) fn load() -> Option<f64> {
     let load = first_number(&std::fs::read_to_string("/proc/loadavg").ok()?)?;
     if load > 0.5 {

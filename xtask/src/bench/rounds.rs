@@ -1,4 +1,4 @@
-//! Asking all servers in turn, so that whatever slows the machine slows all of them.
+//! Rounds over all servers in turn, so that anything that slows the machine slows all of them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::server::{Milliseconds, Server};
 use super::statistics::{self, Ratio};
 
-/// Long enough for the threads of the last one to fall asleep.
+/// Pause in which the threads of the last server fall asleep.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Times of one contestant, one for each round.
@@ -26,8 +26,8 @@ impl Times {
     }
 }
 
-/// Has every server do its request `rounds` times, one after the other, and before that once
-/// untimed. Each round starts with another server.
+/// Lets every server do its request `rounds` times in turn, after one untimed run. Each round
+/// starts with another server.
 pub(super) fn play(
     servers: &mut [Server],
     requests: &[&str],

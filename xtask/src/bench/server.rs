@@ -1,4 +1,4 @@
-//! Talking to the programs that do the work: a line to them, a line from them.
+//! Servers: programs that do the work, with one line for a request and one for the answer.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -15,7 +15,7 @@ pub(super) struct Server {
     child: Child,
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
-    /// What it said about itself when it was ready.
+    /// Facts that it printed when it was ready.
     pub(super) facts: Value,
     /// Seconds from its start to that line.
     pub(super) start_seconds: f64,
@@ -24,9 +24,9 @@ pub(super) struct Server {
 /// Time of one call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Milliseconds {
-    /// By the clock on the wall.
+    /// Wall-clock milliseconds.
     pub(super) wall: f64,
-    /// Of all threads of the process.
+    /// CPU milliseconds of all threads of the process.
     pub(super) cpu: f64,
 }
 
@@ -50,20 +50,20 @@ impl Server {
         Ok(server)
     }
 
-    /// Has one request done.
+    /// Sends one request and waits for its times.
     ///
     /// # Errors
     /// If the program has ended, or answers something else.
     pub(super) fn ask(&mut self, request: &str) -> Result<Milliseconds> {
         if let Some(requests) = &mut self.requests {
-            // A server that is gone shows when its answer is read, with the reason.
+            // A server that has ended shows when its answer is read, with the reason.
             let _ = writeln!(requests, "{request}").and_then(|()| requests.flush());
         }
         let line = self.read()?;
         parse_times(&line).with_context(|| format!("{}'s answer to `{request}`", self.name))
     }
 
-    /// The most memory that it has held so far, in bytes, where the system says.
+    /// Returns the largest memory that it has held so far, in bytes, if the system tells.
     pub(super) fn peak_memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         parse_peak(&status)
@@ -82,7 +82,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself; then neither does anything.
+        // The program may have ended already; both calls then fail without effect.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -90,9 +90,9 @@ impl Drop for Server {
 
 fn parse_ready(line: &str) -> Result<Value> {
     let Some(facts) = line.trim().strip_prefix("ready ") else {
-        bail!("wanted `ready {{..}}`, got `{}`", line.trim());
+        bail!("expected `ready {{..}}`, found `{}`", line.trim());
     };
-    serde_json::from_str(facts).with_context(|| format!("wanted JSON, got `{facts}`"))
+    serde_json::from_str(facts).with_context(|| format!("expected JSON, found `{facts}`"))
 }
 
 fn parse_times(line: &str) -> Result<Milliseconds> {
@@ -101,7 +101,7 @@ fn parse_times(line: &str) -> Result<Milliseconds> {
         (Some(Ok(wall)), Some(Ok(cpu)), None) if wall > 0.0 && cpu >= 0.0 && wall.is_finite() => {
             Ok(Milliseconds { wall, cpu })
         }
-        _ => bail!("wanted wall and CPU milliseconds, got `{}`", line.trim()),
+        _ => bail!("expected wall and CPU milliseconds, found `{}`", line.trim()),
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(parse_times("12.5 24\n")?, Milliseconds { wall: 12.5, cpu: 24.0 });
         for bad in ["", "12.5", "1 2 3", "one 2", "-1 2", "0 0", "NaN 1", "inf 1"] {
             let message = parse_times(bad).expect_err(bad).to_string();
-            assert!(message.contains(&format!("got `{bad}`")), "{message}");
+            assert!(message.contains(&format!("found `{bad}`")), "{message}");
         }
         Ok(())
     }
@@ -162,7 +162,7 @@ mod tests {
         let Err(error) = shell("exit 7") else { panic!("a server that ended was started") };
         assert!(error.to_string().contains("ended before it answered"), "{error}");
         let Err(error) = shell("echo hello") else { panic!("hello is not ready") };
-        assert!(format!("{error:#}").contains("got `hello`"), "{error:#}");
+        assert!(format!("{error:#}").contains("found `hello`"), "{error:#}");
         let missing = Server::start("the server", &mut Command::new("no such program"));
         assert!(missing.is_err());
     }

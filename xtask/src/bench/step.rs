@@ -36,7 +36,7 @@ use crate::workspace;
 /// weights differ, there is no report.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// What is trained
+    /// Training to time
     #[arg(long, default_value = NETS[0].name, value_parser = names())]
     net: String,
     /// Images, patches or pairs per step; may be given several times [default: the recipe's; on the CPU
@@ -46,17 +46,17 @@ pub(super) struct Arguments {
     /// Threads of every contestant [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// Where to compute
+    /// Device to compute on
     #[arg(long, value_enum, default_value = "cpu")]
     device: Device,
-    /// What convolutions multiply
+    /// Type of the factors that convolutions multiply
     #[arg(long, value_enum, default_value = "f32")]
     precision: Precision,
     /// With --device cuda: our side, built on another machine by `cargo xtask cuda build --tests`
     /// [default: it is built]
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
-    /// With --device cuda: our steps one operation after the other, and not as CUDA graphs
+    /// With --device cuda: run our steps eagerly, not as CUDA graphs
     #[arg(long)]
     without_graphs: bool,
     #[command(flatten)]
@@ -67,7 +67,7 @@ fn names() -> PossibleValuesParser {
     NETS.iter().map(|net| PossibleValue::new(net.name).help(net.about)).collect::<Vec<_>>().into()
 }
 
-/// What the contestants share.
+/// Settings of all contestants.
 struct Job {
     net: &'static Net,
     cost: Cost,
@@ -78,13 +78,13 @@ struct Job {
     server: PathBuf,
     python: PathBuf,
     without_graphs: bool,
-    /// Folders of CUDA's libraries, where nobody named others.
+    /// Folders of CUDA's libraries, unless the user named others.
     libraries: Option<OsString>,
 }
 
-/// Where programs look for CUDA's libraries first.
+/// Variable with the folders in which programs look for CUDA's libraries first.
 const LIBRARIES: &str = "DEEPSIM_CUDA_LIBRARIES";
-/// Bytes of a GPU's memory that are in use where somebody else works.
+/// Bytes in use on a GPU above which it counts as busy.
 const BUSY: u64 = 2 << 30;
 
 /// Compares, and prints a table.
@@ -93,7 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let platform = Platform::new(arguments.device, arguments.precision)?;
     let gpu = platform.device == Device::Cuda;
     if arguments.server.is_some() && !gpu {
-        return Err(Failure::usage("--server: wanted with --device cuda"));
+        return Err(Failure::usage("--server needs --device cuda"));
     }
     let target = workspace::target_dir()?;
     let net = Net::named(&arguments.net).context("a net that there is not")?;
@@ -203,7 +203,7 @@ impl Job {
         let product = || platform.product(&self.target, &self.python, self.threads);
         let mut rate = Vec::new();
         if platform.device == Device::Cuda {
-            // By itself: whoever came next would find a GPU that is hot.
+            // Measured alone, so that thermal throttling does not bias the next contestant.
             let (server, request) = product()?;
             rate = rounds::play(&mut [server], &[&request], self.rounds, true)?.remove(0).wall;
         }
@@ -217,7 +217,7 @@ impl Job {
                     self.theirs(&folder.0, at, platform.precision, false)?
                 }
             };
-            // Kernels that are looked for and memory that is kept.
+            // First steps select kernels and allocate memory.
             server.ask(&steps)?;
             on_gpu.push(used().zip(before).and_then(|(now, then)| now.checked_sub(then)));
             servers.push(server);
@@ -255,7 +255,8 @@ impl Job {
         })
     }
 
-    /// The largest difference between the losses of ours and of any other, and the losses of all.
+    /// Returns the largest difference between our losses and those of any other contestant, and the
+    /// losses of all.
     fn check(
         &self,
         folder: &Path,
@@ -322,7 +323,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // It lies below the target folder, where it does no harm.
+        // A failure is harmless, because the folder lies below the target folder.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! Finding or installing PyTorch.
+//! PyTorch for the benchmarks: finds or installs it.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::{cuda, workspace};
 /// The version that is installed, at first without the packages it names: on some systems these are
 /// several gigabytes of GPU libraries that are not needed.
 const TORCH: &str = "torch==2.15.0";
-/// What it and the scripts need besides.
+/// Further packages that it and the scripts need.
 const BESIDES: [&str; 11] = [
     "typing_extensions",
     "sympy",
@@ -27,14 +27,14 @@ const BESIDES: [&str; 11] = [
     "safetensors",
 ];
 
-/// What a comparison needs of PyTorch.
+/// Parts of PyTorch that a comparison needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wants {
-    /// Nothing but itself.
+    /// PyTorch alone.
     Cpu,
-    /// Its libraries for GPUs, and a GPU.
+    /// GPU libraries, and a GPU.
     Gpu,
-    /// What loads pictures.
+    /// torchvision, for loading images.
     Vision,
 }
 
@@ -42,13 +42,13 @@ impl Wants {
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Cpu => &[],
-            // candle opens it; PyTorch's own packages do not bring it.
+            // candle opens this library; PyTorch's own packages do not include it.
             Self::Gpu => &["nvidia-curand"],
             Self::Vision => &["torchvision==0.29.2", "pillow"],
         }
     }
 
-    /// What a script that must run says after its imports.
+    /// Returns the Python code with which a script checks its imports.
     fn test(self) -> &'static str {
         match self {
             Self::Cpu => "",
@@ -58,7 +58,7 @@ impl Wants {
     }
 }
 
-/// What `torch.compile` needs on a GPU is looked for before anything is built or timed.
+/// Python code that checks the needs of `torch.compile` on a GPU before anything is built or timed.
 const GPU_TEST: &str = "\
 import os, shutil, sysconfig, torch
 assert torch.cuda.is_available(), 'PyTorch finds no GPU'
@@ -67,8 +67,8 @@ header = os.path.join(sysconfig.get_paths()['include'], 'Python.h')
 assert os.path.exists(header), f'torch.compile needs the headers of Python (python3-dev), there is no {header}'
 assert any(map(shutil.which, [os.environ.get('CC', 'cc'), 'gcc', 'clang'])), 'torch.compile needs a C compiler'";
 
-/// The interpreter that has PyTorch and what is wanted besides: the one that was given, else that of an
-/// environment below the target folder, which is made if it is not there.
+/// Returns an interpreter with PyTorch and the packages that are needed besides: the given one, or else that of an
+/// environment below the target folder, which is made if it does not exist.
 ///
 /// # Errors
 /// If a given interpreter lacks a package, or the environment cannot be made.
@@ -153,7 +153,7 @@ pub(super) const OPS: (&str, &str) = ("deepsim-ops", "op_server");
 /// The server of training steps.
 pub(super) const STEP: (&str, &str) = ("deepsim-train", "step_server");
 
-/// Where cargo puts one of our own servers.
+/// Returns the path at which cargo puts one of our own servers.
 pub(super) fn path(target: &Path, name: &str) -> PathBuf {
     target.join("release/examples").join(name).with_extension(env::consts::EXE_EXTENSION)
 }

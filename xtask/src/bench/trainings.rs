@@ -6,22 +6,22 @@ use anyhow::{Context, Result};
 
 use crate::workspace;
 
-/// A training that both sides know by its name.
+/// Training that both sides know by its name.
 pub(super) struct Net {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     recipe: &'static str,
-    /// Images, patches or pairs per step on a CPU where nothing else is asked for: the recipe's, or what
-    /// all contestants can hold at once.
+    /// Default images, patches or pairs per step on a CPU: the recipe's, or as many as all
+    /// contestants can hold at once.
     pub(super) batches: &'static [u16],
 }
 
-/// A training that is called as its recipe.
+/// Describes a training that has the name of its recipe.
 const fn net(name: &'static str, batches: &'static [u16], about: &'static str) -> Net {
     Net { name, about, recipe: name, batches }
 }
 
-/// All of them; the first is the one that is meant if none is named.
+/// Known trainings; the first is the default.
 pub(super) const NETS: [Net; 12] = [
     Net {
         recipe: "autoencoder-alexnet-conv3",
@@ -65,17 +65,17 @@ pub(super) const NETS: [Net; 12] = [
 ];
 
 impl Net {
-    /// The one with this name.
+    /// Returns the training with this name.
     pub(super) fn named(name: &str) -> Option<&'static Self> {
         NETS.iter().find(|net| net.name == name)
     }
 
-    /// The file of its recipe.
+    /// Returns the path of its recipe.
     pub(super) fn recipe(&self) -> PathBuf {
         recipe(self.recipe)
     }
 
-    /// Images, patches or pairs per step of the recipe.
+    /// Returns the images, patches or pairs per step of the recipe.
     ///
     /// # Errors
     /// If the recipe cannot be read.
@@ -90,7 +90,7 @@ impl Net {
     }
 }
 
-/// The file of a recipe.
+/// Returns the path of a recipe.
 pub(super) fn recipe(name: &str) -> PathBuf {
     workspace::root().join(format!("crates/deepsim-run/recipes/{name}.toml"))
 }

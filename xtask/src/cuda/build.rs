@@ -31,13 +31,13 @@ pub(super) struct Arguments {
 
 /// Feature of the program and of the tests.
 const FEATURE: &str = "deepsim/cuda";
-/// That of the program, and its test, for several GPUs.
+/// Feature of the program, and of its test, for several GPUs.
 const NCCL: &str = "deepsim/nccl";
-/// What names of tests end with.
+/// Suffix of test names.
 const TESTS: &str = "-tests";
 const CUDA_VERSION: &str = "13000";
 
-/// Builds and copies; everything that is there already is kept.
+/// Builds and copies; existing files are kept.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let target = workspace::target_dir()?.join("cuda");
     let out = arguments.out.clone().unwrap_or_else(|| target.join("programs"));
@@ -80,7 +80,7 @@ pub(super) fn tests(target: &Path, capability: &str, nccl: bool) -> Result<Vec<(
     Ok(files)
 }
 
-/// Whether a program can be linked for several GPUs where NCCL is not installed.
+/// Returns true if a program can be linked for several GPUs although NCCL is not installed.
 pub(super) fn needs_no_nccl() -> bool {
     matches!(Toolkit::find(), Some(Toolkit::Fetched(_)))
 }
@@ -91,7 +91,8 @@ fn copy(files: Vec<(String, PathBuf)>, out: &Path) -> Result<()> {
     for (name, file) in files {
         let copy = out.join(name);
         std::fs::copy(&file, &copy).with_context(|| format!("copying {}", file.display()))?;
-        // Without what only debuggers need it is a quarter of the size; where nothing strips, it stays.
+        // Strips debug information, which leaves a quarter of the size; without a tool for it the
+        // file stays.
         let _ = Command::new("strip").arg(&copy).stderr(Stdio::null()).status();
         let size = copy.metadata().map_or(0, |data| data.len()) / (1 << 20);
         say(&format!("{} ({size} MiB)", copy.display()));
@@ -124,8 +125,8 @@ fn built(mut cargo: Command, target: &Path, capability: &str) -> Result<Vec<(Str
     Ok(files)
 }
 
-/// Sets what a build with CUDA needs: an installed toolkit, or one that was fetched, with stand-ins for the
-/// libraries.
+/// Sets the environment of a build with CUDA: an installed toolkit, or a fetched one with stand-ins
+/// for the libraries.
 ///
 /// # Errors
 /// If there is no compiler, or the stand-ins cannot be made.
@@ -150,7 +151,7 @@ pub(crate) fn prepare(cargo: &mut Command, capability: Option<&str>) -> Result<(
         stand_ins::make(&cudarc, &home, &lib)?;
     }
     if capability.is_none() && std::env::var_os("CUDA_COMPUTE_CAP").is_none() {
-        // Where there is a GPU it knows.
+        // candle's build detects the architecture if there is a GPU.
         let capability = gpus().first().and_then(Gpu::architecture);
         cargo.env("CUDA_COMPUTE_CAP", capability.unwrap_or_else(|| "90".to_owned()));
     }

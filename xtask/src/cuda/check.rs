@@ -15,7 +15,7 @@ use crate::process::say;
 /// First driver that runs CUDA 13.
 const DRIVER: u32 = 580;
 
-/// Says what is there and what is missing; fails if a program with CUDA would not find a GPU.
+/// Reports what is there and what is missing; fails if a program with CUDA would not find a GPU.
 pub(super) fn run() -> Result<()> {
     say(&match Toolkit::find() {
         Some(Toolkit::Installed(nvcc)) => format!("compiler: {}, installed", nvcc.display()),
@@ -74,7 +74,7 @@ fn folders(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Vec<PathBuf
     named.chain(usual.map(PathBuf::from)).collect()
 }
 
-/// What the loader would find.
+/// Returns the libraries that the loader knows.
 fn loader_cache() -> String {
     let output = Command::new("ldconfig").arg("-p").output();
     let output = output.or_else(|_| Command::new("/sbin/ldconfig").arg("-p").output());
@@ -88,7 +88,7 @@ fn found(file: &str, folders: &[PathBuf], cache: &str) -> Option<PathBuf> {
     cached.filter(|path| Path::new(path).exists()).or_else(there)
 }
 
-/// Where a library comes from.
+/// Returns the origin of a library.
 fn source(file: &str) -> &'static str {
     match file {
         "libcuda.so.1" => "of NVIDIA's driver",

@@ -1,9 +1,9 @@
-//! The GPUs of this machine, as `nvidia-smi` tells.
+//! GPUs of this machine, as `nvidia-smi` reports them.
 
 use std::fmt;
 use std::process::Command;
 
-/// A GPU. What the driver does not know of it is `[N/A]`, or `None`.
+/// GPU. Facts that the driver does not know are `[N/A]`, or `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Gpu {
     pub(crate) name: String,
@@ -11,9 +11,9 @@ pub(crate) struct Gpu {
     pub(crate) driver: String,
     /// Compute capability, e.g. `9.0`.
     capability: String,
-    /// All of its memory, with the unit.
+    /// Memory in total, with the unit.
     memory: String,
-    /// Bytes of its memory that all programs together hold.
+    /// Bytes of memory that all programs together hold.
     pub(crate) used: Option<u64>,
     uuid: String,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Gpu {
 /// Columns of [`Gpu::parse`].
 const QUERY: &str = "--query-gpu=name,driver_version,compute_cap,memory.total,memory.used,uuid";
 
-/// All of them, in the order of their numbers.
+/// Returns the GPUs, in the order of their numbers.
 pub(crate) fn gpus() -> Vec<Gpu> {
     let output = Command::new("nvidia-smi").args([QUERY, "--format=csv,noheader"]).output();
     let output = output.ok().filter(|output| output.status.success());
@@ -40,20 +40,21 @@ impl Gpu {
         Some(Self { name, driver, capability, memory, used: used.map(|mib| mib << 20), uuid })
     }
 
-    /// Its architecture as cargo wants it, e.g. `90`.
+    /// Returns the architecture in cargo's form, e.g. `90`.
     pub(super) fn architecture(&self) -> Option<String> {
         let (major, minor) = self.capability.split_once('.')?;
         let number = |text: &str| text.parse::<u16>().ok();
         Some(format!("{}{}", number(major)?, number(minor)?))
     }
 
-    /// Whether an entry of CUDA_VISIBLE_DEVICES, a number or the beginning of a UUID, means it.
+    /// Returns true if an entry of CUDA_VISIBLE_DEVICES, a number or the beginning of a UUID, means
+    /// this GPU.
     fn is(&self, number: usize, entry: &str) -> bool {
         entry.parse() == Ok(number) || (entry.starts_with("GPU-") && self.uuid.starts_with(entry))
     }
 }
 
-/// The one that programs use: the first that CUDA_VISIBLE_DEVICES names, if it is set.
+/// Returns the GPU that programs use: the first that CUDA_VISIBLE_DEVICES names, if it is set.
 pub(crate) fn first(gpus: Vec<Gpu>, visible: Option<&str>) -> Option<Gpu> {
     let entry = visible.and_then(|visible| visible.split(',').next()).map_or("0", str::trim);
     gpus.into_iter().enumerate().find_map(|(number, gpu)| gpu.is(number, entry).then_some(gpu))

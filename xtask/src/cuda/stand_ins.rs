@@ -1,4 +1,4 @@
-//! What programs are linked against where CUDA's libraries are not installed.
+//! Stand-ins that programs are linked against if CUDA's libraries are not installed.
 //!
 //! cudarc names its libraries to the linker. Here each is a small archive of functions that open the real
 //! library at their first call (`xtask/cuda/stand_in.S` and `.c`), so that one program runs on machines with
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 use crate::workspace::{self, write_atomic};
 
-/// A library that stands behind an archive.
+/// Library behind an archive.
 struct Library {
     /// Name for the linker.
     name: &'static str,
@@ -20,7 +20,8 @@ struct Library {
     module: &'static str,
     /// File name on a machine with CUDA 13.
     file: &'static str,
-    /// What its functions answer where it is missing: their own code for "not initialised" or "no device".
+    /// Return value of its functions if it is missing: the library's own code for "not initialised"
+    /// or "no device".
     missing: u32,
 }
 
@@ -47,12 +48,13 @@ const LIBRARIES: [Library; 7] = [
 /// Only for several GPUs.
 const NCCL: &str = "nccl";
 
-/// File names of all libraries, and whether a program needs them for a single GPU.
+/// Returns the file names of all libraries, and true for those that a program needs for a single
+/// GPU.
 pub(super) fn files() -> impl Iterator<Item = (&'static str, bool)> {
     LIBRARIES.iter().map(|library| (library.file, library.name != NCCL))
 }
 
-/// Whether all archives are in `out`.
+/// Returns true if all archives are in `out`.
 pub(super) fn made(out: &Path) -> bool {
     let archives = LIBRARIES.iter().map(|library| library.name).chain([RUNTIME]);
     archives.into_iter().all(|name| out.join(format!("lib{name}.a")).is_file())
@@ -70,7 +72,7 @@ pub(super) fn make(cudarc: &Path, toolkit: &Path, out: &Path) -> Result<()> {
             .with_context(|| format!("reading {}", source.display()))?;
         let names = functions(&text);
         if names.is_empty() {
-            bail!("{}: wanted declarations of functions, got none", source.display());
+            bail!("{}: expected declarations of functions, found none", source.display());
         }
         archive(library, &names, out)?;
     }

@@ -18,17 +18,17 @@ pub(super) struct Arguments {
     anyway: bool,
 }
 
-/// Where a compiler is.
+/// Location of a compiler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Toolkit {
-    /// Installed, with its libraries where the linker finds them; its `nvcc`.
+    /// Installed, with its libraries in the linker's folders; its `nvcc`.
     Installed(PathBuf),
     /// Fetched, without libraries; its folder, which has `bin/nvcc`.
     Fetched(PathBuf),
 }
 
 impl Toolkit {
-    /// An installed one, else one that was fetched.
+    /// Returns the installed toolkit, or else the fetched one.
     pub(super) fn find() -> Option<Self> {
         let installed = installed(|name| env::var_os(name)).map(Self::Installed);
         let home = home();
@@ -49,7 +49,7 @@ pub(super) fn setup(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Folder of what is fetched and made here, of this version.
+/// Returns the folder for everything that is fetched and made here for this version.
 pub(super) fn folder() -> PathBuf {
     const NAME: &str = "deepsim-cuda-13.0";
     let named = env::var_os("DEEPSIM_CUDA").map(PathBuf::from);
@@ -58,7 +58,7 @@ pub(super) fn folder() -> PathBuf {
     named.or_else(|| Some(cache?.join(NAME))).unwrap_or_else(|| env::temp_dir().join(NAME))
 }
 
-/// The fetched toolkit's own folder, which the wheels have.
+/// Returns the fetched toolkit's own folder, which is that of the wheels.
 fn home() -> PathBuf {
     folder().join("toolkit/nvidia/cu13")
 }
@@ -71,7 +71,8 @@ fn fetch() -> Result<PathBuf> {
     Ok(home())
 }
 
-/// Folder of NVRTC, which compiles our kernels when a program runs; fetched when first asked for.
+/// Returns the folder of NVRTC, which compiles our kernels at run time; fetches it at the first
+/// request.
 pub(super) fn nvrtc() -> Result<PathBuf> {
     let nvrtc = folder().join("nvrtc");
     let libraries = nvrtc.join("nvidia/cu13/lib");
@@ -139,7 +140,7 @@ fn executable(_: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where the build of candle's kernels finds an installed `nvcc` too.
+/// Finds an installed `nvcc` in the places where the build of candle's kernels looks too.
 fn installed(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let program = Path::new("nvcc").with_extension(env::consts::EXE_EXTENSION);
     let named = variable("NVCC").map(PathBuf::from);

@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments, program: &Path) -> Result<()> {
     check.copy("killed", "killed-one")?;
     check.train("killed", 2, &RESUME)?;
     ensure!(check.compare("two", "killed")?, "what two processes resumed is another run");
-    say("== one process goes on with it");
+    say("== one process continues it");
     check.train("killed-one", 1, &RESUME)?;
     check.compare("whole", "killed-one")?;
 

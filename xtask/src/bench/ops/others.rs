@@ -18,7 +18,8 @@ pub(super) struct Other {
     sizes: [usize; 4],
 }
 
-/// All of them. The two convolutions, with and without dilation, differ in nothing else.
+/// Operations that are timed. The two convolutions, with and without dilation, differ in nothing
+/// else.
 pub(super) const ALL: [Other; 10] = [
     Other { name: "relu6", sizes: [32, 64, 56, 56] },
     Other { name: "avg_pool2d", sizes: [32, 64, 56, 56] },
@@ -39,7 +40,7 @@ impl Other {
     }
 }
 
-/// What came out for one operation; passes in the order of [`PASSES`].
+/// Times of one operation; passes in the order of [`PASSES`].
 pub(super) struct Measured {
     other: Other,
     passes: [Pass; 2],

@@ -1,4 +1,4 @@
-//! Whether both sides train alike.
+//! Agreement of both sides on losses and numbers of weights.
 
 use anyhow::{Result, bail};
 use serde_json::{Map, Value};
@@ -45,7 +45,8 @@ pub(super) fn agree(cost: &Cost, ours: &Value, theirs: &Value, tolerance: f64) -
     Ok(worst)
 }
 
-/// Whether anybody has the same losses in two precisions: whoever has them has computed in one.
+/// Returns true if a contestant has the same losses in two precisions, which means that it computed
+/// in one of them only.
 pub(super) fn one_is_the_same(losses: &[Value], others: &[Value]) -> bool {
     losses.iter().zip(others).any(|(one, other)| one == other)
 }

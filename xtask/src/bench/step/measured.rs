@@ -1,4 +1,4 @@
-//! What was measured, as rows of a table and as JSON.
+//! Results of the step benchmark, as rows of a table and as JSON.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -20,21 +20,22 @@ pub(super) const HEADER: [&str; 10] = [
     "start s",
 ];
 
-/// What memory is called in files: on a GPU it is what the first steps took, not the most.
+/// Keys of memory in files. On a GPU it is the memory that the first steps took, not the peak.
 const MEMORY: [&str; 2] = ["peak_memory_bytes", "gpu_memory_bytes_after_first_steps"];
 
-/// What came out for one batch size.
+/// Results for one batch size.
 pub(super) struct Measured {
     pub(super) batch: usize,
-    /// Who was timed, ours first; the next three have this order.
+    /// Contestants, ours first; the next three have this order.
     pub(super) names: Vec<&'static str>,
     pub(super) times: Vec<Times>,
-    /// Most bytes that the process held; of a GPU those that its start and first steps took.
+    /// Largest number of bytes that the process held; on a GPU, the bytes that its start and first
+    /// steps took.
     pub(super) memory: Vec<Option<u64>>,
     pub(super) start: Vec<f64>,
-    /// Bytes that PyTorch holds before there is any network; not known of a GPU.
+    /// Bytes that PyTorch holds before there is any network; unknown on a GPU.
     pub(super) libraries: Option<u64>,
-    /// Nominal work of a step.
+    /// FLOPs of a step.
     pub(super) gflop: f64,
     /// Best GFLOP/s of the matrix product.
     pub(super) product: f64,
@@ -54,7 +55,7 @@ impl Measured {
             let rate = self.gflop / wall * 1e3;
             let ratio = rounds::ratio(&self.times[0].wall, &self.times[at].wall)?;
             let memory = self.memory[at].map_or("?".to_owned(), |m| (m >> 20).to_string());
-            // Ours over another's, of which what its libraries hold may be left out.
+            // Ours over another's, from which the memory of its libraries may be subtracted.
             let share = |left_out: Option<u64>| {
                 let its = self.memory[at]?.checked_sub(left_out?).filter(|its| *its > 0)?;
                 (at > 0).then_some(self.memory[0]? as f64 / its as f64)

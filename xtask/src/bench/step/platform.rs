@@ -1,4 +1,4 @@
-//! Where both sides compute, how exactly, and who is timed there.
+//! Device, precision and contestants of the step benchmark.
 
 use std::env;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::super::torch;
 use crate::cuda::{self, Gpu};
 use crate::process::Failure;
 
-/// Where to compute.
+/// Device to compute on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Device {
     /// The processor
@@ -20,19 +20,19 @@ pub(super) enum Device {
     Cuda,
 }
 
-/// What convolutions multiply.
+/// Type of the factors that convolutions multiply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Precision {
     /// Single precision
     F32,
     /// Rounded to 10 bits of mantissa; GPUs only
     Tf32,
-    /// Of 16 bits, 8 of them of mantissa; GPUs only
+    /// Rounded to 16 bits, 8 of them of mantissa; GPUs only
     Bf16,
 }
 
 impl Precision {
-    /// Its name in recipes.
+    /// Returns the name in recipes.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -41,7 +41,7 @@ impl Precision {
         }
     }
 
-    /// How far losses of both sides may differ, relative to the larger.
+    /// Returns the largest relative difference of losses between both sides.
     pub(super) fn tolerance(self) -> f64 {
         match self {
             Self::F32 => 1e-3,
@@ -51,10 +51,10 @@ impl Precision {
     }
 }
 
-/// PyTorch, as somebody would use it.
+/// PyTorch as a user would run it.
 pub(super) struct Contestant {
     pub(super) name: &'static str,
-    /// For its script.
+    /// Options of its script.
     pub(super) flags: &'static [&'static str],
 }
 
@@ -78,7 +78,7 @@ impl Platform {
     /// Checks that there is such a device.
     ///
     /// # Errors
-    /// If the CPU is to have another precision than its own, or there is no GPU.
+    /// If the CPU is asked for another precision than its own, or there is no GPU.
     pub(super) fn new(device: Device, precision: Precision) -> Result<Self> {
         if device == Device::Cpu && precision != Precision::F32 {
             let precision = precision.name();
@@ -91,35 +91,37 @@ impl Platform {
         Ok(Self { device, precision })
     }
 
-    /// Who is timed beside ours.
+    /// Returns the contestants beside ours.
     pub(super) fn contestants(self) -> &'static [Contestant] {
         if self.device == Device::Cpu { &CPU } else { &CUDA }
     }
 
-    /// The precisions in which both sides must agree.
+    /// Returns the precisions in which both sides must agree.
     pub(super) fn checked(self) -> Vec<Precision> {
         let mut all = vec![Precision::F32, self.precision];
         all.dedup();
         all
     }
 
-    /// Steps of a request: a GPU that has just waited for one is slow.
+    /// Returns the number of steps of a request, more than one on a GPU, which is slow after the
+    /// host has waited for it.
     pub(super) fn steps(self) -> usize {
         if self.device == Device::Cpu { 1 } else { 10 }
     }
 
-    /// Times per contestant if nothing else is asked for.
+    /// Returns the default number of times that each contestant is timed.
     pub(super) fn rounds(self) -> u16 {
         if self.device == Device::Cpu { 15 } else { 30 }
     }
 
-    /// Options of either side's program.
+    /// Returns the options for either side's program.
     pub(super) fn flags(self, precision: Precision) -> [&'static str; 4] {
         let device = if self.device == Device::Cpu { "cpu" } else { "cuda" };
         ["--device", device, "--precision", precision.name()]
     }
 
-    /// Who multiplies matrices of this side, to show what the machine can do, and what it is asked.
+    /// Starts a program that multiplies matrices on this device, to show its peak speed, and
+    /// returns the request for it.
     pub(super) fn product(
         self,
         target: &Path,
