@@ -27,7 +27,7 @@ extern "C" fn cublasSetStream_v2(_: usize, stream: usize) -> c_int {
     0
 }
 
-/// A matrix by columns: address, whether transposed, distance of columns and of matrices.
+/// Matrix by columns: address, true if transposed, distance of columns and of matrices.
 #[derive(Clone, Copy)]
 struct Matrix {
     at: usize,
@@ -73,7 +73,7 @@ unsafe extern "C" fn cublasGemmStridedBatchedEx(
     _algorithm: c_int,
 ) -> c_int {
     if [a_type, b_type, c_type] != [F32; 3] {
-        fail("matrix product: wanted f32");
+        fail("matrix product: expected f32");
     }
     // SAFETY: numbers on the host.
     let (alpha, beta) = unsafe { (*alpha.cast::<f32>(), *beta.cast::<f32>()) };
@@ -110,7 +110,7 @@ unsafe extern "C" fn cublasGemmStridedBatchedEx(
                 }
                 for (row, sum) in sums.iter().enumerate() {
                     let to = &mut product[c.index(batch, row, column)];
-                    // What was there is not read where its factor is 0.
+                    // The old value is not read if its factor is 0.
                     *to = alpha * sum + if beta == 0.0 { 0.0 } else { beta * *to };
                 }
             }

@@ -1,4 +1,4 @@
-//! How often what was asked for, printed at the end where `CUDA_EMULATOR_COUNTS` is set.
+//! Counts of calls, printed at the end if `CUDA_EMULATOR_COUNTS` is set.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

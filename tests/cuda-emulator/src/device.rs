@@ -1,4 +1,4 @@
-//! The one device: memory, streams, events and graphs.
+//! The single device: memory, streams, events and graphs.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -15,12 +15,12 @@ pub(crate) const NOT_FOUND: i32 = 500;
 pub(crate) const CAPTURE_UNSUPPORTED: i32 = 900;
 pub(crate) const CAPTURE_INVALIDATED: i32 = 901;
 
-/// Something that a stream does.
+/// Work item of a stream.
 pub(crate) type Work = Arc<dyn Fn(&mut Device) + Send + Sync>;
 
 enum Item {
     Work(Work),
-    /// Until another stream has done so many things.
+    /// Waits until another stream has done this many items.
     Wait(Stream, u64),
 }
 
@@ -30,7 +30,7 @@ pub(crate) type Stream = (usize, Option<ThreadId>);
 #[derive(Default)]
 struct Queue {
     items: VecDeque<Item>,
-    /// Of all times.
+    /// Number of items since the stream was made.
     enqueued: u64,
     done: u64,
     capture: Option<Capture>,
@@ -39,7 +39,7 @@ struct Queue {
 struct Capture {
     graph: Graph,
     spoilt: bool,
-    /// The thread that must not do what cannot be part of a graph; all of them, if none is named.
+    /// Thread that must not do what cannot be part of a graph; every thread if `None`.
     by: Option<ThreadId>,
 }
 
@@ -49,7 +49,7 @@ impl Capture {
     }
 }
 
-/// Work to be done again.
+/// Work of a graph, done at each launch.
 #[derive(Clone, Default)]
 pub(crate) struct Graph {
     work: Vec<Work>,
@@ -59,7 +59,7 @@ pub(crate) struct Graph {
 pub(crate) struct Allocation {
     memory: Vec<u64>,
     bytes: usize,
-    /// Not freed. Memory of a graph can come back.
+    /// False once freed. Memory of a graph can come back.
     live: bool,
     of_graph: bool,
 }
@@ -88,20 +88,20 @@ pub(crate) fn stream(handle: usize) -> Stream {
     (handle, (handle == 2).then(|| thread::current().id()))
 }
 
-/// Ends the program: what was asked for is an error that a GPU might not show.
+/// Ends the program, because the call is an error that a GPU might not report.
 pub(crate) fn fail(reason: &str) -> ! {
     eprintln!("CUDA emulator: {reason}");
     std::process::abort()
 }
 
 impl Device {
-    /// A number for a handle; never one that the driver gives a meaning.
+    /// Returns a number for a handle; never one that the driver gives a meaning.
     pub(crate) fn new_handle(&mut self) -> usize {
         self.last += 1;
         0x1000 + self.last
     }
 
-    /// Memory full of NaN. In a capture that is spoilt there is none.
+    /// Allocates memory full of NaN. A spoilt capture gets none.
     pub(crate) fn allocate(&mut self, bytes: usize, on: Option<Stream>) -> Result<usize, i32> {
         counts::count(&counts::ALLOCATIONS);
         if bytes == 0 {
@@ -121,7 +121,7 @@ impl Device {
         Ok(address)
     }
 
-    /// Refuses whatever is asked of a stream whose capture is spoilt.
+    /// Refuses every call for a stream whose capture is spoilt.
     pub(crate) fn unspoilt(&mut self, stream: Stream) -> Result<(), i32> {
         match &self.queue(stream).capture {
             Some(capture) if capture.spoilt => Err(CAPTURE_INVALIDATED),
@@ -150,7 +150,7 @@ impl Device {
         }
     }
 
-    /// Frees memory once the stream has come so far.
+    /// Frees memory once the stream has come this far.
     pub(crate) fn free_later(&mut self, address: usize, stream: Stream) -> Result<(), i32> {
         self.unspoilt(stream)?;
         let of_graph = self.allocations.get(&address).is_some_and(|found| found.of_graph);
@@ -162,7 +162,7 @@ impl Device {
         Ok(())
     }
 
-    /// Start and end of all memory that is in use.
+    /// Returns start and end of all memory that is in use.
     pub(crate) fn memory(&self) -> Vec<(usize, usize)> {
         let live = self.allocations.iter().filter(|(_, allocation)| allocation.live);
         live.map(|(&start, allocation)| (start, start + allocation.bytes)).collect()
@@ -200,7 +200,7 @@ impl Device {
         self.queue(stream).capture.is_some()
     }
 
-    /// Has a stream do something later.
+    /// Adds work to a stream, to be done later.
     pub(crate) fn enqueue(
         &mut self,
         stream: Stream,
@@ -214,12 +214,12 @@ impl Device {
         queue.items.push_back(Item::Work(Arc::new(work)));
         queue.enqueued += 1;
         if stream.0 < 2 {
-            // The old default stream waits for all, and all for it.
+            // The legacy default stream waits for every stream, and every stream for it.
             self.run_all();
         }
     }
 
-    /// What must not be done while a graph is captured.
+    /// Spoils the captures that bind this thread, because the call is forbidden during a capture.
     pub(crate) fn refuse_in_capture(&mut self) -> Result<(), i32> {
         let mut result = Ok(());
         for queue in self.streams.values_mut() {
@@ -231,7 +231,7 @@ impl Device {
         result
     }
 
-    /// Runs a stream until it has done so many things.
+    /// Runs a stream until it has done this many items.
     fn run(&mut self, stream: Stream, until: u64) {
         loop {
             let queue = self.queue(stream);
@@ -272,7 +272,7 @@ impl Device {
         if self.captures(stream) {
             return self.refuse_in_capture();
         }
-        // An event that was never recorded is over.
+        // An event that was never recorded counts as complete.
         if let Some(&(other, until)) = self.events.get(&event) {
             let queue = self.queue(stream);
             queue.items.push_back(Item::Wait(other, until));
@@ -298,7 +298,7 @@ impl Device {
         self.events.remove(&event);
     }
 
-    /// Captures what is asked of a stream; binds this thread alone, or all.
+    /// Begins to capture the work of a stream; binds this thread alone, or all.
     pub(crate) fn begin_capture(&mut self, stream: Stream, all: bool) -> Result<(), i32> {
         if stream.0 < 2 || self.captures(stream) {
             return Err(CAPTURE_UNSUPPORTED);

@@ -1,6 +1,6 @@
-//! NCCL's functions for sums over the GPUs of several processes: over sockets, through the first process.
+//! NCCL's all-reduce over the GPUs of several processes, by sockets through the first process.
 //!
-//! As with NCCL, a process waits for ever for one that is lost.
+//! As with NCCL, a process waits indefinitely for one that is lost.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A sum that was asked for.
+/// Requested all-reduce.
 struct Sum {
     from: usize,
     to: usize,
@@ -47,12 +47,12 @@ struct Sum {
     stream: Stream,
 }
 
-/// What a process says of a sum before its values: whether it is part of a graph, which must be so in all
-/// processes or in none, and its length.
+/// Header that a process sends before the values of a sum: 1 if the sum is part of a graph, which
+/// must be the same in all processes, and its length.
 type Heading = [u8; 9];
 
 thread_local! {
-    /// How deep in groups the thread is, and what waits for their end.
+    /// Depth of nested groups on this thread, and the sums that wait for their end.
     static GROUP: RefCell<(u32, Vec<Sum>)> = const { RefCell::new((0, Vec::new())) };
 }
 
@@ -118,7 +118,7 @@ extern "C" fn ncclCommAbort(group: usize) -> c_int {
     }
 }
 
-/// Finishes what was asked for.
+/// Finishes the requested sums.
 #[unsafe(no_mangle)]
 extern "C" fn ncclCommDestroy(group: usize) -> c_int {
     device().run_all();
@@ -157,7 +157,7 @@ extern "C" fn ncclAllReduce(
     const FLOAT32: c_int = 7;
     const FLOAT64: c_int = 8;
     if operation != 0 || ![FLOAT32, FLOAT64].contains(&kind) {
-        fail("NCCL: wanted a sum of f32 or f64");
+        fail("NCCL: expected a sum of f32 or f64");
     }
     let Some((first, sockets)) = state().groups.get(&group).cloned() else {
         return INVALID_ARGUMENT;
@@ -182,7 +182,7 @@ fn enqueue(sums: Vec<Sum>) {
     count(&counts::LIBRARY);
     let Some(stream) = sums.first().map(|sum| sum.stream) else { return };
     if sums.iter().any(|sum| sum.stream != stream) {
-        fail("NCCL: wanted one stream for a group");
+        fail("NCCL: expected one stream for a group");
     }
     let mut device = device();
     let captured = device.captures(stream);
@@ -211,7 +211,8 @@ fn all_reduce<const N: usize, T: Copy + std::ops::Add<Output = T>>(
     let mut exchange = || -> io::Result<()> {
         let all = |values: &[T]| values.iter().flat_map(|x| bytes(*x)).collect::<Vec<u8>>();
         let mut buffer = vec![0; sum.len * N];
-        // Before values are awaited that may never come.
+        // Headers are exchanged first, because the values of a process that disagrees may never
+        // come.
         for socket in sockets.iter_mut() {
             socket.write_all(&heading)?;
         }

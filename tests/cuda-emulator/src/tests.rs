@@ -1,4 +1,4 @@
-//! The emulator by itself: kernels in PTX, and what streams and graphs must do.
+//! The emulator alone: kernels in PTX, streams and graphs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -136,7 +136,7 @@ fn what_must_not_be_in_a_graph_spoils_it() -> Result<(), i32> {
     device.begin_capture(stream, true)?;
     assert_eq!(device.refuse_in_capture(), Err(CAPTURE_UNSUPPORTED));
     assert!(device.end_capture(stream).is_err());
-    // The stream goes on after that.
+    // The stream continues after that.
     device.begin_capture(stream, true)?;
     assert!(device.end_capture(stream).is_ok());
     Ok(())

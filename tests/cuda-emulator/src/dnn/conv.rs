@@ -151,7 +151,7 @@ fn launch(
     }
     count(&counts::LIBRARY);
     device().enqueue(stream, move |device| {
-        // What was there is gone.
+        // Overwrites the workspace, because its content is undefined after a call.
         device.set_values("workspace", workspace_at, &vec![0xffu8; bytes]);
         let (left, right, result) = match pass {
             Pass::Forward => (&conv.x, &conv.w, &conv.y),

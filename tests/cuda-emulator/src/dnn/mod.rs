@@ -5,8 +5,9 @@
 //! | [`conv`] | the three passes of a convolution, and the gradient of its bias |
 //! | [`lrn`] | local response normalisation |
 //!
-//! Here are handles, descriptions and the choice of algorithms. The heuristic's first suggestions are ones that must not be taken: an algorithm that may give
-//! other bits in another run, one that rounds to `f16`, one that wants 3 GiB, and one that fails.
+//! This module has handles, descriptions and the choice of algorithms. The heuristic's first
+//! suggestions are ones that must not be taken: an algorithm that may give other bits in another
+//! run, one that rounds to `f16`, one that needs 3 GiB, and one that fails.
 
 mod conv;
 mod lrn;
@@ -188,8 +189,8 @@ pub(crate) struct Suggestion {
     reserved: [c_int; 3],
 }
 
-/// What each algorithm is here, the same numbers for all three passes: 0 differs from run to run
-/// where gradients are computed, 1 is good, 5 wants 3 GiB, 4 fails when it is launched.
+/// Algorithms of the emulator, with the same numbers for all three passes: 0 differs from run to
+/// run for gradients, 1 is good, 5 needs 3 GiB, 4 fails when it is launched.
 const GOOD: c_int = 1;
 const LARGE: c_int = 5;
 const FAILS: c_int = 4;
@@ -219,7 +220,8 @@ unsafe fn suggest(len: c_int, count: *mut c_int, out: *mut Suggestion) -> c_int 
     OK
 }
 
-/// It grows with the batch, as it may: bytes for an algorithm, by the first sizes of the three tensors.
+/// Returns the workspace of an algorithm in bytes. It grows with the batch, as it may in cuDNN; the
+/// batch is told by the first sizes of the three tensors.
 fn workspace(algorithm: c_int, tensors: [&Description; 3]) -> usize {
     let batch: usize = tensors.iter().map(|tensor| tensor.sizes[0]).sum();
     match algorithm {

@@ -61,7 +61,7 @@ extern "C" fn cuMemFreeHost(address: usize) -> c_int {
     if device.pinned.remove(&address).is_some() { OK } else { INVALID_VALUE }
 }
 
-/// Whether memory of the host is page-locked.
+/// Returns true if host memory is page-locked.
 fn is_pinned(device: &Device, address: usize) -> bool {
     let found = device.pinned.range(..=address).next_back();
     found.is_some_and(|(start, memory)| address < start + memory.len() * 8)
@@ -80,7 +80,7 @@ unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
     if is_pinned(&device, from) {
         count(&counts::PINNED);
         device.enqueue(stream, move |device| {
-            // As late as it may be: what is there now counts.
+            // The copy runs as late as it may, so the bytes at that time count.
             // SAFETY: page-locked memory is freed after all work is done.
             let bytes = unsafe { slice::from_raw_parts(from as *const u8, bytes) };
             device.set_values(WHAT, to, bytes);
@@ -117,7 +117,7 @@ unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
         device.enqueue(stream, copy);
         return OK;
     }
-    // To ordinary memory it waits.
+    // A copy to pageable memory waits for the stream.
     count(&counts::WAITS);
     if let Err(code) = device.refuse_in_capture() {
         return code;

@@ -13,7 +13,8 @@ fn answer(result: Result<(), i32>) -> c_int {
     result.err().unwrap_or(OK)
 }
 
-/// So that two processes can each have one; to a process all of them are the one device.
+/// Number of devices, so that each of two processes can have one. Within a process all of them are
+/// the same device.
 const DEVICES: c_int = 2;
 
 /// Functions that do nothing here.
@@ -41,7 +42,7 @@ nothing! {
     cuStreamDestroy_v2(usize);
 }
 
-/// NVRTC asks for a table of functions that are not documented; it can do without.
+/// NVRTC asks for a table of undocumented functions, but works without it.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuGetExportTable(out: *mut usize, _: *const c_void) -> c_int {
     unsafe { *out = 0 };
@@ -104,7 +105,7 @@ unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) -> c_i
 unsafe extern "C" fn cuDevicePrimaryCtxRetain(out: *mut usize, number: c_int) -> c_int {
     static USED: OnceLock<c_int> = OnceLock::new();
     if *USED.get_or_init(|| number) != number {
-        fail("wanted one device in a process, got two");
+        fail("expected one device in a process, found two");
     }
     unsafe { *out = 1 };
     OK

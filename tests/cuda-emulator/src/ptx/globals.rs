@@ -1,4 +1,4 @@
-//! What is declared outside of kernels.
+//! Declarations outside of kernels.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ pub(super) struct Globals {
     pub(super) shared: Vec<String>,
 }
 
-/// What is declared outside of kernels.
+/// Finds the declarations outside of kernels.
 pub(super) fn globals(text: &str) -> Globals {
     let mut found = Globals::default();
     // Values are between braces, which end a part.

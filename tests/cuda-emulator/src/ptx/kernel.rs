@@ -5,10 +5,10 @@ use super::value::{Comparison, Compute, Conversion, Type};
 /// A register's number.
 pub(super) type Register = u32;
 
-/// Where an address counts from.
+/// Origin of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Space {
-    /// The address is the machine's own.
+    /// The machine's own address.
     Generic,
     Shared,
     Local,
@@ -41,9 +41,9 @@ pub(super) enum Op {
     Compare(Comparison, Type, Register, [Register; 3], Bit),
     Load(Access),
     Store(Access),
-    /// Adds to memory, and gives what was there.
+    /// Adds to memory and returns the old value.
     Add(Access, Register),
-    /// An address of one space as a generic one, or back.
+    /// Converts an address of one space to a generic one, or back.
     Address(Space, bool, Register, Register),
     Unpack(Vec<Register>, Register, u32),
     Pack(Register, Vec<Register>, u32),
@@ -52,7 +52,7 @@ pub(super) enum Op {
     Branch(usize),
     Barrier,
     Exit,
-    /// What is not known stops the program only if it is reached.
+    /// Unknown instruction; stops the program only if it is reached.
     Unknown(String),
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Instruction {
     pub(super) guard: Option<(Register, bool)>,
 }
 
-/// What a thread finds in a register when it starts.
+/// Initial value of a special register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Special {
     Thread(usize),
@@ -73,7 +73,7 @@ pub(super) enum Special {
     Lane,
 }
 
-/// Where the shared memory lies whose size a launch says.
+/// Address of the shared memory whose size a launch gives.
 pub(super) const DYNAMIC: usize = 1 << 16;
 
 /// A kernel that can be run.

@@ -35,7 +35,7 @@ impl Module {
         Self { text, globals, kernels: HashMap::new() }
     }
 
-    /// The kernel of this name, or why there is none.
+    /// Returns the kernel of this name, or the reason why there is none.
     pub(crate) fn kernel(&mut self, name: &str) -> Result<Arc<Kernel>, String> {
         if let Some(kernel) = self.kernels.get(name) {
             return Ok(kernel.clone());

@@ -8,7 +8,7 @@ use super::value::{Type, extend, f32_bits, f32_of, f64_of, masked};
 
 const WARP: usize = 32;
 
-/// What a launch is of.
+/// Blocks, threads, parameters and memory of a launch.
 pub(crate) struct Launch<'a> {
     pub(crate) blocks: [usize; 3],
     pub(crate) threads: [usize; 3],
@@ -44,10 +44,10 @@ pub(crate) fn run(kernel: &Kernel, launch: &Launch<'_>) {
     });
 }
 
-/// Why a thread stopped.
+/// Reason why a thread stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stop {
-    /// Not started, or let go on.
+    /// Not started, or released to continue.
     Ready,
     Barrier,
     Shuffle,
@@ -63,7 +63,7 @@ struct Thread {
     piece: (usize, usize),
 }
 
-/// One block at a time, with memory for its threads that is used again.
+/// Runner of one block at a time; reuses the memory for its threads.
 struct Block<'a> {
     kernel: &'a Kernel,
     launch: &'a Launch<'a>,
@@ -93,7 +93,7 @@ impl<'a> Block<'a> {
 
     fn run(&mut self, index: usize) {
         let count: usize = self.launch.threads.iter().product();
-        // What a block before left there must not be of use.
+        // Overwrites what an earlier block left, so that a kernel cannot rely on it.
         self.shared.fill(u64::MAX);
         if !self.kernel.synchronises {
             for number in 0..count {
@@ -114,7 +114,7 @@ impl<'a> Block<'a> {
             if self.shuffle() {
                 continue;
             }
-            // Nobody waits for a shuffle: all that are left are at the barrier.
+            // No thread waits for a shuffle, so the remaining ones are at the barrier.
             let mut waiting = false;
             for thread in &mut self.threads {
                 if thread.stop == Stop::Barrier {
@@ -231,7 +231,7 @@ impl<'a> Block<'a> {
                 }
                 Op::Barrier => break Stop::Barrier,
                 Op::Shuffle(..) => {
-                    // Goes on behind it once the values are there.
+                    // Execution continues behind the shuffle once the values are there.
                     at -= 1;
                     break Stop::Shuffle;
                 }
@@ -243,13 +243,13 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Ends the program, as a GPU's memory cannot be trusted after an error either.
+/// Ends the program, because the memory of a real GPU cannot be trusted after an error either.
 fn fail(kernel: &Kernel, reason: &str) -> ! {
     eprintln!("CUDA emulator: kernel {} {reason}", kernel.name);
     std::process::abort()
 }
 
-/// What a thread can reach.
+/// Memory that a thread can reach.
 struct Memory<'a> {
     kernel: &'a Kernel,
     launch: &'a Launch<'a>,

@@ -1,4 +1,4 @@
-//! What single PTX instructions compute.
+//! Arithmetic of single PTX instructions.
 //!
 //! A register is 64 bits wide and holds narrower values with zeros above them.
 
@@ -48,7 +48,7 @@ impl Type {
     }
 }
 
-/// How a conversion rounds.
+/// Rounding of a conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rounding {
     Nearest,
@@ -192,7 +192,7 @@ pub(super) struct Comparison {
     less: bool,
     equal: bool,
     greater: bool,
-    /// What a NaN gives.
+    /// Result if an operand is NaN.
     unordered: bool,
 }
 
@@ -200,7 +200,7 @@ impl Comparison {
     pub(super) fn parse(name: &str) -> Option<Self> {
         let (less, equal, greater, unordered) = match name {
             "eq" => (false, true, false, false),
-            // Of whole numbers; of floating-point numbers a NaN is not "ne".
+            // For whole numbers. For floating-point numbers a NaN is not "ne".
             "ne" => (true, false, true, false),
             "lt" | "lo" => (true, false, false, false),
             "le" | "ls" => (true, true, false, false),
@@ -237,7 +237,7 @@ impl Comparison {
 
 /// The function of an instruction whose name has no rounding, `ftz` or `approx` left.
 pub(super) fn compute(name: &str) -> Option<Compute> {
-    /// Of 32-bit whole numbers.
+    /// Defines an operation on 32-bit whole numbers.
     macro_rules! u {
         (|$a:ident, $b:ident, $c:ident| $e:expr) => {
             |a, b, c| {
