@@ -66,7 +66,7 @@ const TESTS: &str = "deepsim-tests";
 const OF_THE_PROGRAM: [&str; 5] =
     ["clap", "indicatif", "signal-hook", "tracing-chrome", "tracing-subscriber"];
 
-/// What must stay free of candle: useful without a tensor library, or quick to build.
+/// Packages that must not depend on candle: useful without a tensor library, or quick to build.
 const WITHOUT_CANDLE: [&[&str]; 3] =
     [&["-p", "deepsim-data"], &["-p", "deepsim-fetch"], &["-p", "xtask"]];
 
@@ -129,7 +129,7 @@ fn lines(tree: &str) -> BTreeSet<String> {
     tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
 }
 
-/// Their names.
+/// Returns the names of the packages.
 fn tree(chosen: &[&str], kinds: &str) -> BTreeSet<String> {
     let packages = lines(&cargo(&tree_of(chosen, kinds, "{p}")));
     packages.iter().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()

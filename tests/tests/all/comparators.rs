@@ -76,7 +76,7 @@ fn what_was_trained_is_a_comparator() -> anyhow::Result<()> {
     assert_eq!(net.features(&images, "CONV3")?.dims(), [1, 256, 16, 16]);
     assert_eq!(net.features(&images, "FC4")?.dims(), [1, 512, 9, 9]);
 
-    // Its curves, with those of a number that is not minimised.
+    // Curves of the run, with those of a number that is not minimised.
     let mut curves = std::process::Command::new(deepsim());
     curves.current_dir(folder.path()).args(["curves", "tiny=run", "--out", "curves.html"]);
     assert_success(&curves.output()?);
@@ -167,7 +167,7 @@ fn the_shipped_exemplar_cnn_opens_and_is_small() -> anyhow::Result<()> {
     let device = candle_core::Device::Cpu;
     let net = ComparatorKind::exemplar_cnn().open(Some(&path), 0, &device)?;
     assert_eq!(net.taps(), ["CONV1", "CONV2", "CONV3"]);
-    // It is another network than the one that training starts from.
+    // The trained network differs from the one that training starts from.
     let images = Images::from_u8(&[200; 3 * 64 * 64], 1, 64, 64, PixelFormat::RGB_U8, &device)?;
     let mean = |net: &dyn deepsim_nets::Comparator| -> anyhow::Result<f32> {
         Ok(net.features(&images, "CONV3")?.mean_all()?.to_scalar()?)

@@ -1,5 +1,5 @@
-//! What a training does when a number is not finite: it says which, undoes the step, and keeps what is
-//! needed to make it again. And the other commands of training.
+//! Training with a number that is not finite: it names the number, undoes the step, and keeps what
+//! is needed to repeat it. Also the other commands of training.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -79,7 +79,7 @@ fn batch(n: usize, seed: usize) -> Result<Images> {
     Ok(Images::from_u8(&pixels, n, 40, 40, PixelFormat::CAFFE_BGR, &Device::Cpu)?)
 }
 
-/// All that a step changes.
+/// Returns everything that a step changes.
 fn state(trainer: &Trainer) -> Result<Vec<Vec<f32>>> {
     let mut all = Vec::new();
     let mut add = |params: &Params| -> Result<()> {
@@ -113,7 +113,7 @@ fn each_term_is_caught_with_its_name_and_nothing_is_changed() -> Result<()> {
     let set_all = |params: &Params, value: f64| -> Result<()> {
         params.iter().try_for_each(|(_, var)| Ok(var.set(&(var.ones_like()? * value)?)?))
     };
-    /// What is set in the recipe, what is broken, and what must be named.
+    /// Settings of the recipe, the broken item, the expected name, and the quantity.
     type Case = (&'static [&'static str], &'static str, &'static str, Quantity);
     let cases: [Case; 8] = [
         (&[], "batch", "discriminator's real", Loss),
@@ -242,7 +242,7 @@ fn a_failure_is_replayed_from_what_the_run_kept() {
     let again = command(folder.path(), &["replay", kept.trim()]);
     assert_eq!(again.status.code(), Some(4), "{}", errors(&again));
     assert_eq!(message(&errors(&again)), message(&said), "the same step, term, value and batch");
-    // What is not such a folder is named.
+    // A folder of another kind is named in the error.
     let other = command(folder.path(), &["replay", "run"]);
     assert_eq!(other.status.code(), Some(1), "{}", errors(&other));
     assert!(errors(&other).contains("run/batch.safetensors"), "{}", errors(&other));
@@ -283,7 +283,7 @@ fn a_plan_is_checked_and_measured_and_nothing_is_written() {
     {
         assert!(text.contains(words), "no `{words}` in {text}");
     }
-    // What it prints is the plan, with costs as comments.
+    // The output is the plan, with costs as comments.
     assert!(text.parse::<toml::Table>().is_ok_and(|plan| plan.contains_key("recipe")), "{text}");
     let json = ["plan", "recipe.toml", "--json", "--measure", "0"];
     let json = command(folder.path(), &json);

@@ -327,7 +327,7 @@ fn a_full_disk_leaves_the_old_checkpoint_whole() {
     assert_eq!(output.status.code(), Some(3), "{}", errors(&output));
     assert_eq!(errors(&output).matches("training continues").count(), 3, "{}", errors(&output));
     assert!(before == checkpoint(&run), "the old checkpoint was touched");
-    // With room again, the run goes on.
+    // With room again, the run continues.
     assert_success(&train(folder.path(), "run", &["--resume"]));
 }
 

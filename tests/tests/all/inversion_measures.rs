@@ -1,4 +1,5 @@
-//! What is measured on a network that inverts an encoder: neighbours, pre-images, a picture of one's own.
+//! Measures of a network that inverts an encoder: neighbours, the optimisation baseline, a picture
+//! of the user's.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -77,7 +78,7 @@ fn a_generator_without_noise_has_no_presamples_and_an_encoder_keeps_its_seed() {
     let of = |space: &str| format!("of the nearest training image, {space}");
     assert_eq!(names, [of("image space"), of("code")]);
     assert!(nearest.iter().all(|row| value(row) > 0.0));
-    // More to choose from: what is nearest can only come nearer, and the shares grow.
+    // With more candidates the nearest can only come nearer, and the shares grow.
     assert_success(&started(&["eval", "neighbours", "--run", name, "--train-limit", "400"]));
     for (few, many) in nearest.iter().zip(rows(&run, "neighbours")) {
         assert!(value(&many) > value(few), "{many} {few}");

@@ -16,7 +16,7 @@
 //! | `parallel` | do several processes make the run that one makes alone? |
 //! | `resume` | does an interrupted run end with the bytes of an uninterrupted one? |
 //! | `run_folder` | can planners and reports read what training leaves? |
-//! | `guards` | is a number that is not finite caught, undone and kept for replay? |
+//! | `guards` | is a number that is not finite caught, undone and kept for a repetition? |
 //! | `hostile` | does bad input end in a clear error with nothing half-written? |
 //! | `pages` | are README and pages whole where rustdoc has not been? |
 //! | `data_files` | has every file in `data` a licence and a hash, and are its photographs a data set? |

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::programs::workspace;
 
-/// All pages below a folder.
+/// Finds the pages below a folder.
 fn pages(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();

@@ -23,7 +23,7 @@ use crate::programs::{TINY, bytes, newest};
 use crate::support::{Fixture, relative_norm};
 use crate::vae::TINY as VAE;
 
-/// What the threads share: a slot for each.
+/// State shared by the threads: a slot for each.
 struct Shared {
     slots: Mutex<Vec<Vec<f64>>>,
     barrier: Barrier,

@@ -70,7 +70,7 @@ fn the_divergence_of_codes_equals_pytorch() -> Result<()> {
     let loss = terms::divergence(&posterior)?;
     compare(&mut errors, &fixture, "divergence/of_mean", &loss, &mean)?;
     compare(&mut errors, &fixture, "divergence/of_log_variance", &loss, &log_variance)?;
-    // As a term: the same value, and the weight in the gradients.
+    // The term has the same value, and its weight is in the gradients.
     let (_, output, target) = output(&fixture)?;
     let inputs = Inputs { posterior: Some(&posterior), ..Inputs::new(&output, &target) };
     let evaluated = objective::evaluate(&[&Divergence { weight: 3.0, warm_up: 0 }], &inputs)?;

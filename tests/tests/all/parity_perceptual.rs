@@ -73,7 +73,7 @@ fn compare(
     let value = distances.per_sample()?;
     errors.tensor("per sample", &value, &wanted("value")?)?;
     for (i, (tap, layer)) in distances.per_tap()?.into_iter().enumerate() {
-        // Each layer by itself: one may be a thousand times another.
+        // Each layer is compared alone, because one may be a thousand times another.
         let wanted = wanted("layers")?.narrow(1, i, 1)?.squeeze(1)?;
         errors.tensor(&tap, &layer, &wanted)?;
     }

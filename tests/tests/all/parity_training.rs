@@ -20,7 +20,8 @@ use crate::support::{Errors, Fixture, Weight, fill, indices, relative_norm, valu
 
 /// Weights after twenty steps, relative to their norm.
 const WEIGHTS: f64 = 1e-3;
-/// Their change in twenty steps, relative to its norm: a few percent are chaos, more is a mistake.
+/// Largest error of the change in twenty steps, relative to its norm: a few percent are chaos, more
+/// is a mistake.
 const CHANGE: f64 = 5e-2;
 /// Losses, gradient norms and ratios, relative to the largest in the run: of the first step, of the
 /// first five, of all. Already the first adversarial term sees an updated discriminator.
@@ -38,7 +39,7 @@ struct Run {
     learning_rate: f64,
     batch: usize,
     start: BTreeMap<String, Vec<f32>>,
-    /// Of a variational autoencoder.
+    /// Latent dimensions of a variational autoencoder.
     latent: Option<usize>,
     divergence: Option<f64>,
     warm_up: Option<u64>,
@@ -54,7 +55,7 @@ impl Run {
             ),
             _ => String::new(),
         };
-        // All else is left at the defaults, which are the fixture's numbers too.
+        // Other settings keep the defaults, which are the fixture's too.
         Ok(Recipe::parse(
             &format!(
                 r#"

@@ -51,7 +51,7 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(deepsim()).current_dir(folder).args(arguments).output().expect("deepsim runs")
 }
 
-/// What a program said on its error stream.
+/// Returns the error stream of a program.
 pub(crate) fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -79,7 +79,7 @@ fn a_run_continues_on_the_same_images_wherever_they_are_and_on_no_others() {
     assert!(results(folder.path(), "whole") == results(folder.path(), "halves"));
 }
 
-/// All files below a run folder.
+/// Returns the files below a run folder.
 fn files(run: &Path) -> BTreeSet<PathBuf> {
     let (mut files, mut folders) = (BTreeSet::new(), vec![run.to_path_buf()]);
     while let Some(folder) = folders.pop() {

@@ -42,7 +42,7 @@ fn a_finished_run_is_read_back_whole_with_its_identity() -> Result<()> {
         };
         assert!(same, "the plans of the folder and of the checkpoint differ");
 
-        // As versions left it that wrote no identity: it is that of the plan.
+        // Runs of older versions have no identity: it is that of the plan.
         std::fs::remove_file(out.join(IDENTITY))?;
         let told = RunFolder::open(&out)?.identity.context("an identity")?;
         assert_eq!((told.id.as_str(), told.method), ("tiny", method));

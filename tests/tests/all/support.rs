@@ -200,7 +200,7 @@ pub(crate) fn write_weights(path: &Path, net: &str, table: &[Weight]) -> Result<
     Ok(serialize_to_file(views, None, path)?)
 }
 
-/// All values of a tensor.
+/// Returns the values of a tensor.
 pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(tensor.flatten_all()?.to_vec1()?)
 }

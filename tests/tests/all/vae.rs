@@ -94,7 +94,7 @@ fn a_run_resumes_to_the_same_bytes_and_is_measured_and_sampled() {
             "kernel distance, alexnet CONV5, random weights"
         ]
     );
-    // Of few images there is no Frechet distance in so many dimensions.
+    // Too few images for a Frechet distance in so many dimensions.
     let (frechet, kernel) = (&samples["rows"][3], &samples["rows"][4]);
     let note = frechet["note"].as_str().unwrap_or_default();
     assert!(frechet["value"].is_null() && note.contains("needs more than 512 images"), "{note}");

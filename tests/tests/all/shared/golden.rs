@@ -126,7 +126,8 @@ fn alexnet_follows_the_integer_network_it_comes_from() -> Result<()> {
     else {
         return Ok(());
     };
-    // It takes RGB, (pixel/255 - mean)/std * 32; the weights here take BGR pixels minus a mean.
+    // The golden network takes RGB, (pixel/255 - mean)/std * 32; the weights here take BGR pixels
+    // minus a mean.
     let rgb = golden.f32("input_int8_rgb")?;
     let (plane, deviation) = (rgb.len() / 3, [0.229, 0.224, 0.225]);
     let bgr: Vec<f32> = (0..3)
