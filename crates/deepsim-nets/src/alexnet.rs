@@ -97,6 +97,18 @@ pub(crate) fn videonet() -> Vec<Layer> {
     [trunk(Order::PoolNorm), vec![flatten, fc6, relu6, fc("fc7", 1024), relu7]].concat()
 }
 
+/// conv1 to pool5 without normalisations, with weights to begin training from.
+pub(crate) fn to_train() -> Vec<Layer> {
+    let mut table = trunk(Order::NormPool);
+    table.retain(|layer| !matches!(layer.op, Op::Lrn(_)));
+    for layer in &mut table {
+        if let Op::Conv(conv) = &mut layer.op {
+            *conv = conv.fill(Filler::Msra { coeff: 1.0 });
+        }
+    }
+    table
+}
+
 /// The paper's names: CONVk includes the ReLU, normalisation and pooling that follow. FC8 are the
 /// class scores before the softmax. Networks with a shorter head have the first of them; torchvision's
 /// rows are named as in [`Order::NormPool`].

@@ -1,19 +1,19 @@
-//! Weights that come with the project: `data/weights` of its source.
+//! Weights and photographs that come with the project: `data/weights` and `data/photos` of its source.
 //!
 //! Networks whose weights are there ([`ComparatorSpec::shipped`](crate::ComparatorSpec)) need no folder of weights:
 //! [`ComparatorKind::find_weights`](crate::ComparatorKind::find_weights) falls back to these files, from whatever
 //! folder a program is started. Other files that were imported into the same folder are not taken unless it is named.
 //!
-//! The folders that are searched, in this order:
+//! The folders in which `weights` and `photos` are searched, in this order:
 //!
 //! 1. the one that the variable `DEEPSIM_BOX` names;
-//! 2. `weights` beside the program, for programs that are copied to another machine;
-//! 3. `data/weights` of the source that this crate was built from.
+//! 2. that of the program, for programs that are copied to another machine;
+//! 3. `data` of the source that this crate was built from.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Variable that names a folder with the shipped weights.
+/// Variable that names a folder with `weights` and `photos`.
 pub const VARIABLE: &str = "DEEPSIM_BOX";
 
 /// Returns the file of this name among the shipped weights, if it is there.
@@ -24,16 +24,29 @@ pub const VARIABLE: &str = "DEEPSIM_BOX";
 /// assert_eq!(deepsim_nets::shipped::find("no-such-network.safetensors"), None);
 /// ```
 pub fn find(name: &str) -> Option<PathBuf> {
+    first(&Path::new("weights").join(name)).filter(|path| path.is_file())
+}
+
+/// Returns the folder of the shipped photographs, if it is there.
+///
+/// ```
+/// let folder = deepsim_nets::shipped::photos();
+/// assert!(folder.is_some_and(|folder| folder.join("photos.toml").is_file()));
+/// ```
+pub fn photos() -> Option<PathBuf> {
+    first(Path::new("photos"))
+}
+
+fn first(name: &Path) -> Option<PathBuf> {
     let folders = folders(std::env::var_os(VARIABLE), std::env::current_exe().ok());
-    folders.into_iter().map(|folder| folder.join(name)).find(|path| path.is_file())
+    folders.into_iter().map(|folder| folder.join(name)).find(|path| path.exists())
 }
 
 fn folders(variable: Option<OsString>, program: Option<PathBuf>) -> Vec<PathBuf> {
     let named = variable.filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    let beside = program.and_then(|path| Some(path.parent()?.join("weights")));
+    let beside = program.and_then(|path| path.parent().map(Path::to_path_buf));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
-    let source = source.map(|root| root.join("data/weights"));
-    named.into_iter().chain(beside).chain(source).collect()
+    named.into_iter().chain(beside).chain(source.map(|root| root.join("data"))).collect()
 }
 
 #[cfg(test)]
@@ -44,8 +57,8 @@ mod tests {
     #[test]
     fn the_variable_comes_first_then_the_program_then_the_source() {
         let found = folders(Some("/box".into()), Some("/bin/deepsim".into()));
-        assert_eq!(found[..2], [PathBuf::from("/box"), PathBuf::from("/bin/weights")]);
-        assert!(found[2].ends_with("data/weights") && found[2].is_dir(), "{found:?}");
+        assert_eq!(found[..2], [PathBuf::from("/box"), PathBuf::from("/bin")]);
+        assert!(found[2].ends_with("data") && found[2].is_dir(), "{found:?}");
         assert_eq!(folders(Some(OsString::new()), None), found[2..]);
     }
 
@@ -67,6 +80,6 @@ mod tests {
             );
             shipped.push(kind.name().to_owned());
         }
-        assert_eq!(shipped, ["exemplar-cnn", "efficientnet-lite0"]);
+        assert_eq!(shipped, ["alexnet-instance", "exemplar-cnn", "efficientnet-lite0"]);
     }
 }

@@ -4,8 +4,8 @@ use candle_core::{DType, Device, Tensor};
 use deepsim_nets::random::stream;
 use deepsim_nets::{
     Autoencoder, AutoencoderConfig, ComparatorKind, Discriminator, DiscriminatorConfig,
-    ExemplarCnn, GeneratorKind, Images, Inverter, InverterConfig, LayerKind, NetError, Pass,
-    PixelFormat, Vae, VaeConfig, VaeEncoder, VideoNet,
+    GeneratorKind, Images, Inverter, InverterConfig, LayerKind, NetError, Pass, PixelFormat,
+    SurrogateNet, Vae, VaeConfig, VaeEncoder, VideoNet,
 };
 
 /// Compares a pass with the operations of `run`, and with the number of weights that it returns.
@@ -100,11 +100,16 @@ fn counts_are_those_of_the_networks() -> Result<(), NetError> {
     }
     // Here, because channels are reordered by a convolution.
     let patches = images(32)?.convert(deepsim_nets::exemplar_cnn::FORMAT)?;
-    compare("exemplar-cnn", &ExemplarCnn::cost(12)?, || {
-        let net = ExemplarCnn::new(12, 0, &device)?;
-        net.forward(&patches, None)?;
-        Ok(net.params().count())
-    })?;
+    compare(
+        "exemplar-cnn",
+        &SurrogateNet::cost(&ComparatorKind::exemplar_cnn(), "FC4", 32, 12)?,
+        || {
+            let net =
+                SurrogateNet::new(&ComparatorKind::exemplar_cnn(), "FC4", 32, 12, 0, &device)?;
+            net.forward(&patches, None)?;
+            Ok(net.params().count())
+        },
+    )?;
     compare("videonet", &VideoNet::cost(224)?, || {
         let net = VideoNet::new(0, &device)?;
         net.forward(&images(224)?)?;
@@ -148,7 +153,10 @@ fn layers_have_the_shapes_and_flops_counted_by_hand() -> Result<(), NetError> {
     assert_eq!(sides(ComparatorKind::alexnet().cost("CONV5", 64)?), [64, 7, 3, 3, 3]);
     assert_eq!(sides(ComparatorKind::alexnet().cost("CONV5", 227)?), [227, 27, 13, 13, 13]);
     assert_eq!(sides(ComparatorKind::exemplar_cnn().cost("CONV3", 64)?), [64, 32, 16]);
-    assert_eq!(sides(ExemplarCnn::cost(10)?), [32, 16, 8, 8, 1]);
+    assert_eq!(
+        sides(SurrogateNet::cost(&ComparatorKind::exemplar_cnn(), "FC4", 32, 10)?),
+        [32, 16, 8, 8, 1]
+    );
     let grouped = &ComparatorKind::alexnet().cost("CONV2", 64)?.layers[1];
     assert_eq!((grouped.inputs, grouped.outputs, grouped.groups), (96, 256, 2));
     Ok(())

@@ -16,7 +16,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use deepsim_nets::{ExemplarCnn, InverterConfig, LayerCost, NetError, Pass, VideoNet};
+use deepsim_nets::exemplar_cnn::{PATCH, TRAINED_TAP};
+use deepsim_nets::{
+    ComparatorKind, InverterConfig, LayerCost, NetError, Pass, SurrogateNet, VideoNet,
+};
 use serde::Serialize;
 
 use crate::recipe::{AdversarialTerm, ComparatorRecipe, Inversion, Learned, Recipe};
@@ -103,7 +106,14 @@ impl Cost {
     /// If VideoNet's pictures do not fit.
     pub fn of_comparator(recipe: &ComparatorRecipe) -> Result<Self, NetError> {
         let (pass, pictures) = match &recipe.comparator {
-            Learned::ExemplarCnn(task) => (ExemplarCnn::cost(task.classes.number)?, 1),
+            Learned::ExemplarCnn(task) => {
+                let kind = ComparatorKind::exemplar_cnn();
+                (SurrogateNet::cost(&kind, TRAINED_TAP, PATCH, task.classes.number)?, 1)
+            }
+            Learned::Instances(task) => {
+                let side = task.side().unwrap_or_default();
+                (SurrogateNet::cost(&task.network, &task.tap, side, task.pictures)?, 1)
+            }
             Learned::VideoNet(task) => (VideoNet::cost(task.pairs.crop)?, 2),
         };
         let mut count = Count::default();

@@ -8,6 +8,7 @@ macro_rules! built_in {
 }
 
 const ALL: &[(&str, &str)] = built_in![
+    "alexnet-instance",
     "autoencoder-alexnet-conv3",
     "autoencoder-exemplar-cnn-conv3",
     "autoencoder-l1",

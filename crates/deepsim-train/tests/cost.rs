@@ -7,7 +7,7 @@ use deepsim_nets::{Images, LayerKind, PixelFormat};
 use deepsim_run::cost::Cost;
 use deepsim_run::recipe::Recipe;
 use deepsim_run::recipes;
-use deepsim_train::comparator::exemplar_cnn::ExemplarLearner;
+use deepsim_train::comparator::surrogate::SurrogateLearner;
 use deepsim_train::comparator::videonet::VideoLearner;
 use deepsim_train::comparator::{ComparatorRecipe, Learned, Learner};
 use deepsim_train::step::frozen::FrozenNetworks;
@@ -57,9 +57,14 @@ fn measured(recipe: &Recipe) -> Result<(f64, Vec<usize>)> {
 
 fn learned(recipe: &ComparatorRecipe, n: usize) -> Result<(f64, Vec<usize>)> {
     let (seed, sgd, device) = (recipe.seed, &recipe.sgd, Device::Cpu);
-    let (mut learner, height, width): (Box<dyn Learner>, _, _) = match recipe.comparator {
+    let (mut learner, height, width): (Box<dyn Learner>, _, _) = match &recipe.comparator {
         Learned::ExemplarCnn(task) => {
-            (Box::new(ExemplarLearner::new(task.classes.number, seed, sgd, &device)?), 32, 32)
+            let classes = task.classes.number;
+            (Box::new(SurrogateLearner::exemplar_cnn(classes, seed, sgd, &device)?), 32, 32)
+        }
+        Learned::Instances(task) => {
+            let side = task.side()?;
+            (Box::new(SurrogateLearner::instances(task, seed, sgd, &device)?), side, side)
         }
         Learned::VideoNet(task) => {
             let side = task.pairs.side;
@@ -107,7 +112,7 @@ fn counted_costs_are_those_of_real_steps() -> Result<()> {
         let recipe = recipe(name, sets)?;
         compare(&format!("{name} {sets:?}"), &Cost::of(&recipe)?, measured(&recipe)?);
     }
-    for name in ["exemplar-cnn-small", "videonet-stills"] {
+    for name in ["exemplar-cnn-small", "alexnet-instance", "videonet-stills"] {
         let recipe = comparator(name)?;
         compare(name, &Cost::of_comparator(&recipe)?, learned(&recipe, 2)?);
     }

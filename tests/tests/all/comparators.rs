@@ -26,6 +26,25 @@ log_every = 1
 checkpoint_every = 2
 "#;
 
+/// A network that tells pictures apart, whose first two steps are made with two of them.
+const INSTANCES: &str = r#"
+name = "tiny"
+steps = 4
+batch = 3
+[comparator.instances]
+network = "alexnet-instance"
+tap = "relu5"
+pictures = 6
+first = 2
+first_steps = 2
+transforms = [{ random_resized_crop = { side = 64 } }, { mirror = {} }]
+[sgd]
+weight_decay = 5e-4
+schedule = [{ from = 0, rate = 0.01 }]
+[output]
+log_every = 1
+"#;
+
 /// A VideoNet; its weights are many, so it makes few steps.
 const VIDEO: &str = r#"
 name = "tiny"
@@ -63,6 +82,24 @@ fn parts_of_a_run_equal_the_whole_wherever_it_is_cut() {
         assert_eq!(log.expect("text").matches("\"step\":").count(), 5);
     }
     assert!(folder.path().join("whole/grids/step-0000005.png").exists());
+}
+
+#[test]
+fn a_network_that_tells_pictures_apart_is_a_comparator() -> anyhow::Result<()> {
+    let folder = folder_with_recipe(INSTANCES);
+    assert_success(&train(folder.path(), "whole", &["--threads", "1"]));
+    assert_success(&train(folder.path(), "halves", &["--set", "steps=1"]));
+    assert_success(&train(folder.path(), "halves", &["--resume"]));
+    assert_same(folder.path(), "whole", "halves");
+    let kind = ComparatorKind::alexnet_instance();
+    let path = folder.path().join("whole/comparator.safetensors");
+    let net = kind.open(Some(&path), 0, &candle_core::Device::Cpu)?;
+    assert_eq!(net.taps(), ["CONV1", "CONV2", "CONV3", "CONV4", "CONV5"]);
+    let few = "comparator.instances.pictures=30000";
+    let output = train(folder.path(), "few", &["--set", few]);
+    let message = errors(&output);
+    assert!(message.contains("expected at most the 20000 pictures of the data"), "{message}");
+    Ok(())
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl ComparatorKind {
     }
 
     /// The table up to a tap.
-    fn rows(&self, tap: &str) -> Result<&[Layer], NetError> {
+    pub(crate) fn rows(&self, tap: &str) -> Result<&[Layer], NetError> {
         let end = self.spec().row(tap).ok_or_else(|| NetError::UnknownTap {
             net: self.name().into(),
             wanted: self.taps().into_iter().map(str::to_owned).collect(),

@@ -47,6 +47,11 @@ built_in! {
         .aliases(alexnet::TORCHVISION_ALIASES);
     /// CaffeNet with fc7 of 1024, trained on tracked patches of videos (Wang & Gupta 2015).
     videonet => ComparatorSpec::new("videonet", alexnet::videonet(), &alexnet::taps(Order::PoolNorm)[..7], CAFFE);
+    /// A network of AlexNet's shape up to pool5, without normalisations, that was trained without labels: it
+    /// tells pictures apart. It is not AlexNet.
+    alexnet_instance => ComparatorSpec::new(
+        "alexnet-instance", alexnet::to_train(), &alexnet::taps(Order::NormPool)[..5], PixelFormat::TORCHVISION)
+        .shipped();
     /// Exemplar-CNN 64c5-128c5-256c5-512f.
     exemplar_cnn => ComparatorSpec::new("exemplar-cnn", exemplar_cnn::layers(), &exemplar_cnn::TAPS, exemplar_cnn::FORMAT)
         .shipped()

@@ -91,7 +91,7 @@ mod tests {
         assert!(matches!(&read, AnyRecipe::Generator(one) if one.name == "autoencoder-l1"));
 
         for (name, sets, words) in [
-            ("autoencoder", &[][..], "one of autoencoder-alexnet-conv3, "),
+            ("autoencoder", &[][..], "one of alexnet-instance, autoencoder-alexnet-conv3, "),
             ("autoencoder-se", &["stesp=1"], "recipe autoencoder-se: "),
             ("autoencoder-se.toml", &[], "reading recipe autoencoder-se.toml"),
         ] {

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use deepsim_data::pipeline::Pipeline;
+use deepsim_nets::ComparatorKind;
 use serde::{Deserialize, Serialize};
 
 use super::text::{self, at_least_one, refuse};
@@ -37,11 +39,13 @@ pub struct ComparatorRecipe {
 }
 
 /// Comparators that can be trained.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Learned {
     /// Exemplar-CNN, on surrogate classes.
     ExemplarCnn(ExemplarTask),
+    /// Any network, on whole pictures each of which is a class.
+    Instances(InstanceTask),
     /// VideoNet, on pairs of images of the same object.
     #[serde(rename = "videonet")]
     VideoNet(VideoTask),
@@ -49,9 +53,10 @@ pub enum Learned {
 
 impl Learned {
     /// Returns the name of the comparator.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::ExemplarCnn(_) => "exemplar-cnn",
+            Self::Instances(task) => task.network.name(),
             Self::VideoNet(_) => "videonet",
         }
     }
@@ -63,6 +68,25 @@ impl Learned {
 pub struct ExemplarTask {
     /// The surrogate classes.
     pub classes: Classes,
+}
+
+/// Task of a network that tells pictures apart, whatever is done to them (instance discrimination).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceTask {
+    /// The network.
+    pub network: ComparatorKind,
+    /// Tap whose features tell pictures apart.
+    pub tap: String,
+    /// Number of pictures, each of which is a class: the first ones of the data.
+    pub pictures: usize,
+    /// Number of pictures in the first steps; a network soon learns to tell a few apart.
+    pub first: usize,
+    /// Number of steps made with them.
+    #[serde(default)]
+    pub first_steps: u64,
+    /// Changes of a picture that leave its class as it is; the last crop's side is that of the network's images.
+    pub transforms: Pipeline,
 }
 
 /// Task of a VideoNet.
@@ -181,6 +205,7 @@ impl ComparatorRecipe {
         self.sgd.check()?;
         match &self.comparator {
             Learned::ExemplarCnn(task) => task.classes.check(),
+            Learned::Instances(task) => task.check(),
             Learned::VideoNet(task) => task.check(self.batch),
         }
     }
@@ -195,6 +220,36 @@ impl Classes {
             false => refuse(format!(
                 "comparator.exemplar-cnn.classes.first: expected 1 to {}, found {}",
                 self.number, self.first
+            )),
+        }
+    }
+}
+
+impl InstanceTask {
+    /// Height and width of the network's images.
+    ///
+    /// # Errors
+    /// If the transforms do not end in one size for all pictures.
+    pub fn side(&self) -> Result<usize, RunError> {
+        self.transforms.size(None).map(|(height, _)| height).ok_or_else(|| {
+            RunError::recipe(format!(
+                "comparator.instances.transforms: expected a crop of one size at their end, found {}",
+                self.transforms
+            ))
+        })
+    }
+
+    fn check(&self) -> Result<(), RunError> {
+        let side = self.side()?;
+        self.network
+            .shape(&self.tap, side, side)
+            .map_err(|error| RunError::recipe(format!("comparator.instances.tap: {error}")))?;
+        at_least_one("comparator.instances.pictures", self.pictures as u64)?;
+        match (1..=self.pictures).contains(&self.first) {
+            true => Ok(()),
+            false => refuse(format!(
+                "comparator.instances.first: expected 1 to {}, found {}",
+                self.pictures, self.first
             )),
         }
     }
@@ -272,6 +327,28 @@ schedule = [{ from = 0, rate = 0.1 }]
         ] {
             let message =
                 ComparatorRecipe::parse(&video, &[set.into()]).expect_err(set).to_string();
+            assert!(message.contains(words), "{set}: {message}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn instances_say_which_network_sees_what() -> Result<(), RunError> {
+        let text = crate::recipes::text("alexnet-instance").expect("built in");
+        let recipe = ComparatorRecipe::parse(text, &[])?;
+        let Learned::Instances(task) = &recipe.comparator else { panic!("{recipe:?}") };
+        assert_eq!((task.side()?, task.tap.as_str()), (64, "relu5"));
+        assert_eq!(recipe.comparator.name(), "alexnet-instance");
+        for (set, words) in [
+            ("tap=FC6", "comparator.instances.tap: "),
+            ("pictures=0", "comparator.instances.pictures: expected at least 1"),
+            ("first=0", "comparator.instances.first: expected 1 to 5000, found 0"),
+            ("transforms=[{ mirror = {} }]", "expected a crop of one size at their end, found "),
+            ("transforms=[{ random_crop = { side = 8 } }]", "comparator.instances.tap: "),
+            ("network=lenet", "lenet"),
+        ] {
+            let sets = [format!("comparator.instances.{set}")];
+            let message = ComparatorRecipe::parse(text, &sets).expect_err(set).to_string();
             assert!(message.contains(words), "{set}: {message}");
         }
         Ok(())

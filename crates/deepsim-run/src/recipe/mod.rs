@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use crate::RunError;
 pub use any::AnyRecipe;
 pub use comparator::{
-    Classes, ComparatorRecipe, ExemplarTask, Learned, Mining, PairSource, Pairs, VideoTask,
+    Classes, ComparatorRecipe, ExemplarTask, InstanceTask, Learned, Mining, PairSource, Pairs,
+    VideoTask,
 };
 pub use deepsim_loss::terms::{Divergence, ExtraTerms, ImageTerm};
 pub use optimiser::{AdamConfig, Rate, SgdConfig};

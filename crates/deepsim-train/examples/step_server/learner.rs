@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use deepsim_data::{Batch, Cursor, Rectangle, Sample};
-use deepsim_nets::exemplar_cnn::FORMAT;
+use deepsim_nets::exemplar_cnn::{FORMAT, PATCH};
 use deepsim_nets::random::{stream, streams};
 use deepsim_nets::{Images, PixelFormat};
 use deepsim_ops::dropout_each;
-use deepsim_train::comparator::exemplar_cnn::ExemplarLearner;
+use deepsim_train::comparator::surrogate::SurrogateLearner;
 use deepsim_train::comparator::videonet::VideoLearner;
 use deepsim_train::comparator::{ComparatorRecipe, Learned, Learner};
 use rand_chacha::rand_core::Rng;
@@ -16,8 +16,7 @@ use rand_chacha::rand_core::Rng;
 use crate::serve::Result;
 use crate::{Arguments, Training, comparator};
 
-/// Side of the patches of an Exemplar-CNN, and how many features there are before its classifier.
-const PATCH: usize = 32;
+/// How many features of an Exemplar-CNN there are before its classifier.
 const FEATURES: usize = 512;
 const MARGIN: f64 = 0.01;
 /// Side of the squares of VideoNet's pictures.
@@ -37,12 +36,24 @@ impl Learning {
         let (learner, batch): (Box<dyn Learner>, _) = match recipe.comparator {
             Learned::ExemplarCnn(task) => {
                 let classes = task.classes.number;
-                let batch = patches(*n, classes);
+                let batch = patches(*n, PATCH, classes);
                 if *check {
                     save_patches(&batch, folder)?;
                     save_masks(*n, recipe.seed, folder)?;
                 }
-                let learner = ExemplarLearner::new(classes, recipe.seed, &recipe.sgd, device)?;
+                let (seed, sgd) = (recipe.seed, &recipe.sgd);
+                let learner = SurrogateLearner::exemplar_cnn(classes, seed, sgd, device)?;
+                (Box::new(learner), batch)
+            }
+            Learned::Instances(task) => {
+                let side = task.side()?;
+                if *check {
+                    return Err(
+                        "expected exemplar-cnn or videonet for a check, found instances".into()
+                    );
+                }
+                let batch = patches(*n, side, task.pictures);
+                let learner = SurrogateLearner::instances(&task, recipe.seed, &recipe.sgd, device)?;
                 (Box::new(learner), batch)
             }
             Learned::VideoNet(mut task) => {
@@ -97,12 +108,12 @@ fn batch(pixels: Vec<u8>, n: usize, height: usize, width: usize, labels: &[u32])
 }
 
 /// Noise of random classes.
-fn patches(n: usize, classes: usize) -> Batch {
-    let mut pixels = vec![0; n * 3 * PATCH * PATCH];
+fn patches(n: usize, side: usize, classes: usize) -> Batch {
+    let mut pixels = vec![0; n * 3 * side * side];
     let mut rng = stream(0, "images", 0);
     rng.fill_bytes(&mut pixels);
     let labels: Vec<u32> = (0..n).map(|_| rng.next_u32() % classes as u32).collect();
-    batch(pixels, n, PATCH, PATCH, &labels)
+    batch(pixels, n, side, side, &labels)
 }
 
 /// Pairs of pictures that are their own mirror images and as large as the crops: wherever the learner

@@ -6,7 +6,7 @@ use candle_core::Device;
 use deepsim_data::Batch;
 use deepsim_run::recipe::{ComparatorRecipe, Learned};
 
-use super::exemplar_cnn::ExemplarLearner;
+use super::surrogate::SurrogateLearner;
 use super::videonet::VideoLearner;
 use super::{Learner, checkpoint};
 use crate::TrainError;
@@ -34,8 +34,9 @@ pub(super) fn learner(
     let (seed, sgd) = (recipe.seed, &recipe.sgd);
     Ok(match &recipe.comparator {
         Learned::ExemplarCnn(task) => {
-            Box::new(ExemplarLearner::new(task.classes.number, seed, sgd, device)?)
+            Box::new(SurrogateLearner::exemplar_cnn(task.classes.number, seed, sgd, device)?)
         }
+        Learned::Instances(task) => Box::new(SurrogateLearner::instances(task, seed, sgd, device)?),
         Learned::VideoNet(task) => {
             Box::new(VideoLearner::new(task.mining, task.pairs.crop, seed, sgd, device)?)
         }

@@ -3,17 +3,17 @@
 //! | module | holds |
 //! |---|---|
 //! | [`ComparatorRecipe`] | what to train, as TOML |
-//! | [`exemplar_cnn`] | Exemplar-CNN: classification of surrogate classes |
+//! | [`surrogate`] | Exemplar-CNN and others: classification of surrogate classes |
 //! | [`videonet`], [`mining`] | VideoNet: ranking of tracked pictures, and against which others |
 //! | [`checkpoint`] | weights and velocities on disk |
 //! | [`run()`] | the run |
 
 pub mod checkpoint;
-pub mod exemplar_cnn;
 mod learners;
 pub mod mining;
 mod run;
 mod samples;
+pub mod surrogate;
 pub mod videonet;
 
 use deepsim_data::Batch;

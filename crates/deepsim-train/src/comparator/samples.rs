@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use deepsim_data::Subset;
 use deepsim_data::dataset::Format;
 use deepsim_data::exemplars::{ExemplarConfig, Exemplars};
 use deepsim_data::folder::ImageFolder;
 use deepsim_data::ilsvrc::Ilsvrc;
 use deepsim_data::pairs::{Moving, MovingConfig, PairList, Tracks};
+use deepsim_data::photos::CATALOGUE;
 use deepsim_data::shards::{self, Shards};
-use deepsim_data::{PictureFiles, Prepared, Source, Transform};
+use deepsim_data::{Augmented, PictureFiles, Prepared, Source, Subset, Transform};
 use deepsim_run::plan::DataPlan;
-use deepsim_run::recipe::{Classes, ComparatorRecipe, Learned, PairSource, Pairs};
+use deepsim_run::recipe::{Classes, ComparatorRecipe, InstanceTask, Learned, PairSource, Pairs};
 
 use crate::TrainError;
 use crate::run::options::RunOptions;
@@ -30,6 +30,10 @@ pub(super) fn phases(
         Learned::ExemplarCnn(task) => {
             let (data, pictures) = stills(recipe.seed, options)?;
             Ok((data, surrogate_classes(task.classes, recipe.seed, pictures)?))
+        }
+        Learned::Instances(task) => {
+            let (data, pictures) = stills(recipe.seed, options)?;
+            Ok((data, instances(task, pictures)?))
         }
         Learned::VideoNet(task) => {
             let (data, source) = pairs(task.pairs, recipe.seed, options)?;
@@ -57,6 +61,25 @@ fn surrogate_classes(
     })
 }
 
+/// A few pictures first, then all that are to be told apart.
+fn instances(task: &InstanceTask, pictures: Arc<dyn Source>) -> Result<Vec<Phase>, TrainError> {
+    if pictures.len() < task.pictures {
+        return Err(TrainError::recipe(format!(
+            "comparator.instances.pictures: expected at most the {} pictures of the data, found {}",
+            pictures.len(),
+            task.pictures
+        )));
+    }
+    let changed = Augmented::of_images(pictures, task.transforms.clone())?;
+    let changed: Arc<dyn Source> = Arc::new(changed);
+    let phase = |until, pictures| -> Result<Phase, TrainError> {
+        let source = Arc::new(Subset::new(changed.clone(), (0..pictures).collect())?);
+        Ok(Phase { until, source })
+    };
+    let few = (task.first_steps > 0).then(|| phase(task.first_steps, task.first)).transpose()?;
+    Ok(few.into_iter().chain([phase(u64::MAX, task.pictures)?]).collect())
+}
+
 fn pairs(
     pairs: Pairs,
     seed: u64,
@@ -69,7 +92,9 @@ fn pairs(
             Ok((data, Arc::new(Moving::new(pictures, config)?)))
         }
         PairSource::Tracks => {
-            let folder = options.data.data.as_deref().ok_or_else(|| {
+            // Photographs with a catalogue are the default of commands, and no tracks.
+            let named = options.data.data.as_deref().filter(|path| !path.join(CATALOGUE).exists());
+            let folder = named.ok_or_else(|| {
                 TrainError::recipe(
                     "pairs.from = \"tracks\" needs --data: a list, shards or a folder",
                 )

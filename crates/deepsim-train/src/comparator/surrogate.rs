@@ -1,14 +1,15 @@
-//! Exemplar-CNN: one update of the classifier of surrogate classes.
+//! One update of a network that tells surrogate classes apart: an Exemplar-CNN, or any other.
 
 use candle_core::{Device, Tensor, Var};
 use deepsim_data::Batch;
 use deepsim_loss::objective::backward_from;
 use deepsim_loss::{At, TermReport};
-use deepsim_nets::exemplar_cnn::{CLASSIFIER, ExemplarCnn, FORMAT};
+use deepsim_nets::exemplar_cnn::{PATCH, TRAINED_TAP};
 use deepsim_nets::random::streams;
-use deepsim_nets::{Images, Params};
+use deepsim_nets::surrogate::CLASSIFIER;
+use deepsim_nets::{ComparatorKind, Images, Params, SurrogateNet};
 use deepsim_ops::softmax_cross_entropy;
-use deepsim_run::recipe::SgdConfig;
+use deepsim_run::recipe::{InstanceTask, SgdConfig};
 
 use super::Learner;
 use crate::TrainError;
@@ -17,34 +18,74 @@ use crate::optim::{Multiplier, Sgd};
 use crate::step::gradients::{GradientHook, check, checked_norm, read};
 use crate::trainer::StepReport;
 
-/// An Exemplar-CNN with its optimiser.
-pub struct ExemplarLearner {
-    net: ExemplarCnn,
+/// A network with its classifier and optimiser.
+pub struct SurrogateLearner {
+    net: SurrogateNet,
     sgd: Sgd,
+    dropout: String,
+    classes: Classes,
     seed: u64,
     steps: u64,
     device: Device,
 }
 
-impl ExemplarLearner {
-    /// A fresh network for `classes` surrogate classes.
+/// Where the classes of a batch's images are from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Classes {
+    /// Labels of the source.
+    Labels,
+    /// Each picture is a class.
+    Pictures,
+}
+
+impl SurrogateLearner {
+    /// A fresh Exemplar-CNN for `classes` surrogate classes.
     ///
     /// # Errors
     /// If the network cannot be built.
-    pub fn new(
+    pub fn exemplar_cnn(
         classes: usize,
         seed: u64,
         sgd: &SgdConfig,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let net = ExemplarCnn::new(classes, seed, device)?;
-        let sgd = Sgd::new(sgd, net.params(), multiplier)?;
-        Ok(Self { net, sgd, seed, steps: 0, device: device.clone() })
+        let kind = ComparatorKind::exemplar_cnn();
+        let net = SurrogateNet::new(&kind, TRAINED_TAP, PATCH, classes, seed, device)?;
+        let sgd = Sgd::new(sgd, net.params(), of_the_release)?;
+        Ok(Self::with(net, kind.name(), Classes::Labels, sgd, seed, device))
+    }
+
+    /// A fresh network that tells pictures apart.
+    ///
+    /// # Errors
+    /// If the network cannot be built.
+    pub fn instances(
+        task: &InstanceTask,
+        seed: u64,
+        sgd: &SgdConfig,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let InstanceTask { network, tap, pictures, .. } = task;
+        let net = SurrogateNet::new(network, tap, task.side()?, *pictures, seed, device)?;
+        let sgd = Sgd::new(sgd, net.params(), customary)?;
+        Ok(Self::with(net, network.name(), Classes::Pictures, sgd, seed, device))
+    }
+
+    fn with(
+        net: SurrogateNet,
+        name: &str,
+        classes: Classes,
+        sgd: Sgd,
+        seed: u64,
+        device: &Device,
+    ) -> Self {
+        let (dropout, device) = (format!("dropout/{name}"), device.clone());
+        Self { net, sgd, dropout, classes, seed, steps: 0, device }
     }
 }
 
-/// Factors of the release's network definition.
-fn multiplier(name: &str) -> Multiplier {
+/// Factors of the Exemplar-CNN release's network definition.
+fn of_the_release(name: &str) -> Multiplier {
     match name.split_once('.') {
         Some((_, "bias")) => Multiplier { rate: 2.0, decay: 0.0 },
         Some(("conv1" | "conv2", _)) => Multiplier { rate: 1.0, decay: 0.0 },
@@ -54,7 +95,15 @@ fn multiplier(name: &str) -> Multiplier {
     }
 }
 
-impl Learner for ExemplarLearner {
+/// Factors of Caffe's networks.
+fn customary(name: &str) -> Multiplier {
+    match name.ends_with(".bias") {
+        true => Multiplier { rate: 2.0, decay: 0.0 },
+        false => Multiplier { rate: 1.0, decay: 1.0 },
+    }
+}
+
+impl Learner for SurrogateLearner {
     fn step(
         &mut self,
         batch: &Batch,
@@ -63,11 +112,15 @@ impl Learner for ExemplarLearner {
         let step = self.steps + 1;
         let pixels = (batch.n, batch.height, batch.width);
         let (n, height, width) = pixels;
-        let patches = Images::from_u8(&batch.pixels, n, height, width, FORMAT, &self.device)?;
-        let labels = batch.labels()?;
+        let format = self.net.pixels();
+        let images = Images::from_u8(&batch.pixels, n, height, width, format, &self.device)?;
+        let labels = match self.classes {
+            Classes::Labels => batch.labels()?,
+            Classes::Pictures => batch.samples.iter().map(|sample| sample.index as u32).collect(),
+        };
 
-        let mut dropout = streams(self.seed, "dropout/exemplar-cnn", step, 0..n);
-        let scores = self.net.forward(&patches, Some(&mut dropout))?;
+        let mut dropout = streams(self.seed, &self.dropout, step, 0..n);
+        let scores = self.net.forward(&images, Some(&mut dropout))?;
         // Differentiated at the scores first, which gives the size of the gradient there.
         let leaf = Var::from_tensor(&scores.detach())?;
         let loss = softmax_cross_entropy(&leaf, &labels)?;
