@@ -132,6 +132,19 @@ impl Photograph {
         self.licence.split('-').any(|word| word.eq_ignore_ascii_case("SA"))
     }
 
+    /// Returns title, author and licence, where the licence asks that pictures which show parts of it name the author.
+    ///
+    /// ```no_run
+    /// let photographs = deepsim_data::Photographs::open("data/photos".as_ref())?;
+    /// let credits: Vec<String> = photographs.all().iter().filter_map(|photo| photo.credit()).collect();
+    /// # Ok::<(), deepsim_data::DataError>(())
+    /// ```
+    pub fn credit(&self) -> Option<String> {
+        let Self { title, author, licence, .. } = self;
+        let named = licence.split('-').any(|word| word.eq_ignore_ascii_case("BY"));
+        named.then(|| format!("\"{title}\" by {author} ({licence})"))
+    }
+
     /// File name without the ending.
     pub fn name(&self) -> &str {
         self.file.rsplit_once('.').map_or(&self.file, |(name, _)| name)

@@ -58,7 +58,7 @@ pub fn compare(
         Images::from_u8(&picture.to_planes(), 1, height, width, format, device)
     };
     let (a, b) = (images(a)?, images(b)?);
-    for space in Space::standard().into_iter().chain(Space::judge()) {
+    for space in Space::standard() {
         if !random && space.comparator.find_weights(weights).is_none() {
             without_weights.push(space);
             continue;
@@ -187,7 +187,7 @@ mod tests {
             let a = Picture::new(height, width, [90, 100, 110]);
             let b = Picture::new(height, width, [93, 104, 110]);
             let found = compare(&a, &b, None, true, &Device::Cpu)?;
-            assert_eq!(found.rows.len(), 4 + Space::standard().len() + Space::judge().len());
+            assert_eq!(found.rows.len(), 4 + Space::standard().len());
             let error = row(&found, "root mean square").value;
             assert!(error.is_some_and(|v| (v - (25f64 / 3.0).sqrt()).abs() < 1e-9));
             for name in ["structural", "high-frequency", "squeezenet FIRE9"] {
@@ -210,8 +210,12 @@ mod tests {
         let found = compare(&a, &b, None, false, &Device::Cpu)?;
         let names = |rows: &[Row]| rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
         // Those that are shipped are found without a folder.
-        let shipped =
-            ["exemplar-cnn CONV3", "efficientnet-lite0 STAGE5", "efficientnet-lite0 HEAD"];
+        let shipped = [
+            "alexnet-instance CONV3",
+            "exemplar-cnn CONV3",
+            "efficientnet-lite0 STAGE5",
+            "efficientnet-lite0 HEAD",
+        ];
         let shipped = shipped.map(|name| format!("{name} feature space"));
         assert_eq!(names(&found.rows[4..]), shipped);
         assert!(found.rows[4..].iter().all(|row| row.value.is_some_and(|value| value > 0.0)));

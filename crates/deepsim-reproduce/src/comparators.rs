@@ -67,9 +67,11 @@ impl Comparator {
         let (recipe, steps, batch) = match (self, preset) {
             (Self::ExemplarCnn, Preset::Smoke) => ("exemplar-cnn-small", 4, 128),
             (Self::ExemplarCnn, Preset::Quick) => ("exemplar-cnn-small", 500, 128),
+            (Self::ExemplarCnn, Preset::Hour) => ("exemplar-cnn-small", 6_000, 128),
             (Self::ExemplarCnn, Preset::Paper) => ("exemplar-cnn", 1_560_000, 128),
             (Self::VideoNet, Preset::Smoke) => ("videonet", 2, 4),
             (Self::VideoNet, Preset::Quick) => ("videonet", 200, 20),
+            (Self::VideoNet, Preset::Hour) => ("videonet", 2_400, 20),
             (Self::VideoNet, Preset::Paper) => ("videonet", 400_000, 40),
         };
         Training { recipe, steps, batch }

@@ -26,7 +26,21 @@ pub(crate) fn run(
         let files = job.options.out.join("runs/RUN.txt");
         tracing::info!("the output of each run is in {}", files.display());
     }
-    let possible = chosen.iter().copied().filter(|planned| !failures.has(&planned.run.id));
+    // Those that begin with the weights of others come after all others.
+    let (then, first): (Vec<&Planned>, Vec<&Planned>) =
+        chosen.iter().partition(|planned| planned.begins_with().is_some());
+    let failures = all(job, &lanes, first, failures)?;
+    all(job, &lanes, then, failures)
+}
+
+/// Trains and measures runs of which none needs another.
+fn all(
+    job: &Job<'_>,
+    lanes: &[Lane],
+    runs: Vec<&Planned>,
+    failures: Failures,
+) -> Result<Failures, ReproduceError> {
+    let possible = runs.into_iter().filter(|planned| !failures.has(&planned.run.id));
     let queue: Mutex<VecDeque<&Planned>> = Mutex::new(possible.collect());
     let failures = Mutex::new(failures);
     let work = |lane: Lane| -> Result<(), ReproduceError> {
@@ -49,7 +63,7 @@ pub(crate) fn run(
     };
     let work = &work;
     std::thread::scope(|scope| {
-        let lanes = lanes.into_iter().map(|lane| scope.spawn(move || work(lane)));
+        let lanes = lanes.iter().cloned().map(|lane| scope.spawn(move || work(lane)));
         let lanes: Vec<_> = lanes.collect();
         let ended = lanes.into_iter().map(|lane| match lane.join() {
             Ok(ended) => ended,

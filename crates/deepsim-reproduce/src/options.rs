@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deepsim_data::dataset::DataOptions;
+use deepsim_data::dataset::{DataOptions, SCENES};
 use serde::{Deserialize, Serialize};
 
 use crate::ReproduceError;
@@ -20,7 +20,8 @@ pub struct Options {
     pub scale: Preset,
     /// Device to train and measure on.
     pub device: Device,
-    /// STL-10, ILSVRC-2012 for sections 4.2 and 4.3, or any other data, and how its test split is found.
+    /// STL-10, ILSVRC-2012 for sections 4.2 and 4.3, or any other data (the photographs of the
+    /// project if none is named), and how its test split is found.
     pub data: DataOptions,
     /// Folder with ILSVRC-2012, where `data` is STL-10.
     pub ilsvrc: Option<PathBuf>,
@@ -145,6 +146,11 @@ impl Options {
         }
     }
 
+    /// True if an experiment is made on procedural scenes.
+    pub(crate) fn on_scenes(&self, experiment: Experiment) -> bool {
+        self.named(experiment).is_some_and(|path| path.as_os_str() == SCENES)
+    }
+
     /// Folder of STL-10 among the downloads.
     pub(crate) fn stl10(&self) -> Option<PathBuf> {
         self.fetch_to.as_ref().map(|folder| folder.join("stl10_binary"))
@@ -158,7 +164,8 @@ impl Options {
 
     /// The network that is inverted. The paper's weight of the feature term is for CaffeNet's features of photographs.
     pub fn encoder(&self) -> Encoder {
-        let papers = self.encoder == "caffenet" && self.data(Experiment::Inversion).is_some();
+        let given = self.data(Experiment::Inversion).is_some();
+        let papers = self.encoder == "caffenet" && given && !self.on_scenes(Experiment::Inversion);
         Encoder { name: self.encoder.clone(), calibrated: !papers }
     }
 

@@ -82,6 +82,11 @@ impl Planned {
         Ok(Self { run, measures, size: wanted.size, folder, state, cost })
     }
 
+    /// Folder of the run whose weights it begins with.
+    pub(crate) fn begins_with(&self) -> Option<PathBuf> {
+        self.size.begin.and(self.run.begins_with()).map(|id| self.folder.with_file_name(id))
+    }
+
     /// Steps that are still to be made.
     pub(crate) fn remaining(&self) -> u64 {
         match self.state {
@@ -113,7 +118,7 @@ const GIB: f64 = (1 << 30) as f64;
 
 /// A sentence about the first thing of a checkpoint that is not as wanted.
 fn difference(found: &Checkpoint, wanted: &Wanted) -> Option<String> {
-    let data = |synthetic| if synthetic { "procedural scenes" } else { "--data" };
+    let data = |synthetic| if synthetic { "procedural scenes" } else { "pictures" };
     let (size, recipe) = (wanted.size, &found.plan.recipe);
     let (batch, synthetic) = (recipe.batch as u64, found.plan.data.synthetic);
     if found.step > size.steps {

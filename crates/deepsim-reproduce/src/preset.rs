@@ -3,7 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ReproduceError;
-use crate::catalogue::Experiment;
+use crate::catalogue::{Experiment, Run};
+
+/// A short training takes longer strides than the paper's, and shorter ones at its end.
+const BEFORE: &[&str] = &["adam.learning_rate=1e-3", "adam.milestones=[500, 700]"];
+/// With the paper's rate a few hundred steps change little. The mean of the last weights takes out the noise of single
+/// steps, and with a smaller share of the feature term the colours of squared error are kept.
+const AFTER: &[&str] = &["adam.learning_rate=7e-4", "feature.rho=0.5", "average=0.95"];
 
 /// A preset, `--scale` on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,11 +17,22 @@ use crate::catalogue::Experiment;
 pub enum Preset {
     /// Shows that everything works: less than a minute on 2 cores.
     Smoke,
-    /// First differences between the losses: minutes on 2 cores.
+    /// The difference between the losses in five minutes on 2 cores.
     #[default]
     Quick,
+    /// The same in an hour on 2 cores.
+    Hour,
     /// The paper's: 500,000 steps of 64 images and more.
     Paper,
+}
+
+/// Beginning of runs with the weights of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// Training steps of the runs that begin so.
+    pub steps: u64,
+    /// Overrides of their recipes.
+    pub sets: &'static [&'static str],
 }
 
 /// Numbers of a preset.
@@ -23,6 +40,10 @@ pub enum Preset {
 pub struct Size {
     /// Training steps of each run.
     pub steps: u64,
+    /// Overrides of recipes.
+    pub sets: &'static [&'static str],
+    /// Beginning of the other autoencoders with the weights of the one of squared error, which are fresh where `None`.
+    pub begin: Option<Begin>,
     /// Images per step.
     pub batch: u64,
     /// Test images that are measured on; all where `None`.
@@ -39,13 +60,14 @@ pub struct Size {
 
 impl Preset {
     /// Every preset.
-    pub const ALL: [Self; 3] = [Self::Smoke, Self::Quick, Self::Paper];
+    pub const ALL: [Self; 4] = [Self::Smoke, Self::Quick, Self::Hour, Self::Paper];
 
     /// Name on the command line and in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Smoke => "smoke",
             Self::Quick => "quick",
+            Self::Hour => "hour",
             Self::Paper => "paper",
         }
     }
@@ -54,7 +76,10 @@ impl Preset {
     pub fn about(self) -> &'static str {
         match self {
             Self::Smoke => "Shows that everything works: less than a minute on 2 cores",
-            Self::Quick => "First differences between the losses: minutes on 2 cores",
+            Self::Quick => {
+                "The difference between the losses: five minutes on 2 cores for the default target"
+            }
+            Self::Hour => "The same in an hour",
             Self::Paper => "The paper's: 500,000 steps of 64 images and more; needs --data",
         }
     }
@@ -63,6 +88,8 @@ impl Preset {
     pub fn size(self, experiment: Experiment) -> Size {
         let paper = Size {
             steps: 500_000,
+            sets: &[],
+            begin: None,
             batch: 64,
             limit: None,
             svm_draws: None,
@@ -70,6 +97,7 @@ impl Preset {
             optimised: (20, None),
             code_only: false,
         };
+        let longer = if self == Self::Hour { 12 } else { 1 };
         match (self, experiment) {
             (Self::Smoke, Experiment::Autoencoder) => Size {
                 steps: 6,
@@ -77,10 +105,20 @@ impl Preset {
                 limit: Some(32),
                 svm_draws: Some(2),
                 code_only: true,
+                begin: Some(Begin { steps: 4, sets: AFTER }),
                 ..paper
             },
             (Self::Quick, Experiment::Autoencoder) => {
-                Size { steps: 500, batch: 16, limit: Some(300), svm_draws: Some(10), ..paper }
+                let begin = Begin { steps: 150, sets: AFTER };
+                let (sets, begin) = (BEFORE, Some(begin));
+                let (limit, svm_draws) = (Some(100), Some(10));
+                Size { steps: 800, batch: 16, sets, begin, limit, svm_draws, ..paper }
+            }
+            (Self::Hour, Experiment::Autoencoder) => {
+                let begin = Begin { steps: 2_500, sets: AFTER };
+                let (sets, begin) = (BEFORE, Some(begin));
+                let (limit, svm_draws) = (Some(300), Some(20));
+                Size { steps: 5_000, batch: 16, sets, begin, limit, svm_draws, ..paper }
             }
             (Self::Paper, Experiment::Autoencoder) => paper,
             // Images of 227 pixels, and up to eleven generators for a table.
@@ -92,8 +130,8 @@ impl Preset {
                 optimised: (2, Some(4)),
                 ..paper
             },
-            (Self::Quick, Experiment::Inversion) => Size {
-                steps: 20,
+            (Self::Quick | Self::Hour, Experiment::Inversion) => Size {
+                steps: longer * 20,
                 batch: 8,
                 limit: Some(40),
                 train_limit: Some(100),
@@ -102,14 +140,14 @@ impl Preset {
             },
             // The decoder is the generator for FC6; samples are compared with 40 images or more.
             (Self::Smoke, Experiment::Vae) => Size { steps: 1, batch: 2, limit: Some(2), ..paper },
-            (Self::Quick, Experiment::Vae) => {
-                Size { steps: 20, batch: 8, limit: Some(40), ..paper }
+            (Self::Quick | Self::Hour, Experiment::Vae) => {
+                Size { steps: longer * 20, batch: 8, limit: Some(40), ..paper }
             }
             (Self::Smoke, Experiment::SmallVae) => {
                 Size { steps: 6, batch: 8, limit: Some(40), ..paper }
             }
-            (Self::Quick, Experiment::SmallVae) => {
-                Size { steps: 500, batch: 16, limit: Some(300), ..paper }
+            (Self::Quick | Self::Hour, Experiment::SmallVae) => {
+                Size { steps: longer * 500, batch: 16, limit: Some(300), ..paper }
             }
             (Self::Paper, Experiment::SmallVae) => Size { steps: 100_000, ..paper },
             (Self::Paper, _) => Size { steps: 1_000_000, ..paper },
@@ -118,6 +156,14 @@ impl Preset {
 }
 
 impl Size {
+    /// The numbers of a run, which may begin with another's weights: its steps and overrides.
+    pub fn of(self, run: &Run) -> Self {
+        match self.begin.filter(|_| run.begins_with().is_some()) {
+            Some(Begin { steps, sets }) => Self { steps, sets, ..self },
+            None => Self { begin: None, ..self },
+        }
+    }
+
     /// The numbers after overrides `key=value`; `steps` and `batch` count here, the rest is the recipe's.
     ///
     /// # Errors
@@ -136,7 +182,10 @@ impl Size {
                 ))),
             };
             match key.trim() {
-                "steps" => self.steps = number()?,
+                "steps" => {
+                    self.steps = number()?;
+                    self.begin = self.begin.map(|begin| Begin { steps: self.steps, ..begin });
+                }
                 "batch" => self.batch = number()?,
                 "seed" => return refuse("use --seed, which evaluation needs too"),
                 "name" => return refuse("runs keep the names of their recipes"),
@@ -150,6 +199,7 @@ impl Size {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::{Encoder, Layer, runs};
 
     #[test]
     fn overrides_change_the_numbers_or_are_refused() {
@@ -157,11 +207,35 @@ mod tests {
         let with =
             |sets: &[&str]| size.with(&sets.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
         let changed = with(&["steps=1_000", "batch = 4", "adam.learning_rate=1e-3", "steps=20"]);
-        assert_eq!(changed.ok(), Some(Size { steps: 20, batch: 4, ..size }));
+        let begin = size.begin.map(|begin| Begin { steps: 20, ..begin });
+        assert_eq!(changed.ok(), Some(Size { steps: 20, batch: 4, begin, ..size }));
         for bad in ["steps", "steps=0", "batch=few", "seed=1", "name=x"] {
             let error = with(&[bad]).expect_err(bad);
             assert!(error.to_string().starts_with(&format!("--set {bad}: ")), "{error}");
             assert_eq!(error.exit_code(), crate::error::USAGE);
+        }
+    }
+
+    #[test]
+    fn all_autoencoders_but_one_begin_with_its_weights_except_at_the_papers_scale() {
+        let encoder = Encoder { name: "alexnet".into(), calibrated: true };
+        for run in runs(&Layer::ALL, &encoder) {
+            for preset in Preset::ALL {
+                let whole = preset.size(run.experiment);
+                let size = whole.of(&run);
+                let begins = run.id != "autoencoder-se"
+                    && run.experiment == Experiment::Autoencoder
+                    && preset != Preset::Paper;
+                assert_eq!(size.begin.is_some(), begins, "{} at {}", run.id, preset.name());
+                let steps = whole.begin.filter(|_| begins).map_or(whole.steps, |b| b.steps);
+                assert_eq!(size.steps, steps, "{} at {}", run.id, preset.name());
+                // Overrides of the preset fit the recipes that take them.
+                let sets =
+                    size.sets.iter().filter(|set| run.takes(set)).map(|set| (*set).to_owned());
+                let mut changed = run.clone();
+                changed.overrides.extend(sets);
+                changed.recipe().expect("a recipe");
+            }
         }
     }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use deepsim_data::dataset::DataOptions;
+use deepsim_nets::ComparatorKind;
 use deepsim_run::cost::Cost;
 
 use crate::ReproduceError;
-use crate::catalogue::{Experiment, Layer, Run, Work};
+use crate::catalogue::{ALEXNET, Experiment, INSTANCE, Layer, Run, Work};
 use crate::comparators::Comparator;
 use crate::failures::Failures;
 use crate::host::Host;
@@ -95,6 +96,12 @@ impl Job<'_> {
     fn plan(&self) -> Result<Plan, ReproduceError> {
         let options = self.options;
         let mut work = Work::of(&self.targets, &options.layers(), &options.encoder());
+        let named = |id: &str| options.only.iter().chain(&options.from).any(|name| name == id);
+        let replaced = if self.has_alexnet() { INSTANCE } else { ALEXNET };
+        let has = |id: &str| work.runs.iter().any(|(run, _)| run.id == id);
+        if has(ALEXNET) && has(INSTANCE) && !named(replaced) {
+            work.runs.retain(|(run, _)| run.id != replaced);
+        }
         let known: Vec<&str> = work.runs.iter().map(|(run, _)| run.id.as_str()).collect();
         let named = options.only.iter().map(|name| ("--only", name));
         let mut named = named.chain(options.from.iter().map(|name| ("--from", name)));
@@ -139,13 +146,20 @@ impl Job<'_> {
         Ok(self.plan()?.runs)
     }
 
+    /// True if AlexNet's weights are there, or will be.
+    fn has_alexnet(&self) -> bool {
+        let weights = self.options.weights(self.host);
+        let fetched = self.options.fetch_to.is_some() && self.options.weights.is_none();
+        fetched || ComparatorKind::alexnet().find_weights(weights.as_deref()).is_some()
+    }
+
     /// Plans a run: how far it is, and its cost with the overrides of the command line.
     fn look(&self, (run, measures): (Run, Vec<&'static str>)) -> Result<Planned, ReproduceError> {
         let options = self.options;
         let wanted = Wanted {
-            size: options.size(run.experiment)?,
+            size: options.size(run.experiment)?.of(&run),
             seed: options.seed,
-            synthetic: options.data(run.experiment).is_none(),
+            synthetic: options.on_scenes(run.experiment),
         };
         let mut changed = run.clone();
         changed.overrides.extend(options.sets().into_iter().filter(|set| run.takes(set)));
@@ -226,7 +240,8 @@ fn data(options: &Options, experiment: Experiment) -> String {
     let DataOptions { data, test, test_share, upright, cache, .. } =
         options.data_options(experiment);
     let Some(data) = data else {
-        return "built-in procedural scenes; numbers on them are not the paper's".into();
+        return "the photographs that come with the project; numbers on them are not the paper's"
+            .into();
     };
     let words = [
         Some(data.display().to_string()),

@@ -1,6 +1,11 @@
 //! Training one run.
 
+use std::path::Path;
+
+use deepsim_run::files::GENERATOR;
+
 use crate::ReproduceError;
+use crate::catalogue::Run;
 use crate::comparators::Comparator;
 use crate::job::Job;
 use crate::plan::{Planned, State};
@@ -8,6 +13,7 @@ use crate::plan::{Planned, State};
 /// Trains a run, or continues it.
 pub(crate) fn train(job: &Job<'_>, planned: &Planned) -> Result<(), ReproduceError> {
     let (run, size, options) = (&planned.run, planned.size, job.options);
+    let init = planned.begins_with().map(|folder| first(run, &folder)).transpose()?;
     let done = if planned.state == State::Finished { ": finished earlier" } else { "" };
     tracing::info!("== train {}{done}", run.label);
     let mut command = job.trainer(&run.recipe, &planned.folder);
@@ -21,9 +27,10 @@ pub(crate) fn train(job: &Job<'_>, planned: &Planned) -> Result<(), ReproduceErr
         format!("batch={}", size.batch),
         format!("seed={}", options.seed),
     ];
-    let sets = run.overrides.iter().cloned().chain(Comparator::overrides(job, run));
+    let sets = size.sets.iter().map(|set| (*set).to_owned()).filter(|set| run.takes(set));
+    let sets = run.overrides.iter().cloned().chain(Comparator::overrides(job, run)).chain(sets);
     let own = options.sets().into_iter().filter(|set| run.takes(set));
-    for set in sets.chain(sizes).chain(own) {
+    for set in sets.chain(sizes).chain(init).chain(own) {
         command.arg("--set").arg(set);
     }
     job.lane
@@ -37,4 +44,21 @@ pub(crate) fn train(job: &Job<'_>, planned: &Planned) -> Result<(), ReproduceErr
                 );
             }
         })
+}
+
+/// Override by which a run begins with the weights of a run folder.
+///
+/// # Errors
+/// If no generator is there.
+fn first(run: &Run, folder: &Path) -> Result<String, ReproduceError> {
+    let generator = folder.join(GENERATOR);
+    if !generator.is_file() {
+        return Err(ReproduceError::Missing(format!(
+            "{}: expected a trained generator to begin {} with, found none",
+            folder.display(),
+            run.id
+        )));
+    }
+    let path = std::path::absolute(&generator).unwrap_or(generator);
+    Ok(format!("init={}", path.display()))
 }

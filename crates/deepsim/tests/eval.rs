@@ -45,7 +45,7 @@ fn a_generator_is_measured_to_the_same_numbers_by_any_number_of_threads() {
         let output = deepsim(&arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        for word in ["image space", "alexnet CONV3 feature space, random weights", "error.json"] {
+        for word in ["image space", "exemplar-cnn CONV3 feature space ", "error.json"] {
             assert!(printed.contains(word), "{word} is not in {printed}");
         }
         for name in ["originals", "reconstructions"] {
@@ -235,14 +235,23 @@ fn shipped_weights_are_found_from_any_folder_and_named() {
         let origin = "(weights efficientnet-lite0.safetensors; ";
         assert!(line.contains(origin) && line.contains(numbers), "{line}");
     }
+    // Without --data there are photographs.
+    let output = there(&["plan", "autoencoder-se"], "");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains("name = \"photographs\""), "{printed}");
     // Another box comes first, and what is wrong with it is said.
     let other = at("box");
-    std::fs::create_dir(&other).expect("a folder");
-    std::fs::write(other.join("exemplar-cnn.safetensors"), "no weights").expect("a file");
+    let broken = other.join("weights/exemplar-cnn.safetensors");
+    std::fs::create_dir_all(other.join("weights")).expect("a folder");
+    std::fs::write(&broken, "no weights").expect("a file");
     let output = there(&["compare", "a.png", "b.png"], text(&other));
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains(text(&other.join("exemplar-cnn.safetensors"))), "{message}");
+    assert!(message.contains(text(&broken)), "{message}");
+    std::fs::create_dir(other.join("photos")).expect("a folder");
+    let output = there(&["plan", "autoencoder-se"], text(&other));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && message.contains(text(&other)), "{message}");
 }
 
 #[test]

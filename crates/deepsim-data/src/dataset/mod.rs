@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use find::{DataOptions, PictureSet, TEST_SHARE};
-pub use recognise::Format;
+pub use recognise::{Format, SCENES};
 
 use self::pictures::Originals;
 use crate::duplicates;
@@ -246,6 +246,12 @@ impl Dataset {
         };
         let held_out = photographs.of(photos::Split::Test);
         let shared = held_out.clone().filter(|photograph| photograph.is_share_alike()).count();
+        let credits: Vec<String> =
+            held_out.clone().filter_map(photos::Photograph::credit).collect();
+        let credits = match credits.is_empty() {
+            true => String::new(),
+            false => format!("; among the held-out ones are {}", credits.join(", ")),
+        };
         let shared = match shared {
             0 => String::new(),
             shared => format!(
@@ -257,7 +263,7 @@ impl Dataset {
             description: format!(
                 "crops of photographs, drawn from seed {seed} and brought to {side}x{side}: {} unlabeled of {} \
                  photographs; {} train and {} test of opposite sides of {} held-out photographs, labelled \
-                 with the photograph{shared}",
+                 with the photograph{credits}{shared}",
                 sizes.unlabeled,
                 photographs.of(photos::Split::Train).count(),
                 sizes.train,

@@ -10,7 +10,7 @@ use crate::{DataError, photos, stl10};
 /// Folders in one another in which files are looked for, to recognise data.
 const DEPTH: usize = 3;
 /// Name of the data that are procedural scenes.
-pub(super) const SCENES: &str = "scenes";
+pub const SCENES: &str = "scenes";
 
 /// Kind of the data at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -41,24 +41,17 @@ impl Measure for Error {
     }];
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
-        let mut rows = vec![row(context, IMAGE_SPACE.into(), "pixels, unclipped", None)?];
-        let feature_row = |comparator: &dyn Comparator, tap: &str| {
-            let random = if is_random(comparator) { ", random weights" } else { "" };
-            let name = format!("{} {tap} feature space{random}", comparator.name());
-            row(context, name, &comparator.origin().to_string(), Some((comparator, tap)))
-        };
+        let mut rows = rows(context, None, &[])?;
         if let (Some((encoder, tap)), true) = (&context.model.encoder, self.spaces.is_empty()) {
             // Table 6: the layer that is inverted.
-            rows.push(feature_row(&**encoder, tap)?);
+            rows.extend(self::rows(context, Some(&**encoder), &[tap])?);
         }
-        let mut opened: Option<(ComparatorKind, Box<dyn Comparator>)> = None;
-        for space in self.spaces(context) {
-            if opened.as_ref().is_none_or(|(kind, _)| *kind != space.comparator) {
-                let net = context.comparator(&space.comparator)?;
-                opened = Some((space.comparator, net));
-            }
-            let Some((_, comparator)) = &opened else { continue };
-            rows.push(feature_row(&**comparator, &space.tap)?);
+        let spaces = self.spaces(context);
+        // One pass through each network, for all of its layers.
+        for group in spaces.chunk_by(|a, b| a.comparator == b.comparator) {
+            let comparator = context.comparator(&group[0].comparator)?;
+            let taps: Vec<&str> = group.iter().map(|space| &*space.tap).collect();
+            rows.extend(self::rows(context, Some(&*comparator), &taps)?);
         }
         Ok(rows)
     }
@@ -77,51 +70,70 @@ impl Error {
             return Some(judge).filter(|judge| found(&judge.comparator)).into_iter().collect();
         }
         let mut spaces = Space::standard();
-        spaces.retain(|s| s.comparator == ComparatorKind::alexnet() || found(&s.comparator));
+        spaces.retain(|space| found(&space.comparator));
         spaces
     }
 }
 
-fn row(
+/// Numbers of all images in one space.
+#[derive(Default)]
+struct Collected {
+    distances: Vec<f64>,
+    samples: Vec<f32>,
+}
+
+/// The errors in pixels, or at some taps of a network.
+fn rows(
     context: &Context<'_>,
-    name: String,
-    source: &str,
-    space: Option<(&dyn Comparator, &str)>,
-) -> Result<Row, EvalError> {
+    net: Option<&dyn Comparator>,
+    taps: &[&str],
+) -> Result<Vec<Row>, EvalError> {
     let images = context.reconstructions()?;
-    let mut distances = Vec::with_capacity(images.len());
-    let mut samples = Vec::new();
+    let names: Vec<String> = match net {
+        None => vec![IMAGE_SPACE.into()],
+        Some(net) => {
+            let random = if is_random(net) { ", random weights" } else { "" };
+            taps.iter().map(|tap| format!("{} {tap} feature space{random}", net.name())).collect()
+        }
+    };
+    let mut collected: Vec<Collected> = names.iter().map(|_| Collected::default()).collect();
     let total = images.len() as u64;
-    let span = info_span!("distances", what = &*name, total, done = Empty).entered();
+    let what = names.join(", ");
+    let span = info_span!("distances", what = &*what, total, done = Empty).entered();
     for range in images.ranges() {
         let n = range.len();
         let (original, reconstruction) = images.images(range.clone())?;
-        let (a, b) = match space {
-            None => (numbers(original.tensor())?, numbers(reconstruction.tensor())?),
-            Some((net, tap)) => {
-                let of = |images| -> Result<Vec<f32>, EvalError> {
-                    numbers(&net.features(images, tap)?)
-                };
-                (of(&original)?, of(&reconstruction)?)
+        let [a, b] = match net {
+            None => [vec![original.tensor().clone()], vec![reconstruction.tensor().clone()]],
+            Some(net) => {
+                [net.features_at(&original, taps)?, net.features_at(&reconstruction, taps)?]
             }
         };
-        let size = a.len() / n;
-        let pairs = a.chunks_exact(size).zip(b.chunks_exact(size));
-        distances.extend(pairs.map(|(a, b)| euclidean_distance(a, b)));
-        samples.reserve_exact(size * images.len() - samples.len());
-        samples.extend(a);
+        for ((a, b), collected) in a.iter().zip(&b).zip(&mut collected) {
+            let (a, b) = (numbers(a)?, numbers(b)?);
+            let size = a.len() / n;
+            let pairs = a.chunks_exact(size).zip(b.chunks_exact(size));
+            collected.distances.extend(pairs.map(|(a, b)| euclidean_distance(a, b)));
+            let samples = &mut collected.samples;
+            samples.reserve_exact(size * images.len() - samples.len());
+            samples.extend(a);
+        }
         span.record("done", range.end as u64);
     }
     drop(span);
-    let dimensions = samples.len().checked_div(images.len()).unwrap_or(0);
-    let pairs = mean_pair_distance(&mut samples, dimensions, context.sampling.seed)?;
+    let source = net.map_or_else(|| "pixels, unclipped".into(), |net| net.origin().to_string());
     let side = images.side();
-    let note = format!(
-        "{source}; {pairs}; {side}x{side} centre crops, {dimensions} numbers each; spread over images"
-    );
-    let row = Row::normalised(name, &distances, &pairs, note);
-    Ok(match space {
-        None => row,
-        Some((net, _)) => row.in_space_of(net),
-    })
+    let row = |(name, Collected { distances, mut samples })| {
+        let dimensions = samples.len().checked_div(images.len()).unwrap_or(0);
+        let pairs = mean_pair_distance(&mut samples, dimensions, context.sampling.seed)?;
+        let note = format!(
+            "{source}; {pairs}; {side}x{side} centre crops, {dimensions} numbers each; spread over images"
+        );
+        let row = Row::normalised(name, &distances, &pairs, note);
+        Ok(match net {
+            None => row,
+            Some(net) => row.in_space_of(net),
+        })
+    };
+    names.into_iter().zip(collected).map(row).collect()
 }

@@ -29,10 +29,17 @@ pub struct Row {
     /// not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub independent: Option<bool>,
+    /// The values that it is the mean of, in the order of the samples, so that two runs can be compared sample by
+    /// sample; empty where they are not kept: more than 1,000, or some not finite.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub each: Vec<f64>,
     /// Note for people on how it was computed.
     #[serde(default)]
     pub note: String,
 }
+
+/// Values that are kept at most; means over more are sure enough without.
+const KEPT: usize = 1_000;
 
 /// A key that must be there but may be `null`.
 fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
@@ -53,6 +60,7 @@ impl Row {
             spread: None,
             samples: None,
             independent: None,
+            each: Vec::new(),
             note,
         }
     }
@@ -69,7 +77,8 @@ impl Row {
             note => format!("{reason}; {note}"),
         };
         let (name, unit) = (name.into(), unit.into());
-        Self { name, value: None, unit, spread: None, samples: None, independent: None, note }
+        let (spread, samples, independent, each) = (None, None, None, Vec::new());
+        Self { name, value: None, unit, spread, samples, independent, each, note }
     }
 
     /// Mean and spread of one value per sample. Values that are not finite are left out, and the note
@@ -131,7 +140,9 @@ impl Row {
             out => format!("{out} of {all} left out, not finite; {}", note.into()),
         };
         let (mean, spread) = summary(&finite);
-        Self::new(name, mean, unit, note).with_spread(spread).over(left)
+        let kept = left == all && left <= KEPT;
+        let each = finite.iter().filter(|_| kept).map(|value| summary(&[*value]).0).collect();
+        Self { each, ..Self::new(name, mean, unit, note).with_spread(spread).over(left) }
     }
 
     /// The same row with a spread.

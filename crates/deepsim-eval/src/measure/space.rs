@@ -19,25 +19,23 @@ pub struct Space {
 }
 
 impl Space {
-    /// The spaces that are measured unless others are asked for: the paper's two comparators for
-    /// the autoencoder, and two layers of a network that no generator is trained with.
+    /// The spaces that are measured unless others are asked for, where weights are found: comparators for the
+    /// autoencoder, and two layers each of two networks that no generator is trained with, textures and whole
+    /// objects. The weights of the last one come with the project.
     pub fn standard() -> Vec<Self> {
         let space = |(comparator, tap): (_, &str)| Self { comparator, tap: tap.into() };
-        let squeezenet = ComparatorKind::squeezenet;
+        let (squeezenet, judge) = (ComparatorKind::squeezenet, ComparatorKind::efficientnet_lite0);
         [
             (ComparatorKind::alexnet(), "CONV3"),
+            (ComparatorKind::alexnet_instance(), "CONV3"),
             (ComparatorKind::exemplar_cnn(), "CONV3"),
             (squeezenet(), "POOL4"),
             (squeezenet(), "FIRE9"),
+            (judge(), "STAGE5"),
+            (judge(), "HEAD"),
         ]
         .map(space)
         .into()
-    }
-
-    /// The spaces of the independent judge whose weights come with the project: textures and parts, and whole objects.
-    pub fn judge() -> [Self; 2] {
-        let judge = ComparatorKind::efficientnet_lite0;
-        ["STAGE5", "HEAD"].map(|tap| Self { comparator: judge(), tap: tap.into() })
     }
 }
 
@@ -94,7 +92,7 @@ mod tests {
 
     #[test]
     fn spaces_are_written_comparator_colon_tap() -> Result<(), EvalError> {
-        for space in Space::standard().into_iter().chain(Space::judge()) {
+        for space in Space::standard() {
             assert!(space.comparator.taps().contains(&&*space.tap), "{space}");
             assert_eq!(space.to_string().parse::<Space>()?, space);
         }

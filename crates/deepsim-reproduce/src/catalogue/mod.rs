@@ -20,8 +20,8 @@ use deepsim_run::identity::Method;
 use serde::Serialize;
 
 pub(crate) use paper::CODE;
+pub(crate) use runs::{ALEXNET, INSTANCE, built_in, released};
 pub use runs::{Encoder, Layer, Run, label, optimised_label, runs};
-pub(crate) use runs::{built_in, released};
 pub use targets::TARGETS;
 pub use work::{GROUPS, Group, Work, select};
 

@@ -49,11 +49,24 @@ const fn row(id: &'static str, label: &'static str, experiment: Experiment, meth
 use Experiment::{Autoencoder, SmallVae, Vae};
 use Method::{AbsoluteError, DeePSiM, SquaredError};
 
+/// Run that compares with AlexNet.
+pub(crate) const ALEXNET: &str = "autoencoder-alexnet-conv3";
+/// Run that stands in for it where AlexNet's weights are not there: with a network of the same shape, which was
+/// trained without labels and comes with the project.
+pub(crate) const INSTANCE: &str = "autoencoder-instance-conv3";
+/// Run whose weights those of the paper's method begin with, in presets that have them do so.
+pub(crate) const FIRST: &str = "autoencoder-se";
+
 /// Runs of sections 4.1 and 4.2.
 const ROWS: &[Row] = &[
-    row("autoencoder-se", "SE", Autoencoder, SquaredError),
+    row(FIRST, "SE", Autoencoder, SquaredError),
     row("autoencoder-l1", "l1", Autoencoder, AbsoluteError),
-    row("autoencoder-alexnet-conv3", "AlexNet CONV3", Autoencoder, DeePSiM),
+    row(ALEXNET, "AlexNet CONV3", Autoencoder, DeePSiM),
+    Row {
+        recipe: "autoencoder-alexnet-conv3",
+        overrides: &["feature.comparator=alexnet-instance"],
+        ..row(INSTANCE, "Instance net CONV3", Autoencoder, DeePSiM)
+    },
     row("autoencoder-exemplar-cnn-conv3", "Exemplar-CNN CONV3", Autoencoder, DeePSiM),
     Row {
         recipe: "autoencoder-alexnet-conv3",
@@ -315,6 +328,11 @@ impl Run {
     /// Name of the network that it compares with.
     pub fn comparator(&self) -> Option<String> {
         Some(self.recipe().ok()?.feature?.comparator.name().to_owned())
+    }
+
+    /// Id of the run whose weights it begins with, with a preset that begins so.
+    pub fn begins_with(&self) -> Option<&'static str> {
+        (self.experiment == Autoencoder && self.id != FIRST).then_some(FIRST)
     }
 
     /// True if an override `key=value` is meant for its recipe: those of terms and generators that the recipe does

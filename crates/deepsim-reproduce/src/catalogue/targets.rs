@@ -14,11 +14,13 @@ const AUTOENCODERS: Runs = Runs::Named(&[
     "autoencoder-se",
     "autoencoder-l1",
     "autoencoder-alexnet-conv3",
+    "autoencoder-instance-conv3",
     "autoencoder-exemplar-cnn-conv3",
 ]);
 /// In the order of the paper's figure.
 const FIGURE3: Runs = Runs::Named(&[
     "autoencoder-alexnet-conv3",
+    "autoencoder-instance-conv3",
     "autoencoder-exemplar-cnn-conv3",
     "autoencoder-se",
     "autoencoder-l1",

@@ -155,11 +155,23 @@ fn compared(
     let (Some(a), Some(b)) = (ours.value, theirs.value) else { return (None, None) };
     let unit = if ours.unit == "%" { String::new() } else { format!(" {}", ours.unit) };
     let detail = format!("{a:.1} against {b:.1}{unit} of {other}");
-    let chance = uncertainty(ours).max(uncertainty(theirs));
+    let chance = paired(ours, theirs).unwrap_or_else(|| uncertainty(ours).max(uncertainty(theirs)));
     if (a - b).abs() <= chance {
         return (None, Some(format!("{detail}, within chance (± {chance:.1})")));
     }
     (Some((a > b) == larger), Some(detail))
+}
+
+/// Twice the standard error of the mean difference of two runs on the same samples, where the values of each are known.
+fn paired(ours: &measure::Row, theirs: &measure::Row) -> Option<f64> {
+    let n = ours.each.len();
+    if n < 2 || n != theirs.each.len() {
+        return None;
+    }
+    let differences: Vec<f64> = ours.each.iter().zip(&theirs.each).map(|(a, b)| a - b).collect();
+    let mean = differences.iter().sum::<f64>() / n as f64;
+    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
+    Some(2.0 * (variance / n as f64).sqrt())
 }
 
 /// Estimate of how far a mean may be off: twice its standard error where it is over independent samples, its whole
@@ -178,6 +190,23 @@ mod tests {
     use crate::catalogue::CODE;
     use deepsim_eval::measure::error::IMAGE_SPACE;
     use deepsim_eval::measure::sharpness::HIGH_FREQUENCIES;
+
+    #[test]
+    fn two_runs_on_the_same_images_are_compared_image_by_image() {
+        let row = |values: &[f64]| measure::Row::mean(IMAGE_SPACE, values, "%", "");
+        // Images differ more than the runs do.
+        let (a, b) = (row(&[10.0, 20.0, 30.0, 41.0]), row(&[11.0, 21.0, 31.0, 42.0]));
+        assert!(uncertainty(&a) > 10.0);
+        assert_eq!(paired(&a, &b), Some(0.0));
+        assert_eq!(compared(&a, &b, "SE", false).0, Some(true));
+        assert_eq!(compared(&a, &b, "SE", true).0, Some(false));
+        // Differences 0, 2, 0, 2: their standard error is 1/sqrt(3).
+        let c = row(&[10.0, 22.0, 30.0, 43.0]);
+        let chance = paired(&c, &a).expect("both have values");
+        assert!((chance - 2.0 / 3f64.sqrt()).abs() < 1e-9, "{chance}");
+        assert_eq!(compared(&c, &a, "SE", true).0, None, "1.0 is within it");
+        assert_eq!(paired(&a, &row(&[1.0])), None);
+    }
 
     #[test]
     fn means_over_many_images_are_surer_than_means_over_folds() {

@@ -143,6 +143,9 @@ fn differences(runs: &[Run], record: &Record, synthetic: bool) -> Vec<String> {
     let encoders: BTreeSet<String> = runs.iter().filter_map(encoder).collect();
     let others = encoders.into_iter().filter(|name| *name != "caffenet");
     differences.extend(others.map(|name| format!("{name} is inverted")));
+    if runs.iter().any(Run::begun) {
+        differences.push("generators that begin with the weights of squared error".to_owned());
+    }
     let steps = runs.iter().filter_map(Run::steps).min();
     if let Some(steps) = steps.filter(|steps| *steps < PAPER_STEPS) {
         differences.push(format!("{steps} steps of training instead of {PAPER_STEPS}"));

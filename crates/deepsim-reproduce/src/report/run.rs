@@ -138,6 +138,11 @@ impl Run {
         Some(self.run.log.last()?.step)
     }
 
+    /// True if it began with the weights of another run.
+    pub(super) fn begun(&self) -> bool {
+        self.plan().is_some_and(|plan| plan.recipe.init.is_some())
+    }
+
     /// True if the data was generated.
     pub(super) fn synthetic(&self) -> bool {
         self.plan().is_some_and(|plan| plan.data.synthetic)

@@ -12,8 +12,8 @@ use super::locate;
 #[derive(Args)]
 pub(crate) struct Data {
     /// STL-10, ILSVRC-2012, a folder of pictures (flat, by classes, or `train` and `val`), tar shards (a folder,
-    /// `train-{000..127}.tar`, `train-*.tar`), `hub:OWNER/NAME[@REVISION]` or `scenes`; see docs/data.md [default:
-    /// built-in procedural scenes]
+    /// `train-{000..127}.tar`, `train-*.tar`), `hub:OWNER/NAME[@REVISION]` or `scenes`, which are procedural; see
+    /// docs/data.md [default: the photographs that come with the project]
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
     /// Pictures or shards to measure on [default: `test` or `val` in the data, else a tenth of the pictures]
@@ -41,7 +41,10 @@ impl Data {
     /// As [`locate::data`].
     pub(crate) fn options(&self) -> Result<DataOptions> {
         Ok(DataOptions {
-            data: self.data.as_deref().map(locate::data).transpose()?,
+            data: Some(match &self.data {
+                Some(data) => locate::data(data)?,
+                None => locate::photos()?,
+            }),
             test: self.test.clone(),
             test_share: self.test_share,
             without_duplicates: self.without_duplicates,

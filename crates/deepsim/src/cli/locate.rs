@@ -111,6 +111,21 @@ pub(crate) fn data(path: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Returns the folder of the photographs that come with the project.
+///
+/// # Errors
+/// If this program lies alone.
+pub(crate) fn photos() -> Result<PathBuf> {
+    deepsim_nets::shipped::photos().ok_or_else(|| {
+        let message = format!(
+            "--data: expected the name of data, because the photographs that come with the project were not found \
+             (in {}, beside this program, or where it was built); `--data scenes` needs no files",
+            deepsim_nets::shipped::VARIABLE
+        );
+        Failure::usage(message).into()
+    })
+}
+
 #[cfg(feature = "hub")]
 fn data_of_hub(name: &str) -> Result<PathBuf> {
     use deepsim_fetch::FetchError;

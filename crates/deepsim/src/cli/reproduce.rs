@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "cpu", value_parser = devices())]
     device: Device,
     /// STL-10, for table6, fig4 and all else of sections 4.2 and 4.3 ILSVRC-2012, or any other data that
-    /// `deepsim train` takes, see docs/data.md [default: built-in procedural scenes]
+    /// `deepsim train` takes, see docs/data.md [default: the photographs that come with the project]
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
     /// Pictures or shards to measure on, where --data are pictures or shards [default: `test` or `val` in the
@@ -162,7 +162,7 @@ impl Arguments {
             scale: self.scale,
             device: self.device,
             data: DataOptions {
-                data: data.filter(|data| data.as_os_str() != "scenes"),
+                data,
                 test: self.test.clone(),
                 test_share: self.test_share,
                 without_duplicates: self.without_duplicates,

@@ -105,8 +105,16 @@ fn sections(report: &Report) -> String {
 
 /// Summary of the runs in one line; the details are at the end of the page.
 fn lead(report: &Report) -> String {
-    let steps = report.runs.iter().filter_map(Run::steps).max();
-    let steps = steps.map_or(String::new(), |steps| format!(" trained for {steps} steps"));
+    let most = |begun: bool| {
+        report.runs.iter().filter(|run| run.begun() == begun).filter_map(Run::steps).max()
+    };
+    let steps = match (most(false), most(true)) {
+        (Some(steps), Some(more)) => format!(
+            ": squared error trained for {steps} steps, and the others began with its weights and made {more} more"
+        ),
+        (Some(steps), None) | (None, Some(steps)) => format!(" trained for {steps} steps"),
+        (None, None) => String::new(),
+    };
     let runs = match report.runs.len() {
         1 => "1 run".to_owned(),
         n => format!("{n} runs"),
