@@ -5,14 +5,14 @@ use std::path::Path;
 
 use crate::DataError;
 
-/// How names of temporary files begin.
+/// Prefix of the names of temporary files.
 const PREFIX: &str = ".tmp-deepsim-";
 
-/// Removes temporary files that a killed program left in `folder`. Only for folders in which nothing
-/// else is being written.
+/// Removes temporary files that a killed program left in `folder`. Call it only while nothing else
+/// writes to the folder.
 ///
 /// # Errors
-/// If the folder cannot be read, or a file not removed.
+/// If the folder cannot be read, or a file cannot be removed.
 pub fn clear_temporary(folder: &Path) -> Result<(), DataError> {
     let io = || DataError::io("clearing", folder);
     for entry in std::fs::read_dir(folder).map_err(io())? {

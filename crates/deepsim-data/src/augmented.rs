@@ -41,9 +41,9 @@ pub struct Augmented {
 /// Pictures before the pipeline.
 #[derive(Clone)]
 enum Pictures {
-    /// Encoded, of any size.
+    /// Encoded pictures of any size.
     Files(Arc<dyn PictureFiles>),
-    /// Of one size.
+    /// Decoded images of one size.
     Images(Arc<dyn Source>),
 }
 

@@ -20,7 +20,7 @@ const DRAWN_OUT: usize = 3;
 /// Pictures listed by name of each kind, at most.
 const LISTED: usize = 20;
 
-/// What was found in some sets of picture files.
+/// Findings in several sets of picture files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The sets, in order.
@@ -29,16 +29,16 @@ pub struct Report {
     pub broken: Vec<BrokenPicture>,
     /// Pictures whose files are equal, byte for byte: a list of paths for each.
     pub duplicates: Vec<Vec<PathBuf>>,
-    /// Pictures that are in more than one set, of those.
+    /// Number of these duplicates that are in more than one set.
     pub in_several_sets: usize,
 }
 
-/// What was found in a set of picture files.
+/// Findings in one set of picture files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SetReport {
     /// Name of the set, e.g. `train`.
     pub name: String,
-    /// Picture files.
+    /// Number of picture files.
     pub pictures: usize,
     /// Bytes of all files.
     pub bytes: u64,
@@ -65,11 +65,11 @@ pub struct SetReport {
 pub struct BrokenPicture {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// Reason why it cannot be used.
     pub reason: String,
 }
 
-/// A picture file that was looked at.
+/// Findings in one picture file.
 struct Looked {
     bytes: u64,
     digest: [u8; 32],

@@ -20,7 +20,7 @@ use crate::{DataError, PictureFiles, Source, Unread};
 /// ```
 pub struct Concat<T: ?Sized = dyn Source> {
     parts: Vec<Arc<T>>,
-    /// Where the images of each part end.
+    /// Index after the last image of each part.
     ends: Vec<usize>,
 }
 

@@ -1,5 +1,4 @@
-//! Which sample comes at a place in the sequence, and how it is cut: drawn from (seed, epoch,
-//! position) alone.
+//! Sample and crop at a place in the sequence, drawn from (seed, epoch, position) alone.
 
 use rand_core::Rng;
 
@@ -26,7 +25,7 @@ impl Sequence {
         self.images as u64
     }
 
-    /// What is drawn for the sample at a place. Attempts after the first draw any other image: a
+    /// Draws the sample at a place. Attempts after the first draw a random image of the set, as the
     /// replacement for one that cannot be read.
     pub(crate) fn draw(&self, at: Cursor, attempt: u64) -> Draw {
         let position = at.position as usize;
@@ -57,18 +56,18 @@ pub(crate) struct Draw {
 }
 
 impl Draw {
-    /// Which image of the set.
+    /// Returns the index of the image in the set.
     pub(crate) fn index(&self) -> usize {
         self.index
     }
 
-    /// A corner, uniform over `places`.
+    /// Returns the corner of a crop, uniform over `places`.
     pub(crate) fn corner(&self, places: (usize, usize)) -> (usize, usize) {
         let mut rng = stream(self.seed, Purpose::Crop, self.at.epoch, self.at.position);
         (below(&mut rng, places.0), below(&mut rng, places.1))
     }
 
-    /// The stream of what else is random about the sample.
+    /// Returns the stream for everything else that is random about the sample.
     pub(crate) fn own(&self) -> SampleStream {
         SampleStream::new(self.seed, self.at.epoch, self.at.position)
     }

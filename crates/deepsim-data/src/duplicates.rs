@@ -15,15 +15,15 @@ use crate::{DataError, Source};
 /// An image that is also in another set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duplicate {
-    /// Its index.
+    /// Index of the image.
     pub index: usize,
     /// The first image of the other set that equals it.
     pub of: usize,
 }
 
-/// The images of `source` that are also in `other`, in order.
+/// Returns the images of `source` that are also in `other`, in order.
 ///
-/// Hashes find them, all bytes decide.
+/// Hashes find candidates; a comparison of all bytes confirms them.
 ///
 /// ```
 /// use deepsim_data::{Scenes, duplicates, scenes};

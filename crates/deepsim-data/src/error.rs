@@ -1,14 +1,14 @@
-//! What can go wrong with data.
+//! Errors of data.
 
 use std::path::PathBuf;
 
-/// Errors of this crate. Each names the file, what was wanted and what was got.
+/// Errors of this crate. Each names the file or the operation, what was expected and what was found.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// A file could not be read or written.
     #[error("{operation} {}: {source}", path.display())]
     Io {
-        /// What was being done, e.g. `opening`.
+        /// Operation that failed, e.g. `opening`.
         operation: &'static str,
         /// The file.
         path: PathBuf,
@@ -20,9 +20,9 @@ pub enum DataError {
     Content {
         /// The file.
         path: PathBuf,
-        /// What it should hold.
+        /// Content that was expected.
         wanted: String,
-        /// What it holds.
+        /// Content that was found.
         got: String,
     },
     /// A picture file could not be decoded.
@@ -30,7 +30,7 @@ pub enum DataError {
     Decode {
         /// The file.
         path: PathBuf,
-        /// The decoder's words.
+        /// Message of the decoder or the transform.
         reason: String,
     },
     /// Numbers that do not fit the data.
@@ -38,19 +38,19 @@ pub enum DataError {
     Argument {
         /// The operation.
         operation: &'static str,
-        /// What it accepts.
+        /// Values that it accepts.
         wanted: String,
-        /// What it was given.
+        /// The value given.
         got: String,
     },
     /// More pictures could not be read than the loader may skip.
     #[error("{count} pictures could not be read; wanted at most {limit}; the last: {reason}")]
     TooManyBroken {
-        /// How many may be skipped.
+        /// Number of pictures that may be skipped.
         limit: u64,
-        /// Number that could not be read, each counted once.
+        /// Number of pictures that could not be read, each counted once.
         count: u64,
-        /// What was wrong with the last one.
+        /// Reason for the last one.
         reason: String,
     },
     /// A decoder, or the source itself, panicked while it read an image.

@@ -10,12 +10,12 @@ pub trait PictureFiles: Send + Sync {
     /// Number of files.
     fn len(&self) -> usize;
 
-    /// True if there are none.
+    /// Returns true if there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Where file `index` is, for messages; members of an archive as if it were a folder, e.g.
+    /// Path of file `index`, for messages. An archive counts as a folder, e.g.
     /// `ILSVRC2012_img_train.tar/n01440764.tar/n01440764_18.JPEG`.
     fn path(&self, index: usize) -> PathBuf;
 
@@ -25,13 +25,13 @@ pub trait PictureFiles: Send + Sync {
     /// Names of the classes in the order of their indices; empty if the set has no labels.
     fn class_names(&self) -> &[String];
 
-    /// A text that changes when the files do: their number, sizes and times. Caches on this machine
-    /// are kept by it.
+    /// Returns a text that changes when the files do: their number, sizes and times. It is the key of
+    /// caches on this machine.
     fn identity(&self) -> String;
 
-    /// A text that changes when the files' names, order, labels, sizes or bytes do, and not when they
-    /// are moved, copied or touched: saved states of a loader are kept by it. By default the
-    /// [identity](Self::identity).
+    /// Returns a text that changes when the files' names, order, labels, sizes or bytes do, and not
+    /// when they are moved, copied or touched. The saved state of a loader holds it, so that a resumed
+    /// run notices other data. By default the [identity](Self::identity).
     fn content(&self) -> String {
         self.identity()
     }

@@ -39,17 +39,17 @@ const MAX_DEPTH: usize = 32;
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
     files: FileList,
-    /// Where the pictures of each class end; empty without classes.
+    /// Index after the last picture of each class; empty without classes.
     ends: Vec<usize>,
     class_names: Vec<String>,
 }
 
 impl ImageFolder {
-    /// Looks through a folder.
+    /// Opens a folder and lists its pictures.
     ///
     /// # Errors
     /// If it cannot be read, or has no pictures, or one of its classes has none, or the name of a
-    /// class or a picture is no UTF-8.
+    /// class or a picture is not UTF-8.
     pub fn open(root: &Path) -> Result<Self, DataError> {
         let class_names = classes(root)?;
         let mut files = FileList::new(root);
@@ -79,7 +79,7 @@ impl ImageFolder {
     /// ```
     ///
     /// # Errors
-    /// If the folder cannot be read, has no pictures, or has a folder that is none of the classes.
+    /// If the folder cannot be read, has no pictures, or has a folder that is not one of the classes.
     pub fn open_with(root: &Path, classes: &[String]) -> Result<Self, DataError> {
         let found = self::classes(root)?;
         if let Some(other) = found.iter().find(|name| !classes.contains(name)) {

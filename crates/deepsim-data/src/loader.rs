@@ -25,7 +25,7 @@ use crate::{DataError, Source};
 /// ([`DataError::Panicked`]), which [`Broken::Skip`] skips as others. Running out of memory inside a
 /// source of your own ends the program, as everywhere in Rust.
 ///
-/// Tells by [`tracing`]: a warning for each picture that is skipped, a span `data wait` while nothing is
+/// Reports by [`tracing`]: a warning for each picture that is skipped, a span `data wait` while no batch is
 /// ready, and at the end of an epoch the seconds of all waits in it.
 pub struct Loader {
     /// Worker `i` prepares every batch whose number is `i` modulo their count, so taking from them
@@ -42,12 +42,12 @@ pub struct Loader {
     content: OnceLock<String>,
     /// Time without a batch since the epoch began.
     waited: Duration,
-    /// What all workers read.
+    /// Source and configuration shared by all workers.
     work: Arc<Work>,
     dead: bool,
 }
 
-/// Most worker threads, and most batches prepared ahead.
+/// Upper limits of the number of worker threads and of batches prepared ahead.
 const MAX_WORKERS: usize = 1 << 10;
 const MAX_PREFETCH: usize = 1 << 16;
 
@@ -236,7 +236,7 @@ impl Iterator for Loader {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.take_next()? {
-                // All of its pictures are left out.
+                // Every picture of this batch was skipped.
                 Ok(batch) if batch.n == 0 => {}
                 other => return Some(other),
             }
@@ -250,7 +250,7 @@ impl Loader {
             return None;
         }
         if self.work.samples(self.cursor) == 0 {
-            // This rank has no share of the last step.
+            // The last step has no images for this rank.
             if self.work.end == Some(self.cursor.epoch) {
                 self.cursor = Cursor { epoch: self.cursor.epoch.wrapping_add(1), position: 0 };
             }
@@ -293,7 +293,7 @@ impl Drop for Loader {
         self.work.stop.store(true, Ordering::Relaxed);
         self.queues.clear();
         for worker in self.workers.drain(..) {
-            // Panics are caught inside; there is nobody left to tell of any other.
+            // Workers catch panics themselves; nothing can report another one here.
             let _ = worker.join();
         }
     }

@@ -1,13 +1,14 @@
-//! Memory whose size comes from data or a configuration: too much of it is an error, not the end of the program.
+//! Allocations whose size comes from data or a configuration: if they fail, the caller gets an error and the
+//! program does not abort.
 
 use crate::DataError;
 
-/// Bytes of `images` RGB images; `None` if that is no number.
+/// Returns the bytes of `images` RGB images; `None` if their number overflows.
 pub(crate) fn rgb_bytes(images: usize, height: usize, width: usize) -> Option<usize> {
     images.checked_mul(3)?.checked_mul(height)?.checked_mul(width)
 }
 
-/// As many zeros as [`rgb_bytes`].
+/// Allocates zeros for [`rgb_bytes`].
 ///
 /// # Errors
 /// If there is no room for them.
@@ -17,10 +18,10 @@ pub(crate) fn rgb_zeros(images: usize, height: usize, width: usize) -> Result<Ve
     Ok(bytes)
 }
 
-/// Brings `bytes` to `length`; new ones are zeros.
+/// Resizes `bytes` to `length`; new ones are zeros.
 ///
 /// # Errors
-/// If there is no room for them, or no length.
+/// If there is no room for them, or `length` is `None`.
 pub(crate) fn resize(bytes: &mut Vec<u8>, length: Option<usize>) -> Result<(), DataError> {
     let more = length.map(|length| length.saturating_sub(bytes.len()));
     match length.zip(more) {

@@ -1,10 +1,10 @@
-//! Names of members and files: many in one piece of memory, and those that are no UTF-8 as text.
+//! Names of members and files: many in one piece of memory, and names that are not UTF-8 as text.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// A name as text. Bytes that are no UTF-8 become `\xE9` and the like, and a `\x` that is there
-/// already becomes `\x5Cx`, so that different names stay different.
+/// Converts a name to text. Bytes that are not UTF-8 become `\xE9` and the like, and a `\x` that is
+/// there already becomes `\x5Cx`, so that different names stay different.
 pub(crate) fn text(name: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(name) {
         Ok(text) if !text.contains(r"\x") => Cow::Borrowed(text),
@@ -22,11 +22,11 @@ pub(crate) fn text(name: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// A list of texts. A million of them cost their bytes and four more each.
+/// List of texts in one string: each takes its bytes and four more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Names {
     text: String,
-    /// Where each ends.
+    /// Offset in `text` at which each name ends.
     ends: Vec<u32>,
 }
 
@@ -43,7 +43,7 @@ impl Names {
         true
     }
 
-    /// A name; empty if there is none at `index`.
+    /// Returns a name; empty if there is none at `index`.
     pub(crate) fn get(&self, index: usize) -> &str {
         let end = |index: usize| self.ends.get(index).map_or(0, |end| *end as usize);
         let start = index.checked_sub(1).map_or(0, end);
@@ -54,7 +54,7 @@ impl Names {
         (0..self.len()).map(|index| self.get(index))
     }
 
-    /// The text of all names, and where each ends.
+    /// Returns the text of all names, and the offset at which each ends.
     pub(crate) fn parts(&self) -> (&str, &[u32]) {
         (&self.text, &self.ends)
     }

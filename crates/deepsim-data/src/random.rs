@@ -3,7 +3,7 @@
 use rand_chacha::{ChaCha12Rng, rand_core::SeedableRng};
 use rand_core::Rng;
 
-/// What a stream is for; streams of different purposes have nothing in common.
+/// Purpose of a stream; streams of different purposes are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Order,
@@ -43,11 +43,11 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, epoch: u64, sample: u64) -> Ch
     rng
 }
 
-/// Random numbers of one sample, a function of the loader's seed and of the place of the sample in the
-/// sequence alone: what is drawn from it is the same for any number of workers and after a resume.
+/// Random numbers of one sample. They depend on the loader's seed and on the place of the sample in the
+/// sequence alone, so they are the same for any number of workers and after a resume.
 ///
-/// [`Source::read_drawn`](crate::Source::read_drawn) and transforms of one's own
-/// ([`Augmented::then`](crate::Augmented::then)) are given it.
+/// [`Source::read_drawn`](crate::Source::read_drawn) and your own transforms
+/// ([`Augmented::then`](crate::Augmented::then)) receive it.
 ///
 /// ```
 /// use deepsim_data::random::SampleStream;

@@ -15,7 +15,7 @@ use crate::{Crop, DataError, Source};
 /// Replacements tried for one sample before its batch is an error.
 const REPLACEMENTS: u64 = 16;
 
-/// What the workers of a loader have in common.
+/// State shared by the workers of a loader.
 pub(crate) struct Work {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) config: LoaderConfig,

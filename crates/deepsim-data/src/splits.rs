@@ -1,11 +1,11 @@
-//! Which files make up a split: the hub's naming conventions.
+//! Selection of the files of a split by the hub's naming conventions.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::DataError;
 
-/// The parquet files of a split below a folder, in order.
+/// Returns the parquet files of a split below a folder, in order.
 ///
 /// As on the hub, a file belongs to the split `train` if it lies in a folder of that name
 /// (`default/train/0000.parquet`), or is named after it (`data/train-00000-of-00294.parquet`,
@@ -20,10 +20,10 @@ pub fn files_of(folder: &Path, split: &str) -> Result<Vec<PathBuf>, DataError> {
         let path = folder.join(&inner);
         for entry in std::fs::read_dir(&path).map_err(DataError::io("listing", &path))? {
             let entry = entry.map_err(DataError::io("listing", &path))?;
-            // Names that are not UTF-8 are none of the hub's.
+            // The hub has no names that are not UTF-8.
             let Ok(name) = entry.file_name().into_string() else { continue };
             let name = if inner.is_empty() { name } else { format!("{inner}/{name}") };
-            // Followed for files only: the hub's cache is made of links.
+            // Follows links to files only; the hub's cache is made of such links.
             let kind = entry.file_type().map_err(DataError::io("listing", &path))?;
             if kind.is_dir() { folders.push(name) } else { names.push(name) }
         }
@@ -39,7 +39,7 @@ pub fn files_of(folder: &Path, split: &str) -> Result<Vec<PathBuf>, DataError> {
 /// Selects the names that make up a split, in order.
 ///
 /// # Errors
-/// If the split is not there, not complete, or in several folders: what was wanted, and what there is.
+/// If the split is not there, not complete, or in several folders: what was expected and found.
 pub fn select(names: Vec<String>, split: &str) -> Result<Vec<String>, (String, String)> {
     let mut all: Vec<String> = names.into_iter().filter(|n| n.ends_with(".parquet")).collect();
     all.sort();
@@ -74,7 +74,7 @@ fn belongs(name: &str, split: &str) -> bool {
     !split.is_empty() && (named || numbered().is_some_and(|digit| digit.is_ascii_digit()))
 }
 
-/// 294 for `train-00000-of-00294.parquet`.
+/// Returns 294 for `train-00000-of-00294.parquet`.
 fn stated_count(name: &str) -> Option<usize> {
     let (_, count) = name.rsplit_once("-of-")?;
     let digits = count.bytes().take_while(u8::is_ascii_digit).count();

@@ -14,7 +14,7 @@ pub(crate) struct Square {
 }
 
 impl Square {
-    /// Whether the smallest upright square around this one is in the picture.
+    /// Returns true if the smallest upright square around this one is in the picture.
     pub(crate) fn is_inside(&self, height: usize, width: usize) -> bool {
         let (sin, cos) = self.angle.to_radians().sin_cos();
         let reach = self.side * (sin.abs() + cos.abs()) / 2.0;

@@ -1,12 +1,13 @@
-//! Where the members of a tar file are, so that they can be read in place, in any order.
+//! Index of the members of a tar file, to read them in place and in any order.
 //!
-//! One pass over the headers finds them; contents are skipped. `ILSVRC2012_img_train.tar` is a tar
-//! of 1000 tars: members named `.tar` are looked into, one level deep, and are the groups of what is
-//! in them. The index is kept beside the tar and made again when the tar's size or time changes.
+//! One pass over the headers finds the members and skips their contents. `ILSVRC2012_img_train.tar` is
+//! a tar of 1000 tars: an inner tar (a member named `.tar`) is indexed too, one level deep, and is the
+//! group of its members. The index is stored beside the tar and made again when the tar's size or time
+//! changes.
 //!
-//! What file managers and archivers leave behind (`._a.jpg`, `.DS_Store`, `__MACOSX`, `Thumbs.db`,
-//! `desktop.ini`, whatever is hidden) is no member. Of a name that is no UTF-8, the other bytes are
-//! written as `\xE9`.
+//! Files that file managers and archivers leave behind (`._a.jpg`, `.DS_Store`, `__MACOSX`, `Thumbs.db`,
+//! `desktop.ini`, anything hidden) are not members. Bytes of a name that are not UTF-8 are written as
+//! `\xE9`.
 
 mod scan;
 mod set;
@@ -40,7 +41,7 @@ pub struct TarIndex {
     members: Members,
 }
 
-/// What tells one state of a file from another.
+/// Size and time of a file, by which a change is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     bytes: u64,
@@ -57,7 +58,7 @@ impl Stamp {
     }
 }
 
-/// Where the contents of members are.
+/// Names and places of all members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Members {
     names: Names,
@@ -66,19 +67,19 @@ struct Members {
     groups: Names,
 }
 
-/// Where the content of a member is.
+/// Place of a member's content in the tar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     offset: u64,
     length: u64,
-    /// Which of the groups; [`NO_GROUP`] for none.
+    /// Index of the group; [`NO_GROUP`] for none.
     group: u32,
 }
 
 const NO_GROUP: u32 = u32::MAX;
 
 impl TarIndex {
-    /// The index beside the tar, or a new one, which is then written there if that is possible.
+    /// Reads the index beside the tar, or makes a new one and stores it there if the folder allows it.
     ///
     /// # Errors
     /// If the tar cannot be read or is damaged.
@@ -89,16 +90,16 @@ impl TarIndex {
             return Ok(Self { path: path.into(), stamp, members });
         }
         let index = Self::build(path)?;
-        // A folder that cannot be written to costs the pass again next time, and nothing else.
+        // In a folder that cannot be written to, the next call makes the index again.
         let _ = stored::write(&Self::stored_at(path), index.stamp, &index.members);
         Ok(index)
     }
 
-    /// A new index, without looking for one beside the tar.
+    /// Makes a new index, without looking for one beside the tar.
     ///
     /// # Errors
     /// If the tar cannot be read, or is cut off, has a header that is damaged, or holds a link, a
-    /// device or a sparse file: nothing that pictures are distributed in.
+    /// device or a sparse file, none of which is used to distribute pictures.
     pub fn build(path: &Path) -> Result<Self, DataError> {
         let file = File::open(path).map_err(DataError::io("opening", path))?;
         let stamp = Stamp::of(&file, path)?;
@@ -106,7 +107,7 @@ impl TarIndex {
         Ok(Self { path: path.into(), stamp, members })
     }
 
-    /// Where the index of a tar is kept.
+    /// Returns the path at which the index of a tar is stored.
     pub fn stored_at(path: &Path) -> PathBuf {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".deepsim-index");
@@ -123,7 +124,7 @@ impl TarIndex {
         self.members.places.len()
     }
 
-    /// True if there are none.
+    /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -154,14 +155,14 @@ impl TarIndex {
         self.members.places.get(index).map(|place| place.length)
     }
 
-    /// Where a member would be if archives were folders, one with an absolute name, too; for messages.
+    /// Path of a member for messages, as if archives were folders; a leading `/` of its name is dropped.
     pub fn member_path(&self, index: usize) -> PathBuf {
         // Joining `/abs/a.jpg` would replace the path.
         let below = |name: &str| name.trim_start_matches('/').to_owned();
         self.path.join(below(self.group(index).unwrap_or_default())).join(below(self.name(index)))
     }
 
-    /// A text that changes when the tar does.
+    /// Returns a text that changes when the tar does.
     pub fn identity(&self) -> String {
         format!("{} of {}", self.path.display(), self.state())
     }
@@ -183,7 +184,7 @@ impl TarIndex {
         self.read_from(&file, index, bytes)
     }
 
-    /// As [`TarIndex::read`], from the tar that is open already.
+    /// Reads a member as [`TarIndex::read`] does, from a tar that is open already.
     pub(crate) fn read_from(
         &self,
         file: &File,

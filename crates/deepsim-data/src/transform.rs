@@ -1,5 +1,7 @@
-//! How a picture of any size becomes an image of one size: named, and pinned by tests against
-//! Pillow, torchvision and OpenCV, because the resize defines the data.
+//! Resizing of pictures of any size to images of one size.
+//!
+//! Every transform has a name, and tests pin it against Pillow, torchvision and OpenCV, because the
+//! resize defines the data.
 
 use std::fmt;
 use std::path::Path;
@@ -14,7 +16,7 @@ use crate::picture::Picture;
 use crate::source::Rectangle;
 use crate::{Crop, DataError};
 
-/// What lies between the pixels of the original.
+/// Interpolation between the pixels of the original.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
@@ -27,7 +29,7 @@ pub enum Filter {
     FourNearest,
 }
 
-/// How a picture is brought to one size.
+/// Rule by which a picture is brought to one size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fit {
@@ -38,7 +40,7 @@ pub enum Fit {
     ShortSide(usize),
 }
 
-/// From a picture of any size to an image of `height x width`.
+/// Resize of a picture of any size to an image of `height x width`.
 ///
 /// ```
 /// use deepsim_data::transform::Transform;
@@ -53,9 +55,9 @@ pub enum Fit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Transform {
-    /// Where the parts of the picture go.
+    /// Rule by which the picture is stretched or cut.
     pub fit: Fit,
-    /// How pixels are mixed.
+    /// Interpolation.
     pub filter: Filter,
     /// Height of the result in pixels.
     pub height: usize,

@@ -209,7 +209,7 @@ mod tests {
         let (a, b) = (Picture::new(64, 64, [0; 3]), Picture::new(64, 64, [9; 3]));
         let found = compare(&a, &b, None, false, &Device::Cpu)?;
         let names = |rows: &[Row]| rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
-        // Those that are shipped are found without a folder.
+        // Shipped comparators are found without a folder.
         let shipped = [
             "alexnet-instance CONV3",
             "exemplar-cnn CONV3",

@@ -7,7 +7,7 @@ use deepsim_loss::LossError;
 use deepsim_nets::NetError;
 use deepsim_run::RunError;
 
-/// Errors of this crate. Each names the file or the operation, what was wanted and what was got.
+/// Errors of this crate. Each names the file or the operation, what was expected and what was found.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
     /// A file or folder could not be read or written.

@@ -11,7 +11,7 @@ use deepsim_ops::{LrnConfig, Pool2dConfig};
 use crate::init::Filler;
 use crate::layers::{Conv, Layer, Op, conv, layer};
 
-/// Where normalisation stands in the first two stages.
+/// Position of the normalisation in the first two stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// conv, ReLU, normalise, pool: AlexNet as published and BVLC's `bvlc_alexnet`.

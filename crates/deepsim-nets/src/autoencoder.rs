@@ -21,7 +21,7 @@ use crate::{NetError, Pass};
 const ENCODER: &str = "encoder.";
 const DECODER: &str = "decoder.";
 
-/// How many times smaller the code is than the image, per side.
+/// Side of the image divided by the side of the code.
 pub const DOWNSAMPLING: usize = 8;
 
 // The authors' multipliers (paper code): 0.9 for 3x3 layers, 1.8 for up-convolutions, whose Caffe

@@ -53,7 +53,7 @@ pub struct LayerCost {
     pub groups: usize,
     /// True if there is a bias.
     pub bias: bool,
-    /// True if the input is one of the network: no gradient of it is computed in training.
+    /// True if the input is the network's own: training computes no gradient for it.
     pub first: bool,
     /// Nominal FLOPs of one forward pass over one image: every tap counts, those on the padding too. Each of the
     /// two gradients costs as many.

@@ -21,7 +21,7 @@ pub const GENERATED: u32 = 1;
 // for both fully connected layers, so that training starts at probability one half.
 const SMALL: Filler = Filler::Msra { coeff: 0.1 };
 
-/// Numbers of the discriminator; the defaults are those for images of 64 pixels.
+/// Hyper-parameters of the discriminator; the defaults are for images of 64 pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DiscriminatorConfig {
@@ -31,8 +31,8 @@ pub struct DiscriminatorConfig {
     pub slope: f64,
     /// Stride of the first convolution: 2 for images of 64 pixels, 4 for those of 227.
     pub stride: usize,
-    /// Whether it sees, beside an image, the features that the image is or should be of: in the
-    /// inversion of AlexNet.
+    /// If true, the network takes an image and the features that belong to it, as the inversion of
+    /// AlexNet needs.
     pub conditional: bool,
 }
 
@@ -43,15 +43,16 @@ impl Default for DiscriminatorConfig {
 }
 
 impl DiscriminatorConfig {
-    /// Sides of the images that it can be computed for.
+    /// Returns the sides of images that the network can be computed for.
     pub fn sides(self) -> Sides {
         sides(&self.trunk())
     }
 
-    /// Cost of one pass over an image of `side` pixels, and over as many `features` of it if it is conditional.
+    /// Returns the cost of one pass over an image of `side` pixels and, if the network is conditional, over `features`
+    /// numbers.
     ///
     /// # Errors
-    /// If the image is too small, or a conditional network is to have no features.
+    /// If the image is too small, or a conditional network gets no features.
     pub fn cost(self, side: usize, features: Option<usize>) -> Result<Pass, NetError> {
         let (trunk, mut pass) = (self.trunk(), Pass::default());
         if through(&trunk, [side; 2]).is_none() {
@@ -171,18 +172,18 @@ const BRANCH: usize = 512;
 pub struct Discriminator {
     config: DiscriminatorConfig,
     trunk: Stack,
-    /// What the features go through, and how many there are.
+    /// Layers for the features, and their number for one image.
     branch: Option<(Stack, usize)>,
     head: Stack,
     params: Params,
 }
 
 impl Discriminator {
-    /// A network with fresh weights drawn from `seed`; `features` is how many numbers the features of an
-    /// image are, if it is conditional.
+    /// Creates a network with initial weights drawn from `seed`; `features` is the number of features of
+    /// one image, if it is conditional.
     ///
     /// # Errors
-    /// If the device cannot hold the weights, or a conditional network is to have no features.
+    /// If the device cannot hold the weights, or a conditional network gets no features.
     pub fn new(
         config: DiscriminatorConfig,
         features: Option<usize>,

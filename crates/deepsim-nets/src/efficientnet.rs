@@ -25,7 +25,7 @@ const EPSILON: f64 = 1e-3;
 struct Stage {
     blocks: usize,
     kernel: usize,
-    /// Of the first block; the others have 1.
+    /// Stride of the first block; the others have 1.
     stride: usize,
     /// Channels within a block, as a multiple of those of its input.
     expand: usize,

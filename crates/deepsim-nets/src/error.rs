@@ -1,16 +1,16 @@
-//! What can go wrong when a network is built, loaded or run.
+//! Errors of building, loading and running networks.
 
 use std::path::PathBuf;
 
 use crate::Sides;
 
-/// Errors of this crate. Each names the file or the operation, what was wanted and what was got.
+/// Errors of this crate. Each names the file or the operation, what was expected and what was found.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     /// A file could not be read or written.
     #[error("{operation} {}: {source}", path.display())]
     Io {
-        /// What was being done, e.g. `reading weights from`.
+        /// Operation that failed, e.g. `reading weights from`.
         operation: &'static str,
         /// The file.
         path: PathBuf,
@@ -22,7 +22,7 @@ pub enum NetError {
     Format {
         /// The file.
         path: PathBuf,
-        /// The parser's words.
+        /// Message of the parser.
         reason: String,
     },
     /// A weight file does not hold the tensors of the network: everything wrong, listed at once.
@@ -30,7 +30,7 @@ pub enum NetError {
     Mismatch {
         /// The file.
         path: PathBuf,
-        /// The network that was to be filled.
+        /// The network to be loaded.
         net: String,
         /// One line per missing tensor, unexpected tensor and wrong shape or type.
         problems: Vec<String>,
@@ -38,7 +38,7 @@ pub enum NetError {
     /// Weights do not fit half precision: each tensor of which that is true.
     #[error("writing {} in half precision:\n  {}", path.display(), problems.join("\n  "))]
     Half {
-        /// The file that was to be written.
+        /// The file to be written.
         path: PathBuf,
         /// One line per tensor.
         problems: Vec<String>,
@@ -50,17 +50,17 @@ pub enum NetError {
         path: PathBuf,
         /// The kind of network asked for.
         wanted: &'static str,
-        /// What the file says.
+        /// Description in the file.
         got: String,
     },
-    /// A table of layers that is no network.
+    /// A table of layers does not describe a network.
     #[error("{place}: expected {expected}, found {found}")]
     Table {
         /// The row, tap or key.
         place: String,
         /// Values that it may have.
         expected: String,
-        /// Its value.
+        /// Value that it has.
         found: String,
     },
     /// A file does not describe a network.
@@ -87,7 +87,7 @@ pub enum NetError {
     UnknownTap {
         /// The network.
         net: String,
-        /// Its taps.
+        /// Taps of the network.
         wanted: Vec<String>,
         /// The tap asked for.
         got: String,
@@ -97,9 +97,9 @@ pub enum NetError {
     Shape {
         /// The operation.
         operation: &'static str,
-        /// What it accepts.
+        /// Shapes or formats that it accepts.
         wanted: String,
-        /// What it was given.
+        /// The shape or format given.
         got: String,
     },
     /// Images of a size that a network cannot be computed for.

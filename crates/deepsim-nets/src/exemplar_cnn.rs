@@ -38,7 +38,7 @@ pub(crate) fn layers() -> Vec<Layer> {
 pub(crate) const TAPS: [(&str, &str); 4] =
     [("CONV1", "pool1"), ("CONV2", "pool2"), ("CONV3", "relu3"), ("FC4", "relu4")];
 
-/// Tap whose features tell surrogate classes apart in training.
+/// Tap whose features are classified in training.
 pub const TRAINED_TAP: &str = "FC4";
 
 /// Side of the patches of training.

@@ -1,5 +1,4 @@
-//! What is trained to give images back: an autoencoder, plain or variational, or a network that inverts
-//! an encoder's features.
+//! Generators: autoencoder, VAE, or feature inverter.
 
 use std::path::Path;
 
@@ -9,32 +8,32 @@ use rand_core::Rng;
 use crate::spec::Spec;
 use crate::{Autoencoder, Images, Inverter, NetError, Params, Posterior, Vae};
 
-/// A generator.
+/// Generator of images.
 #[derive(Clone, Debug)]
 pub enum Generator {
-    /// Image -> code -> image; it encodes for itself.
+    /// Image -> code -> image, with an encoder of its own.
     Autoencoder(Autoencoder),
-    /// Features of a fixed encoder -> image.
+    /// Features of a frozen encoder -> image.
     Inverter(Inverter),
     /// Image -> distribution of codes -> image.
     Vae(Vae),
 }
 
-/// What a generator makes of images.
+/// Output of a generator.
 #[derive(Clone, Debug)]
 pub struct Generated {
-    /// The images again.
+    /// Reconstructed images.
     pub images: Images,
-    /// Where their codes were drawn from, of a variational autoencoder.
+    /// Distribution of their codes, from a variational autoencoder.
     pub posterior: Option<Posterior>,
 }
 
 impl Generator {
-    /// The generator of a weight file, as its metadata describes it.
+    /// Loads the generator of a weight file, as its metadata describes it.
     ///
     /// # Errors
-    /// If the file cannot be read, its metadata describes another network or none, or its tensors are not
-    /// exactly the network's.
+    /// If the file cannot be read, its metadata describes no generator, or its tensors are not exactly
+    /// the network's.
     pub fn load(path: &Path, device: &Device) -> Result<Self, NetError> {
         let (net, what) = match Spec::read(path)? {
             Spec::Autoencoder(config) => {
@@ -52,11 +51,11 @@ impl Generator {
         Ok(net)
     }
 
-    /// Takes the weights of a file of the same network.
+    /// Loads the weights of a file of the same network.
     ///
     /// # Errors
-    /// If the file cannot be read, describes another network, or its tensors are not exactly the network's; then
-    /// nothing has been changed.
+    /// If the file cannot be read, describes another network, or its tensors are not exactly the network's. The
+    /// weights are then unchanged.
     ///
     /// ```
     /// use candle_core::Device;
@@ -84,8 +83,8 @@ impl Generator {
         self.params().load(path, "the generator")
     }
 
-    /// The images again, from themselves or from `features` of them if the generator inverts an encoder,
-    /// and from `noise` if it takes any ([`Generator::noise`]).
+    /// Reconstructs images: from themselves, or from their `features` if the generator inverts an encoder.
+    /// `noise` is for the generators that take it ([`Generator::noise`]).
     ///
     /// # Shapes
     /// `(N, 3, H, W) -> (N, 3, H, W)`
@@ -117,8 +116,8 @@ impl Generator {
         Ok(Generated { images, posterior })
     }
 
-    /// Noise for `n` images in training, if the generator takes any: beside features, or around the mean
-    /// of a distribution of codes.
+    /// Draws noise for `n` images in training, if the generator takes any: an input beside the features, or
+    /// the deviation from the mean of the codes.
     ///
     /// # Errors
     /// As [`Inverter::noise`] and [`Vae::noise`].
@@ -139,7 +138,7 @@ impl Generator {
         }
     }
 
-    /// The same weights without gradients; see [`Stack::frozen`](crate::layers::Stack::frozen).
+    /// Returns the same weights without gradients; see [`Stack::frozen`](crate::layers::Stack::frozen).
     pub fn frozen(&self) -> Self {
         match self {
             Self::Autoencoder(net) => Self::Autoencoder(net.frozen()),
@@ -148,7 +147,7 @@ impl Generator {
         }
     }
 
-    /// All weights.
+    /// Returns all weights.
     pub fn params(&self) -> &Params {
         match self {
             Self::Autoencoder(net) => net.params(),
@@ -157,9 +156,9 @@ impl Generator {
         }
     }
 
-    /// Whether the authors' solver lets a weight decay: of the generators only the convolutions that
-    /// begin the one for CONV5 (and of the other maps); all weights of an autoencoder, plain or
-    /// variational, for which the paper is silent.
+    /// Returns true if weight decay applies to the weight `name`. In the authors' solver these are the first
+    /// convolutions of the generators for CONV5 and other maps. For autoencoders, plain or variational, the
+    /// paper does not say; there it applies to all weights.
     pub fn decays(&self, name: &str) -> bool {
         match self {
             Self::Autoencoder(_) | Self::Vae(_) => true,

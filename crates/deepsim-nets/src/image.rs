@@ -1,8 +1,8 @@
 //! Image tensors that carry their channel order and value range.
 //!
-//! Networks disagree on what a picture is: Caffe's want BGR, 0..255 minus a mean; Exemplar-CNN
-//! wants RGB / 256. [`Images`] keeps the [`PixelFormat`] with the tensor, so a comparator can
-//! convert exactly and nothing is ever fed in the wrong order or range unnoticed.
+//! Networks take pixels in different formats: Caffe's take BGR, 0..255 minus a mean; Exemplar-CNN
+//! takes RGB / 256. [`Images`] keeps the [`PixelFormat`] with the tensor, so that a comparator converts
+//! exactly and no network gets pixels in the wrong order or range.
 
 use std::sync::Once;
 
@@ -214,7 +214,7 @@ impl Images {
         self.tensor
     }
 
-    /// What the values mean.
+    /// Channel order and value range of the pixels.
     pub fn format(&self) -> PixelFormat {
         self.format
     }
@@ -224,7 +224,7 @@ impl Images {
         self.tensor.dims()[0]
     }
 
-    /// True if there are no images.
+    /// Returns true if there are no images.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -4,7 +4,7 @@ use rand_core::Rng;
 
 use crate::random::normal;
 
-/// How the weights of one layer are drawn before training. Biases are constants.
+/// Distribution of the initial weights of one layer. Biases are constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Filler {
     /// Normal with standard deviation `coeff * sqrt(2 / fan_in)`: Caffe's "msra" filler with the
@@ -23,7 +23,7 @@ pub enum Filler {
 }
 
 impl Filler {
-    /// Weights of a tensor with `shape`, whose first axis is the one Caffe calls `shape[0]`.
+    /// Draws the weights of a tensor with `shape`, whose first axis is the one Caffe calls `shape[0]`.
     ///
     /// Caffe's fan-in is `count / shape[0]`: `in * k²` for a convolution `(out, in, k, k)`, but
     /// `out * k²` for a transposed convolution `(in, out, k, k)`.

@@ -14,7 +14,7 @@ use crate::released::{REACHED, STAGES, connected, first, upconvolutions};
 use crate::spec::Spec;
 use crate::{ComparatorKind, GeneratorKind, NetError, Params, Pass};
 
-/// What is inverted, and how.
+/// Features to invert, and the variant of the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InverterConfig {
@@ -24,25 +24,22 @@ pub struct InverterConfig {
     pub tap: String,
     /// Shape of the features of one image: `[4096]`, `[256, 6, 6]`, ...
     pub features: Vec<usize>,
-    /// Side of the images that the encoder saw; what the network draws is larger, and its middle is the
-    /// image. 227 in the paper, of 256 that are drawn.
+    /// Side of the images that the features belong to. The network's output is larger, and its middle is
+    /// the image: in the paper 227 of 256 pixels.
     pub side: usize,
-    /// Leaves out the 3x3 convolutions between up-convolutions, which Dosovitskiy & Brox (2015) did not
-    /// have.
+    /// Leaves out the 3x3 convolutions between up-convolutions, as in Dosovitskiy & Brox (2015).
     #[serde(default)]
     pub plain: bool,
-    /// Channels of noise from N(0, 1) that are drawn beside the features (paper v1, "Sampling pre-images");
-    /// none otherwise.
+    /// Channels of noise from N(0, 1) that are joined to the features (paper v1, "Sampling pre-images").
     #[serde(default)]
     pub noise: usize,
-    /// Seed of the encoder's weights where they are random.
+    /// Seed of the encoder's weights if they are random.
     #[serde(default)]
     pub seed: u64,
 }
 
 impl InverterConfig {
-    /// One of the networks that the authors released; `deepsim import` writes their weights with this
-    /// description.
+    /// Configuration of a network that the authors released; `deepsim import` writes it with the weights.
     pub fn released(kind: GeneratorKind) -> Self {
         Self {
             encoder: ComparatorKind::caffenet(),
@@ -71,7 +68,7 @@ impl InverterConfig {
         Ok(pass)
     }
 
-    /// Shape of what one image is drawn from: the features, and the noise if there is any.
+    /// Shape of the input for one image: features and noise.
     fn inputs(&self) -> Vec<usize> {
         let mut shape = self.features.clone();
         if let Some(channels) = shape.first_mut() {
@@ -192,7 +189,7 @@ pub struct Inverter {
 }
 
 impl Inverter {
-    /// A network with the authors' initial weights, drawn from `seed`.
+    /// Creates a network with the authors' initial weights, drawn from `seed`.
     ///
     /// # Errors
     /// If there is no network for features of this shape.
@@ -208,15 +205,15 @@ impl Inverter {
         self.config.spec()
     }
 
-    /// What is inverted.
+    /// Configuration of the network.
     pub fn config(&self) -> &InverterConfig {
         &self.config
     }
 
-    /// Noise for `n` images; nothing if the network takes none.
+    /// Draws noise for `n` images; `None` if the network takes none.
     ///
     /// # Shapes
-    /// `(n, noise, ..)`, the rest as the features have it
+    /// `(n, noise, ..)`, the rest as the features
     ///
     /// # Errors
     /// If the noise cannot be made a tensor.
@@ -231,14 +228,14 @@ impl Inverter {
         Ok(Some(Tensor::from_vec(values, shape, &Device::Cpu)?))
     }
 
-    /// Images from features, in Caffe's format, not clipped: the middle of what is drawn.
+    /// Computes images from features, in Caffe's format and not clipped: the middle of the output.
     ///
     /// # Shapes
     /// `(N, ..)` as the configuration says -> `(N, 3, side, side)`, e.g. `(N, 4096) -> (N, 3, 227, 227)`;
-    /// noise of one image goes with all of them.
+    /// noise for one image is used for all of them.
     ///
     /// # Errors
-    /// If the features have another shape, or the noise.
+    /// If the features or the noise have another shape.
     pub fn forward(&self, features: &Tensor, noise: Option<&Tensor>) -> Result<Images, NetError> {
         let joined = match noise {
             None => features.clone(),
@@ -262,12 +259,12 @@ impl Inverter {
         middle(&drawn, self.config.side)
     }
 
-    /// The same weights without gradients; see [`Stack::frozen`].
+    /// Returns the same weights without gradients; see [`Stack::frozen`].
     pub fn frozen(&self) -> Self {
         Self { stack: self.stack.frozen(), ..self.clone() }
     }
 
-    /// All weights.
+    /// Returns all weights.
     pub fn params(&self) -> &Params {
         &self.params
     }

@@ -10,13 +10,13 @@
 //! | [`videonet`] | VideoNet in training | comparators, section 3 |
 //! | [`squeezenet`], [`efficientnet`] | independent networks to measure with | not in the paper |
 //! | [`released`], [`inverter`] | generators that invert AlexNet's layers | v1 Table 5 |
-//! | [`generator`] | what is trained to give images back | section 3 |
-//! | [`comparator`] | the [`Comparator`] trait and how to open each network | section 2 |
+//! | [`generator`] | any of the generators: autoencoder, VAE, or feature inverter | section 3 |
+//! | [`comparator`] | the [`Comparator`] trait, and the networks that implement it | section 2 |
 //! | [`cost`] | FLOPs, weights and activations of each network | |
 //!
-//! A network is a table of [`layers::Layer`] rows; [`params::Params`] holds its weights in the
-//! order of the table; [`image::Images`] are the only tensors a comparator accepts, because they
-//! carry their channel order and value range with them.
+//! A network is a table of [`layers::Layer`] rows. [`params::Params`] holds its weights in the
+//! order of the table. A comparator accepts [`image::Images`] only, because they carry their channel
+//! order and value range with them.
 //!
 //! ```
 //! use candle_core::Device;
@@ -27,7 +27,7 @@
 //! let photos = Images::from_u8(&[128; 2 * 3 * 64 * 64], 2, 64, 64, PixelFormat::CAFFE_BGR, &Device::Cpu)?;
 //! let reconstructions = generator.forward(&photos)?;
 //!
-//! // A comparator converts what it is given to the channel order and range it was trained with.
+//! // A comparator converts images to the channel order and range that it was trained with.
 //! let alexnet = ComparatorKind::alexnet().open(None, 0, &Device::Cpu)?;
 //! let features = alexnet.features(&reconstructions, "CONV3")?;
 //! assert_eq!(features.dims(), [2, 384, 3, 3]);

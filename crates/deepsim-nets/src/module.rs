@@ -59,7 +59,7 @@ impl Module for Inverter {
     }
 }
 
-/// That of the generator of either kind.
+/// Forwards to the kind of generator.
 impl Module for Generator {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {

@@ -51,7 +51,7 @@ impl Params {
         self.entries.iter().find(|(n, _)| n == name).map(|(_, var)| var)
     }
 
-    /// The variables whose names are wanted: the same ones, not copies.
+    /// Returns the variables whose names pass the filter: the same ones, not copies.
     pub fn part(&self, wanted: impl Fn(&str) -> bool) -> Self {
         self.entries.iter().filter(|(name, _)| wanted(name)).cloned().collect()
     }
@@ -61,7 +61,7 @@ impl Params {
         self.entries.len()
     }
 
-    /// True if there are none.
+    /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -308,7 +308,7 @@ fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), NetError> {
     let io = |source| NetError::Io { operation: "writing weights to", path: path.into(), source };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    // As the user's umask allows; the default would be the owner alone.
+    // Permissions follow the user's umask; the default of temporary files is the owner alone.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder).map_err(io)?;

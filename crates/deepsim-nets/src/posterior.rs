@@ -1,20 +1,20 @@
-//! What a variational autoencoder knows of the code of an image.
+//! Posterior of a variational autoencoder: the distribution of the codes of images.
 
 use candle_core::Tensor;
 
 use crate::NetError;
 
-/// Distribution of the latent code of images: a Gaussian without correlations.
+/// Distribution of the latent codes of images: a Gaussian with a diagonal covariance.
 #[derive(Clone, Debug)]
 pub struct Posterior {
-    /// Its mean, `(N, latent)`.
+    /// Mean, `(N, latent)`.
     pub mean: Tensor,
-    /// Logarithm of its variance, `(N, latent)`.
+    /// Logarithm of the variance, `(N, latent)`.
     pub log_variance: Tensor,
 }
 
 impl Posterior {
-    /// Samples for `noise` from N(0, 1).
+    /// Returns samples for `noise` from N(0, 1).
     ///
     /// # Shapes
     /// `(N, latent) -> (N, latent)`

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::init::Filler;
 use crate::layers::{Conv, Layer, Op, conv, layer, tensors, upconv};
 
-/// What a generator inverts.
+/// Layer of CaffeNet that a generator inverts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GeneratorKind {
@@ -75,11 +75,11 @@ const fn plain_3(name: &'static str, out: usize) -> Layer {
     conv(name, Conv::new(out, 3).pad(1).no_bias().fill(msra(SAME)))
 }
 
-/// `255 tanh`, with which the generators for CONV1 to CONV4 end.
+/// `255 tanh`, the last layer of the generators for CONV1 to CONV4.
 const TANH: Layer = layer("tanh", Op::ScaledTanh(255.0));
 
 impl GeneratorKind {
-    /// All of them, shallow to deep.
+    /// Every kind, shallow to deep.
     pub const ALL: [Self; 8] = [
         Self::Norm1,
         Self::Norm2,

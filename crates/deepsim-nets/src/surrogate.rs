@@ -1,8 +1,8 @@
 //! Networks that are trained as comparators: a classifier of surrogate classes on top of their features.
 //!
-//! A surrogate class is one picture, or one patch of it, and all that is made of it by random changes. Whoever can
-//! tell thousands of such classes apart has features of what the pictures show; no label is needed (Dosovitskiy et
-//! al. 2014; with whole pictures, instance discrimination, Wu et al. 2018).
+//! A surrogate class is one picture, or one patch of it, with all its random changes. A network that distinguishes
+//! thousands of such classes has learned features of the pictures' content without labels (Dosovitskiy et al. 2014;
+//! with whole pictures, instance discrimination, Wu et al. 2018).
 
 use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha12Rng;
@@ -11,7 +11,7 @@ use crate::init::Filler;
 use crate::layers::{Layer, Op, Stack, layer};
 use crate::{ComparatorKind, Images, NetError, Params, Pass, PixelFormat};
 
-/// Name of the layer that tells surrogate classes apart; it is no part of the comparator.
+/// Name of the layer that classifies surrogate classes; it is not part of the comparator.
 pub const CLASSIFIER: &str = "classifier";
 
 /// A network in training, with a classifier of surrogate classes on top of one of its taps.
@@ -33,8 +33,8 @@ pub struct SurrogateNet {
 }
 
 impl SurrogateNet {
-    /// A network with random weights whose features at `tap`, of images of `side` pixels, are told apart as
-    /// `classes` surrogate classes.
+    /// Creates a network with random weights and a classifier of `classes` surrogate classes on its features at `tap`,
+    /// for images of `side` pixels.
     ///
     /// # Errors
     /// If the network has no such tap, images of this size do not fit, or a weight cannot be allocated.
@@ -87,7 +87,7 @@ impl SurrogateNet {
         self.pixels
     }
 
-    /// All weights, the classifier's last.
+    /// Returns all weights, the classifier's last.
     pub fn params(&self) -> &Params {
         &self.params
     }

@@ -183,10 +183,10 @@ pub struct Vae {
 }
 
 impl Vae {
-    /// A network with fresh weights drawn from `seed`; the variance begins at 1.
+    /// Creates a network with initial weights drawn from `seed`; the initial variance is 1.
     ///
     /// # Errors
-    /// If there is none for images of this size.
+    /// If there is no network for images of this size.
     pub fn new(config: VaeConfig, seed: u64, device: &Device) -> Result<Self, NetError> {
         let mut builder = ParamBuilder::new("vae", seed, device);
         let (rows, filler) = config.encoder()?;
@@ -204,12 +204,12 @@ impl Vae {
         Ok(Self { config, encoder, mean, log_variance, decoder, params: builder.params })
     }
 
-    /// Gives the encoder the convolutions of a trained network, and the mean its FC6 if the file has one
-    /// of the same width.
+    /// Loads the encoder's convolutions from a trained network, and the layer of the mean from its FC6 if
+    /// the file has one of the same width.
     ///
     /// # Errors
-    /// If the encoder is the small one, or the file cannot be read or does not hold these layers; then
-    /// nothing has been changed.
+    /// If the encoder is the small one, or the file cannot be read or does not hold these layers. The
+    /// weights are then unchanged.
     pub fn begin_with(&self, path: &Path) -> Result<(), NetError> {
         if self.config.encoder.trained().is_none() {
             return Err(NetError::Shape {
@@ -238,12 +238,12 @@ impl Vae {
         Spec::Vae(self.config).to_json()
     }
 
-    /// Its shape.
+    /// Configuration of the network.
     pub fn config(&self) -> &VaeConfig {
         &self.config
     }
 
-    /// Numbers from N(0, 1) for `n` codes.
+    /// Draws numbers from N(0, 1) for `n` codes.
     ///
     /// # Shapes
     /// `(n, latent)`
@@ -255,7 +255,7 @@ impl Vae {
         Ok(Tensor::from_vec(values, (n, self.config.latent), &Device::Cpu)?)
     }
 
-    /// Distributions of the codes of images.
+    /// Computes the distributions of the codes of images.
     ///
     /// # Shapes
     /// `(N, 3, side, side) ->` two `(N, latent)`
@@ -277,7 +277,7 @@ impl Vae {
         Ok(Posterior { mean: head(&self.mean)?, log_variance: head(&self.log_variance)? })
     }
 
-    /// Images of codes, in Caffe's format, not clipped.
+    /// Computes the images of codes, in Caffe's format and not clipped.
     ///
     /// # Shapes
     /// `(N, latent) -> (N, 3, side, side)`
@@ -299,8 +299,8 @@ impl Vae {
         middle(&drawn, self.config.side)
     }
 
-    /// Images of samples of the images' codes, or of the codes' means without noise, and the
-    /// distributions.
+    /// Encodes images, and decodes samples of the codes (without noise, their means). Returns the images
+    /// and the distributions.
     ///
     /// # Shapes
     /// `(N, 3, side, side)`, noise `(N, latent) -> (N, 3, side, side)`
@@ -320,7 +320,7 @@ impl Vae {
         Ok((self.decode(&code)?, posterior))
     }
 
-    /// The same weights without gradients; see [`Stack::frozen`].
+    /// Returns the same weights without gradients; see [`Stack::frozen`].
     pub fn frozen(&self) -> Self {
         Self {
             encoder: self.encoder.frozen(),
@@ -331,7 +331,7 @@ impl Vae {
         }
     }
 
-    /// All weights.
+    /// Returns all weights.
     pub fn params(&self) -> &Params {
         &self.params
     }

@@ -52,7 +52,7 @@ impl VideoNet {
         normalised(&self.stack.forward(images.tensor(), None)?)
     }
 
-    /// All weights.
+    /// Returns all weights.
     pub fn params(&self) -> &Params {
         &self.params
     }

@@ -91,8 +91,8 @@ impl Cost {
             let features = inverter.map(|config| config.features.iter().product());
             let pass = discriminator.cost(side, features)?;
             let branch = discriminator.branch_cost(features)?;
-            // Its update: forward and both gradients for a real and a generated image. The generator's: forward,
-            // and the gradient at the image, which does not go through the branch for features.
+            // Update of the discriminator: forward and both gradients for a real and a generated image. Update of the
+            // generator: forward, and the gradient at the image, which does not go through the branch for features.
             let update = 2.0 * (3.0 * pass.flops() - pass.first_flops());
             let fooled = 2.0 * pass.flops() - branch.flops();
             count.add("discriminator", true, update + fooled, pass, 2);

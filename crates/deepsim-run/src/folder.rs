@@ -23,7 +23,7 @@ pub struct RunFolder {
     pub log: Vec<Record>,
     /// End of a finished run.
     pub done: Option<Done>,
-    /// Identity of the run: the one in the folder, or else the one that the plan tells.
+    /// Identity of the run: from the folder, or else from the plan.
     pub identity: Option<Identity>,
 }
 
@@ -31,8 +31,8 @@ impl RunFolder {
     /// Opens a run folder.
     ///
     /// # Errors
-    /// If there is no such folder, or one of its files cannot be read or is broken: the error names the file and
-    /// says how to go on.
+    /// If there is no such folder, or one of its files cannot be read or is broken. The error names the file and
+    /// gives advice.
     pub fn open(path: &Path) -> Result<Self, RunError> {
         if !path.is_dir() {
             return Err(RunError::Content {

@@ -116,7 +116,7 @@ impl Identity {
         Self { id: recipe.name.clone(), method: Method::Other, layer: None }
     }
 
-    /// Returns the identity that a plan tells: that of a run whose folder holds none.
+    /// Returns the identity that follows from a plan, for a run whose folder holds none.
     pub fn of_plan(plan: &AnyPlan) -> Self {
         match plan {
             AnyPlan::Generator(plan) => Self::of(&plan.recipe),

@@ -26,7 +26,7 @@ const PRESENT: [u8; 4] = *b"here";
 /// width)` bytes, as needed where the file system has sparse files.
 ///
 /// Images are checked when they are read back; one that is damaged or was not written to the end is
-/// made again. When the disk is full, the source goes on without keeping more.
+/// made again. When the disk is full, the source continues without keeping more.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -43,7 +43,7 @@ pub struct Cached {
     source: Arc<dyn Source>,
     file: File,
     path: PathBuf,
-    /// Where the table begins.
+    /// Offset of the table in the file.
     table: u64,
     hits: AtomicU64,
     unwritten: AtomicU64,
@@ -219,7 +219,7 @@ mod tests {
         let path = folder.path().join("cache");
         let source = Arc::new(Scenes::new(0, scenes::TRAIN, 3));
         let mut cached = Cached::open(source.clone(), &path).expect("a new cache");
-        // As on a full disk, every write fails.
+        // Every write fails, as on a full disk.
         cached.file = File::open(&path).expect("a file that can only be read");
         let (mut wanted, mut got) = (vec![0; 3 * 96 * 96], vec![0; 3 * 96 * 96]);
         source.read(1, &mut wanted).expect("an image");

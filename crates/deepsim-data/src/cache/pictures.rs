@@ -46,9 +46,9 @@ pub struct KeptPictures {
     first: Pipeline,
     file: File,
     path: PathBuf,
-    /// Where the table begins.
+    /// Offset of the table in the file.
     table: u64,
-    /// Where the next picture is written; `None` if another process writes.
+    /// Offset at which the next picture is written; `None` if another process writes.
     end: Option<AtomicU64>,
     hits: AtomicU64,
 }

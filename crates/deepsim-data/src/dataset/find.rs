@@ -170,7 +170,7 @@ impl DataOptions {
         Ok(Dataset::pictures(&name(path), train, test, &origin))
     }
 
-    /// Opens the training pictures, and the test pictures with their origin, if there are any or a share is wanted.
+    /// Opens the training pictures, and the test pictures with their origin, if there are any or a share is set aside.
     fn split(&self, path: &Path, share: Option<f64>) -> Result<Sets, DataError> {
         let (train, found) = parts(path)?;
         let files = |split: &Split, known| -> Result<Arc<dyn PictureFiles>, DataError> {

@@ -1,6 +1,6 @@
-//! All splits of a data set together, and where they are found.
+//! Data sets with all their splits, and the search for them on the disk.
 //!
-//! [`DataOptions`] says what data are named by, and how a test split is found.
+//! [`DataOptions`] holds the name of a data set and the way in which its test split is chosen.
 
 mod find;
 mod pictures;
@@ -32,7 +32,7 @@ pub struct Labelled {
     pub labels: Vec<u32>,
 }
 
-/// What the autoencoder experiment needs.
+/// Data set with all splits that training and evaluation need.
 #[derive(Clone)]
 pub struct Dataset {
     /// Short name.
@@ -49,11 +49,11 @@ pub struct Dataset {
     pub train: Labelled,
     /// Images to measure on.
     pub test: Labelled,
-    /// Subsets of `train` on which classifiers are trained one by one; empty where there are none.
+    /// Subsets of `train`; one classifier is trained on each. Empty where the data set has none.
     pub folds: Vec<Vec<usize>>,
-    /// Origin of the test images, where they are not a part of the data set by its definition.
+    /// Origin of the test images, where the data set does not define a test split.
     pub test_origin: Option<String>,
-    /// The pictures as they are in their files, where they are of any size.
+    /// Pictures in their original sizes, where these differ.
     originals: Option<Originals>,
 }
 
@@ -291,7 +291,7 @@ impl Dataset {
         let unlabeled = duplicates::find(&*self.unlabeled, &*self.test.images)?;
         let train = duplicates::find(&*self.train.images, &*self.test.images)?;
         let kept = Subset::without(self.train.images.clone(), &train);
-        // Where each training image has gone.
+        // New index of each training image that is kept.
         let places: HashMap<usize, usize> =
             kept.indices().iter().enumerate().map(|(new, old)| (*old, new)).collect();
         let fold = |fold: &Vec<usize>| fold.iter().filter_map(|i| places.get(i).copied()).collect();

@@ -1,4 +1,4 @@
-//! Kinds of data, told by the names of their files.
+//! Recognition of data sets by the names of their files.
 
 use std::path::Path;
 
@@ -113,7 +113,7 @@ fn is_tar(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar"))
 }
 
-/// True if a folder, or one in it, has a file that is wanted.
+/// Returns true if a folder, or one in it, has a file that passes the filter.
 fn holds(folder: &Path, wanted: &dyn Fn(&Entry) -> bool) -> bool {
     fn look(folder: &Path, wanted: &dyn Fn(&Entry) -> bool, depth: usize) -> bool {
         let entries = sorted(folder).unwrap_or_default();

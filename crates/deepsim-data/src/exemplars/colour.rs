@@ -1,4 +1,4 @@
-//! How the colours of a patch are changed.
+//! Colour changes of a patch.
 
 use rand_core::Rng;
 

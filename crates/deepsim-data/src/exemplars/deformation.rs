@@ -1,4 +1,4 @@
-//! How a seed patch is deformed.
+//! Deformations of a seed patch.
 
 use rand_core::Rng;
 
@@ -38,7 +38,7 @@ impl Deformation {
         Square { row, column, side, angle: self.angle }
     }
 
-    /// Whether the smallest upright square around the rotated one is in the picture.
+    /// Returns true if the smallest upright square around the rotated one is in the picture.
     pub(super) fn stays_inside(&self, seed: &Seed, height: usize, width: usize) -> bool {
         self.square(seed).is_inside(height, width)
     }

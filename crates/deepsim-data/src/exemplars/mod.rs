@@ -37,7 +37,7 @@ use crate::{DataError, Source, Unread};
 /// Side of a patch in pixels.
 pub const PATCH: usize = 32;
 
-/// Which surrogate classes are made.
+/// Numbers of surrogate classes and deformations, and their seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExemplarConfig {
     /// Classes, each from another picture; 16,000 in the release.
@@ -57,7 +57,7 @@ pub struct Exemplars {
     seeds: Vec<Seed>,
     /// Number of each deformation that stays inside its picture, class after class.
     kept: Vec<u16>,
-    /// Where each class starts in `kept`, and its length at the end.
+    /// Start of each class in `kept`; the last entry is the length of `kept`.
     starts: Vec<usize>,
     mean: [f32; 3],
 }

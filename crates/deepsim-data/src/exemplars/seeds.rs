@@ -1,4 +1,4 @@
-//! Where seed patches are cut: at random, in proportion to the local energy of high frequencies.
+//! Random places of seed patches, in proportion to the local energy of high frequencies.
 
 use fast_image_resize::images::TypedImage;
 use fast_image_resize::pixels::F32;
@@ -180,7 +180,7 @@ fn resize(values: Vec<f32>, from: (usize, usize), to: (usize, usize)) -> Vec<f32
     resized.pixels().iter().map(|pixel| pixel.0).collect()
 }
 
-/// Gaussian filter; the map goes on beyond its border with the values there.
+/// Gaussian filter; beyond the border, the map has the values at the border.
 fn low_pass(values: &[f32], width: usize, sigma: f32) -> Vec<f32> {
     let reach = (3.0 * sigma).ceil() as isize;
     let weight = |d: isize| (-0.5 * (d as f32 / sigma).powi(2)).exp();
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn seeds_are_where_the_detail_is() {
-        // Grey, but for a chequered square around row 60, column 36.
+        // Grey, except for a chequered square around row 60, column 36.
         let (height, width) = (96, 96);
         let mut picture = vec![128u8; 3 * height * width];
         for plane in picture.chunks_exact_mut(height * width) {

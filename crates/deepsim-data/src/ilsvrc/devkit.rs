@@ -22,13 +22,13 @@ const MAX_BYTES: u64 = 64 << 20;
 pub struct Synset {
     /// WordNet's name, e.g. `n01440764`.
     pub wnid: String,
-    /// In words, e.g. `tench, Tinca tinca`.
+    /// Name in words, e.g. `tench, Tinca tinca`.
     pub words: String,
     /// The kit's own number, which is **not** the class index of networks.
     pub ilsvrc2012_id: u32,
 }
 
-/// What the kit says.
+/// Classes and validation labels of the kit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Devkit {
     /// The classes in the order of their wnids: a class index is a position in this list.
@@ -60,7 +60,7 @@ impl Devkit {
 
     fn from_archive(path: &Path) -> Result<Self, DataError> {
         let file = File::open(path).map_err(DataError::io("opening", path))?;
-        // All of it at once, and no more than is allowed: what a tar claims then costs nothing.
+        // Unpacks everything at once up to the limit, so that sizes claimed in the tar reserve no memory.
         let unpacked = limited(MultiGzDecoder::new(file), path)?;
         let mut archive = tar::Archive::new(&unpacked[..]);
         let io = || DataError::io("reading", path);

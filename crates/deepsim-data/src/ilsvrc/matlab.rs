@@ -27,7 +27,7 @@ pub(super) enum Value {
 }
 
 impl Value {
-    /// What it is, in few words: a message must not grow with the file.
+    /// Describes the value in few words, because a message must not grow with the file.
     pub(super) fn kind(&self) -> String {
         match self {
             Self::Numbers(numbers) => format!("{} numbers", numbers.len()),
@@ -38,11 +38,11 @@ impl Value {
     }
 }
 
-/// What went wrong: wanted and got.
+/// Damage: what was expected, and what was found.
 pub(super) type Broken = (&'static str, String);
 type Result<T> = std::result::Result<T, Broken>;
 
-/// The variable `name` of a file.
+/// Returns the variable `name` of a file.
 pub(super) fn variable(bytes: &[u8], name: &str) -> Result<Value> {
     let Some((header, mut rest)) = bytes.split_at_checked(128) else {
         return Err(("a MATLAB file with a header of 128 bytes", format!("{} bytes", bytes.len())));
@@ -108,7 +108,7 @@ fn next<'a>(rest: &mut &'a [u8]) -> Result<Element<'a>> {
     }
     let length = tag.last_chunk::<4>().map_or(0, number) as usize;
     let bytes = rest[8..].get(..length).ok_or_else(|| cut(rest))?;
-    // All but compressed elements are padded to eight bytes; the last may lack it.
+    // Elements are padded to eight bytes, except compressed ones; the last may lack the padding.
     let kind = Kind(word);
     let padded = if kind == Kind::COMPRESSED { length } else { length.next_multiple_of(8) };
     *rest = rest[8..].get(padded..).unwrap_or_default();

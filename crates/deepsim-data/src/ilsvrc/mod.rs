@@ -225,7 +225,7 @@ impl Ilsvrc {
 pub struct IlsvrcPictures {
     store: Store,
     labels: Vec<u32>,
-    /// Where each picture is in the store; as it is without.
+    /// Position of each picture in the store; `None` if the order is the store's.
     order: Option<Vec<u32>>,
     wnids: Vec<String>,
 }

@@ -1,6 +1,6 @@
 //! Pairs from still pictures, by a camera that moves over them.
 //!
-//! A stand-in for tracked patches of videos, which are not to be had here: the two pictures of a pair
+//! A stand-in for tracked patches of videos, which are not available. The two pictures of a pair
 //! differ in place, size and tilt of what they show and in brightness, as patches of a track do, but
 //! nothing in them moves by itself, turns in depth or is hidden.
 
@@ -15,10 +15,10 @@ use crate::source::Rectangle;
 use crate::square::Square;
 use crate::{DataError, Source, Unread};
 
-/// Tries to find a motion that stays inside the picture; the last is no motion.
+/// Attempts to find a motion that stays inside the picture; without success there is no motion.
 const TRIES: usize = 20;
 
-/// Which pairs are made.
+/// Size, number and seed of the pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MovingConfig {
     /// Side of the pictures of a pair in pixels.
@@ -36,7 +36,7 @@ pub struct Moving {
     config: MovingConfig,
 }
 
-/// Where a camera looks at the anchor and at the positive, and how the light changes.
+/// Squares of the anchor and of the positive in the picture, and the change of brightness.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Motion {
     squares: [Square; 2],
@@ -69,7 +69,7 @@ impl Motion {
         Self { squares: [anchor, positive], light: between(rng, -0.3, 0.3).exp2() }
     }
 
-    /// How far the centre moves, in sides of the anchor; at most 0.3 along each axis.
+    /// Shift of the centre (down, right), in sides of the anchor; at most 0.3 along each axis.
     pub fn shift(&self) -> [f32; 2] {
         let [a, b] = self.squares;
         [(b.row - a.row) / a.side, (b.column - a.column) / a.side]
@@ -87,10 +87,10 @@ impl Motion {
 }
 
 impl Moving {
-    /// A camera over `pictures`.
+    /// Creates the pairs of `pictures`.
     ///
     /// # Errors
-    /// If there are no pictures, or no pairs are wanted, or more than can be counted.
+    /// If there are no pictures, or the configuration asks for no pairs, or for more than can be counted.
     ///
     /// ```
     /// use std::sync::Arc;

@@ -22,8 +22,8 @@ struct Slots {
 
 #[derive(Default)]
 struct Slot {
-    /// A lock of its own, so that threads that want the same row group wait for one of them to
-    /// decode it, and the others go on.
+    /// Separate lock for each row group: threads that need the same one wait until one of them has
+    /// decoded it; the others continue.
     pictures: Arc<Mutex<Option<Arc<Pictures>>>>,
     bytes: u64,
     last_read: u64,
@@ -34,7 +34,7 @@ impl Cache {
         Self { limit, slots: Mutex::default() }
     }
 
-    /// The row group `key`, decoded now unless it is here.
+    /// Returns the row group `key`; decodes it unless it is cached.
     pub(super) fn get(
         &self,
         key: Key,
@@ -62,7 +62,7 @@ impl Cache {
 }
 
 impl Slots {
-    /// Forgets what was not read for longest until all the rest, with `newest`, fits.
+    /// Drops the least recently read row groups until the rest fits; keeps `newest`.
     fn keep_within(&mut self, limit: u64, newest: Key, bytes: u64) {
         if let Some(slot) = self.slots.get_mut(&newest) {
             slot.bytes = bytes;
@@ -79,7 +79,7 @@ impl Slots {
     }
 }
 
-/// What a panic in another thread left is still a cache: slots are changed in one step.
+/// Locks a mutex, also after a panic in another thread: slots change in one step, so they are valid.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -37,7 +37,7 @@ mod cache;
 mod pictures;
 mod table;
 
-/// Which columns are read, and how much of them is kept in memory.
+/// Columns to read, and memory for decoded row groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableOptions {
     /// Column of the pictures: bytes, or the hub's structure of `bytes` and `path`.
@@ -72,7 +72,7 @@ pub struct Parquet {
     cache: cache::Cache,
 }
 
-/// Where a row group is.
+/// Position of a row group.
 struct Place {
     table: usize,
     group: usize,

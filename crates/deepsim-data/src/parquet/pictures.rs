@@ -9,7 +9,7 @@ use parquet::file::reader::SerializedFileReader;
 use super::table::{Table, guarded};
 use crate::DataError;
 
-/// For each row its picture, or why there is none.
+/// Picture of each row, or the reason why there is none.
 pub(super) type Pictures = Vec<Result<ByteArray, String>>;
 
 /// Decodes a row group; only a file that cannot be opened is an error of all its rows.
@@ -20,7 +20,7 @@ pub(super) fn read(table: &Table, group: usize) -> Result<Pictures, DataError> {
     while pictures.len() < rows {
         let read = guarded(|| read_on(&reader, group, table.image_column, rows, &mut pictures));
         if let Err(error) = read {
-            // What is broken reaches to the end of its page; the pages after it may be good.
+            // Damage reaches to the end of its page; the pages after it may be intact.
             let from = pictures.len();
             let end = guarded(|| end_of_page(&reader, group, table.image_column, from));
             let end = end.unwrap_or(rows).clamp(from + 1, rows);
@@ -59,7 +59,7 @@ fn read_on(
     Ok(())
 }
 
-/// The row after the page that holds `row`.
+/// Returns the row after the page that holds `row`.
 fn end_of_page(
     reader: &SerializedFileReader<std::fs::File>,
     group: usize,

@@ -17,13 +17,13 @@ use crate::panics::caught;
 
 /// The footer of an ImageNet file takes about 0.1 MB; its parser needs many times its length.
 const MAX_FOOTER_BYTES: u32 = 16 << 20;
-/// Of the picture column, decoded: what reading a single picture may cost.
+/// Decoded bytes of the picture column in a row group: the memory that reading one picture may take.
 const MAX_GROUP_BYTES: i64 = 1 << 30;
 /// Common writers make row groups of at most 2^20 rows.
 const MAX_GROUP_ROWS: usize = 1 << 20;
-/// Rows of one file.
+/// Rows of one file, at most.
 const MAX_ROWS: usize = 1 << 24;
-/// A larger class is taken for damage.
+/// Class indices from here on are taken for damage.
 const MAX_CLASSES: i64 = 1 << 20;
 
 /// A parquet file that has been checked.
@@ -34,7 +34,7 @@ pub(super) struct Table {
     group_rows: Vec<usize>,
 }
 
-/// What is learned on opening.
+/// Content of a file that is read on opening.
 pub(super) struct Opened {
     pub(super) table: Table,
     pub(super) group_rows: Vec<usize>,

@@ -115,7 +115,7 @@ impl Canvas {
         }
         let (down, right) = match random {
             Some(random) => (random.below(height - side + 1), random.below(width - side + 1)),
-            // As torchvision's centre crop rounds.
+            // Rounds to even, as torchvision's centre crop does.
             None => (half_to_even(height - side), half_to_even(width - side)),
         };
         self.part = Rectangle { top: top + down, left: left + right, height: side, width: side };

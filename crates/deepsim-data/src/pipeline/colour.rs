@@ -110,7 +110,7 @@ pub fn adjust_saturation(picture: &mut Picture, factor: f64) {
 /// Turns all hues by a share of the colour circle from -0.5 to 0.5. torchvision's `adjust_hue` of PIL
 /// images, with Pillow's conversion to 8-bit HSV and back.
 pub fn adjust_hue(picture: &mut Picture, shift: f64) {
-    // As numpy casts: towards zero, then modulo 256.
+    // Casts as numpy does: towards zero, then modulo 256.
     let turn = (shift * 255.0) as i32 as u8;
     for pixel in picture.rgb.as_chunks_mut::<3>().0 {
         let [hue, saturation, value] = to_hsv(*pixel);

@@ -50,7 +50,7 @@ impl Label {
         }
     }
 
-    /// Takes the label out of the content of its file; `Err` with what was wanted and found.
+    /// Takes the label out of the content of its file; `Err` with what was expected and found.
     fn text(&self, bytes: &[u8]) -> Result<String, (String, String)> {
         let start = |text: &str| text.chars().take(40).collect::<String>();
         let text = match self {

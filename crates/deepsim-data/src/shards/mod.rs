@@ -73,7 +73,7 @@ pub enum Classes {
     Named(Vec<String>),
 }
 
-/// The samples of some shards, in the order in which they are in them.
+/// Samples of some shards, in the order of the tars.
 ///
 /// ```no_run
 /// use deepsim_data::{PictureFiles, shards::Shards};
@@ -84,7 +84,7 @@ pub enum Classes {
 #[derive(Clone, Debug)]
 pub struct Shards {
     tars: TarSet,
-    /// Which member is each sample's picture.
+    /// Member that holds each sample's picture.
     members: Vec<u32>,
     /// Class of each sample; [`NO_LABEL`] for none.
     labels: Vec<u32>,
@@ -98,7 +98,7 @@ impl Shards {
     /// Opens shards by a path, by a pattern, or all of a folder: see [`paths`](paths()).
     ///
     /// # Errors
-    /// If the pattern is wrong, a shard is missing or damaged, or a sample has a label that is no
+    /// If the pattern is wrong, a shard is missing or damaged, or a sample has a label that is not a
     /// number, a label without a picture, two pictures or labels, or a dot in its key.
     pub fn open(pattern: &str) -> Result<Self, DataError> {
         Self::open_with(pattern, &ShardOptions::default())

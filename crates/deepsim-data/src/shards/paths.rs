@@ -53,7 +53,7 @@ pub fn paths(pattern: &str) -> Result<Vec<PathBuf>, DataError> {
     }
 }
 
-/// Lists the files of a folder whose names are wanted.
+/// Lists the files of a folder whose names pass a filter.
 fn in_folder(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, DataError> {
     let entries = crate::folder::sorted(folder)?;
     let files = || entries.iter().filter(|entry| !entry.folder);

@@ -34,7 +34,7 @@ impl Sample {
         at: &mut usize,
     ) -> Result<Self, DataError> {
         let (mut sample, label_ending) = (Self::default(), ending);
-        // Members whose names are the same but for what follows the last dot.
+        // Members whose names are the same up to the last dot.
         let mut same: HashMap<&str, usize> = HashMap::new();
         let key = split(tar.name(*at)).0;
         while *at < tar.len() && split(tar.name(*at)).0 == key {
@@ -95,7 +95,7 @@ impl Sample {
 pub(super) struct Fields {
     /// Number of samples with a picture.
     samples: usize,
-    /// By what follows the key.
+    /// Fields by their ending, the text after the key.
     fields: BTreeMap<String, Field>,
 }
 

@@ -1,4 +1,4 @@
-//! Writing shards: each appears whole, and a copy that was interrupted goes on.
+//! Writer of shards: each file appears whole, and an interrupted copy continues.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::atomic::{persist, temporary, write_atomic};
 use crate::panics::guarded;
 use crate::{DataError, PictureFiles};
 
-/// When a shard is full; whichever comes first. Every shard has at least one sample.
+/// Size of a full shard; the limit reached first counts. Every shard has at least one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Samples.
+    /// Number of samples.
     pub samples: u64,
     /// Bytes of the tar.
     pub bytes: u64,
@@ -30,11 +30,11 @@ impl Default for Limits {
 /// A shard that is complete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
-    /// Its file name.
+    /// File name.
     pub name: String,
     /// Samples in it.
     pub samples: u64,
-    /// Its size.
+    /// Size of the file in bytes.
     pub bytes: u64,
 }
 
@@ -68,12 +68,12 @@ struct Open {
     bytes: u64,
 }
 
-/// Of a tar: a header, and the two empty blocks at its end.
+/// Bytes of a tar's header, and of the two empty blocks at its end.
 const BLOCK: u64 = 512;
 const END: u64 = 2 * BLOCK;
 
 impl ShardWriter {
-    /// Shards `NAME-000000.tar`, ... in a folder.
+    /// Creates a writer of shards `NAME-000000.tar`, ... in a folder.
     pub fn new(folder: &Path, name: &str, limits: Limits) -> Self {
         Self::after(folder, name, limits, Vec::new())
     }
@@ -163,11 +163,11 @@ impl ShardWriter {
     }
 }
 
-/// What is kept beside the shards, so that a copy can go on and a copy of something else is noticed.
+/// File beside the shards by which an interrupted copy continues, and a copy of another source is refused.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
-    /// What was copied.
+    /// Identity of the copied files.
     source: String,
     limits: Limits,
     shards: Vec<Written>,
@@ -186,17 +186,18 @@ fn ending(picture: &[u8]) -> &'static str {
     }
 }
 
-/// Pictures that are read at once, by all threads.
+/// Pictures that all threads together read in one go.
 const AT_ONCE: usize = 64;
 
 /// Copies pictures as they are into shards `NAME-000000.tar`, ..., lists them in `NAME.json`, and writes the names
 /// of their classes to [`CLASS_NAMES`].
-/// A copy that was interrupted goes on after its last complete shard. The span `writing shards` counts samples, those of
+///
+/// An interrupted copy continues after its last complete shard. The span `writing shards` counts samples, those of
 /// an earlier copy included.
 ///
 /// # Errors
-/// If a picture cannot be read or a shard not written, or if the folder holds shards of another
-/// source, of other limits, or ones that have changed.
+/// If a picture cannot be read or a shard cannot be written, or if the folder holds shards of another
+/// source, of other limits, or shards that have changed.
 pub fn copy(
     files: &dyn PictureFiles,
     folder: &Path,

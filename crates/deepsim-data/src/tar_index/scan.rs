@@ -33,14 +33,14 @@ struct Scan<'a> {
     members: Members,
 }
 
-/// What extended headers say about the next member.
+/// Name and size of the next member, from extended headers.
 #[derive(Default)]
 struct Extended {
     name: Option<Vec<u8>>,
     size: Option<u64>,
 }
 
-/// First bytes of compressed files, and what they are.
+/// First bytes of compressed files, and the names of their formats.
 const COMPRESSED: [(&[u8], &str); 4] = [
     (b"\x1f\x8b", "a gzip file"),
     (b"BZh", "a bzip2 file"),
@@ -49,12 +49,12 @@ const COMPRESSED: [(&[u8], &str); 4] = [
 ];
 
 impl Scan<'_> {
-    /// Refuses a tar that is compressed: nothing in it could be read in place.
+    /// Refuses a compressed tar, because its members cannot be read in place.
     fn compressed(&self, bytes: u64) -> Result<(), DataError> {
         let mut block = [0; BLOCK as usize];
         let start = &mut block[..bytes.min(BLOCK) as usize];
         self.read(start, 0)?;
-        // A tar may begin with a file of such a name.
+        // A tar whose first member's name begins with these bytes is not compressed.
         if Header::from_byte_slice(&block).cksum().is_ok() {
             return Ok(());
         }
@@ -128,8 +128,8 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// What follows the last member. An empty block with more behind it is no end: the hole of a
-    /// download for which room was made in advance, or the end of the first of two tars.
+    /// Checks that only zeros follow the last member. Other bytes after an empty block mean that the tar
+    /// does not end there: it is an unfinished download into reserved space, or the first of two tars.
     fn padding(&self, at: u64, end: u64) -> Result<(), DataError> {
         if end - at > MAX_PADDING {
             let wanted = format!("at most {MAX_PADDING} bytes of padding after its end");

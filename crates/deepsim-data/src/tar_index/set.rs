@@ -10,7 +10,7 @@ use crate::content::Fingerprint;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TarSet {
     tars: Vec<TarIndex>,
-    /// Where the members of each tar end.
+    /// Index after the last member of each tar.
     ends: Vec<usize>,
 }
 

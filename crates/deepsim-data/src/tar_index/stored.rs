@@ -72,7 +72,7 @@ pub(super) fn read(path: &Path, stamp: Stamp) -> Option<Members> {
     fits.then_some(Members { names, places, groups })
 }
 
-/// What is not read yet.
+/// Bytes that are not read yet.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {

@@ -27,7 +27,7 @@ pub struct Sampling {
     pub crop: usize,
     /// Images per step through a network; bounds memory, changes no result.
     pub batch: usize,
-    /// Only the first so many test images; all where `None`.
+    /// Number of test images, from the first on; all if `None`.
     pub test_images: Option<usize>,
     /// Seed of everything that is drawn.
     pub seed: u64,

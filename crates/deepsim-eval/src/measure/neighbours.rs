@@ -22,7 +22,7 @@ use crate::metrics::statistics::euclidean_distance;
 pub struct Neighbours {
     /// Test images whose neighbours are drawn.
     pub images: Vec<usize>,
-    /// Only the first so many training images are searched; all where `None`.
+    /// Number of training images to search, from the first on; all if `None`.
     pub train_images: Option<usize>,
 }
 

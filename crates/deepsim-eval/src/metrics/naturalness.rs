@@ -41,7 +41,7 @@ impl Powers {
         self.beside += other.beside;
     }
 
-    /// All powers times a factor.
+    /// Returns all powers times a factor.
     pub fn scaled(&self, factor: f64) -> Self {
         let bands = self.bands.map(|power| power * factor);
         Self { bands, grid: self.grid * factor, beside: self.beside * factor }

@@ -227,7 +227,7 @@ impl ComparatorKind {
     }
 }
 
-/// The network's name of a tensor of a file, in which its layer may have the name of another program.
+/// Returns the network's own name of a tensor; the file may name the layer as another program does.
 fn own_name(spec: &ComparatorSpec, name: &str) -> String {
     let renamed = name
         .rsplit_once('.')
@@ -235,7 +235,7 @@ fn own_name(spec: &ComparatorSpec, name: &str) -> String {
     renamed.unwrap_or_else(|| name.to_owned())
 }
 
-/// How many rows a file has weights for, with the rows without weights that follow the last one.
+/// Counts the rows that a file has weights for, and the rows without weights that follow the last one.
 fn depth(spec: &ComparatorSpec, file: &SafeTensors<'_>) -> usize {
     let names: Vec<String> = file.names().into_iter().map(|name| own_name(spec, name)).collect();
     let tensors = spec.tensors();

@@ -21,7 +21,7 @@ macro_rules! built_in {
                 }
             )*
 
-            /// All networks that come with the crate.
+            /// Returns all networks that come with the crate.
             pub fn all() -> Vec<Self> {
                 vec![$(Self::$function()),*]
             }

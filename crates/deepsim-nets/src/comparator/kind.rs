@@ -82,7 +82,7 @@ impl ComparatorKind {
         Ok(Self(Arc::new(Inner { spec, files: Some((path.into(), weights)) })))
     }
 
-    /// The text of a description that [`ComparatorKind::read`] reads as this network.
+    /// Writes the description that [`ComparatorKind::read`] reads as this network.
     ///
     /// ```
     /// use deepsim_nets::ComparatorKind;
@@ -98,23 +98,22 @@ impl ComparatorKind {
         &self.spec().name
     }
 
-    /// Its table and all else that is known of it without weights.
+    /// Table of layers, taps and everything else that is known without weights.
     pub fn spec(&self) -> &ComparatorSpec {
         &self.0.spec
     }
 
-    /// Names under which the whole network's features can be asked for, shallow to deep.
+    /// Names of the taps of the whole network, shallow to deep.
     pub fn taps(&self) -> Vec<&str> {
         self.spec().taps.iter().map(|(tap, _)| &**tap).collect()
     }
 
-    /// Finds the file with this network's weights: in a folder of weights, if there is one and they are there, else
-    /// among those that come with the project ([`crate::shipped`]). Those of a described network lie where its
-    /// description says, whatever the folder.
+    /// Finds the file with this network's weights: first in `folder`, then among those that come with the project
+    /// ([`crate::shipped`]). For a described network it is the path in the description, whatever the folder.
     ///
     /// ```
     /// use deepsim_nets::ComparatorKind;
-    /// // Not shipped, so only ever in a folder that somebody names.
+    /// // Not shipped, so it is found only in a folder that you name.
     /// assert_eq!(ComparatorKind::alexnet().find_weights(None), None);
     /// ```
     pub fn find_weights(&self, folder: Option<&Path>) -> Option<PathBuf> {
@@ -136,7 +135,7 @@ impl ComparatorKind {
     }
 }
 
-/// As it is written in recipes: the name, or the path of the description.
+/// Prints the text that recipes use: the name, or the path of the description.
 impl fmt::Display for ComparatorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.description() {

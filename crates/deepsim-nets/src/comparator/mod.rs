@@ -1,4 +1,4 @@
-//! Comparators: fixed networks in whose feature space images are compared.
+//! Comparators: frozen networks in whose feature space images are compared.
 
 mod build;
 mod built_in;
@@ -20,12 +20,12 @@ use crate::image::{Images, PixelFormat};
 pub use kind::ComparatorKind;
 pub use spec::ComparatorSpec;
 
-/// A fixed network that maps images to features. Gradients flow through it to the images, and none is
+/// Frozen network that maps images to features. Gradients flow through it to the images, but none is
 /// computed for its weights: an implementation detaches them
 /// ([`Tensor::detach`](candle_core::Tensor::detach)).
 ///
-/// [`ComparatorKind::open`] opens those that come with the crate and those that are described in a file. A network
-/// of your own program implements the trait, and is handed over as it is, in a `Box` or in an `Arc`:
+/// [`ComparatorKind::open`] opens the networks that come with the crate and those that are described in a file.
+/// Implement the trait for a network of your own; functions take it by value, in a `Box` or in an `Arc`:
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
@@ -78,25 +78,25 @@ pub trait Comparator: Send + Sync {
     /// Name of the network, e.g. `alexnet`.
     fn name(&self) -> &str;
 
-    /// The format of pixels it was trained with; [`Comparator::features`] converts to it.
+    /// Pixel format that the network was trained with; [`Comparator::features`] converts to it.
     fn format(&self) -> PixelFormat;
 
-    /// Names under which features can be asked for, shallow to deep.
+    /// Names of the taps, at which features can be read, shallow to deep.
     fn taps(&self) -> Vec<String>;
 
-    /// Where the weights come from.
+    /// Origin of the weights.
     fn origin(&self) -> &WeightsOrigin;
 
-    /// Features of images at several taps, in the order of `taps`, in one pass.
+    /// Computes the features of images at several taps, in the order of `taps`, in one pass.
     ///
     /// # Shapes
     /// `(N, 3, H, W)` -> for each tap `(N, C, h, w)`, or `(N, C)` after a fully connected layer
     ///
     /// # Errors
-    /// If there is no such tap or the images do not have a size that it can be computed for.
+    /// If there is no such tap, or it cannot be computed for images of this size.
     fn features_at(&self, images: &Images, taps: &[&str]) -> Result<Vec<Tensor>, NetError>;
 
-    /// Features of images at `tap`.
+    /// Computes the features of images at `tap`.
     ///
     /// # Shapes
     /// `(N, 3, H, W) -> (N, C, h, w)`, e.g. `(N, 3, 64, 64) -> (N, 384, 3, 3)` for AlexNet CONV3

@@ -195,7 +195,7 @@ fn a_description_with_weights_beside_it_is_a_comparator() -> Result<(), Box<dyn 
         let size = by_hand.abs()?.max_all()?.to_scalar::<f32>()?;
         assert!(apart < 1e-5 * size, "{apart} of {size}");
     }
-    // What is computed with the row after it is no tap.
+    // A row that is folded into the next one is not a tap.
     let message = net.features(&images, "conv1").expect_err("folded").to_string();
     assert!(message.contains("no tap `conv1`"), "{message}");
     Ok(())
@@ -237,7 +237,7 @@ fn small_images_are_enlarged_to_the_input_of_a_network() -> Result<(), Box<dyn s
         let apart = (found - expected)?.abs()?.max_all()?.to_scalar::<f32>()?;
         assert!(apart < 1e-5, "{height}x{width}: {apart}");
     }
-    // Its gradient reaches the small image.
+    // The gradient reaches the small image.
     let leaf =
         Var::from_tensor(&Tensor::ones((1, 3, 8, 8), candle_core::DType::F32, &Device::Cpu)?)?;
     let images = Images::new(leaf.as_tensor().clone(), PixelFormat::UNIT)?;

@@ -92,7 +92,7 @@ pub enum Op {
     Unflatten {
         /// Channels of the maps.
         channels: usize,
-        /// Their height and width.
+        /// Height and width of the maps.
         side: usize,
     },
     /// `factor * tanh(x)`.
@@ -120,7 +120,7 @@ pub enum Op {
     Concat,
 }
 
-/// Numbers of a convolutional row.
+/// Hyper-parameters of a convolutional row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conv {
     /// Output channels.
@@ -133,9 +133,9 @@ pub struct Conv {
     pub padding: usize,
     /// Groups.
     pub groups: usize,
-    /// Whether there is a bias.
+    /// Adds a bias if true.
     pub bias: bool,
-    /// How the weights start.
+    /// Distribution of the initial weights.
     pub filler: Filler,
 }
 

@@ -6,10 +6,10 @@ use candle_core::Device;
 
 use super::{ProcessGroup, SingleProcess};
 
-/// Several processes were started, and cannot work together.
+/// Several processes were started, but cannot form a process group.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// This program cannot join them as it was built, or started.
+    /// This program cannot join the group as it was built, or started.
     #[error("{0}")]
     Refused(String),
     /// The processes could not be connected.
@@ -17,8 +17,7 @@ pub enum LaunchError {
     Failed(String),
 }
 
-/// What a launcher tells the processes that it starts, by the names of variables: how many there are, which of
-/// them each is, and which of those on its machine.
+/// Environment variables by which a launcher passes world size, rank and local rank to its processes.
 struct Launcher {
     name: &'static str,
     size: &'static str,
@@ -43,19 +42,19 @@ const LAUNCHERS: [Launcher; 4] = [
         "OMPI_COMM_WORLD_LOCAL_RANK",
     ),
     launcher("mpiexec", "PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"),
-    // Only within a step; the variables of a job are there for a single process too.
+    // Variables of a step, because those of a job are set for a single process too.
     launcher("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"),
     TORCHRUN,
 ];
 
-/// The one that starts no MPI.
+/// Launcher that does not start MPI.
 const TORCHRUN: Launcher = launcher("torchrun", "WORLD_SIZE", "RANK", "LOCAL_RANK");
 
 /// Set by torchrun even where another launcher started it.
 const TORCHRUN_ITSELF: &str = "TORCHELASTIC_RUN_ID";
 
-/// The number of the GPU that is for this process: its own number among those on its machine, by its
-/// launcher's word, of the GPUs that it sees; 0 if there was no launcher.
+/// Returns the index of this process's GPU among the visible ones: its local rank, as the launcher
+/// passes it; 0 without a launcher.
 pub fn local_gpu() -> usize {
     gpu(|name| std::env::var(name).ok())
 }

@@ -1,10 +1,10 @@
 //! Processes that train one generator together, each on its share of every batch.
 //!
-//! Every process has all the networks and makes the same steps: the loader gives each its part of the
-//! batch, and gradients and losses are averaged before anything is decided by them, so that weights,
-//! moments and balance stay the same bits everywhere. What is drawn for an image depends on its number in
-//! the whole batch. A run is therefore the same, but for rounding, whatever the number of processes, and a
-//! checkpoint does not know it.
+//! Every process holds all networks and makes the same steps. The loader gives each rank its share of the
+//! batch. Gradients and losses are averaged over all ranks before they are used, so that weights, moments
+//! and balance are the same bits everywhere. Random numbers of an image depend on its place in the whole
+//! batch. A run is therefore the same for any world size, except for rounding, and a checkpoint does not
+//! depend on it.
 
 mod launcher;
 #[cfg(feature = "mpi")]
@@ -76,12 +76,12 @@ impl dyn ProcessGroup + '_ {
         self.sum(&mut [0.0])
     }
 
-    /// Refuses to go on if the processes do not all have the same value of `what`.
+    /// Fails if the ranks do not all have the same value of `what`.
     ///
     /// # Errors
     /// [`TrainError::Group`] with every value, or as [`ProcessGroup::sum`].
     pub(crate) fn agree(&self, what: &str, value: f64) -> Result<(), TrainError> {
-        // Each in its own place, so that the sum is what every process said.
+        // Each rank fills its own place, so that the sum holds the values of all ranks.
         let mut all = vec![0.0; self.size()];
         all[self.rank()] = value;
         self.sum(&mut all)?;

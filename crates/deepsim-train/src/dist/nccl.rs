@@ -24,8 +24,8 @@ pub(super) const ID: usize = 128;
 
 /// The GPUs of all processes.
 ///
-/// NCCL waits for ever for a process that is lost: if nothing is heard of the others for too long, the
-/// program says so and ends.
+/// NCCL waits indefinitely for a lost process. A watchdog therefore ends the program with an error
+/// after the timeout.
 pub(super) struct Gpus {
     // Not cudarc's: that one aborts where it should finish what others still receive.
     group: ncclComm_t,
@@ -161,7 +161,7 @@ impl ProcessGroup for Gpus {
         Ok(())
     }
 
-    /// Nothing is waited for.
+    /// Queues the sum on the stream and returns without waiting.
     fn sum_tensors(&self, tensors: &mut [Tensor]) -> Result<(), TrainError> {
         // Memory is allocated first: a group uses it at its end, after an error too.
         let own: Vec<Tensor> = tensors.iter().map(Tensor::contiguous).collect::<Result<_, _>>()?;
@@ -214,11 +214,11 @@ impl std::fmt::Debug for Gpus {
     }
 }
 
-/// From now on the program ends if it hears nothing of the other processes for too long.
+/// Starts the watchdog, which ends the program if no collective completes within the timeout.
 fn watched(rank: usize, size: usize) -> std::io::Result<Sender<()>> {
     #[expect(clippy::print_stderr, reason = "the last word of a program that cannot go on")]
     watch(patience(), move |waited| {
-        // Whatever waits for the others waits for good, and cannot be told.
+        // The thread that waits for the other processes cannot be interrupted.
         eprintln!("error: process {rank} of {size}: {}", no_answer(waited));
         // SAFETY: nothing of this process is used any more. Libraries, which might wait for the GPU, are not
         // asked.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// Variable with the seconds that are waited for the other processes.
+/// Environment variable with the timeout in seconds.
 const VARIABLE: &str = "DEEPSIM_PATIENCE";
-/// One of them may be writing a checkpoint, or reading from a slow disk.
+/// Default timeout: another process may be writing a checkpoint, or reading from a slow disk.
 const SECONDS: u64 = 30 * 60;
 
-/// The longest wait.
+/// Returns the timeout.
 pub(super) fn patience() -> Duration {
     let seconds = std::env::var(VARIABLE).ok().and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(SECONDS))

@@ -82,7 +82,7 @@ impl Adam {
         self.moments.iter_mut().for_each(Moments::changed_on_device);
     }
 
-    /// The rate of the last update, which a recorded step has to be told.
+    /// Returns the learning rate of the last update, which a captured step takes as an input.
     #[cfg(feature = "cuda")]
     pub(crate) fn rate(&self) -> f32 {
         deepsim_ops::adam_rate(self.numbers())

@@ -43,7 +43,7 @@ pub struct Measured {
     /// Floating-point operations of convolutions and linear layers in the last step; 0 on a GPU, where
     /// they are not counted.
     pub operations: u64,
-    /// Most bytes of memory that the program has had, where the system tells it.
+    /// Peak memory of the program in bytes, where the system reports it.
     pub peak_memory: Option<u64>,
 }
 
@@ -134,7 +134,7 @@ fn measure(
     Ok(measured)
 }
 
-/// Peak resident memory, as Linux tells it.
+/// Peak resident memory, as Linux reports it.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -163,7 +163,7 @@ impl Session for GeneratorSession<'_> {
     }
 }
 
-/// FrozenNetworks test images, drawn with their reconstructions as training goes on.
+/// Test images that are drawn with their reconstructions during training.
 pub(crate) struct Samples {
     originals: Vec<Picture>,
     images: Images,

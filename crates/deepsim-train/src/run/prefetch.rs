@@ -15,7 +15,7 @@ pub(crate) struct Prefetch {
     /// Cursors behind the batches, which identify them.
     #[cfg(feature = "cuda")]
     batches: std::collections::VecDeque<deepsim_data::Cursor>,
-    /// Reason why no more are sent; empty once that was told.
+    /// Reason why no more are sent; empty once it was logged.
     #[cfg(feature = "cuda")]
     failed: Option<String>,
 }

@@ -118,7 +118,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// A checkpoint of a run that goes on.
+    /// Writes a checkpoint of a run that continues.
     pub(crate) fn save_on_the_way(
         &self,
         session: &dyn Session,

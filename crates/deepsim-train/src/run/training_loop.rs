@@ -20,7 +20,7 @@ use crate::run::tensorboard::Value;
 use crate::step::gradients::GradientHook;
 use crate::store::Store;
 
-/// The checkpoint file that the run in `out` goes on from, if there is one.
+/// Returns the checkpoint file from which the run in `out` continues, if there is one.
 pub(crate) fn earlier(out: &Path, resume: bool) -> Result<Option<PathBuf>, TrainError> {
     let search = Store::new(out, Default::default()).search()?;
     let Some(found) = search.newest else {
@@ -166,8 +166,8 @@ fn any<const N: usize>(
     Ok(flags.map(|flag| flag > 0.0))
 }
 
-/// Refuses to go on if the processes do not stand at the same step with the same weights: where the run
-/// folder is not one that all of them see, or something broke.
+/// Fails if the ranks are not at the same step with the same weights, as when they do not share the run
+/// folder.
 fn same_everywhere(group: &dyn ProcessGroup, session: &dyn Session) -> Result<(), TrainError> {
     if group.size() == 1 {
         return Ok(());
@@ -180,8 +180,7 @@ fn same_everywhere(group: &dyn ProcessGroup, session: &dyn Session) -> Result<()
     group.agree("checksum of all weights", f64::from(sum))
 }
 
-/// Completes the error of a step that was undone by all that is needed to make it again: the whole batch, of
-/// all processes.
+/// Completes the error of an undone step with what reproduces it: the whole batch of all ranks.
 fn explained(
     mut found: Box<NonFinite>,
     setup: &LoopSetup<'_>,
@@ -199,7 +198,7 @@ fn explained(
             batch = loader.next().transpose()?.unwrap_or(batch);
         }
         found.batch = batch.samples.iter().map(|sample| sample.index).collect();
-        // If the disk is full as well, the loss is still what must be told.
+        // If the disk is full as well, the error still reports the loss.
         found.reproducer = failure::keep(setup.out, session, cursor, &batch).ok();
     }
     group.meet()?;

@@ -1,4 +1,4 @@
-//! Faster ways to run an iteration: CUDA graphs on a GPU. Without the feature `cuda` there are none.
+//! CUDA graphs of iterations on a GPU; without the feature `cuda`, iterations run eagerly.
 
 use crate::TrainError;
 #[cfg(feature = "cuda")]
@@ -7,8 +7,8 @@ use crate::step::micro_batch::MicroBatch;
 use crate::step::networks::Networks;
 use crate::step::numbers::StepNumbers;
 
-/// Runner of iterations: captured as a CUDA graph where that is possible and wanted, eager elsewhere. The numbers are
-/// the same.
+/// Runner of iterations: captured as a CUDA graph where that is possible and turned on, eager elsewhere. The results
+/// are the same.
 #[derive(Default)]
 pub(crate) struct Accelerator {
     #[cfg(feature = "cuda")]

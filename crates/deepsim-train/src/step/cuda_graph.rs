@@ -164,7 +164,7 @@ impl Graphs {
                 Ok::<_, TrainError>((numbers, scalars))
             })
         };
-        // NCCL wants an iteration in a graph in all ranks, or in none.
+        // NCCL requires that all ranks capture an iteration, or none.
         let mut refused = [f64::from(u8::from(captured.is_err()))];
         networks.group.sum(&mut refused)?;
         // The host has counted the updates; now the device makes them.

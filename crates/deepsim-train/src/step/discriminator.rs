@@ -79,7 +79,7 @@ impl Adversary {
     }
 
     /// Computes the losses on real and generated images over all ranks, and updates the weights if the balance
-    /// says so.
+    /// allows it.
     ///
     /// # Errors
     /// If a number is known and not finite, or an operation fails.

@@ -35,11 +35,11 @@ pub struct AdversaryReport {
     pub real: f64,
     /// Cross-entropy on generated images.
     pub generated: f64,
-    /// Share of all images that it told right, before its update.
+    /// Share of all images that it classified correctly, before its update.
     pub accuracy: f64,
-    /// Share of real images that it told right.
+    /// Share of real images that it classified correctly.
     pub accuracy_real: f64,
-    /// Share of generated images that it told right.
+    /// Share of generated images that it classified correctly.
     pub accuracy_generated: f64,
     /// `(real + generated) / adversarial`.
     pub ratio: f64,

@@ -1,9 +1,9 @@
-//! Checkpoints: everything a run needs to go on as if it had never stopped, in one safetensors file
+//! Checkpoints: the state from which a run continues as if it had never stopped, in one safetensors file
 //! of a folder that the [`store`](crate::store) keeps.
 //!
 //! Tensors are named `generator/..`, `discriminator/..` (weights) and `adam/<net>/m/..`, `/v/..`
-//! (moments), and `average/..` where a running mean is kept. The metadata key `state` holds the rest; nothing in the file depends on the clock, so
-//! equal runs write equal bytes.
+//! (moments), and `average/..` if the run has an EMA. The metadata key `state` holds the rest. Nothing in
+//! the file depends on the clock, so equal runs write equal bytes.
 
 use std::path::Path;
 

@@ -78,7 +78,7 @@ impl Vectors {
         self.0.ncols()
     }
 
-    /// Returns the vectors whose position is wanted.
+    /// Returns the vectors whose position passes the filter.
     fn filter(&self, wanted: impl Fn(usize) -> bool) -> Self {
         let rows: Vec<usize> = (0..self.len()).filter(|&row| wanted(row)).collect();
         Self(self.0.select_rows(&rows))
