@@ -15,8 +15,8 @@ pub enum DataError {
         /// The cause. Part of the message and, by the raw name, not the error's `source()`: it is printed once.
         r#source: std::io::Error,
     },
-    /// A file does not hold what it should.
-    #[error("{}: wanted {wanted}, got {got}", path.display())]
+    /// A file does not hold the expected content.
+    #[error("{}: expected {wanted}, found {got}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
@@ -25,16 +25,16 @@ pub enum DataError {
         /// Content that was found.
         got: String,
     },
-    /// A picture file could not be decoded.
-    #[error("decoding {}: {reason}", path.display())]
+    /// A picture file could not be decoded or transformed.
+    #[error("{}: {reason}", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
         /// Message of the decoder or the transform.
         reason: String,
     },
-    /// Numbers that do not fit the data.
-    #[error("{operation}: wanted {wanted}, got {got}")]
+    /// Arguments that do not fit the data.
+    #[error("{operation}: expected {wanted}, found {got}")]
     Argument {
         /// The operation.
         operation: &'static str,
@@ -44,7 +44,7 @@ pub enum DataError {
         got: String,
     },
     /// More pictures could not be read than the loader may skip.
-    #[error("{count} pictures could not be read; wanted at most {limit}; the last: {reason}")]
+    #[error("{count} pictures could not be read; expected at most {limit}; the last: {reason}")]
     TooManyBroken {
         /// Number of pictures that may be skipped.
         limit: u64,

@@ -35,13 +35,13 @@ impl LoaderState {
         let differs = |expected, found, advice| Err(DataError::Resume { expected, found, advice });
         if self.seed != config.seed {
             let seed = |seed: u64| format!("seed {seed}");
-            let advice = "with another seed the order of samples is another: begin anew";
+            let advice = "another seed gives another order of samples: start a new run";
             return differs(seed(self.seed), seed(config.seed), advice);
         }
         let found = source.content();
         if self.data != found {
             let advice = "name the data that the state was saved with, of the same seed if they are drawn from one, or \
-                          begin anew";
+                          start a new run";
             return differs(self.data.clone(), found, advice);
         }
         Ok(())

@@ -155,7 +155,7 @@ fn images_of_several_sizes_are_refused_by_name() {
     let unequal = Pipeline::new(vec![resize]).expect("a step");
     let error = Augmented::of_files(files.clone(), unequal).err().expect("rectangles").to_string();
     assert!(
-        error.contains("wanted a crop or a stretch") && error.contains("short side 32"),
+        error.contains("expected a crop or a stretch") && error.contains("short side 32"),
         "{error}"
     );
     // A picture that is too small is an error of that sample, which names it.

@@ -75,7 +75,7 @@ fn a_flat_folder_holds_out_a_tenth_by_a_fixed_permutation() {
     let two = folder(&["a.png", "b.png"]);
     assert_eq!(sizes(&self::options(two.path())).0, 1);
     let error = message(&self::options(folder(&["a.png"]).path()));
-    assert!(error.contains("wanted two pictures or more"), "{error}");
+    assert!(error.contains("expected two pictures or more"), "{error}");
 }
 
 #[test]
@@ -127,13 +127,13 @@ fn test_splits_are_found_or_named() {
     // A share is asked for, so that val is not looked at; two pictures at least are held out.
     assert_eq!((sizes(&share).0, sizes(&share).1), (1, 2));
     let strange = DataOptions { test: Some(root.path().join("strange")), ..found.clone() };
-    assert!(message(&strange).contains("wanted one of 2 known classes, got a folder `emu`"));
+    assert!(message(&strange).contains("expected one of 2 known classes, found a folder `emu`"));
     let nowhere = DataOptions { test: Some(root.path().join("nowhere")), ..found.clone() };
     assert!(message(&nowhere).contains("opening "));
     for (test, test_share, words) in [
-        (Some("x"), Some(0.1), "wanted a test set or a share, got both"),
-        (None, Some(1.0), "wanted a share above 0 and below 1, got 1"),
-        (None, Some(f64::NAN), "wanted a share above 0 and below 1, got NaN"),
+        (Some("x"), Some(0.1), "expected a test set or a share, found both"),
+        (None, Some(1.0), "expected a share above 0 and below 1, found 1"),
+        (None, Some(f64::NAN), "expected a share above 0 and below 1, found NaN"),
     ] {
         let error =
             message(&DataOptions { test: test.map(Into::into), test_share, ..found.clone() });
@@ -141,7 +141,8 @@ fn test_splits_are_found_or_named() {
     }
     let scenes = DataOptions { test_share: Some(0.1), ..DataOptions::default() };
     assert!(
-        message(&scenes).contains("wanted none for data that have their own, got one for Scenes")
+        message(&scenes)
+            .contains("expected none for data that have their own, found one for Scenes")
     );
 }
 
@@ -165,11 +166,12 @@ fn shards_are_a_folder_a_range_a_pattern_or_one_file() {
     copy(&files, root.path(), "val", limits).expect("shards");
     assert_eq!(sizes(&at("")), (6, 6, "those of 3 shards beside".into()));
     assert!(
-        message(&at("train.tar.gz")).contains("train.tar.gz: wanted a tar that is not compressed")
+        message(&at("train.tar.gz"))
+            .contains("train.tar.gz: expected a tar that is not compressed")
     );
-    assert!(message(&at("valid-*.tar")).contains("wanted shards of such names, got none"));
+    assert!(message(&at("valid-*.tar")).contains("expected shards of such names, found none"));
     std::fs::write(root.path().join("a.txt"), "x").expect("a file");
-    assert!(message(&at("a.txt")).contains("a.txt: wanted a folder with STL-10"));
+    assert!(message(&at("a.txt")).contains("a.txt: expected a folder with STL-10"));
     assert!(message(&at("nowhere")).contains("opening"));
     // Shards in folders of splits.
     let splits = tempfile::tempdir().expect("a folder");
@@ -199,7 +201,7 @@ fn pictures_with_the_names_of_ilsvrc_are_ilsvrc() {
     // Before anything is read: there are no pictures to keep.
     let kept = DataOptions { cache: Some("kept".into()), ..DataOptions::default() };
     let error = kept.format().expect_err("scenes").to_string();
-    assert!(error.contains("wanted data of picture files") && error.contains("got Scenes"));
+    assert!(error.contains("expected data of picture files") && error.contains("found Scenes"));
 }
 
 #[test]

@@ -146,19 +146,19 @@ fn damaged_pictures_are_named() {
     let cases = [
         (Vec::new(), "0 bytes"),
         (b"%PDF-1".to_vec(), "[25, 50, 44, 46]"),
-        (vec![0xff, 0xd8], "decoding"),
-        (whole[..300].to_vec(), "decoding"),
-        (whole[..middle].to_vec(), "decoding"),
-        (codes, "decoding"),
+        (vec![0xff, 0xd8], "n01_7.JPEG: "),
+        (whole[..300].to_vec(), "n01_7.JPEG: "),
+        (whole[..middle].to_vec(), "n01_7.JPEG: "),
+        (codes, "n01_7.JPEG: "),
         // Height and width of 65535 in the frame header: refused before memory is taken.
         (patched(&[0xff, 0xc0], 5, &[0xff; 4]), "found 65535x65535"),
-        (patched(&[0xff, 0xc0], 5, &[0; 4]), "decoding"),
+        (patched(&[0xff, 0xc0], 5, &[0; 4]), "n01_7.JPEG: "),
         // Twelve bits for each value.
-        (patched(&[0xff, 0xc0], 4, &[12]), "decoding"),
+        (patched(&[0xff, 0xc0], 4, &[12]), "n01_7.JPEG: "),
         // No such table of codes.
-        (patched(&[0xff, 0xda], 6, &[0x33]), "decoding"),
-        (bytes("progressive-420.jpg")[..900].to_vec(), "decoding"),
-        (bytes("png-inside.JPEG")[..900].to_vec(), "decoding"),
+        (patched(&[0xff, 0xda], 6, &[0x33]), "n01_7.JPEG: "),
+        (bytes("progressive-420.jpg")[..900].to_vec(), "n01_7.JPEG: "),
+        (bytes("png-inside.JPEG")[..900].to_vec(), "n01_7.JPEG: "),
     ];
     for (i, (bytes, words)) in cases.iter().enumerate() {
         let error = decode::decode(bytes, "set.tar/n01.tar/n01_7.JPEG".as_ref());

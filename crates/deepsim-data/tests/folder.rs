@@ -67,7 +67,7 @@ fn classes_and_pictures_come_in_the_order_of_names() {
     assert_eq!(folder.class_names(), ["cat", "dog"]);
     assert_eq!(folder.label(4), None);
     let error = folder.read(4, &mut Vec::new()).expect_err("there are four").to_string();
-    assert!(error.contains("an index below 4, got 4"), "{error}");
+    assert!(error.contains("an index below 4, found 4"), "{error}");
 }
 
 /// The order that torchvision's `make_dataset`, `sorted(os.walk(...))`, gives for these files.
@@ -134,14 +134,14 @@ fn a_class_or_picture_whose_name_is_no_utf8_is_refused() {
     let picture = root.path().join("z").join(name(b"caf\xe9.jpg"));
     std::fs::write(&picture, "x").expect("a file");
     let error = message(root.path());
-    assert!(error.contains("names in UTF-8, got `caf\\xE9.jpg`; rename it"), "{error}");
+    assert!(error.contains("names in UTF-8, found `caf\\xE9.jpg`; rename it"), "{error}");
     std::fs::remove_file(picture).expect("it was there");
     // Without it, `z` would be class 1.
     let class = root.path().join(name(b"caf\xe9"));
     std::fs::create_dir(&class).expect("a folder");
     std::fs::write(class.join("1.jpg"), "x").expect("a file");
     let error = message(root.path());
-    assert!(error.contains("got `caf\\xE9`; rename it"), "{error}");
+    assert!(error.contains("found `caf\\xE9`; rename it"), "{error}");
 }
 
 #[test]
@@ -276,9 +276,10 @@ fn known_classes_keep_their_numbers_whichever_are_there() {
         opened.map(|_| ()).expect_err("refused").to_string()
     };
     assert!(
-        refused(&classes[..2]).contains("emu: wanted one of 2 known classes, got a folder `emu`")
+        refused(&classes[..2])
+            .contains("emu: expected one of 2 known classes, found a folder `emu`")
     );
     std::fs::remove_dir_all(root.path().join("val/emu")).expect("removed");
     std::fs::remove_file(root.path().join("val/dog/1.jpg")).expect("removed");
-    assert!(refused(&classes).contains("wanted pictures"));
+    assert!(refused(&classes).contains("expected pictures"));
 }

@@ -177,7 +177,7 @@ fn what_is_missing_or_does_not_fit_is_named() {
     write_archives(folder.path());
 
     write_kit(folder.path(), META, b"2\n3\n1\n");
-    assert!(message(open().expect("a kit").val()).contains("wanted 3 pictures"));
+    assert!(message(open().expect("a kit").val()).contains("expected 3 pictures"));
     write_kit(folder.path(), META, b"2\n3\n4\n1\n");
     let error = open().expect_err("4 is no class").to_string();
     assert!(error.contains("`4` in line 3") && error.contains("3 classes"), "{error}");
@@ -205,7 +205,7 @@ fn what_is_missing_or_does_not_fit_is_named() {
     let twice: Vec<_> = twice.iter().map(|name| (name.as_str(), picture(1))).collect();
     std::fs::write(folder.path().join("ILSVRC2012_img_val.tar"), tar(&twice)).expect("a tar");
     let error = message(open().expect("a kit").val());
-    assert!(error.contains("each once, got ILSVRC2012_val_00000003.JPEG"), "{error}");
+    assert!(error.contains("each once, found ILSVRC2012_val_00000003.JPEG"), "{error}");
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn table_of_fields(fields: usize) -> Vec<u8> {
 fn a_kit_that_unpacks_to_much_more_than_a_kit_is_refused() {
     // The names of fields are read before anything bounds their number.
     let error = parse_meta(&table_of_fields(65), Path::new("meta.mat")).expect_err("too many");
-    assert!(error.to_string().contains("at most 64 fields, got 65"), "{error}");
+    assert!(error.to_string().contains("at most 64 fields, found 65"), "{error}");
     let error = parse_meta(&table_of_fields(64), Path::new("meta.mat")).expect_err("no id");
     assert!(error.to_string().contains("a field `ILSVRC2012_ID`"), "{error}");
     // A name of 80 MiB, which packs to nothing and which readers of tars take whole.

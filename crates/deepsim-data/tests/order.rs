@@ -198,7 +198,7 @@ fn a_broken_picture_counts_once_however_often_it_is_met() {
     batches(&source, skipping(3), Cursor::default(), 20);
     let mut loader = Loader::new(source, skipping(2), Cursor::default()).expect("a loader");
     let error = loader.find_map(Result::err).expect("one too many").to_string();
-    assert!(error.contains("3 pictures could not be read; wanted at most 2"), "{error}");
+    assert!(error.contains("3 pictures could not be read; expected at most 2"), "{error}");
 }
 
 #[test]
@@ -349,11 +349,11 @@ fn impossible_loaders_are_refused() {
     let cases = [
         (LoaderConfig { batch: 0, ..base }, Cursor::default(), "batch 0"),
         (LoaderConfig { workers: 0, ..base }, Cursor::default(), "0 workers"),
-        (LoaderConfig { crop: Crop::Random(97), ..base }, Cursor::default(), "got 97"),
-        (LoaderConfig { crop: Crop::Random(0), ..base }, Cursor::default(), "got 0"),
+        (LoaderConfig { crop: Crop::Random(97), ..base }, Cursor::default(), "found 97"),
+        (LoaderConfig { crop: Crop::Random(0), ..base }, Cursor::default(), "found 0"),
         (LoaderConfig { world: 0, ..base }, Cursor::default(), "rank 0 of 0"),
         (LoaderConfig { rank: 2, world: 2, ..base }, Cursor::default(), "rank 2 of 2"),
-        (base, Cursor { epoch: 0, position: 5 }, "position below 5, got 5"),
+        (base, Cursor { epoch: 0, position: 5 }, "position below 5, found 5"),
         (LoaderConfig { batch: 1 << 60, ..base }, Cursor::default(), "bytes can be counted"),
         (LoaderConfig { batch: usize::MAX, ..base }, Cursor::default(), "bytes can be counted"),
         (LoaderConfig { world: 1 << 62, ..base }, Cursor::default(), "bytes can be counted"),

@@ -54,10 +54,10 @@ fn broken_lists_are_named_with_their_line() {
     let folder = tempfile::tempdir().expect("a folder");
     let list = folder.path().join("list.txt");
     for (text, words) in [
-        ("", "wanted pairs of lines, got 0 lines"),
-        ("a.jpg 1\nb.jpg 1\nc.jpg 2\n", "got 3 lines"),
+        ("", "expected pairs of lines, found 0 lines"),
+        ("a.jpg 1\nb.jpg 1\nc.jpg 2\n", "found 3 lines"),
         ("a.jpg 1\nb.jpg 2\n", "label 1 on line 2"),
-        ("a.jpg 1\n\nb.jpg\n", "`path label` on line 3, got `b.jpg`"),
+        ("a.jpg 1\n\nb.jpg\n", "`path label` on line 3, found `b.jpg`"),
         ("a.jpg one\n", "on line 1"),
         ("a.jpg -1\n", "on line 1"),
         (" 1\n", "on line 1"),

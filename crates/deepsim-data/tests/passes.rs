@@ -185,7 +185,7 @@ fn labels_are_there_or_the_image_without_one_is_named() {
     let config = LoaderConfig { crop: Crop::Full, shuffle: false, ..config() };
     let batch = &pass(&source, config, Cursor::default())[0];
     let error = batch.labels().expect_err("no labels").to_string();
-    assert_eq!(error, "labels of a batch: wanted images with labels, got image 0 without one");
+    assert_eq!(error, "labels of a batch: expected images with labels, found image 0 without one");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_concatenation_has_the_images_of_its_parts_in_order() {
     let small: Arc<dyn Source> =
         Arc::new(Some4 { broken: &[], wait: Duration::ZERO, reads: AtomicUsize::new(0) });
     let error = Concat::new(vec![scenes(3), small]).err().expect("two sizes").to_string();
-    assert!(error.contains("wanted images of 96x96 in all, got 4x4"), "{error}");
+    assert!(error.contains("expected images of 96x96 in all, found 4x4"), "{error}");
     assert!(Concat::new(Vec::new()).is_err());
 }
 

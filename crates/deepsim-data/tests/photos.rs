@@ -195,15 +195,18 @@ fn bad_folders_are_refused_path_first() {
     };
     let starts = |message: String, start: &str| assert!(message.starts_with(start), "{message}");
     starts(edited("a.png", "d.png"), "reading d.png: ");
-    starts(edited("\"a.png\"", "\"../a.png\""), "photos.toml: wanted names of files");
-    starts(edited("b.png", "a.png"), "photos.toml: wanted each photograph once, got a.png twice");
-    starts(edited("\"test\"", "\"train\""), "photos.toml: wanted photographs of the splits");
-    starts(edited("licence", "license"), "photos.toml: wanted a list of photographs, got TOML");
-    starts(edited("[[photograph]]", "[photograph"), "photos.toml: wanted a list of photographs");
+    starts(edited("\"a.png\"", "\"../a.png\""), "photos.toml: expected names of files");
+    starts(
+        edited("b.png", "a.png"),
+        "photos.toml: expected each photograph once, found a.png twice",
+    );
+    starts(edited("\"test\"", "\"train\""), "photos.toml: expected photographs of the splits");
+    starts(edited("licence", "license"), "photos.toml: expected a list of photographs, found TOML");
+    starts(edited("[[photograph]]", "[photograph"), "photos.toml: expected a list of photographs");
 
     let folder = five();
     std::fs::write(folder.path().join("b.png"), b"another file").expect("a file");
-    starts(refusal(folder.path()), "b.png: wanted SHA-256 ");
+    starts(refusal(folder.path()), "b.png: expected SHA-256 ");
     std::fs::remove_file(folder.path().join("b.png")).expect("no file");
     starts(refusal(folder.path()), "reading b.png: ");
 
@@ -211,7 +214,7 @@ fn bad_folders_are_refused_path_first() {
         ("a.png", "train", picture(400, 400, 1)),
         ("b.png", "test", picture(383, 500, 1)),
     ]);
-    let wanted = "b.png: wanted a short side of at least 384 pixels, got 500x383";
+    let wanted = "b.png: expected a short side of at least 384 pixels, found 500x383";
     assert_eq!(refusal(small.path()), wanted);
     let unknown = Photographs::open(Arc::new(small).path().join("nowhere").as_ref());
     assert!(unknown.err().is_some_and(|error| error.to_string().contains("photos.toml")));

@@ -68,10 +68,10 @@ fn labels_come_from_the_file_and_the_key_that_are_named() {
     assert_eq!(labels(&text), [Some(1), None, Some(0)]);
     assert_eq!(text.class_names(), ["a cat", "a dog"]);
     for (key, classes, words) in [
-        ("class", Classes::Numbered, "0.json: wanted a class index, got `dog`"),
-        ("class", Classes::Named(vec!["cat".into()]), "one of the 1 classes, got `dog`"),
-        ("list", Classes::Sorted, "a number or a text as `list`, got [1]"),
-        ("colour", Classes::Sorted, "as `colour`, got none in {\"class\":"),
+        ("class", Classes::Numbered, "0.json: expected a class index, found `dog`"),
+        ("class", Classes::Named(vec!["cat".into()]), "one of the 1 classes, found `dog`"),
+        ("list", Classes::Sorted, "a number or a text as `list`, found [1]"),
+        ("colour", Classes::Sorted, "as `colour`, found none in {\"class\":"),
     ] {
         let error = message(open(&path, &json(key, classes)));
         assert!(error.contains(words), "{error}");
@@ -79,7 +79,7 @@ fn labels_come_from_the_file_and_the_key_that_are_named() {
     let broken = folder.path().join("broken.tar");
     tar(&broken, &[("0.jpg", b"0"), ("0.json", b"{")]);
     let error = message(open(&broken, &json("class", Classes::Sorted)));
-    assert!(error.contains("0.json: wanted a JSON object"), "{error}");
+    assert!(error.contains("0.json: expected a JSON object"), "{error}");
 }
 
 #[test]
@@ -171,9 +171,9 @@ fn names_of_classes_are_copied_and_must_suffice() {
     copy(&Two, folder.path(), "val", Limits::default()).expect("the same names");
     let names = folder.path().join(CLASS_NAMES);
     std::fs::write(&names, "owl\n").expect("written");
-    assert!(message(open()).contains("a name for each class up to 1, one a line, got 1 names"));
+    assert!(message(open()).contains("a name for each class up to 1, one a line, found 1 names"));
     let error = message(copy(&Two, folder.path(), "u", Limits::default()));
-    assert!(error.contains("the names of 2 classes as in the source, got 1 others"), "{error}");
+    assert!(error.contains("the names of 2 classes as in the source, found 1 others"), "{error}");
 }
 
 #[test]
@@ -197,9 +197,9 @@ fn paths_are_patterns_and_compressed_shards_are_refused_by_name() {
     assert!(
         names("x-*.tar")
             .expect_err("none")
-            .contains("x-*.tar: wanted shards of such names, got none")
+            .contains("x-*.tar: expected shards of such names, found none")
     );
-    let refused = "wanted a tar that is not compressed";
+    let refused = "expected a tar that is not compressed";
     for name in ["x.tar.gz", "x.tgz", "x-{0..3}.tar.zst"] {
         assert!(names(name).expect_err("compressed").contains(refused), "{name}");
     }

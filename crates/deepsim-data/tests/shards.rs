@@ -151,7 +151,7 @@ fn a_copy_of_something_else_is_refused() {
     let path = folder.path().join(&shards[1].name);
     let bytes = std::fs::read(&path).expect("a shard");
     std::fs::write(&path, &bytes[..600]).expect("a shard");
-    assert!(message(&made(20), LIMITS).contains("got 600"));
+    assert!(message(&made(20), LIMITS).contains("found 600"));
     std::fs::write(folder.path().join("t.json"), "{").expect("the list");
     assert!(message(&made(20), LIMITS).contains("t.json"));
 }
@@ -235,7 +235,7 @@ fn a_picture_whose_key_may_have_a_dot_is_never_dropped() {
             .collect();
         let (_folder, shards) = foreign(&members);
         let error = shards.map(|_| ()).expect_err("a key with a dot").to_string();
-        assert!(error.contains("wanted keys without dots"), "{names:?}: {error}");
+        assert!(error.contains("expected keys without dots"), "{names:?}: {error}");
         assert!(error.contains("; rename it"), "{names:?}: {error}");
     }
 }
@@ -281,7 +281,7 @@ fn names_that_are_no_utf8_are_samples_of_their_own() {
 fn a_sample_whose_key_has_a_dot_is_not_dropped() {
     let error = fixture("dots-in-some-keys.tar").map(|_| ()).expect_err("it cannot be kept");
     let error = error.to_string();
-    assert!(error.contains("img.v2.jpg: wanted keys without dots"), "{error}");
+    assert!(error.contains("img.v2.jpg: expected keys without dots"), "{error}");
 }
 
 #[test]
@@ -328,9 +328,9 @@ fn samples_that_make_no_sense_are_named() {
         (&[("a.jpg", b"1"), ("a.png", b"2")], "one picture in a sample"),
         (
             &[("a.jpg", b"1"), ("a.cls", b"1"), ("a.CLS", b"2")],
-            "one class in a sample, got another",
+            "one class in a sample, found another",
         ),
-        (&[("a.jpg", b"1"), ("a.cls", b"cat")], "got `cat`"),
+        (&[("a.jpg", b"1"), ("a.cls", b"cat")], "found `cat`"),
         (&[("a.jpg", b"1"), ("a.cls", b"4294967295")], "a class index"),
         (&[("a.cls", b"1"), ("b.jpg", b"2")], "a picture beside the class"),
         (&[("a.txt", b"1")], "without any"),
@@ -363,7 +363,7 @@ fn a_list_of_more_samples_than_there_are_is_refused() {
     let path = folder.path().join("t.json");
     let text = std::fs::read_to_string(&path).expect("the list");
     let mut list: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    for (samples, words) in [(21, "at most 20 samples, got"), (u64::MAX, "more than")] {
+    for (samples, words) in [(21, "at most 20 samples, found"), (u64::MAX, "more than")] {
         list["shards"][0]["samples"] = samples.into();
         std::fs::write(&path, list.to_string()).expect("a file");
         let error = copy(&made(20), folder.path(), "t", LIMITS).expect_err(words);

@@ -171,17 +171,17 @@ fn a_folder_that_is_no_data_set_is_refused_with_what_is_in_it() {
     };
     let cases: [(&[&str], &str); 5] = [
         // Formats that are not read, and none of what is read.
-        (&["a/1.heic", "a/2.heic"], "got none; so far, 2 pictures are not read (2 .heic)"),
+        (&["a/1.heic", "a/2.heic"], "found none; so far, 2 pictures are not read (2 .heic)"),
         // What file managers leave behind counts nowhere.
         (
             &["cat/._1.jpg", "__MACOSX/1.jpg", ".DS_Store", "Thumbs.db"],
-            "got 1 folder, 0 files, none of these and no pictures",
+            "found 1 folder, 0 files, none of these and no pictures",
         ),
-        (&["x/y.txt"], "wanted a folder with STL-10 in its binary format, with ILSVRC-2012"),
-        (&["a.tar.gz"], "a.tar.gz: wanted a tar that is not compressed"),
+        (&["x/y.txt"], "expected a folder with STL-10 in its binary format, with ILSVRC-2012"),
+        (&["a.tar.gz"], "a.tar.gz: expected a tar that is not compressed"),
         (
             &["stl10_binary/test_X.bin", "unlabeled_X.bin"],
-            "got a folder without unlabeled_X.bin, train_X.bin, train_y.bin, test_y.bin, class_names.txt, \
+            "found a folder without unlabeled_X.bin, train_X.bin, train_y.bin, test_y.bin, class_names.txt, \
              fold_indices.txt",
         ),
     ];

@@ -96,7 +96,7 @@ fn tars_in_a_tar_are_groups_of_what_is_in_them() {
     assert_eq!(index.member_path(1), folder.path().join("a.tar/n02.tar/n02_2.JPEG"));
     assert_eq!((index.name(4), index.group(4), index.length(4)), ("", None, None));
     let error = index.read(4, &mut Vec::new()).expect_err("no such member").to_string();
-    assert!(error.contains("a member below 4, got 4"), "{error}");
+    assert!(error.contains("a member below 4, found 4"), "{error}");
 }
 
 #[test]
@@ -215,11 +215,11 @@ fn damaged_and_hostile_tars_are_refused_with_the_place() {
     let nested = tar(&[("n01.tar", &whole[..1000])]);
     use tar::EntryType as Kind;
     let cases: [(Vec<u8>, &str); 12] = [
-        (whole[..1900].to_vec(), "header of 512 bytes at byte 1536, got 364"),
-        (whole[..2200].to_vec(), "at most 152 bytes at byte 1536, got b.jpg of 700"),
+        (whole[..1900].to_vec(), "header of 512 bytes at byte 1536, found 364"),
+        (whole[..2200].to_vec(), "at most 152 bytes at byte 1536, found b.jpg of 700"),
         (changed(3, 7), "a header with checksum"),
         (changed(124, b'x'), "a header with checksum"),
-        (nested, "at most 488 bytes at byte 512, got a.jpg of 700"),
+        (nested, "at most 488 bytes at byte 512, found a.jpg of 700"),
         (with(Kind::Regular, 1 << 60), "x of 1152921504606846976 bytes"),
         (with(Kind::Symlink, 0), "x of type Symlink"),
         (with(Kind::Link, 0), "x of type Link"),
@@ -289,7 +289,7 @@ fn an_end_with_more_behind_it_is_no_end() {
     let nested = tar(&[("n01.tar", &two)]);
     let cases = [
         (&hole, "at most 1048576 bytes of padding after its end at byte 504320"),
-        (&two, "nothing but zeros after its end at byte 1024, got other bytes at byte 2048"),
+        (&two, "nothing but zeros after its end at byte 1024, found other bytes at byte 2048"),
         (&nested, "nothing but zeros after its end at byte 1536"),
     ];
     for (bytes, words) in cases {

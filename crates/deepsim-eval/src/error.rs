@@ -21,7 +21,7 @@ pub enum EvalError {
         r#source: std::io::Error,
     },
     /// Numbers that do not fit the operation.
-    #[error("{operation}: wanted {wanted}, got {got}")]
+    #[error("{operation}: expected {wanted}, found {got}")]
     Input {
         /// The operation.
         operation: &'static str,

@@ -214,7 +214,7 @@ mod tests {
             let message = measure_pair(&measure, &a, &b, None, false, &Device::Cpu)
                 .expect_err("no weights")
                 .to_string();
-            assert!(message.contains("wanted"), "{message}");
+            assert!(message.contains("expected"), "{message}");
         }
         Ok(())
     }

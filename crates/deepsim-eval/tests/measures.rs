@@ -75,7 +75,7 @@ fn lists_of_images_that_are_too_short_are_refused_before_anything_is_drawn() -> 
     for (name, least) in [("grid", 1), ("neighbours", 1), ("interpolate", 2)] {
         let measure = measure::by_name(name)?.with(&[("images", "")])?;
         let message = taken(&*measure)?.0.err().map(|error| error.to_string());
-        let wanted = format!("{name}: wanted at least {least} of the option `images`, got 0");
+        let wanted = format!("{name}: expected at least {least} of the option `images`, found 0");
         assert!(message.as_ref().is_some_and(|found| found.starts_with(&wanted)), "{message:?}");
     }
     let none = measure::by_name("svm")?.with(&[("inputs", "")])?;

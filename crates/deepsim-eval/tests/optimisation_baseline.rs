@@ -152,8 +152,8 @@ fn bad_input_is_refused_and_named() -> Result<(), Box<dyn std::error::Error>> {
     let empty = Tensor::zeros((0, 96, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
     let cases = [
         (of("CONV9", &target, SIDE, good), "alexnet has no tap `CONV9`"),
-        (of("CONV1", &empty, SIDE, good), "wanted features of one picture or more"),
-        (of("CONV1", &target, SIDE + 8, good), "[96, 4, 4] of 43x43 images, got [96, 3, 3]"),
+        (of("CONV1", &empty, SIDE, good), "expected features of one picture or more"),
+        (of("CONV1", &target, SIDE + 8, good), "[96, 4, 4] of 43x43 images, found [96, 3, 3]"),
         (of("CONV1", &target, 0, good), "0"),
         (of("CONV1", &target, 5, good), "5"),
         (of("CONV1", &target, SIDE, Settings { momentum: 1.0, ..good }), "momentum 1"),

@@ -43,7 +43,7 @@ fn pixels_prefer_grey_and_features_prefer_the_zebra() -> Result<(), NetError> {
     ] {
         let images = images(&[&zebra(width, 0), &zebra(width, width), &grey])?;
         let pixels = grey_over_moved(&rows(images.tensor())?);
-        assert!((pixels - 0.5).abs() < 1e-6, "grey is half as far in image space, got {pixels}");
+        assert!((pixels - 0.5).abs() < 1e-6, "grey is half as far in image space, found {pixels}");
         let net = kind.open(None, 0, &Device::Cpu)?;
         let features = grey_over_moved(&rows(&net.features(&images, tap)?)?);
         assert!(features > 1.5, "{} {tap}: grey is only {features} times as far", kind.name());

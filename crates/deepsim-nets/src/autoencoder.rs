@@ -246,7 +246,10 @@ mod tests {
         let config = crate::DiscriminatorConfig::default();
         crate::Discriminator::new(config, None, 1, &Device::Cpu)?.params().save(&path, "{}")?;
         let message = Generator::load(&path, &Device::Cpu).expect_err("foreign").to_string();
-        assert!(message.contains("should describe a generator, got {}"), "{message}");
+        assert!(
+            message.contains("metadata key `net`: expected a generator, found {}"),
+            "{message}"
+        );
 
         // Right description, wrong tensors: everything is listed.
         crate::Discriminator::new(config, None, 1, &Device::Cpu)?

@@ -18,15 +18,15 @@ pub enum NetError {
         r#source: std::io::Error,
     },
     /// A weight file is not a valid safetensors file.
-    #[error("reading weights from {}: not a valid safetensors file: {reason}", path.display())]
+    #[error("{}: not a valid safetensors file: {reason}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
         /// Message of the parser.
         reason: String,
     },
-    /// A weight file does not hold the tensors of the network: everything wrong, listed at once.
-    #[error("weights in {} do not fit {net}:\n  {}", path.display(), problems.join("\n  "))]
+    /// A weight file does not hold the tensors of the network. All faults are listed at once.
+    #[error("{}: weights do not fit {net}:\n  {}", path.display(), problems.join("\n  "))]
     Mismatch {
         /// The file.
         path: PathBuf,
@@ -35,8 +35,8 @@ pub enum NetError {
         /// One line per missing tensor, unexpected tensor and wrong shape or type.
         problems: Vec<String>,
     },
-    /// Weights do not fit half precision: each tensor of which that is true.
-    #[error("writing {} in half precision:\n  {}", path.display(), problems.join("\n  "))]
+    /// Weights do not fit half precision. All tensors concerned are listed.
+    #[error("{}: weights do not fit half precision:\n  {}", path.display(), problems.join("\n  "))]
     Half {
         /// The file to be written.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum NetError {
         problems: Vec<String>,
     },
     /// The metadata of a weight file does not describe the network that was asked for.
-    #[error("{}: metadata key `net` should describe {wanted}, got {got}", path.display())]
+    #[error("{}: metadata key `net`: expected {wanted}, found {got}", path.display())]
     Spec {
         /// The file.
         path: PathBuf,
@@ -93,7 +93,7 @@ pub enum NetError {
         got: String,
     },
     /// Pixels, shapes or formats that do not fit the operation.
-    #[error("{operation}: wanted {wanted}, got {got}")]
+    #[error("{operation}: expected {wanted}, found {got}")]
     Shape {
         /// The operation.
         operation: &'static str,

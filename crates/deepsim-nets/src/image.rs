@@ -316,14 +316,14 @@ mod tests {
         let error = Images::from_u8(&[0; 11], 1, 2, 2, PixelFormat::RGB_U8, &Device::Cpu);
         assert_eq!(
             error.expect_err("11 bytes are not 1x3x2x2").to_string(),
-            "Images::from_u8: wanted 1 x 3 x 2 x 2 = 12 bytes, got 11 bytes"
+            "Images::from_u8: expected 1 x 3 x 2 x 2 = 12 bytes, found 11 bytes"
         );
         let grey = Tensor::zeros((1, 1, 2, 2), candle_core::DType::F32, &Device::Cpu)
             .expect("a tensor of zeros");
         // Grey has no one value in a format with a mean for each channel.
         let message =
             Images::new(grey.clone(), PixelFormat::CAFFE_BGR).expect_err("grey").to_string();
-        assert_eq!(message, "Images::new: wanted a tensor (N, 3, H, W), got [1, 1, 2, 2]");
+        assert_eq!(message, "Images::new: expected a tensor (N, 3, H, W), found [1, 1, 2, 2]");
         let images = Images::new(grey, PixelFormat::RGB_U8).expect("three equal channels");
         assert_eq!(images.to_u8().expect("bytes"), [0; 12]);
     }

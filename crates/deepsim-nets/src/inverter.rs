@@ -348,7 +348,7 @@ mod tests {
         ] {
             let net = Inverter::new(config(features, side, plain), 0, &Device::Cpu);
             let message = net.expect_err("no such network").to_string();
-            assert!(message.contains("the network that inverts features: wanted"), "{message}");
+            assert!(message.contains("the network that inverts features: expected"), "{message}");
         }
     }
 

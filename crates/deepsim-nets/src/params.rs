@@ -157,10 +157,10 @@ impl Params {
         let (mut problems, mut values) = (Vec::new(), Vec::new());
         for (name, var) in self.iter() {
             match found.remove(name) {
-                None => problems.push(format!("{name}: missing, wanted shape {:?}", var.dims())),
+                None => problems.push(format!("{name}: missing, expected shape {:?}", var.dims())),
                 Some(view) => match values_of(&view).filter(|_| view.shape() == var.dims()) {
                     None => problems.push(format!(
-                        "{name}: wanted f32 or f16 {:?}, got {:?} {:?}",
+                        "{name}: expected f32 or f16 {:?}, found {:?} {:?}",
                         var.dims(),
                         view.dtype(),
                         view.shape()

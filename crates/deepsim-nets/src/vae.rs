@@ -396,7 +396,7 @@ mod tests {
         }
         let vae = Vae::new(SMALL, 0, &Device::Cpu)?;
         let message = vae.encode(&images(1, 72)?).expect_err("another size").to_string();
-        assert!(message.contains("wanted images of 64 x 64, got 72 x 72"), "{message}");
+        assert!(message.contains("expected images of 64 x 64, found 72 x 72"), "{message}");
         let few = vae.noise(1, &mut stream(0, "noise", 0))?;
         assert!(vae.forward(&images(2, 64)?, Some(&few)).is_err(), "noise for one image only");
         assert!(vae.decode(&few.narrow(1, 0, 8)?).is_err());
@@ -412,7 +412,7 @@ mod tests {
         assert!(Generator::load(&path, &Device::Cpu).is_err());
         // The small encoder begins with nothing, and this is no network to begin with.
         let message = vae.begin_with(&path).expect_err("a small encoder").to_string();
-        assert!(message.contains("wanted the encoder alexnet or caffenet"), "{message}");
+        assert!(message.contains("expected the encoder alexnet or caffenet"), "{message}");
         let large = VaeConfig { encoder: VaeEncoder::AlexNet, latent: 2, side: 227 };
         let message = Vae::new(large, 0, &Device::Cpu)?.begin_with(&path).expect_err("no AlexNet");
         assert!(message.to_string().contains("encoder.conv1.weight: missing"), "{message}");

@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(given, format!("--device cpu --data {path} --test-share 0.2 --upright"));
         let line = format!("{path}, a share of 0.2 held out, turned upright, kept in kept");
         assert!(plan.contains(&line), "{plan}");
-        let line = "left out: svm: wanted labelled training and test pictures";
+        let line = "left out: svm: expected labelled training and test pictures";
         assert!(plan.contains(line) && plan.contains("training pictures without labels"), "{plan}");
         assert!(plan.contains("== plan: table3 fig3 at scale"), "table4 is of SVMs: {plan}");
         let alone = Options { targets: vec!["table4".into()], ..options.clone() };

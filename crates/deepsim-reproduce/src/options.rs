@@ -342,7 +342,7 @@ mod tests {
             for (at, file) in stl10::FILES.into_iter().enumerate().skip(1) {
                 let error = options.check().expect_err(file).to_string();
                 let missing = stl10::FILES[at..].join(", ");
-                assert!(error.contains(&format!("got a folder without {missing}")), "{error}");
+                assert!(error.contains(&format!("found a folder without {missing}")), "{error}");
                 std::fs::write(inner.join(file), "")?;
             }
             options.check().expect("all is there");
@@ -360,7 +360,7 @@ mod tests {
         let data = DataOptions { test_share: Some(2.0), ..at(pictures.path()) };
         let share = Options { data, ..options };
         let error = share.check().expect_err("more than all").to_string();
-        assert!(error.contains("wanted a share above 0 and below 1, got 2"), "{error}");
+        assert!(error.contains("expected a share above 0 and below 1, found 2"), "{error}");
         Ok(())
     }
 

@@ -87,7 +87,7 @@ fn numbers(report: &StepReport) -> Vec<f64> {
 fn assert_near(got: &StepReport, wanted: &StepReport, tolerance: f64) {
     for (i, (got, wanted)) in numbers(got).iter().zip(numbers(wanted)).enumerate() {
         let near = (got - wanted).abs() <= tolerance * wanted.abs();
-        assert!(near, "number {i} of a step: wanted {wanted}, got {got}");
+        assert!(near, "number {i} of a step: expected {wanted}, found {got}");
     }
 }
 

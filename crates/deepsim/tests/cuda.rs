@@ -89,7 +89,7 @@ fn logged(folder: &Path, out: &str) -> Vec<f64> {
 fn two_processes_make_the_run_of_one_with_two_parts_and_one_that_is_lost_is_noticed() {
     let gpus = CudaContext::device_count().unwrap_or(0);
     if gpus < 2 {
-        eprintln!("not tested, wanted two GPUs, found {gpus}");
+        eprintln!("not tested, expected two GPUs, found {gpus}");
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");

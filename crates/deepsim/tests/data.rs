@@ -67,7 +67,7 @@ fn broken_pictures_are_named_and_decide_the_exit_code() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     let report = text(&output.stdout);
     assert!(report.contains("2 pictures are broken:"), "{report}");
-    assert!(report.contains("none.jpg: wanted a JPEG or PNG file"), "{report}");
+    assert!(report.contains("none.jpg: expected a JPEG or PNG file"), "{report}");
     let output = run(folder.path(), &["check", "mine", "--json"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let broken = report["broken"].as_array().expect("a list");
@@ -77,7 +77,11 @@ fn broken_pictures_are_named_and_decide_the_exit_code() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("opening nowhere"), "{}", text(&output.stderr));
     let output = run(folder.path(), &["check", "scenes"]);
-    assert!(text(&output.stderr).contains("wanted pictures in files"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("expected pictures in files"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]

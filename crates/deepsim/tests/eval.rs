@@ -108,7 +108,7 @@ fn measures_without_a_single_number_fail_with_the_reason() {
     for measure in ["error", "sharpness", "svm", "lpips"] {
         let (code, message) = on(measure, &["--limit", "0"]);
         assert_eq!(code, Some(2), "{message}");
-        assert!(message.contains("wanted one test image or more, got none"), "{message}");
+        assert!(message.contains("expected one test image or more, found none"), "{message}");
     }
     // Every test image is a training image.
     let (code, message) = on("neighbours", &[]);
@@ -331,11 +331,14 @@ fn two_pictures_are_measured_and_the_difference_is_drawn() {
             &["--measure", "lpips-alex"],
             "alexnet-torchvision.safetensors and lpips-alex.safetensors",
         ),
-        (&["--measure", "feature:alexnet:CONV1"], "wanted weights of alexnet"),
+        (&["--measure", "feature:alexnet:CONV1"], "expected weights of alexnet"),
         (&["--measure", "fid"], "lpips-alex, lpips-squeeze, feature:NET:TAP"),
         (&["--measure", "feature:lenet:CONV1"], "feature:lenet:CONV1"),
         (&["--map", "map.png"], "--measure"),
-        (&[&two[..], &["--random-weights", "--map", text(&map)]].concat(), "one --measure, got 2"),
+        (
+            &[&two[..], &["--random-weights", "--map", text(&map)]].concat(),
+            "one --measure, found 2",
+        ),
     ];
     for (more, words) in cases {
         let (code, message) = failure(&compare(pair, more));

@@ -137,9 +137,13 @@ fn bad_arguments_of_the_program_exit_with_2() {
         (&["--tap", "CONV1", "--net", "lenet"], 2, "unknown network `lenet`"),
         (&["--tap", "CONV1", "--prior", "tv"], 2, "unknown prior `tv`"),
         (&[], 2, "--tap"),
-        (&["--tap", "CONV1", "--limit", "0", random], 2, "one picture or more, got 0 of"),
-        (&["--tap", "CONV1"], 2, "wanted weights of alexnet, or --random-weights, got none in "),
-        (&["--tap", "CONV1", "--weights", empty], 2, "wanted weights of alexnet"),
+        (&["--tap", "CONV1", "--limit", "0", random], 2, "one picture or more, found 0 of"),
+        (
+            &["--tap", "CONV1"],
+            2,
+            "expected weights of alexnet, or --random-weights, found none in ",
+        ),
+        (&["--tap", "CONV1", "--weights", empty], 2, "expected weights of alexnet"),
         (&["--tap", "CONV1", "--data", "/no/such/data"], 1, "/no/such/data"),
     ];
     for (arguments, wanted, words) in cases {

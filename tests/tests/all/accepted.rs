@@ -64,7 +64,7 @@ fn shapes_are_accepted_as_pytorch_accepts_them() -> Result<()> {
                 refused += 1;
             }
             (Err(_), Some(_)) if case.differs_on_purpose() => {}
-            (got, wanted) => panic!("{case:?}: got {got:?}, PyTorch {wanted:?}"),
+            (got, wanted) => panic!("{case:?}: found {got:?}, PyTorch {wanted:?}"),
         }
     }
     assert!(accepted > 250 && refused > 250, "{accepted} accepted, {refused} refused");

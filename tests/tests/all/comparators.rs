@@ -158,7 +158,7 @@ fn runs_are_not_mixed_and_errors_say_what_to_do() {
     }
     // Too many classes for the pictures that there are, and a precision that the CPU does not have.
     for (set, words) in [
-        ("comparator.exemplar-cnn.classes.number=99999999", "wanted 99999999 pictures"),
+        ("comparator.exemplar-cnn.classes.number=99999999", "expected 99999999 pictures"),
         ("precision=bf16", "bf16 need a GPU"),
     ] {
         let output = train(folder.path(), "other", &["--set", set]);

@@ -103,7 +103,7 @@ fn not_finite(
 ) -> (String, Quantity) {
     match result {
         Err(TrainError::NonFinite(found)) => (found.term.to_owned(), found.quantity),
-        other => panic!("wanted something that is not finite, got {other:?}"),
+        other => panic!("expected something that is not finite, found {other:?}"),
     }
 }
 

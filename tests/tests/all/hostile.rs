@@ -52,7 +52,7 @@ fn test_images_are_left_out_of_training_when_asked() {
     // Every image is a test image, so none is left.
     let output = run("none");
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
-    assert!(errors(&output).contains("got 0 images"), "{}", errors(&output));
+    assert!(errors(&output).contains("found 0 images"), "{}", errors(&output));
     let path = folder.path().join("unlabeled_X.bin");
     let mut images = bytes(folder.path(), "unlabeled_X.bin");
     images[3 * IMAGE..].iter_mut().for_each(|value| *value ^= 1);
@@ -76,11 +76,11 @@ fn broken_data_is_named_with_its_numbers() {
     type Case = (&'static str, Option<Vec<u8>>, &'static [&'static str]);
     let cases: [Case; 12] = [
         ("unlabeled_X.bin", Some(vec![0; IMAGE + 7]), &["unlabeled_X.bin", "27648", "27655 bytes"]),
-        ("unlabeled_X.bin", Some(vec![]), &["unlabeled_X.bin", "got 0 bytes"]),
-        ("train_X.bin", Some(vec![0; 19 * IMAGE]), &["train_y.bin", "19 labels", "got 20"]),
+        ("unlabeled_X.bin", Some(vec![]), &["unlabeled_X.bin", "found 0 bytes"]),
+        ("train_X.bin", Some(vec![0; 19 * IMAGE]), &["train_y.bin", "19 labels", "found 20"]),
         ("test_y.bin", Some(labels(3, 0)), &["test_y.bin", "labels 1 to 10", "label 0 at image 3"]),
         ("train_y.bin", Some(labels(7, 11)), &["train_y.bin", "label 11 at image 7"]),
-        ("train_y.bin", Some(vec![1; 5]), &["train_y.bin", "20 labels", "got 5 labels"]),
+        ("train_y.bin", Some(vec![1; 5]), &["train_y.bin", "20 labels", "found 5 labels"]),
         (
             "fold_indices.txt",
             Some(folds("0 1 20\n")),
@@ -92,9 +92,13 @@ fn broken_data_is_named_with_its_numbers() {
         (
             "class_names.txt",
             Some(folds("cat dog\n")),
-            &["class_names.txt", "10 class names", "got 2"],
+            &["class_names.txt", "10 class names", "found 2"],
         ),
-        ("test_X.bin", None, &["wanted a folder with STL-10", "got a folder without test_X.bin"]),
+        (
+            "test_X.bin",
+            None,
+            &["expected a folder with STL-10", "found a folder without test_X.bin"],
+        ),
     ];
     for (file, contents, words) in cases {
         let folder = folder_with_recipe(TINY);
@@ -163,7 +167,7 @@ fn missing_and_foreign_weights_are_listed() {
     let output = train(folder.path(), "run", &foreign);
     assert_eq!(output.status.code(), Some(1));
     for word in
-        ["conv1.weight: missing, wanted shape [96, 3, 11, 11]", "encoder.c1.weight: unexpected"]
+        ["conv1.weight: missing, expected shape [96, 3, 11, 11]", "encoder.c1.weight: unexpected"]
     {
         assert!(errors(&output).contains(word), "{}", errors(&output));
     }
@@ -200,8 +204,8 @@ fn weights_of_wrong_shape_or_type_are_all_listed() {
     assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
     for word in [
         "alexnet.safetensors",
-        "conv2.weight: wanted f32 or f16 [256, 48, 5, 5], got F32 [48, 256, 5, 5]",
-        "conv2.bias: wanted f32 or f16 [256], got BF16 [256]",
+        "conv2.weight: expected f32 or f16 [256, 48, 5, 5], found F32 [48, 256, 5, 5]",
+        "conv2.bias: expected f32 or f16 [256], found BF16 [256]",
     ] {
         assert!(errors(&output).contains(word), "no `{word}` in: {}", errors(&output));
     }
@@ -228,7 +232,7 @@ fn the_evaluation_names_what_it_cannot_use() {
         (
             &["eval", "error", "--run", "run", "--data", "empty"],
             1,
-            &["empty", "wanted a folder with STL-10"],
+            &["empty", "expected a folder with STL-10"],
         ),
         (&["compare", "a.png", "b.png"], 1, &["reading a.png"]),
         (&["eval", "guess", "--run", "run"], 2, &["unknown measure `guess`", "sharpness"]),
@@ -342,7 +346,7 @@ fn damaged_checkpoints_are_refused_or_passed_over() {
         std::fs::write(&path, &contents).expect("the checkpoint is damaged");
         let output = train(folder.path(), "run", &["--resume"]);
         assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
-        for words in ["checkpoint.safetensors: wanted", "there is no other"] {
+        for words in ["checkpoint.safetensors: expected", "there is no other"] {
             assert!(errors(&output).contains(words), "{}", errors(&output));
         }
         assert!(contents == checkpoint(&run), "it was touched");

@@ -104,7 +104,7 @@ fn a_run_resumes_to_the_same_bytes_and_is_measured() {
     let mut eval = std::process::Command::new(deepsim());
     let output = eval.args(["eval", "recognise", "--run", run, "--limit", "4"]).output();
     let output = output.expect("deepsim runs");
-    assert!(errors(&output).contains("wanted the weights of squeezenet"), "{}", errors(&output));
+    assert!(errors(&output).contains("expected the weights of squeezenet"), "{}", errors(&output));
 }
 
 #[test]

@@ -56,7 +56,11 @@ fn a_generator_without_noise_has_no_presamples_and_an_encoder_keeps_its_seed() {
     let run = folder.path().join("run");
     let name = run.to_str().expect("a name");
     let output = started(&["eval", "presamples", "--run", name]);
-    assert!(errors(&output).contains("wanted a generator that takes noise"), "{}", errors(&output));
+    assert!(
+        errors(&output).contains("expected a generator that takes noise"),
+        "{}",
+        errors(&output)
+    );
 
     assert_success(&started(&[
         "eval",

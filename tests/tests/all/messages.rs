@@ -146,9 +146,9 @@ fn data_that_is_no_data_set_is_said_to_be_what_it_is() -> anyhow::Result<()> {
     }
     std::fs::create_dir(folder.path().join("empty"))?;
     for (data, words) in [
-        ("empty", "empty: wanted a folder with STL-10 in its binary format, with ILSVRC-2012"),
+        ("empty", "empty: expected a folder with STL-10 in its binary format, with ILSVRC-2012"),
         ("empty", "0 folders, 0 files, none of these"),
-        ("recipe.toml", "got a file"),
+        ("recipe.toml", "found a file"),
         ("nothing", "opening nothing: "),
     ] {
         let train = ["train", "recipe.toml", "--out", "out", "--data", data];
@@ -166,18 +166,18 @@ fn data_that_is_no_data_set_is_said_to_be_what_it_is() -> anyhow::Result<()> {
         (
             &["train", "recipe.toml", "--out", "out", "--data", "photos"][..],
             1,
-            "wanted a JPEG or PNG file",
+            "expected a JPEG or PNG file",
         ),
         (
             &["probe", "pixels", "--data", "photos"],
             2,
-            "probe: wanted labelled training and test pictures in folds",
+            "probe: expected labelled training and test pictures in folds",
         ),
-        (&["probe", "pixels", "--data", "photos", "--test", "empty"], 1, "empty: wanted"),
+        (&["probe", "pixels", "--data", "photos", "--test", "empty"], 1, "empty: expected"),
         (
             &["probe", "pixels", "--data", "photos", "--test-share", "1.5"],
             1,
-            "a share above 0 and below 1, got 1.5",
+            "a share above 0 and below 1, found 1.5",
         ),
         (
             &["probe", "pixels", "--data", "scenes", "--test-share", "0.5"],

@@ -55,7 +55,7 @@ fn a_folder_is_trained_on_and_resumed_to_the_same_bytes() {
     let output =
         train(folder.path(), "none", &["--data", "mine", "--cache", "c", "--set", TRANSFORM]);
     assert!(
-        errors(&output).contains("wanted transforms that begin with resize or stretch"),
+        errors(&output).contains("expected transforms that begin with resize or stretch"),
         "{}",
         errors(&output)
     );
@@ -100,7 +100,7 @@ fn class_folders_and_shards_are_measured_with_labels_and_others_are_refused_by_n
     let output = eval("flat", &["svm"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        errors(&output).contains("got training pictures without labels: flat"),
+        errors(&output).contains("found training pictures without labels: flat"),
         "{}",
         errors(&output)
     );

@@ -232,7 +232,7 @@ fn processes_that_do_not_fit_together_are_told_apart() {
     finished(train(&two, |_| path("shared"), (TINY, &["steps=2"]), |_| {}));
     let own = |rank| path(["shared", "own"][rank]);
     for message in go(2, &own, &[]) {
-        let wanted = "wanted the same step in every process, got [2.0, 0.0]";
+        let wanted = "expected the same step in every process, found [2.0, 0.0]";
         assert!(message.contains(wanted), "{message}");
     }
 }
@@ -261,6 +261,6 @@ fn a_step_that_fails_is_kept_whole() {
                 (first.term, first.quantity, first.batch)
             );
         }
-        other => panic!("wanted the same end again, got {other:?}"),
+        other => panic!("expected the same end again, found {other:?}"),
     }
 }

@@ -125,7 +125,7 @@ fn a_run_resumes_to_the_same_bytes_and_is_measured_and_sampled() {
     }
     let refused = eval(&["sample", "--truncation", "0"]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(errors(&refused).contains("truncation: wanted a number of at least 0.01, got 0"));
+    assert!(errors(&refused).contains("truncation: expected a number of at least 0.01, found 0"));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_generator_without_a_prior_is_not_sampled() {
         let output = output.expect("deepsim runs");
         assert_eq!(output.status.code(), Some(2), "{what:?}");
         let told = errors(&output);
-        assert!(told.contains("wanted a variational autoencoder"), "{what:?}: {told}");
+        assert!(told.contains("expected a variational autoencoder"), "{what:?}: {told}");
     }
 }
 

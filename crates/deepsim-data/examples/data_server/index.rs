@@ -24,7 +24,7 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
         serve::time(1, || {
             let index = TarIndex::build(&path)?;
             if index.len() as u64 != entries {
-                return Err(format!("{} entries, wanted {entries}", index.len()).into());
+                return Err(format!("{} entries, expected {entries}", index.len()).into());
             }
             Ok(())
         })

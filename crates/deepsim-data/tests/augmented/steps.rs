@@ -145,13 +145,13 @@ fn steps_that_make_no_sense_are_refused_by_name() {
     let parse =
         |text: &str| serde_json::from_str::<Pipeline>(text).map(|_| ()).map_err(|e| e.to_string());
     for (text, words) in [
-        (r#"[{"random_crop": {"side": 0}}]"#, "wanted a side of 1 to 16384 pixels, got 0"),
-        (r#"[{"random_resized_crop": {"side": 8, "scale": [0.5, 0.1]}}]"#, "got [0.5, 0.1]"),
+        (r#"[{"random_crop": {"side": 0}}]"#, "expected a side of 1 to 16384 pixels, found 0"),
+        (r#"[{"random_resized_crop": {"side": 8, "scale": [0.5, 0.1]}}]"#, "found [0.5, 0.1]"),
         (r#"[{"random_resized_crop": {"side": 8, "scale": [0.5, 1.5]}}]"#, "up to 1"),
         (r#"[{"random_resized_crop": {"side": 8, "ratio": [0, 1]}}]"#, "proportions above 0"),
-        (r#"[{"mirror": {"probability": 1.5}}]"#, "from 0 to 1, got 1.5"),
-        (r#"[{"colour_jitter": {"hue": 0.7}}]"#, "a hue from 0 to 0.5, got 0.7"),
-        (r#"[{"colour_jitter": {"contrast": -1}}]"#, "a contrast of at least 0, got -1"),
+        (r#"[{"mirror": {"probability": 1.5}}]"#, "from 0 to 1, found 1.5"),
+        (r#"[{"colour_jitter": {"hue": 0.7}}]"#, "a hue from 0 to 0.5, found 0.7"),
+        (r#"[{"colour_jitter": {"contrast": -1}}]"#, "a contrast of at least 0, found -1"),
         (r#"[{"color_jitter": {}}]"#, "unknown variant `color_jitter`"),
         (r#"[{"mirror": {"p": 1}}]"#, "unknown field `p`"),
     ] {

@@ -62,10 +62,10 @@ fn without_a_kit_both_sets_have_the_same_numbers() {
     assert_eq!(levels(val), [(11, 0), (31, 2)]);
     write_classes(folder.path(), "val", &[("n02", &[])]);
     let error = open().val().map(|_| ()).expect_err("an empty class").to_string();
-    assert!(error.contains("n02") && error.contains("got none"), "{error}");
+    assert!(error.contains("n02") && error.contains("found none"), "{error}");
     write_classes(folder.path(), "val", &[("n02", &[21]), ("n04", &[41])]);
     let error = open().val().map(|_| ()).expect_err("a class of its own").to_string();
-    assert!(error.contains("the 3 classes of the training pictures, got `n04`"), "{error}");
+    assert!(error.contains("the 3 classes of the training pictures, found `n04`"), "{error}");
     // Alone, each set has its own numbers.
     std::fs::remove_dir_all(folder.path().join("train")).expect("it was there");
     assert_eq!(levels(open().val().expect("four")), [(11, 0), (21, 1), (31, 2), (41, 3)]);
@@ -76,7 +76,7 @@ fn a_class_without_pictures_is_refused_wherever_it_is() {
     let refused = |folder: &Path| {
         let opened = Ilsvrc::open(folder).expect("the folder").train();
         let error = opened.map(|_| ()).expect_err("an empty class").to_string();
-        assert!(error.contains("n02") && error.contains("got none"), "{error}");
+        assert!(error.contains("n02") && error.contains("found none"), "{error}");
     };
     let one = |wnid: &str, level| tar(&[(format!("{wnid}.JPEG").as_str(), picture(level))]);
     let inner = [("n01.tar", one("n01", 10)), ("n02.tar", tar(&[])), ("n03.tar", one("n03", 30))];

@@ -47,7 +47,7 @@ fn a_null_and_an_empty_picture_are_named_and_the_others_read() {
     let dataset = open(&file(&folder)).expect("a data set");
     let (good, messages) = readable(&dataset);
     assert_eq!(good, [0, 2, 3, 5]);
-    let wanted = "wanted a picture in column image of row group 0, got";
+    let wanted = "expected a picture in column image of row group 0, found";
     assert!(messages[0].contains("train.parquet/row-1: "), "{}", messages[0]);
     assert!(messages[0].ends_with(&format!("{wanted} null")), "{}", messages[0]);
     assert!(messages[1].contains("train.parquet/row-4: "), "{}", messages[1]);
@@ -84,19 +84,25 @@ fn missing_and_mistyped_columns_are_named() {
     let options = TableOptions { image_column: "img".into(), ..TableOptions::default() };
     let error = Parquet::open(std::slice::from_ref(&path), &options).err().expect("no column");
     let message = error.to_string();
-    let wanted = "wanted a column img.bytes or img, got image.bytes, image.path, label";
+    let wanted = "expected a column img.bytes or img, found image.bytes, image.path, label";
     assert!(message.ends_with(wanted), "{message}");
 
     let options = TableOptions { image_column: "label".into(), ..TableOptions::default() };
     let error = Parquet::open(std::slice::from_ref(&path), &options).err().expect("integers");
-    assert!(error.to_string().ends_with("wanted BYTE_ARRAY in column label, got INT64"), "{error}");
+    assert!(
+        error.to_string().ends_with("expected BYTE_ARRAY in column label, found INT64"),
+        "{error}"
+    );
 
     let schema = "message schema { optional binary image; optional binary class; }";
     let style = Style { schema, ..Style::default() };
     write(&path, &[rows(2)], &style);
     let options = TableOptions { label_column: Some("class".into()), ..TableOptions::default() };
     let error = Parquet::open(std::slice::from_ref(&path), &options).err().expect("texts");
-    assert!(error.to_string().ends_with("wanted INT64 in column class, got BYTE_ARRAY"), "{error}");
+    assert!(
+        error.to_string().ends_with("expected INT64 in column class, found BYTE_ARRAY"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -104,9 +110,9 @@ fn impossible_classes_are_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = file(&folder);
     for (class, wanted) in [
-        (3, "wanted classes below 3, the number of their names, got 3"),
-        (-2, "wanted a class or -1 in column label, row 4, got -2"),
-        (i64::MAX, "wanted a class or -1 in column label, row 4, got 9223372036854775807"),
+        (3, "expected classes below 3, the number of their names, found 3"),
+        (-2, "expected a class or -1 in column label, row 4, found -2"),
+        (i64::MAX, "expected a class or -1 in column label, row 4, found 9223372036854775807"),
     ] {
         let mut group = rows(5);
         group[4].1 = Some(class);
@@ -132,14 +138,14 @@ fn truncated_and_foreign_files_are_refused() {
     for length in [0, 7, 8, 100, whole.len() / 2, whole.len() - 1] {
         std::fs::write(&path, &whole[..length]).expect("a file");
         let message = refusal(&path);
-        assert!(message.contains("wanted a whole parquet file"), "{length}: {message}");
+        assert!(message.contains("expected a whole parquet file"), "{length}: {message}");
     }
     // The middle is missing: the footer is whole, but its row groups lie outside the file.
     let footer = u32::from_le_bytes(*whole[whole.len() - 8..].first_chunk().expect("4 bytes"));
     let footer = whole.len() - 8 - footer as usize;
     std::fs::write(&path, [&whole[..4], &whole[footer..]].concat()).expect("a file");
     let message = refusal(&path);
-    assert!(message.contains("wanted row group 0 within"), "{message}");
+    assert!(message.contains("expected row group 0 within"), "{message}");
     assert!(Parquet::open(&[], &TableOptions::default()).is_err(), "no files");
 }
 
@@ -153,7 +159,7 @@ fn hostile_footer_lengths_are_refused_before_anything_is_allocated() {
         file[at..at + 4].copy_from_slice(&length.to_le_bytes());
         std::fs::write(&path, &file).expect("a file");
         let message = refusal(&path);
-        assert!(message.contains("wanted a whole parquet file"), "{length}: {message}");
+        assert!(message.contains("expected a whole parquet file"), "{length}: {message}");
     }
 }
 

@@ -147,5 +147,5 @@ fn the_files_of_a_split_are_found_below_a_folder() {
     assert_eq!(files, wanted.map(|name| data.join(name)));
     std::fs::remove_file(&files[0]).expect("the file is gone");
     let message = files_of(folder.path(), "train").expect_err("incomplete").to_string();
-    assert!(message.contains("wanted 2 files of split train, got 1"), "{message}");
+    assert!(message.contains("expected 2 files of split train, found 1"), "{message}");
 }

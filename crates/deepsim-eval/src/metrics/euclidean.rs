@@ -303,7 +303,7 @@ mod tests {
         {
             let error = mean_pair_distance(&mut values, dimensions, 0).expect_err("too few");
             assert!(
-                error.to_string().starts_with("mean pair distance: wanted at least two"),
+                error.to_string().starts_with("mean pair distance: expected at least two"),
                 "{error}"
             );
         }

@@ -257,12 +257,12 @@ fn read_heads(net: LpipsNet, path: &Path) -> Result<Vec<Vec<f32>>, EvalError> {
     for (index, (_, channels)) in net.taps().iter().enumerate() {
         let (name, view) = (name(index), file.tensor(&name(index)));
         let Ok(view) = view else {
-            problems.push(format!("{name}: missing, wanted shape [{channels}]"));
+            problems.push(format!("{name}: missing, expected shape [{channels}]"));
             continue;
         };
         match values_of(&view).filter(|_| view.shape() == [*channels]) {
             None => problems.push(format!(
-                "{name}: wanted f32 or f16 [{channels}], got {:?} {:?}",
+                "{name}: expected f32 or f16 [{channels}], found {:?} {:?}",
                 view.dtype(),
                 view.shape()
             )),
@@ -317,7 +317,7 @@ mod tests {
             let message = Lpips::open(net, folder.path(), &Device::Cpu).expect_err("no files");
             let message = message.to_string();
             assert!(message.contains(&format!("{net}.safetensors")), "{message}");
-            assert!(message.contains("got neither"), "{message}");
+            assert!(message.contains("found neither"), "{message}");
             assert!(!net.is_in(folder.path()));
         }
     }
@@ -356,9 +356,9 @@ mod tests {
         std::fs::write(&path, file(&tensors))?;
         let message = read_heads(LpipsNet::Alex, &path).expect_err("wrong heads").to_string();
         for words in [
-            "lin0.weight: wanted f32 or f16 [64], got F32 [63]",
+            "lin0.weight: expected f32 or f16 [64], found F32 [63]",
             "lin1.weight: holds -1",
-            "lin2.weight: missing, wanted shape [384]",
+            "lin2.weight: missing, expected shape [384]",
             "lin3.weight: holds NaN",
             "lin7.weight: unexpected",
         ] {

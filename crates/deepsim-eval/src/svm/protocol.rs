@@ -270,7 +270,7 @@ mod tests {
         let all: Vec<usize> = (0..30).collect();
         let cases: [(&[Vec<usize>], usize, &str); 4] = [
             (&[], 5, "at least one fold"),
-            (&[vec![0, 1, 30]], 5, "fold indices below 30, got 30"),
+            (&[vec![0, 1, 30]], 5, "fold indices below 30, found 30"),
             (&[vec![0, 1, 2]], 0, "at least one draw of C"),
             (&[all], 5, "training images outside fold 1"),
         ];

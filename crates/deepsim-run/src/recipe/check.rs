@@ -30,7 +30,7 @@ impl Recipe {
             && self.adversarial.is_some_and(|term| term.discriminator.conditional)
         {
             return refuse(
-                "adversarial.discriminator.conditional: expected an [inversion] whose features it sees, found none",
+                "adversarial.discriminator.conditional: expected an [inversion], whose features it takes, found none",
             );
         }
         let autoencoder = self.inversion.is_none() && self.vae.is_none();

@@ -235,10 +235,10 @@ weight = 1.0
     #[test]
     fn what_makes_no_sense_is_named() {
         let cases: [(&[&str], &str); 33] = [
-            (&["vae.encoder=alexnet"], "vae: alexnet expects images of 227 pixels, found crop 64"),
+            (&["vae.encoder=alexnet"], "crop: expected 227 for the encoder alexnet, found 64"),
             (
                 &["vae.encoder=autoencoder", "vae.weights=x"],
-                "vae.weights: autoencoder begins with none",
+                "vae.weights: expected none with autoencoder",
             ),
             (
                 &["crop=227", "vae.weights=x", "vae.from_scratch=true"],
@@ -257,7 +257,7 @@ weight = 1.0
             ),
             (
                 &["transform=[{mirror={probability=2}}]"],
-                "a probability of mirroring from 0 to 1, got 2",
+                "a probability of mirroring from 0 to 1, found 2",
             ),
             (&["transform=[{mirro={}}]"], "did you mean `mirror`?"),
             (&["resize=60"], "resize: expected at least the crop of 64, found 60"),

@@ -53,12 +53,12 @@ impl Variational {
         at_least_one("vae.latent", self.latent as u64)?;
         if self.encoder.trained().is_some() && recipe.crop != 227 {
             let (name, crop) = (self.encoder.name(), recipe.crop);
-            return refuse(format!("vae: {name} expects images of 227 pixels, found crop {crop}"));
+            return refuse(format!("crop: expected 227 for the encoder {name}, found {crop}"));
         }
         if let Some(file) = &self.weights {
             let (name, file) = (self.encoder.name(), file.display());
             if self.encoder.trained().is_none() {
-                return refuse(format!("vae.weights: {name} begins with none, found {file}"));
+                return refuse(format!("vae.weights: expected none with {name}, found {file}"));
             }
             if self.from_scratch {
                 return refuse(format!(

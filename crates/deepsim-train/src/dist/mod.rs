@@ -88,7 +88,7 @@ impl dyn ProcessGroup + '_ {
         if all.iter().all(|other| *other == all[0]) {
             return Ok(());
         }
-        Err(TrainError::Group(format!("wanted the same {what} in every process, got {all:?}")))
+        Err(TrainError::Group(format!("expected the same {what} in every process, found {all:?}")))
     }
 }
 

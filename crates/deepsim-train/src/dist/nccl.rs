@@ -118,7 +118,9 @@ impl Gpus {
         let (Storage::Cuda(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets())
         else {
             let got = tensor.device();
-            return Err(TrainError::Group(format!("NCCL: wanted a tensor on a GPU, got {got:?}")));
+            return Err(TrainError::Group(format!(
+                "NCCL: expected a tensor on a GPU, found {got:?}"
+            )));
         };
         let own = storage.as_cuda_slice::<f32>()?.slice(start..end);
         let stream = self.device.cuda_stream();
@@ -216,7 +218,7 @@ impl std::fmt::Debug for Gpus {
 
 /// Starts the watchdog, which ends the program if no collective completes within the timeout.
 fn watched(rank: usize, size: usize) -> std::io::Result<Sender<()>> {
-    #[expect(clippy::print_stderr, reason = "the last word of a program that cannot go on")]
+    #[expect(clippy::print_stderr, reason = "the process ends here, and no caller can report it")]
     watch(patience(), move |waited| {
         // The thread that waits for the other processes cannot be interrupted.
         eprintln!("error: process {rank} of {size}: {}", no_answer(waited));

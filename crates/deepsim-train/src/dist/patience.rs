@@ -16,8 +16,8 @@ pub(super) fn patience() -> Duration {
 /// Message after the timeout.
 pub(super) fn no_answer(waited: Duration) -> String {
     format!(
-        "no answer from another process for {} s: it is lost, or stopped. Go on from the last checkpoint with \
-         --resume ({VARIABLE} sets the longest wait in seconds)",
+        "no answer from another process for {} s: it is lost, or stopped. Continue from the last checkpoint with \
+         --resume ({VARIABLE} sets the timeout in seconds)",
         waited.as_secs()
     )
 }

@@ -33,7 +33,7 @@ impl Address {
         };
         let next = port.trim().parse::<u16>().ok().and_then(|port| port.checked_add(1));
         let port =
-            next.ok_or_else(|| format!("MASTER_PORT: wanted a port below 65535, got {port}"))?;
+            next.ok_or_else(|| format!("MASTER_PORT: expected a port below 65535, found {port}"))?;
         Ok(Some(Self { host: host.trim().to_owned(), port }))
     }
 
@@ -66,7 +66,7 @@ impl Address {
                     if start.elapsed() > patience {
                         let waited = patience.as_secs();
                         return Err(format!(
-                            "of {size} processes, {missing:?} did not come to port {} within {waited} s",
+                            "of {size} processes, {missing:?} did not connect to port {} within {waited} s",
                             self.port
                         ));
                     }
@@ -95,7 +95,7 @@ impl Address {
                     let Self { host, port } = self;
                     let waited = patience.as_secs();
                     return Err(format!(
-                        "no word from process 0 at {host}:{port} within {waited} s: {error}"
+                        "no answer from process 0 at {host}:{port} within {waited} s: {error}"
                     ));
                 }
                 // The first process may not listen yet.
@@ -180,7 +180,7 @@ mod tests {
                 assert_eq!(other.join().expect("no panic"), Ok(message));
             }
             let refused = stranger.join().expect("no panic").expect_err("one of another job");
-            assert!(refused.contains("no word from process 0 at 127.0.0.1:"), "{refused}");
+            assert!(refused.contains("no answer from process 0 at 127.0.0.1:"), "{refused}");
         });
         Ok(())
     }
@@ -189,9 +189,9 @@ mod tests {
     fn who_does_not_come_is_named() -> io::Result<()> {
         let place = place()?;
         let told = place.tell(3, &[0], Duration::from_millis(30)).expect_err("nobody comes");
-        assert!(told.contains("of 3 processes, {1, 2} did not come to port"), "{told}");
+        assert!(told.contains("of 3 processes, {1, 2} did not connect to port"), "{told}");
         let asked = place.ask::<1>((1, 3), Duration::from_millis(30)).expect_err("nobody is there");
-        assert!(asked.contains("no word from process 0"), "{asked}");
+        assert!(asked.contains("no answer from process 0"), "{asked}");
         Ok(())
     }
 

@@ -170,8 +170,8 @@ mod tests {
         check_images(&recipe("crop=96")?, &scenes(1, 1))?;
         for (crop, dataset, words) in [
             ("crop=104", scenes(1, 1), "crop: expected at most 96, the least side of the training"),
-            ("crop=96", scenes(0, 1), "data: wanted training images, got 0 images"),
-            ("crop=96", scenes(1, 0), "data: wanted test images, got 0 images"),
+            ("crop=96", scenes(0, 1), "data: expected training images, found 0 images"),
+            ("crop=96", scenes(1, 0), "data: expected test images, found 0 images"),
         ] {
             let message = check_images(&recipe(crop)?, &dataset).expect_err(words).to_string();
             assert!(message.contains(words), "{message}");

@@ -102,7 +102,7 @@ fn read(path: &Path) -> Result<Batch, TrainError> {
             next,
         }),
         (dtype, shape) => {
-            Err(broken(format!("wanted bytes of (N, 3, H, W), got {dtype:?} {shape:?}")))
+            Err(broken(format!("expected bytes of (N, 3, H, W), found {dtype:?} {shape:?}")))
         }
     }
 }

@@ -168,7 +168,9 @@ fn restore(
             Ok(view) if view.dtype() == Dtype::F32 && view.data().len() == 4 * len => {
                 Ok(from_bytes(view.data()))
             }
-            Ok(view) => Err(broken(format!("{name}: wanted {len} f32, got {:?}", view.shape()))),
+            Ok(view) => {
+                Err(broken(format!("{name}: expected {len} f32, found {:?}", view.shape())))
+            }
             Err(_) => Err(broken(format!("{name}: missing"))),
         }
     };

@@ -275,13 +275,13 @@ fn verify(folder: &Path) -> Result<Manifest, String> {
     let manifest = manifest(folder)?;
     for (name, wanted) in &manifest.files {
         if Path::new(name).file_name() != Some(name.as_ref()) {
-            return Err(format!("{MANIFEST}: wanted names of files, got `{name}`"));
+            return Err(format!("{MANIFEST}: expected names of files, found `{name}`"));
         }
         let bytes = std::fs::read(folder.join(name)).map_err(|e| format!("{name}: {e}"))?;
         let got = FileEntry { bytes: bytes.len() as u64, sha256: hash(&bytes) };
         if got != *wanted {
             let show = |entry: &FileEntry| format!("{} bytes, {}", entry.bytes, entry.sha256);
-            return Err(format!("{name}: wanted {}, got {}", show(wanted), show(&got)));
+            return Err(format!("{name}: expected {}, found {}", show(wanted), show(&got)));
         }
     }
     Ok(manifest)
@@ -292,7 +292,7 @@ fn manifest(folder: &Path) -> Result<Manifest, String> {
         std::fs::read_to_string(folder.join(MANIFEST)).map_err(|e| format!("{MANIFEST}: {e}"))?;
     let manifest: Manifest = serde_json::from_str(&text).map_err(|e| format!("{MANIFEST}: {e}"))?;
     if manifest.version != VERSION {
-        return Err(format!("{MANIFEST}: wanted version {VERSION}, got {}", manifest.version));
+        return Err(format!("{MANIFEST}: expected version {VERSION}, found {}", manifest.version));
     }
     if step_of(folder) != Some(manifest.step) {
         return Err(format!("{MANIFEST}: it is of step {}", manifest.step));

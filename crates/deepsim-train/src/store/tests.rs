@@ -91,7 +91,8 @@ fn the_newest_whole_checkpoint_is_found() -> anyhow::Result<()> {
     let Search { newest: found, broken } = store.search()?;
     assert_eq!(found.map(|f| f.manifest.step), Some(30));
     assert!(
-        broken[0].reason.contains("state: wanted 100 bytes") && broken[0].reason.contains("got 99")
+        broken[0].reason.contains("state: expected 100 bytes")
+            && broken[0].reason.contains("found 99")
     );
     std::fs::write(file("step-0000030", "weights"), "weights of 31")?;
     assert_eq!(newest(run.path()), 20);

@@ -148,7 +148,7 @@ fn alexnet_follows_the_integer_network_it_comes_from() -> Result<()> {
         // Stored with channels last, whatever its shape says.
         let got = if row == "relu3" { got.permute((1, 2, 0))?.contiguous()? } else { got };
         let correlation = correlation(&values(&got)?, golden.f32(tensor)?);
-        assert!(correlation > least, "{tensor}: correlation {correlation:.4}, wanted {least}");
+        assert!(correlation > least, "{tensor}: correlation {correlation:.4}, expected {least}");
     }
     Ok(())
 }

@@ -60,8 +60,8 @@ fn squeezenet_recognises_validation_pictures_as_often_as_elsewhere() -> Result<(
     let net = ComparatorKind::squeezenet().open(path.as_deref(), 0, &Device::Cpu)?;
     let Some((top1, top5)) = recognised(&*net, Crop::Full, 227)? else { return Ok(()) };
     println!("SqueezeNet on 400 validation pictures: top-1 {top1:.2} %, top-5 {top5:.2} %");
-    assert!((top1 - TOP1).abs() <= TOLERANCE, "top-1 {top1:.2} %, wanted about {TOP1} %");
-    assert!((top5 - TOP5).abs() <= TOLERANCE, "top-5 {top5:.2} %, wanted about {TOP5} %");
+    assert!((top1 - TOP1).abs() <= TOLERANCE, "top-1 {top1:.2} %, expected about {TOP1} %");
+    assert!((top5 - TOP5).abs() <= TOLERANCE, "top-5 {top5:.2} %, expected about {TOP5} %");
     Ok(())
 }
 

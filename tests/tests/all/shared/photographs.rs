@@ -17,7 +17,7 @@ fn assert_that_labels_are_missing(folder: &Path, run_folder: &str) {
     let output = run(folder, &["eval", "svm", "--run", run_folder, "--data", "mine"]);
     assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
     let message = errors(&output);
-    assert!(message.contains("got training pictures without labels: mine"), "{message}");
+    assert!(message.contains("found training pictures without labels: mine"), "{message}");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn tables_and_figures_are_reproduced_on_photographs() {
     let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
     for line in [
         "data, autoencoder: mine, a share of 0.25 held out, turned upright, kept in kept\n",
-        "left out: svm: wanted labelled training and test pictures in folds",
+        "left out: svm: expected labelled training and test pictures in folds",
     ] {
         assert!(plan.contains(line), "no `{line}` in {plan}");
     }
