@@ -35,7 +35,7 @@ pub fn run(
     if options.group.size() > 1 {
         let got = options.group.size();
         return Err(TrainError::Group(format!(
-            "a comparator is trained by one process, got {got}"
+            "a comparator is trained by one process, found {got}"
         )));
     }
     let file = earlier(out, options.resume)?;

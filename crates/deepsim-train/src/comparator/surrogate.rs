@@ -29,7 +29,7 @@ pub struct SurrogateLearner {
     device: Device,
 }
 
-/// Where the classes of a batch's images are from.
+/// Origin of the classes of a batch's images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Classes {
     /// Labels of the source.
