@@ -40,7 +40,7 @@ fn a_generator_is_measured_to_the_same_numbers_by_any_number_of_threads() {
             .expect("a generator");
         let sizes = ["--limit", "24", "--svm-draws", "2", "--svm-input", "center-code"];
         let mut arguments = vec!["eval", "error", "svm", "sharpness", "grid", "--run", text(&run)];
-        arguments.extend(["--threads", threads]);
+        arguments.extend(["--threads", threads, "--data", "scenes"]);
         arguments.extend(sizes);
         let output = deepsim(&arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
