@@ -7,6 +7,9 @@ use crate::catalogue::{Experiment, Run};
 
 /// A short training takes longer strides than the paper's, and shorter ones at its end.
 const BEFORE: &[&str] = &["adam.learning_rate=1e-3", "adam.milestones=[500, 700]"];
+/// In an hour colours are learned again, and the feature term has its usual share.
+const HOUR_AFTER: &[&str] = &["adam.learning_rate=7e-4", "average=0.95"];
+const HOUR_BEFORE: &[&str] = &["adam.learning_rate=1e-3", "adam.milestones=[3000, 4200]"];
 /// With the paper's rate a few hundred steps change little. The mean of the last weights takes out the noise of single
 /// steps, and with a smaller share of the feature term the colours of squared error are kept.
 const AFTER: &[&str] = &["adam.learning_rate=7e-4", "feature.rho=0.5", "average=0.95"];
@@ -115,8 +118,8 @@ impl Preset {
                 Size { steps: 800, batch: 16, sets, begin, limit, svm_draws, ..paper }
             }
             (Self::Hour, Experiment::Autoencoder) => {
-                let begin = Begin { steps: 2_500, sets: AFTER };
-                let (sets, begin) = (BEFORE, Some(begin));
+                let begin = Begin { steps: 2_500, sets: HOUR_AFTER };
+                let (sets, begin) = (HOUR_BEFORE, Some(begin));
                 let (limit, svm_draws) = (Some(300), Some(20));
                 Size { steps: 5_000, batch: 16, sets, begin, limit, svm_draws, ..paper }
             }
