@@ -74,3 +74,69 @@ fn all(
     })?;
     Ok(failures.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::*;
+    use crate::host::{Host, tests::with};
+    use crate::options::Options;
+
+    /// A program that notes the folder it trains or measures, and trains nothing in `fails`.
+    fn program(folder: &Path, fails: &str) -> std::path::PathBuf {
+        let program = folder.join("deepsim");
+        let script = format!(
+            "#!/bin/sh\n\
+             if [ $1 = eval ]; then exit 0; fi\n\
+             while [ $1 != --out ]; do shift; done\n\
+             name=$(basename $2)\n\
+             if [ $name = autoencoder-se ]; then sleep 0.3; fi\n\
+             if [ $name = '{fails}' ]; then exit 1; fi\n\
+             mkdir -p $2/eval; touch $2/generator.safetensors $2/done.json\n\
+             echo $name >> {}/order\n",
+            folder.display()
+        );
+        std::fs::write(&program, script).expect("a file");
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&program, executable).expect("a program");
+        program
+    }
+
+    /// Runs trained in this order, and those that failed.
+    fn order(jobs: u16, fails: &str) -> (Vec<String>, Failures, Vec<String>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = Options { jobs, out: folder.path().join("out"), ..Options::default() };
+        with(|host| {
+            let host = Host { program: program(folder.path(), fails), ..host.clone() };
+            let job = Job::new(&options, &host).expect("good options");
+            let planned = job.planned().expect("a plan");
+            let chosen: Vec<&Planned> = planned.iter().collect();
+            let failures = run(&job, &chosen, Failures::default()).expect("no signal");
+            let order = std::fs::read_to_string(folder.path().join("order")).unwrap_or_default();
+            let all = planned.iter().map(|planned| planned.run.id.clone()).collect();
+            (order.lines().map(str::to_owned).collect(), failures, all)
+        })
+    }
+
+    #[test]
+    fn runs_that_begin_with_the_weights_of_another_wait_for_it() {
+        for jobs in [1, 2] {
+            let (trained, failures, mut all) = order(jobs, "");
+            assert_eq!(trained[0], "autoencoder-se", "{jobs} at the same time");
+            assert!(all.len() > 2 && failures.settle().is_ok());
+            let mut trained = trained;
+            trained.sort();
+            all.sort();
+            assert_eq!(trained, all);
+        }
+    }
+
+    #[test]
+    fn runs_fail_by_name_where_the_one_they_begin_with_did() {
+        let (trained, failures, all) = order(2, "autoencoder-se");
+        assert!(trained.is_empty(), "{trained:?}");
+        assert!(all.iter().all(|id| failures.has(id)), "{failures:?}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use deepsim_run::files::GENERATOR;
+use deepsim_run::files::{DONE, GENERATOR};
 
 use crate::ReproduceError;
 use crate::catalogue::Run;
@@ -49,16 +49,37 @@ pub(crate) fn train(job: &Job<'_>, planned: &Planned) -> Result<(), ReproduceErr
 /// Override by which a run begins with the weights of a run folder.
 ///
 /// # Errors
-/// If no generator is there.
+/// If its training has not ended.
 fn first(run: &Run, folder: &Path) -> Result<String, ReproduceError> {
     let generator = folder.join(GENERATOR);
-    if !generator.is_file() {
+    if !generator.is_file() || !folder.join(DONE).is_file() {
         return Err(ReproduceError::Missing(format!(
-            "{}: expected a trained generator to begin {} with, found none",
+            "{}: expected a trained generator to begin {} with, found none; train that run first",
             folder.display(),
             run.id
         )));
     }
     let path = std::path::absolute(&generator).unwrap_or(generator);
     Ok(format!("init={}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::{Encoder, Layer, runs};
+
+    #[test]
+    fn a_run_begins_with_the_weights_of_a_finished_one_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let encoder = Encoder { name: "alexnet".into(), calibrated: true };
+        let run = runs(&Layer::ALL, &encoder).remove(1);
+        let refused = || first(&run, folder.path()).expect_err("not finished").to_string();
+        assert!(refused().starts_with(&folder.path().display().to_string()), "{}", refused());
+        // A training that was continued replaces the generator only at its end.
+        std::fs::write(folder.path().join(GENERATOR), "").expect("a file");
+        assert!(refused().contains(&format!("to begin {} with, found none", run.id)));
+        std::fs::write(folder.path().join(DONE), "").expect("a file");
+        let given = first(&run, folder.path()).expect("finished");
+        assert_eq!(given, format!("init={}", folder.path().join(GENERATOR).display()));
+    }
 }

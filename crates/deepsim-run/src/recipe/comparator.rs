@@ -215,13 +215,15 @@ impl Classes {
     fn check(&self) -> Result<(), RunError> {
         at_least_one("comparator.exemplar-cnn.classes.number", self.number as u64)?;
         at_least_one("comparator.exemplar-cnn.classes.deformations", self.deformations as u64)?;
-        match (1..=self.number).contains(&self.first) {
-            true => Ok(()),
-            false => refuse(format!(
-                "comparator.exemplar-cnn.classes.first: expected 1 to {}, found {}",
-                self.number, self.first
-            )),
-        }
+        at_most("comparator.exemplar-cnn.classes.first", self.first, self.number)
+    }
+}
+
+/// Refuses a number of first classes that is not 1 to that of all.
+fn at_most(key: &str, first: usize, all: usize) -> Result<(), RunError> {
+    match (1..=all).contains(&first) {
+        true => Ok(()),
+        false => refuse(format!("{key}: expected 1 to {all}, found {first}")),
     }
 }
 
@@ -245,13 +247,7 @@ impl InstanceTask {
             .shape(&self.tap, side, side)
             .map_err(|error| RunError::recipe(format!("comparator.instances.tap: {error}")))?;
         at_least_one("comparator.instances.pictures", self.pictures as u64)?;
-        match (1..=self.pictures).contains(&self.first) {
-            true => Ok(()),
-            false => refuse(format!(
-                "comparator.instances.first: expected 1 to {}, found {}",
-                self.pictures, self.first
-            )),
-        }
+        at_most("comparator.instances.first", self.first, self.pictures)
     }
 }
 

@@ -37,7 +37,7 @@ pub fn to_bytes(
     cursor: Cursor,
     plan: &ComparatorPlan,
 ) -> Result<Vec<u8>, TrainError> {
-    let state = LearnerState { step: learner.steps(), cursor, plan: plan.clone() };
+    let state = LearnerState { step: learner.solver().steps, cursor, plan: plan.clone() };
     Ok(tensors(learner).to_safetensors(&serde_json::json!(state).to_string())?)
 }
 
@@ -56,7 +56,7 @@ pub fn read_state(path: &Path) -> Result<LearnerState, TrainError> {
 pub fn load(path: &Path, learner: &mut dyn Learner) -> Result<LearnerState, TrainError> {
     let state = read_state(path)?;
     tensors(learner).load(path, "the run's comparator")?;
-    learner.set_steps(state.step);
+    learner.solver_mut().steps = state.step;
     Ok(state)
 }
 
@@ -67,5 +67,5 @@ fn tensors(learner: &dyn Learner) -> Params {
         all
     };
     let weights = named("weights", learner.params());
-    weights.into_iter().chain(named("velocity", learner.solver().velocities())).collect()
+    weights.into_iter().chain(named("velocity", learner.solver().sgd.velocities())).collect()
 }

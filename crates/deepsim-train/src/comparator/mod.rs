@@ -14,13 +14,13 @@ pub mod mining;
 mod run;
 mod samples;
 pub mod surrogate;
+mod update;
 pub mod videonet;
 
 use deepsim_data::Batch;
 use deepsim_nets::Params;
 
 use crate::TrainError;
-use crate::optim::Sgd;
 use crate::step::gradients::GradientHook;
 use crate::trainer::StepReport;
 
@@ -28,6 +28,7 @@ pub use deepsim_run::recipe::{ComparatorRecipe, Learned};
 pub(crate) use learners::replay;
 pub(crate) use run::prepare;
 pub use run::run;
+pub use update::Solver;
 
 /// A comparator in training.
 pub trait Learner {
@@ -41,12 +42,6 @@ pub trait Learner {
         hook: &mut GradientHook<'_>,
     ) -> Result<StepReport, TrainError>;
 
-    /// Updates made.
-    fn steps(&self) -> u64;
-
-    /// Puts back the number of updates made.
-    fn set_steps(&mut self, steps: u64);
-
     /// Returns all weights.
     fn params(&self) -> &Params;
 
@@ -54,5 +49,8 @@ pub trait Learner {
     fn belongs(&self, name: &str) -> bool;
 
     /// The optimiser.
-    fn solver(&self) -> &Sgd;
+    fn solver(&self) -> &Solver;
+
+    /// The optimiser, to put back the number of updates made.
+    fn solver_mut(&mut self) -> &mut Solver;
 }

@@ -105,7 +105,7 @@ pub(crate) struct LearnerSession {
 
 impl Session for LearnerSession {
     fn steps(&self) -> u64 {
-        self.learner.steps()
+        self.learner.solver().steps
     }
 
     fn step(

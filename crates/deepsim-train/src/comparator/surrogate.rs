@@ -2,8 +2,6 @@
 
 use candle_core::{Device, Tensor, Var};
 use deepsim_data::Batch;
-use deepsim_loss::objective::backward_from;
-use deepsim_loss::{At, TermReport};
 use deepsim_nets::exemplar_cnn::{PATCH, TRAINED_TAP};
 use deepsim_nets::random::streams;
 use deepsim_nets::surrogate::CLASSIFIER;
@@ -12,20 +10,19 @@ use deepsim_ops::softmax_cross_entropy;
 use deepsim_run::recipe::{InstanceTask, SgdConfig};
 
 use super::Learner;
+use super::update::{Solver, customary};
 use crate::TrainError;
-use crate::error::Quantity;
 use crate::optim::{Multiplier, Sgd};
-use crate::step::gradients::{GradientHook, check, checked_norm, read};
+use crate::step::gradients::GradientHook;
 use crate::trainer::StepReport;
 
 /// A network with its classifier and optimiser.
 pub struct SurrogateLearner {
     net: SurrogateNet,
-    sgd: Sgd,
+    solver: Solver,
     dropout: String,
     classes: Classes,
     seed: u64,
-    steps: u64,
     device: Device,
 }
 
@@ -80,7 +77,7 @@ impl SurrogateLearner {
         device: &Device,
     ) -> Self {
         let (dropout, device) = (format!("dropout/{name}"), device.clone());
-        Self { net, sgd, dropout, classes, seed, steps: 0, device }
+        Self { net, solver: Solver::new(sgd), dropout, classes, seed, device }
     }
 }
 
@@ -95,21 +92,13 @@ fn of_the_release(name: &str) -> Multiplier {
     }
 }
 
-/// Factors of Caffe's networks.
-fn customary(name: &str) -> Multiplier {
-    match name.ends_with(".bias") {
-        true => Multiplier { rate: 2.0, decay: 0.0 },
-        false => Multiplier { rate: 1.0, decay: 1.0 },
-    }
-}
-
 impl Learner for SurrogateLearner {
     fn step(
         &mut self,
         batch: &Batch,
         hook: &mut GradientHook<'_>,
     ) -> Result<StepReport, TrainError> {
-        let step = self.steps + 1;
+        let step = self.solver.next();
         let pixels = (batch.n, batch.height, batch.width);
         let (n, height, width) = pixels;
         let format = self.net.pixels();
@@ -121,40 +110,11 @@ impl Learner for SurrogateLearner {
 
         let mut dropout = streams(self.seed, &self.dropout, step, 0..n);
         let scores = self.net.forward(&images, Some(&mut dropout))?;
-        // Differentiated at the scores first, which gives the size of the gradient there.
-        let leaf = Var::from_tensor(&scores.detach())?;
-        let loss = softmax_cross_entropy(&leaf, &labels)?;
-        let value = f64::from(loss.to_scalar::<f32>()?);
-        check(step, "classification", Quantity::Loss, value)?;
-        let gradient = loss.backward()?.remove(&leaf).map_or_else(|| leaf.zeros_like(), Ok)?;
-        let grad_norm = deepsim_ops::sum_of_squares(&gradient)?.sqrt();
-        let gradients = backward_from(&scores, &gradient)?;
-        check(step, "classification", Quantity::Gradient, grad_norm)?;
-        let norm = checked_norm(step, "comparator", self.net.params(), &gradients, hook)?;
-        // One more wait for a GPU, before an update that could not be undone.
-        let norm = read(step, "comparator", Quantity::ParameterGradient, &norm)?;
-        let learning_rate = self.sgd.learning_rate(self.steps);
-        self.sgd.step(self.steps, self.net.params(), &gradients)?;
-        self.steps = step;
-        let term =
-            TermReport { name: "classification", value, weight: 1.0, at: At::Images, grad_norm };
+        let loss = |leaf: &Var| Ok(softmax_cross_entropy(leaf, &labels)?);
+        let report =
+            self.solver.update(self.net.params(), &scores, "classification", loss, hook)?;
         let measures = vec![("accuracy", accuracy(&scores, &labels)?)];
-        Ok(StepReport {
-            step,
-            learning_rate,
-            terms: vec![term],
-            adversary: None,
-            gradients: vec![("comparator", norm)],
-            measures,
-        })
-    }
-
-    fn steps(&self) -> u64 {
-        self.steps
-    }
-
-    fn set_steps(&mut self, steps: u64) {
-        self.steps = steps;
+        Ok(StepReport { measures, ..report })
     }
 
     fn params(&self) -> &Params {
@@ -165,8 +125,12 @@ impl Learner for SurrogateLearner {
         !name.starts_with(CLASSIFIER)
     }
 
-    fn solver(&self) -> &Sgd {
-        &self.sgd
+    fn solver(&self) -> &Solver {
+        &self.solver
+    }
+
+    fn solver_mut(&mut self) -> &mut Solver {
+        &mut self.solver
     }
 }
 

@@ -2,9 +2,7 @@
 
 use candle_core::{Device, Var};
 use deepsim_data::Batch;
-use deepsim_loss::objective::backward_from;
 use deepsim_loss::ranking::Similarities;
-use deepsim_loss::{At, TermReport};
 use deepsim_nets::random::stream;
 use deepsim_nets::videonet::VideoNet;
 use deepsim_nets::{Images, Params, PixelFormat};
@@ -13,20 +11,19 @@ use rand_core::Rng;
 
 use super::Learner;
 use super::mining::choose;
+use super::update::{Solver, customary};
 use crate::TrainError;
-use crate::error::Quantity;
-use crate::optim::{Multiplier, Sgd};
-use crate::step::gradients::{GradientHook, check, checked_norm, read};
+use crate::optim::Sgd;
+use crate::step::gradients::GradientHook;
 use crate::trainer::StepReport;
 
 /// A VideoNet with its optimiser.
 pub struct VideoLearner {
     net: VideoNet,
-    sgd: Sgd,
+    solver: Solver,
     mining: Mining,
     crop: usize,
     seed: u64,
-    steps: u64,
     device: Device,
 }
 
@@ -43,16 +40,8 @@ impl VideoLearner {
         device: &Device,
     ) -> Result<Self, TrainError> {
         let net = VideoNet::new(seed, device)?;
-        let sgd = Sgd::new(sgd, net.params(), multiplier)?;
-        Ok(Self { net, sgd, mining, crop, seed, steps: 0, device: device.clone() })
-    }
-}
-
-/// Factors of the authors' network definition.
-fn multiplier(name: &str) -> Multiplier {
-    match name.ends_with(".bias") {
-        true => Multiplier { rate: 2.0, decay: 0.0 },
-        false => Multiplier { rate: 1.0, decay: 1.0 },
+        let solver = Solver::new(Sgd::new(sgd, net.params(), customary)?);
+        Ok(Self { net, solver, mining, crop, seed, device: device.clone() })
     }
 }
 
@@ -62,7 +51,7 @@ impl Learner for VideoLearner {
         batch: &Batch,
         hook: &mut GradientHook<'_>,
     ) -> Result<StepReport, TrainError> {
-        let step = self.steps + 1;
+        let step = self.solver.next();
         let mut rng = stream(self.seed, "augment/videonet", step);
         let pixels = pictures(batch, self.crop, &mut rng);
         let (n, side) = (2 * batch.n, self.crop);
@@ -72,42 +61,16 @@ impl Learner for VideoLearner {
             batch.samples.iter().map(|s| s.label.unwrap_or(s.index as u32)).collect();
 
         let features = self.net.forward(&images)?;
-        // Differentiated at the features first, which gives the size of the gradient there.
-        let leaf = Var::from_tensor(&features.detach())?;
-        let similarities = Similarities::new(&leaf)?;
-        let mut rng = stream(self.seed, "mining/videonet", step);
-        let negatives = choose(self.mining, &similarities, &tracks, &mut rng);
-        let loss = similarities.loss(&negatives, self.mining.margin, self.mining.negatives)?;
-        let value = f64::from(loss.to_scalar::<f32>()?);
-        check(step, "ranking", Quantity::Loss, value)?;
-        let gradient = loss.backward()?.remove(&leaf).map_or_else(|| leaf.zeros_like(), Ok)?;
-        let grad_norm = deepsim_ops::sum_of_squares(&gradient)?.sqrt();
-        let gradients = backward_from(&features, &gradient)?;
-        check(step, "ranking", Quantity::Gradient, grad_norm)?;
-        let norm = checked_norm(step, "comparator", self.net.params(), &gradients, hook)?;
-        // One more wait for a GPU, before an update that could not be undone.
-        let norm = read(step, "comparator", Quantity::ParameterGradient, &norm)?;
-        let learning_rate = self.sgd.learning_rate(self.steps);
-        self.sgd.step(self.steps, self.net.params(), &gradients)?;
-        self.steps = step;
-        let term = TermReport { name: "ranking", value, weight: 1.0, at: At::Images, grad_norm };
-        let measures = vec![("ranked_first", similarities.ranked_first(&tracks))];
-        Ok(StepReport {
-            step,
-            learning_rate,
-            terms: vec![term],
-            adversary: None,
-            gradients: vec![("comparator", norm)],
-            measures,
-        })
-    }
-
-    fn steps(&self) -> u64 {
-        self.steps
-    }
-
-    fn set_steps(&mut self, steps: u64) {
-        self.steps = steps;
+        let mut first = 0.0;
+        let loss = |leaf: &Var| {
+            let similarities = Similarities::new(leaf)?;
+            let mut rng = stream(self.seed, "mining/videonet", step);
+            let negatives = choose(self.mining, &similarities, &tracks, &mut rng);
+            first = similarities.ranked_first(&tracks);
+            Ok(similarities.loss(&negatives, self.mining.margin, self.mining.negatives)?)
+        };
+        let report = self.solver.update(self.net.params(), &features, "ranking", loss, hook)?;
+        Ok(StepReport { measures: vec![("ranked_first", first)], ..report })
     }
 
     fn params(&self) -> &Params {
@@ -118,8 +81,12 @@ impl Learner for VideoLearner {
         true
     }
 
-    fn solver(&self) -> &Sgd {
-        &self.sgd
+    fn solver(&self) -> &Solver {
+        &self.solver
+    }
+
+    fn solver_mut(&mut self) -> &mut Solver {
+        &mut self.solver
     }
 }
 

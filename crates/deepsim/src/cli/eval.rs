@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// Only the first so many test images [default: all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Seed of the procedural scenes and of everything that is drawn
+    /// Seed of everything that is drawn, and of the data where they are drawn
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]

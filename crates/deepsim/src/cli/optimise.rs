@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Pictures that are inverted together; changes the speed only, never the result
     #[arg(long, value_name = "N", default_value_t = 4)]
     batch: usize,
-    /// Seed of the noise that it starts from, of jitter and of procedural scenes
+    /// Seed of the noise that it starts from, of jitter, and of the data where they are drawn
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Steps, to which the schedule is scaled [default: the prior's, 400]

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// Values of C that the protocol tries
     #[arg(long, value_name = "N", default_value_t = 50)]
     svm_draws: usize,
-    /// Seed of random weights, of the values of C and of procedural scenes
+    /// Seed of random weights, of the values of C, and of the data where they are drawn
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// File for the results as JSON

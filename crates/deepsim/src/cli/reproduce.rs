@@ -21,8 +21,8 @@ use super::telemetry::Format;
 
 /// Reproduce tables and figures: train what is missing, evaluate, write a report
 ///
-/// Finished runs in --out are reused, interrupted ones resumed. Without --data, everything is done
-/// on built-in procedural scenes; numbers on them are not the paper's, and the report says so.
+/// Finished runs in --out are reused, interrupted ones resumed. Without --data, everything is done on
+/// the photographs that come with the project; numbers on them are not the paper's, and the report says so.
 ///
 /// The report is OUT/report/index.html, its numbers OUT/report/results.json; trained generators are in OUT/runs.
 /// Ctrl-C saves a checkpoint; the same command continues.
@@ -94,7 +94,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     without_duplicates: bool,
     /// Folder with comparators' weights, or hf://OWNER/NAME/PATH, see docs/data.md; networks without a file there have
-    /// random ones [default: data/weights, which has the shipped Exemplar-CNN]
+    /// random ones [default: those that come with the project]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
     /// Folder to write to [default: out/SCALE, out/SCALE-cuda on a GPU]
