@@ -102,8 +102,8 @@ pub(crate) fn run(
     correlations.iter().for_each(|correlation| correlation.check(images, source, destination));
     let destination = Destination(destination.as_mut_ptr());
     for correlation in correlations {
-        if winograd::suits(correlation) {
-            winograd::run(correlation, isa, images, source, destination);
+        if let Some(algorithm) = winograd::suited(correlation, images) {
+            winograd::run(correlation, algorithm, isa, images, source, destination);
             continue;
         }
         let runs = Arc::new((correlation.rows.runs(), correlation.columns.runs()));

@@ -30,6 +30,7 @@ pub(crate) struct Sum {
     pub(crate) segments: *const Segment,
     pub(crate) segment_count: usize,
     pub(crate) weights: *const f32,
+    /// Null if the sums are stored as they are.
     pub(crate) bias: *const f32,
     pub(crate) slope: f32,
     pub(crate) out: *mut f32,
@@ -191,6 +192,15 @@ unsafe fn sum<V: Vector, const P: usize, const NV: usize>(a: &Sum) {
                 weights = weights.add(NV * V::LANES);
             }
         }
+        if a.bias.is_null() {
+            for i in 0..P {
+                let out = a.out.add(*a.places.add(i) as usize);
+                for j in 0..NV {
+                    acc[i][j].store(out.add(j * V::LANES));
+                }
+            }
+            return;
+        }
         let slope = V::splat(a.slope);
         let mut bias = [V::zero(); NV];
         for j in 0..NV {
@@ -223,12 +233,8 @@ unsafe fn sum<V: Vector, const P: usize, const NV: usize>(a: &Sum) {
 unsafe fn product<V: Vector, const P: usize, const NV: usize>(a: &Product) {
     // SAFETY: the caller guarantees the floats.
     unsafe {
+        // Added to the sums at the end: sums of sums lose fewer digits than a single long one.
         let mut acc = [[V::zero(); NV]; P];
-        for i in 0..P {
-            for j in 0..NV {
-                acc[i][j] = V::load(a.sums.add(i * a.sums_stride + j * V::LANES));
-            }
-        }
         let (images, rows, pixels) = a.counts;
         for image in 0..images {
             for row in 0..rows {
@@ -252,7 +258,8 @@ unsafe fn product<V: Vector, const P: usize, const NV: usize>(a: &Product) {
         }
         for i in 0..P {
             for j in 0..NV {
-                acc[i][j].store(a.sums.add(i * a.sums_stride + j * V::LANES));
+                let sums = a.sums.add(i * a.sums_stride + j * V::LANES);
+                V::load(sums).add(acc[i][j]).store(sums);
             }
         }
     }

@@ -366,36 +366,36 @@ macro_rules! vectorised {
 }
 pub(crate) use vectorised;
 
-/// Functions on vectors, for every instruction set; the first argument is the one to use.
+/// Functions on vectors, and of constant sizes, for every instruction set; the first argument is the one to use.
 macro_rules! on_vectors {
-    ($($(#[$meta:meta])* $vis:vis unsafe fn $name:ident<V>($($arg:ident: $type:ty),* $(,)?) $body:block)*) => {$(
+    ($($(#[$meta:meta])* $vis:vis unsafe fn $name:ident<V $(, $size:ident)*>($($arg:ident: $type:ty),* $(,)?) $body:block)*) => {$(
         $(#[$meta])*
-        $vis unsafe fn $name(isa: $crate::cpu::simd::Isa, $($arg: $type),*) {
+        $vis unsafe fn $name<$(const $size: usize),*>(isa: $crate::cpu::simd::Isa, $($arg: $type),*) {
             #[inline(always)]
-            unsafe fn body<V: $crate::cpu::simd::Vector>($($arg: $type),*) $body
+            unsafe fn body<V: $crate::cpu::simd::Vector, $(const $size: usize),*>($($arg: $type),*) $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,fma")]
-            unsafe fn avx512($($arg: $type),*) {
+            unsafe fn avx512<$(const $size: usize),*>($($arg: $type),*) {
                 // SAFETY: passed on to the caller.
-                unsafe { body::<std::arch::x86_64::__m512>($($arg),*) }
+                unsafe { body::<std::arch::x86_64::__m512, $($size),*>($($arg),*) }
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            unsafe fn avx2($($arg: $type),*) {
+            unsafe fn avx2<$(const $size: usize),*>($($arg: $type),*) {
                 // SAFETY: passed on to the caller.
-                unsafe { body::<std::arch::x86_64::__m256>($($arg),*) }
+                unsafe { body::<std::arch::x86_64::__m256, $($size),*>($($arg),*) }
             }
 
             // SAFETY: passed on to the caller.
             unsafe {
                 match isa {
                     #[cfg(target_arch = "x86_64")]
-                    $crate::cpu::simd::Isa::Avx512 => avx512($($arg),*),
+                    $crate::cpu::simd::Isa::Avx512 => avx512::<$($size),*>($($arg),*),
                     #[cfg(target_arch = "x86_64")]
-                    $crate::cpu::simd::Isa::Avx2 => avx2($($arg),*),
-                    $crate::cpu::simd::Isa::Portable => body::<$crate::cpu::simd::Four>($($arg),*),
+                    $crate::cpu::simd::Isa::Avx2 => avx2::<$($size),*>($($arg),*),
+                    $crate::cpu::simd::Isa::Portable => body::<$crate::cpu::simd::Four, $($size),*>($($arg),*),
                 }
             }
         }

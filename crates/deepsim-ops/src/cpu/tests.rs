@@ -30,6 +30,9 @@ const FULL: Case = ((1, 1), (1, 1), (0, 0), 1, (1, 1));
 
 const WIDE: Case = ((3, 3), (1, 1), (0, 2), 1, (7, 9));
 const GROUPED: Case = ((3, 3), (1, 1), (1, 1), 2, (5, 8));
+const FIVE: Case = ((5, 5), (1, 1), (0, 0), 1, (14, 11));
+const FIVE_PADDED: Case = ((5, 5), (1, 1), (2, 1), 1, (9, 12));
+const FIVE_GROUPED: Case = ((5, 5), (1, 1), (2, 2), 2, (7, 7));
 
 fn shape(case: Case, n: usize, channels: usize, out: usize) -> ConvShape {
     dilated(case, (1, 1), n, channels, out)
@@ -96,8 +99,10 @@ fn every_instruction_set_equals_plain_loops() {
         // Channel counts around the tile sizes; one image and several.
         (case, vec![(1, 3, 8), (3, 5, 13), (2, 9, 3), (9, 2, 1), (2, 17, 33)])
     });
-    // 3x3 with enough channels for Winograd's algorithm; the first has a tile at the border.
-    let winograd = [CASES[0], WIDE, GROUPED].map(|case| (case, vec![(2, 32, 40), (3, 37, 33)]));
+    // Enough channels for Winograd's algorithm, with tiles at the border, and channels that fill no vector; 65 channels
+    // and more are summed with another tile.
+    let winograd = [CASES[0], WIDE, GROUPED, FIVE, FIVE_PADDED, FIVE_GROUPED]
+        .map(|case| (case, vec![(2, 32, 40), (3, 37, 33), (2, 64, 32), (2, 80, 48)]));
     let dense = convolutions.into_iter().chain(full).chain(winograd);
     let dense = dense.map(|(case, sizes)| (case, (1, 1), sizes));
     // Gaps in the kernel; the first would suit Winograd's algorithm without.
@@ -153,6 +158,68 @@ fn every_instruction_set_equals_plain_loops() {
             assert_near("gradient to the bias", &got, &wanted_bias);
         }
     }
+}
+
+/// Kernel, padding, groups, side, channels of all groups: the layers of stride 1 of the autoencoder experiment, whose
+/// names these are in the benchmarks.
+const LAYERS: [(&str, usize, usize, usize, usize, (usize, usize)); 7] = [
+    ("D.conv2", 5, 0, 1, 29, (32, 64)),
+    ("D.conv4", 3, 0, 1, 12, (128, 256)),
+    ("G 8x8", 3, 1, 1, 8, (256, 256)),
+    ("G 16x16", 3, 1, 1, 16, (128, 128)),
+    ("G 32x32", 3, 1, 1, 32, (64, 64)),
+    ("C.conv2", 5, 2, 2, 7, (96, 256)),
+    ("C.conv3", 3, 1, 1, 3, (256, 384)),
+];
+
+/// Values of a normal distribution, as weights and features have them: the sum of twelve even ones.
+fn normal(len: usize, salt: usize) -> Vec<f32> {
+    let mut state = (salt as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut even = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 24) as f32
+    };
+    (0..len).map(|_| (0..12).map(|_| even()).sum::<f32>() - 6.0).collect()
+}
+
+#[test]
+fn layers_keep_their_digits() {
+    // `DEEPSIM_WINOGRAD=0` shows those of direct convolution, `DEEPSIM_IMAGES=64` those of a batch.
+    let n = std::env::var("DEEPSIM_IMAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
+    let mut largest = 0f64;
+    for (name, kernel, padding, groups, side, (channels, out)) in LAYERS {
+        let case = ((kernel, kernel), (1, 1), (padding, padding), groups, (side, side));
+        let s = shape(case, n, channels / groups, out / groups);
+        // Leaky ReLUs precede and follow.
+        let x: Vec<f32> = normal(n * s.x_len(), 1).iter().map(|x| x.max(0.3 * x)).collect();
+        let (y, w) = (normal(n * s.y_len(), 2), normal(s.w_len(), 3));
+        let isa = Isa::best();
+        let (mut got_y, mut got_x) = (vec![0f32; y.len()], vec![0f32; x.len()]);
+        forward(&s, isa, &x, &w, Finish::default(), &mut got_y);
+        backward_data(&s, isa, &y, &w, Finish::default(), &mut got_x);
+        let got_w = backward_weight(&s, isa, &x, &y);
+        let mut wanted = [vec![0f64; y.len()], vec![0f64; x.len()], vec![0f64; w.len()]];
+        each_product(&s, |i, j, k| {
+            wanted[0][j] += f64::from(x[i]) * f64::from(w[k]);
+            wanted[1][i] += f64::from(y[j]) * f64::from(w[k]);
+            wanted[2][k] += f64::from(x[i]) * f64::from(y[j]);
+        });
+        let got = [got_y, got_x, got_w];
+        let errors = got.iter().zip(&wanted).map(|(got, wanted)| {
+            let square = wanted.iter().map(|w| w * w).sum::<f64>() / wanted.len() as f64;
+            let errors = got.iter().zip(wanted).map(|(g, w)| (f64::from(*g) - w).abs());
+            errors.fold(0.0, f64::max) / square.sqrt()
+        });
+        let errors: Vec<f64> = errors.collect();
+        let [y, x, w] = errors[..] else { unreachable!("three passes") };
+        println!(
+            "{name:8} largest error over RMS: forward {y:.1e}, input {x:.1e}, weights {w:.1e}"
+        );
+        largest = largest.max(y).max(x).max(w);
+    }
+    assert!(largest <= 2e-5, "{largest}");
 }
 
 #[test]

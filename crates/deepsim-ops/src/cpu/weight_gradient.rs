@@ -14,6 +14,7 @@ use super::kernel::{Kernels, Product};
 use super::linear::Linear;
 use super::panels::{Panel, Panels, unpack};
 use super::simd::Isa;
+use super::winograd;
 
 /// Pixels of a block.
 const BLOCK: usize = 160;
@@ -33,6 +34,9 @@ pub(super) fn correlate_images(s: &ConvShape, isa: Isa, x: &[f32], dy: &[f32]) -
     assert!(x.len() == s.n * s.x_len() && dy.len() == s.n * s.y_len(), "images of other sizes");
     if let Some(l) = Linear::of(s) {
         return l.backward_weight(isa, x, dy);
+    }
+    if let Some(algorithm) = winograd::suited_to_weights(s, isa) {
+        return winograd::backward_weight(s, algorithm, isa, x, dy);
     }
     let panels = Panels::new(s.groups, s.group_out(), s.group_in(), s.kh * s.kw, isa);
     // Images are shared among parts whose sums are added in order; depends on sizes only.
