@@ -15,6 +15,7 @@
 
 mod cost;
 mod data;
+mod machine;
 mod ops;
 mod report;
 mod rounds;

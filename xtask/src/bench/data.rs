@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use super::machine::Use;
 use super::rounds::{self, Times};
 use super::server::Server;
 use super::{Common, report, torch};
@@ -102,7 +103,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         },
         Set { name: "stl10", theirs: stl10.clone(), folder: stl10, decoders: &["pil"], passes: 20 },
     ];
-    let load = report::load();
+    let before = Use::before(common.save)?;
     let (mut rows, mut numbers, mut version) = (Vec::new(), Vec::new(), Value::Null);
     for set in &sets {
         let difference = job.check(set)?;
@@ -117,7 +118,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     say(&report::table(&header, &rows));
     let index = job.index()?;
     let numbers = json!({ "rounds": job.rounds, "batch": BATCH, "sets": numbers, "index": index });
-    report::finish("data", common.save, load, &version, None, numbers)
+    report::finish("data", common.save, before, &version, None, numbers)
 }
 
 /// Real pictures beside the project.

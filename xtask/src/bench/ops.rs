@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use super::cost::{Cost, Kind, Layer};
+use super::machine::Use;
 use super::rounds::{self, Times};
 use super::server::Server;
 use super::statistics::Ratio;
@@ -128,7 +129,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         return Err(Failure::usage(format!("{names}: no operation has this in its name")));
     }
     let python = torch::interpreter(common.python.as_deref(), torch::Wants::Cpu, &target)?;
-    let load = report::load();
+    let before = Use::before(common.save)?;
     let channels_last = |last: bool| {
         let mut command = torch::script(&python, "ops.py", 1);
         command.args(last.then_some("--channels-last"));
@@ -163,7 +164,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         "convolutions": measured.iter().map(Measured::json).collect::<Vec<_>>(),
         "others": others.iter().map(others::Measured::json).collect::<Vec<_>>(),
     });
-    report::finish("ops", common.save, load, &servers[1].facts["torch"], None, numbers)
+    report::finish("ops", common.save, before, &servers[1].facts["torch"], None, numbers)
 }
 
 /// GFLOP/s of a product of large matrices on one thread, the best of all rounds.

@@ -7,21 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::machine::{self, Use};
 use super::statistics::Ratio;
-use crate::process::{complain, say};
+use crate::process::say;
 use crate::workspace;
-
-/// Warns if the machine is busy before anything is measured, and returns the load.
-pub(super) fn load() -> Option<f64> {
-    let load = first_number(&std::fs::read_to_string("/proc/loadavg").ok()?)?;
-    if load > 0.5 {
-        complain(&format!(
-            "warning: the machine is busy (load {load:.1} in the last minute); numbers from a busy \
-             machine are worthless"
-        ));
-    }
-    Some(load)
-}
 
 /// Cores that this process may use.
 pub(super) fn cores() -> usize {
@@ -32,23 +21,26 @@ pub(super) fn cores() -> usize {
 pub(super) fn finish(
     kind: &str,
     save: bool,
-    load: Option<f64>,
+    before: Use,
     torch: &Value,
     gpu: Option<(String, String)>,
     numbers: Value,
 ) -> Result<()> {
-    let cpu = cpu();
+    let after = Use::after();
+    let (cpu, instructions) = (machine::processor(), machine::instructions());
     let memory = memory();
     let versions = versions(torch);
     let date = date(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
     let unknown = || "unknown".to_owned();
     let gib = memory.map_or_else(unknown, |bytes| format!("{:.0} GiB", bytes / 2f64.powi(30)));
-    let before = load.map_or_else(unknown, |load| format!("{load:.2}"));
     let gpu = gpu.as_ref();
     if let Some((name, driver)) = gpu {
         say(&format!("GPU: {name}, driver {driver}"));
     }
-    say(&format!("{cpu}, {} cores, memory {gib}, load before {before}, {date}", cores()));
+    say(&format!(
+        "{cpu}, {instructions}, {} cores, memory {gib}, in use before {before} and after {after}, {date}",
+        cores()
+    ));
     say(&format!("versions: {}", shown(&versions)));
     if !save {
         return Ok(());
@@ -64,7 +56,9 @@ pub(super) fn finish(
             "cpu": cpu,
             "cores": cores(),
             "memory_bytes": memory,
-            "load_before": load,
+            "instructions": instructions,
+            "in_use_before": before.json(),
+            "in_use_after": after.json(),
         },
         "versions": versions,
         "numbers": numbers,
@@ -72,8 +66,8 @@ pub(super) fn finish(
     let folder = workspace::root().join("docs/benchmarks");
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("creating folder {}", folder.display()))?;
-    let path =
-        folder.join(format!("{kind}-{}.json", file_name(gpu.map_or(&cpu, |(name, _)| name))));
+    let name = gpu.map_or_else(|| format!("{cpu} {instructions}"), |(name, _)| name.clone());
+    let path = folder.join(format!("{kind}-{}.json", file_name(&name)));
     let text = serde_json::to_string_pretty(&report)? + "\n";
     workspace::write_atomic(&path, text.as_bytes())?;
     say(&format!("saved: {}", path.display()));
@@ -97,13 +91,6 @@ pub(super) fn ratio(ratio: Ratio) -> String {
 /// A ratio with its spread for a file.
 pub(super) fn ratio_json(ratio: Ratio) -> Value {
     json!({ "median": ratio.median, "interquartile_range": ratio.spread })
-}
-
-fn cpu() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find_map(|line| line.strip_prefix("model name"));
-    let name = line.and_then(|line| line.split_once(':')).map(|(_, name)| name.trim().to_owned());
-    name.unwrap_or_else(|| format!("{} on {}", env::consts::ARCH, env::consts::OS))
 }
 
 fn memory() -> Option<f64> {

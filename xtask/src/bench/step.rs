@@ -22,6 +22,7 @@ use self::agree::{agree, one_is_the_same};
 use self::measured::Measured;
 use self::platform::{Device, Platform, Precision};
 use super::cost::Cost;
+use super::machine::Use;
 use super::rounds;
 use super::server::Server;
 use super::trainings::{NETS, Net};
@@ -125,7 +126,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             .flatten(),
         python,
     };
-    let load = report::load();
+    let before = Use::before(common.save)?;
     let batches = match &arguments.batch[..] {
         [] if gpu => vec![net.recipes_batch()?],
         [] => net.batches.to_vec(),
@@ -166,7 +167,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         kind += &format!("-{}", platform.precision.name());
     }
     let gpu = platform.gpu().map(|gpu| (gpu.name, gpu.driver));
-    report::finish(&kind, common.save, load, &version, gpu, numbers)
+    report::finish(&kind, common.save, before, &version, gpu, numbers)
 }
 
 impl Job {
