@@ -15,7 +15,7 @@ pub(crate) use gpu::{Gpu, first, gpus};
 
 /// Build for NVIDIA GPUs, and say what a machine lacks for it.
 #[derive(clap::Args)]
-#[command(after_help = "Neither a GPU nor a driver is needed to build; see docs/cuda.md.")]
+#[command(after_help = "Neither a GPU nor a driver is needed to build; see docs/gpus.md.")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -12,7 +12,7 @@ use crate::{process, workspace};
 
 /// Build for several processes with MPI, and check that they train as one.
 #[derive(clap::Args)]
-#[command(after_help = "See docs/parallel.md.")]
+#[command(after_help = "See docs/gpus.md.")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Subcommands,
@@ -59,7 +59,7 @@ fn build() -> Result<PathBuf> {
     if !version.status().is_ok_and(|status| status.success()) {
         bail!(
             "there is no `mpirun`; `cargo xtask mpi setup` installs {} where apt-get does, or install an \
-             MPI and libclang another way (docs/parallel.md)",
+             MPI and libclang another way (docs/gpus.md)",
             PACKAGES.join(", ")
         );
     }

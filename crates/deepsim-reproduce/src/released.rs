@@ -56,7 +56,7 @@ pub(crate) fn measure(
     // A network with random weights would stand for the one that they inverted.
     let encoder = job.options.weights(job.host).map(|folder| folder.join("caffenet.safetensors"));
     if !encoder.is_some_and(|file| file.is_file()) {
-        let why = "--reference: expected caffenet.safetensors in --weights (docs/weights.md)";
+        let why = "--reference: expected caffenet.safetensors in --weights (docs/comparators.md)";
         failures.note("reference", Err(ReproduceError::Missing(why.into())))?;
         return Ok(Vec::new());
     }

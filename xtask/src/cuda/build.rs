@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     /// Architecture of candle's kernels, e.g. 80 for an A100, 90 for an H100 or H200
     #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u16).range(70..))]
     compute_capability: u16,
-    /// Build deepsim for several GPUs (docs/parallel.md); done anyway with a toolkit that was fetched
+    /// Build deepsim for several GPUs (docs/gpus.md); done anyway with a toolkit that was fetched
     #[arg(long)]
     nccl: bool,
     /// Build the tests that need a GPU too, and step_server, our side of `cargo xtask bench step`
@@ -140,7 +140,7 @@ pub(crate) fn prepare(cargo: &mut Command, capability: Option<&str>) -> Result<(
         None => bail!(
             "building for a GPU needs NVIDIA's compiler, and there is no `nvcc` in NVCC, PATH, \
              CUDA_HOME/bin, CUDA_PATH/bin or /usr/local/cuda/bin. `cargo xtask cuda setup` fetches one; \
-             or install CUDA's toolkit, and say where it is with CUDA_HOME (docs/cuda.md)"
+             or install CUDA's toolkit, and say where it is with CUDA_HOME (docs/gpus.md)"
         ),
     };
     let cudarc = cudarc()?;

@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             None
         }
         None => {
-            say("on an emulator of CUDA: nothing here says anything of speed (docs/cuda.md)");
+            say("on an emulator of CUDA: nothing here says anything of speed (docs/gpus.md)");
             Some(emulator(&target)?)
         }
     };

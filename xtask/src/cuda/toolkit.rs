@@ -91,7 +91,7 @@ fn wheels(
     finish: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        bail!("{what} is fetched for Linux on x86-64 only: install CUDA's toolkit (docs/cuda.md)");
+        bail!("{what} is fetched for Linux on x86-64 only: install CUDA's toolkit (docs/gpus.md)");
     }
     let folder = folder();
     std::fs::create_dir_all(&folder)

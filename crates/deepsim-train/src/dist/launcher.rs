@@ -143,7 +143,7 @@ fn join_by(launched: &Launched, device: &Device) -> Result<Rc<dyn ProcessGroup>,
     let place = place.ok_or_else(|| {
         refused(
             "NCCL needs MASTER_ADDR and MASTER_PORT, an address of the first process's machine and a free \
-             port of it (docs/parallel.md)",
+             port of it (docs/gpus.md)",
         )
     })?;
     let gpus = Gpus::join((rank, size), device, None, |own| match own {
@@ -169,7 +169,7 @@ fn by_mpi(launched: &Launched) -> Result<Rc<dyn ProcessGroup>, LaunchError> {
         found if found == launched.size => Ok(Rc::new(group)),
         found => Err(launched.refused(&format!(
             ", but MPI knows {found}; is it the MPI that this program was built with? With srun, try \
-             --mpi=pmix (docs/parallel.md)"
+             --mpi=pmix (docs/gpus.md)"
         ))),
     }
 }
@@ -181,14 +181,14 @@ fn by_mpi(launched: &Launched) -> Result<Rc<dyn ProcessGroup>, LaunchError> {
         false => {
             ", but this program was built without MPI, so each would train by itself; build it with `cargo \
              build --release -p deepsim --features mpi`, or for GPUs with `cargo xtask cuda build --nccl` \
-             (docs/parallel.md)"
+             (docs/gpus.md)"
         }
     }))
 }
 
 /// Reason.
 const NO_MPI: &str = ", which can train together on GPUs alone, with --device cuda and a program that `cargo xtask \
-                      cuda build --nccl` built; processes on CPUs are started by mpirun (docs/parallel.md)";
+                      cuda build --nccl` built; processes on CPUs are started by mpirun (docs/gpus.md)";
 
 #[cfg(test)]
 mod tests {

@@ -48,6 +48,6 @@ fn gpu(number: usize) -> Result<Device, DeviceError> {
 fn gpu(_: usize) -> Result<Device, DeviceError> {
     const NAME: &str = env!("CARGO_PKG_NAME");
     let build = format!("cargo build --release -p {NAME} --features cuda");
-    let reason = format!("{NAME} was built without CUDA; build it with `{build}` (docs/cuda.md)");
+    let reason = format!("{NAME} was built without CUDA; build it with `{build}` (docs/gpus.md)");
     Err(DeviceError { code: 2, reason })
 }

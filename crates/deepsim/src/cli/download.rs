@@ -17,7 +17,7 @@ use super::locate::DataFolders;
 /// Download data sets and weights, or verify those that are there
 ///
 /// What breaks off is continued, and nothing stands under its name before its size and sums are those
-/// of the registry. See docs/downloads.md.
+/// of the registry. See docs/data.md.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Names of data and weights; `--list` shows them

@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let name = arguments.net.name();
         let wanted = format!("weights of {name}, or --random-weights");
         let place = folder.map_or(String::new(), |folder| format!(" in {}", folder.display()));
-        let got = format!("none{place}; docs/weights.md says where there are some");
+        let got = format!("none{place}; docs/comparators.md says where there are some");
         return Err(EvalError::Input { operation: "--weights", wanted, got }.into());
     }
     let mut experiment = Experiment::new(arguments.net.clone(), &*source, crop);

@@ -16,7 +16,7 @@ use crate::process::Failure;
 pub(super) enum Device {
     /// The processor
     Cpu,
-    /// An NVIDIA GPU; see docs/cuda.md for what a build needs
+    /// An NVIDIA GPU; see docs/gpus.md for what a build needs
     Cuda,
 }
 
