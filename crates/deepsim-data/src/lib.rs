@@ -72,9 +72,6 @@ pub mod tar_index;
 pub mod transform;
 pub mod upright;
 
-#[doc = include_str!("../docs/from-torchvision.md")]
-pub mod from_torchvision {}
-
 pub use augmented::Augmented;
 pub use batch::{Batch, Broken, Cursor, LoaderConfig, Sample, Skipped};
 pub use concat::Concat;

@@ -12,8 +12,6 @@ fn pages(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match path.is_dir() {
-            // The pages in a crate's folder `docs` are modules of its documentation.
-            true if name == "docs" && folder != workspace() => {}
             true if name == "target" || name == "out" || name.starts_with('.') => {}
             true => pages(&path, found)?,
             false if name.ends_with(".md") => found.push(path),
