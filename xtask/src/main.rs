@@ -71,3 +71,50 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "../../crates/deepsim/tests/support/printed.rs"]
+mod printed;
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(words: &[String]) -> Result<(), clap::Error> {
+        let name = std::iter::once("cargo xtask".to_owned());
+        Arguments::try_parse_from(name.chain(words.iter().cloned())).map(drop)
+    }
+
+    #[test]
+    fn every_command_of_xtask_that_a_page_prints_is_one() {
+        let mut seen = 0;
+        for (page, text) in printed::pages() {
+            for command in printed::commands(&text).iter().filter(|command| command.xtask) {
+                let kind = parse(&command.words).err().map(|error| (error.kind(), error));
+                let fine = match &kind {
+                    None => true,
+                    Some((kind, _)) => {
+                        let unfinished = [
+                            ErrorKind::MissingRequiredArgument,
+                            ErrorKind::MissingSubcommand,
+                            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+                        ];
+                        command.inline && unfinished.contains(kind)
+                    }
+                };
+                let words = command.words.join(" ");
+                assert!(fine, "{}: {words}: {kind:?}", page.display());
+                seen += 1;
+            }
+        }
+        assert!(seen > 40, "only {seen} commands");
+    }
+
+    #[test]
+    fn a_wrong_flag_of_xtask_is_found() {
+        let words = ["bench", "step", "--roundss", "3"].map(str::to_owned);
+        assert!(parse(&words).is_err());
+    }
+}

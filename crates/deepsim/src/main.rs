@@ -92,8 +92,90 @@ fn main() -> ExitCode {
 }
 
 #[cfg(test)]
+#[path = "../tests/support/printed.rs"]
+mod printed;
+
+#[cfg(test)]
 mod tests {
+    use clap::error::ErrorKind;
+
     use super::*;
+
+    /// Commands of `cargo xtask` that start this program with the same arguments.
+    const HANDED_ON: [&str; 3] = ["reproduce", "status", "download"];
+
+    /// Parses the words of a command line, and checks recipes, their keys, measures and their options.
+    fn parse(words: &[String]) -> Result<(), anyhow::Error> {
+        let words = std::iter::once("deepsim").chain(words.iter().map(String::as_str));
+        let matches = help::complete(Arguments::command()).try_get_matches_from(words)?;
+        match Arguments::from_arg_matches(&matches)?.command {
+            Command::Train(arguments) => arguments.check(),
+            Command::Plan(arguments) => arguments.check(),
+            Command::Eval(arguments) => arguments.measures().map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    #[test]
+    fn every_command_that_a_page_prints_is_one_of_this_program() {
+        let mut seen = 0;
+        for (page, text) in printed::pages() {
+            for command in printed::commands(&text) {
+                if command.xtask && !HANDED_ON.contains(&command.words[0].as_str()) {
+                    continue;
+                }
+                let Err(error) = parse(&command.words) else {
+                    seen += 1;
+                    continue;
+                };
+                let kind = error.downcast_ref::<clap::Error>().map(clap::Error::kind);
+                let unfinished = [
+                    ErrorKind::MissingRequiredArgument,
+                    ErrorKind::MissingSubcommand,
+                    ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+                ];
+                let fine = command.inline && kind.is_some_and(|kind| unfinished.contains(&kind));
+                assert!(fine, "{}: {}: {error}", page.display(), command.words.join(" "));
+            }
+        }
+        assert!(seen > 60, "only {seen} commands");
+    }
+
+    #[test]
+    fn a_wrong_flag_recipe_key_or_measure_in_a_page_is_found() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        for line in [
+            "train autoencoder-se --outt RUN",
+            "train autoencoder-sf --out RUN",
+            "train autoencoder-se --out RUN --set stepps=1",
+            "eval errors --run RUN",
+            "eval grid --run RUN --set grid.image=1",
+            "reproduce table33",
+            "evals error",
+        ] {
+            assert!(parse(&words(line)).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_ends_with_examples_that_parse() {
+        let command = help::complete(Arguments::command());
+        assert_eq!(help::EXAMPLES.len(), command.get_subcommands().count());
+        for subcommand in command.get_subcommands() {
+            let name = subcommand.get_name();
+            let examples = help::EXAMPLES.iter().find(|(of, _)| *of == name);
+            let (_, examples) = examples.unwrap_or_else(|| panic!("{name} has no example"));
+            for example in *examples {
+                // What follows two spaces is an explanation.
+                let line = example.split("  ").next().unwrap_or_default();
+                let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+                assert_eq!(words[..2], ["deepsim", name], "{example}");
+                parse(&words[1..]).unwrap_or_else(|error| panic!("{example}: {error}"));
+            }
+            let end = subcommand.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(end.contains(&format!("\n\nExamples:\n  deepsim {name}")), "{end}");
+        }
+    }
 
     #[test]
     fn every_command_is_in_exactly_one_group_of_the_help() {

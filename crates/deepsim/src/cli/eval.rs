@@ -52,7 +52,7 @@ impl Arguments {
     }
 
     /// The measures that are asked for, with their options.
-    fn measures(&self) -> Result<Vec<Box<dyn AnyMeasure>>> {
+    pub(crate) fn measures(&self) -> Result<Vec<Box<dyn AnyMeasure>>> {
         let kinds = self.measures.iter().map(|name| measure::by_name(name));
         let kinds: Vec<&Kind> = kinds.collect::<Result<_, EvalError>>()?;
         self.options.check(&kinds)?;

@@ -1,4 +1,4 @@
-//! The help: commands in groups by what people want to do.
+//! The help: commands in groups by what people want to do, each with examples.
 
 use clap::Command;
 
@@ -13,7 +13,84 @@ pub(crate) const GROUPS: [(&str, &[&str]); 5] = [
     ("Get data and weights", &["download", "import", "data"]),
 ];
 
-/// Adds the groups, and the exit codes to the help of every command.
+/// Examples of each command, with which its help ends.
+pub(crate) const EXAMPLES: [(&str, &[&str]); 17] = [
+    (
+        "train",
+        &[
+            "deepsim train autoencoder-se --out run                    on the photographs that come with the project",
+            "deepsim train autoencoder-exemplar-cnn-conv3 --data photos --out run --resume",
+            "deepsim train inversion-conv5 --data ILSVRC --weights DIR --out run --set batch=8",
+        ],
+    ),
+    (
+        "plan",
+        &[
+            "deepsim plan vae-small-se                                 with five measured steps",
+            "deepsim plan inversion-fc6 --measure 0 --json             counted only",
+        ],
+    ),
+    ("replay", &["deepsim replay run/failures/step-0000123"]),
+    ("diff-runs", &["deepsim diff-runs run other"]),
+    ("curves", &["deepsim curves SE=out/quick/runs/autoencoder-se --out curves.html"]),
+    (
+        "eval",
+        &[
+            "deepsim eval error sharpness grid --run run",
+            "deepsim eval error --run run --space efficientnet-lite0:STAGE5 --limit 100",
+            "deepsim eval svm --run run --data photos --set svm.draws=10",
+        ],
+    ),
+    (
+        "compare",
+        &[
+            "deepsim compare a.png b.png",
+            "deepsim compare a.png b.png --weights DIR --measure lpips-alex --map where.png",
+        ],
+    ),
+    ("probe", &["deepsim probe pixels exemplar-cnn:CONV3 exemplar-cnn:CONV3@random"]),
+    ("invert", &["deepsim invert PHOTO.jpg --run run --weights DIR"]),
+    ("sample", &["deepsim sample --run run -n 64 --truncation 0.8 --out samples.png"]),
+    (
+        "optimise",
+        &["deepsim optimise --net alexnet --tap CONV1 --tap CONV5 --weights DIR --out inverted"],
+    ),
+    (
+        "reproduce",
+        &[
+            "deepsim reproduce                                         section 4.1, in minutes",
+            "deepsim reproduce table3 fig3 --data photos --cache kept",
+            "deepsim reproduce --scale paper --fetch --dry-run",
+        ],
+    ),
+    ("status", &["deepsim status", "deepsim status out/paper"]),
+    ("report", &["deepsim report --run SE=out/se --target table3 --out out/report"]),
+    (
+        "data",
+        &[
+            "deepsim data check photos --json",
+            "deepsim data pack photos --shards shards --resize 256 --test-share 0.1",
+        ],
+    ),
+    ("download", &["deepsim download --list", "deepsim download stl10 alexnet"]),
+    (
+        "import",
+        &[
+            "deepsim import bvlc_reference_caffenet.caffemodel --net caffenet",
+            "deepsim import checkpoint.pth --list",
+        ],
+    ),
+];
+
+/// Returns the end of a command's help: the exit codes, then its examples.
+fn ending(name: &str) -> String {
+    let examples =
+        EXAMPLES.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, examples)| examples);
+    let lines: String = examples.iter().map(|example| format!("\n  {example}")).collect();
+    format!("{}\n\nExamples:{lines}", exit::help())
+}
+
+/// Adds the groups, and examples and exit codes to the help of every command.
 pub(crate) fn complete(command: Command) -> Command {
     let groups = groups(&command);
     let template = format!(
@@ -23,7 +100,8 @@ pub(crate) fn complete(command: Command) -> Command {
     let names: Vec<String> =
         command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let add = |command: Command, name: String| {
-        command.mut_subcommand(name, |command| command.after_help(exit::help()))
+        let end = ending(&name);
+        command.mut_subcommand(name, |command| command.after_help(end))
     };
     names.into_iter().fold(command.help_template(template).after_help(exit::help()), add)
 }

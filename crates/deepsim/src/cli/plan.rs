@@ -22,6 +22,14 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+#[cfg(test)]
+impl Arguments {
+    /// Checks the recipe's name and keys.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.what.check()
+    }
+}
+
 /// Checks, measures and prints.
 pub(crate) fn run(Arguments { what, measure, json }: &Arguments) -> Result<()> {
     let (recipe, options) = what.on(what.place.open()?, Path::new(""), false)?;

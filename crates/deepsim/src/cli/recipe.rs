@@ -30,6 +30,21 @@ pub(crate) struct What {
 }
 
 impl What {
+    fn recipe(&self) -> Result<AnyRecipe> {
+        let sets = self.set.iter().map(|set| locate::setting(set)).collect::<Result<Vec<_>>>()?;
+        Ok(AnyRecipe::open(&self.recipe, &sets)?)
+    }
+
+    /// Checks the name of a built-in recipe and the keys that are set; a file or a placeholder passes.
+    #[cfg(test)]
+    pub(crate) fn check(&self) -> Result<()> {
+        let name = self.recipe.to_string_lossy();
+        match name.contains(|c: char| c.is_ascii_uppercase() || c == '.') {
+            true => Ok(()),
+            false => self.recipe().map(drop),
+        }
+    }
+
     /// Reads the recipe, and returns it with the options of a run.
     ///
     /// # Errors
@@ -40,8 +55,7 @@ impl What {
         out: &Path,
         resume: bool,
     ) -> Result<(AnyRecipe, RunOptions)> {
-        let sets = self.set.iter().map(|set| locate::setting(set)).collect::<Result<Vec<_>>>()?;
-        let recipe = AnyRecipe::open(&self.recipe, &sets)?;
+        let recipe = self.recipe()?;
         let options = RunOptions {
             data: self.data.options()?,
             weights,

@@ -38,6 +38,14 @@ pub(crate) struct Arguments {
     what: What,
 }
 
+#[cfg(test)]
+impl Arguments {
+    /// Checks the recipe's name and keys.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.what.check()
+    }
+}
+
 /// Trains, alone or as one of several processes; returns the exit code.
 pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
     let place = arguments.what.place.open()?;
