@@ -14,21 +14,20 @@ use super::show;
 
 /// Print the image-space and feature-space distances of two pictures of equal size
 ///
-/// With --measure, prints the perceptual measures that are asked for instead.
+/// With --measure, prints the named perceptual measures instead.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The reference, a JPEG or PNG file of any size, which is turned as its camera says; what is
-    /// transparent is white
+    /// Reference: a JPEG or PNG file, rotated by its EXIF orientation, with white under transparency
     a: PathBuf,
-    /// The picture compared with it, of the same size
+    /// Picture to compare with it, of the same size
     b: PathBuf,
-    /// lpips-alex, lpips-squeeze or feature:NET:TAP[,TAP]; may be repeated
+    /// Measure: lpips-alex, lpips-squeeze or feature:NET:TAP[,TAP]; may be repeated
     #[arg(long, value_name = "MEASURE")]
     measure: Vec<PairMeasure>,
-    /// Draw a map of the differences to this file, by the one measure asked for
+    /// File for a map of the differences by the one measure that is named
     #[arg(long, value_name = "FILE.png", requires = "measure")]
     map: Option<PathBuf>,
-    /// Lets measures take random weights where there is no file
+    /// Use random weights for networks without a file
     #[arg(long)]
     random_weights: bool,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use super::show;
 /// Write a page with the training curves of runs, of generators or of comparators
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A run, e.g. "Exemplar-CNN=out/exemplar-cnn"
+    /// Run, e.g. "Exemplar-CNN=out/exemplar-cnn"
     #[arg(required = true, value_name = "LABEL=DIR")]
     run: Vec<String>,
     /// File to write

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Read and decode every picture once; report broken and doubled ones, sizes and classes
+    /// Decode every picture once; report broken and duplicate ones, sizes and classes
     ///
     /// The exit code is 1 if a picture is broken.
     Check {
@@ -61,7 +61,7 @@ enum Task {
 /// Pictures, and their test split.
 #[derive(Args)]
 struct Pictures {
-    /// A folder of pictures, tar shards or ILSVRC-2012, as --data of other commands (docs/data.md)
+    /// Folder of pictures, tar shards or ILSVRC-2012, as --data of other commands (docs/data.md)
     data: PathBuf,
     /// Pictures or shards to measure on [default: `test` or `val` in the data]
     #[arg(long, value_name = "DATA")]

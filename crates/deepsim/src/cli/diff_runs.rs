@@ -11,9 +11,9 @@ use super::exit;
 /// Print where two runs first differ, or that they are identical
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A run folder
+    /// Run folder
     a: PathBuf,
-    /// Another one
+    /// Run folder to compare with it
     b: PathBuf,
 }
 

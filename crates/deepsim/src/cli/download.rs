@@ -16,17 +16,17 @@ use super::locate::DataFolders;
 
 /// Download data sets and weights, or verify those that are there
 ///
-/// What breaks off is continued, and nothing stands under its name before its size and sums are those
-/// of the registry. See docs/data.md.
+/// Interrupted downloads are resumed. A file gets its name only after its size and hashes match the
+/// registry. See docs/data.md.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Names of data and weights; `--list` shows them
+    /// Data and weights to download; `--list` shows their names
     #[arg(value_name = "NAME", required_unless_present = "list")]
     names: Vec<String>,
-    /// Show what there is, and what of it is here
+    /// List what is available, and what is already here
     #[arg(long)]
     list: bool,
-    /// Use no network: verify what is here, say what is missing
+    /// Use no network: verify what is here, report what is missing
     #[arg(long, conflicts_with = "mirror")]
     offline: bool,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
 /// Source and target of downloads.
 #[derive(Args)]
 pub(crate) struct Source {
-    /// Get files from here instead: URL, a slash, the file's name. They are verified all the same
+    /// Take every file from URL/FILE instead; it is verified all the same
     #[arg(long, value_name = "URL", help_heading = HEADING)]
     mirror: Option<String>,
     /// Accept the licences that are shown

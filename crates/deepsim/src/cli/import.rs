@@ -10,15 +10,14 @@ use super::locate;
 
 /// Read weights from a Caffe, ONNX, PyTorch or safetensors file and write them for a network
 ///
-/// The form of the file is told from its content, and the network from its tensors where only one
+/// The form of the file is recognised by its content, and the network by its tensors where only one
 /// has them; AlexNet and CaffeNet have the same. Every tensor of the file is reported as used or
 /// ignored. No code in a .pth file is run.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The file, or hf://OWNER/NAME/PATH
+    /// File to read, or hf://OWNER/NAME/PATH
     file: PathBuf,
-    /// Network that the weights are for, e.g. caffenet, alexnet, generator-fc6, lpips-alex [default: told from the
-    /// tensors]
+    /// Network that the weights are for, e.g. caffenet, alexnet, generator-fc6, lpips-alex [default: by the tensors]
     #[arg(long, value_name = "NET", value_parser = Net::by_name)]
     net: Option<Net>,
     /// Folder for NET.safetensors, or a file
@@ -27,7 +26,7 @@ pub(crate) struct Arguments {
     /// Round weights to half precision
     #[arg(long)]
     f16: bool,
-    /// The dictionary of a checkpoint, or the prefix of names, that is read, e.g. state_dict_ema
+    /// Dictionary of a checkpoint, or prefix of names, to read, e.g. state_dict_ema
     /// [default: the likeliest]
     #[arg(long, value_name = "NAME")]
     part: Option<String>,

@@ -14,12 +14,12 @@ use super::show;
 /// Reconstruct a photograph of your own by a trained generator
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A JPEG or PNG file of any size, which is turned as its camera says; what is transparent is white
+    /// JPEG or PNG file of any size, rotated by its EXIF orientation, with white under transparency
     photo: PathBuf,
     /// Folder of the run, with generator.safetensors
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
-    /// Lets networks take random weights where there is no file
+    /// Use random weights for networks without a file
     #[arg(long)]
     random_weights: bool,
     /// Folder for original.png, reconstruction.png and numbers.json [default: PHOTO-inverted, in the

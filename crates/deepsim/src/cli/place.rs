@@ -14,8 +14,8 @@ use super::locate;
 /// Weights, device and threads of a computation.
 #[derive(Args)]
 pub(crate) struct Place {
-    /// Folder with the networks' weights, or hf://OWNER/NAME/PATH, one file of them [default: those that come with
-    /// the project; other networks get random ones, except in compare, invert and optimise]
+    /// Folder with the networks' weights, or one file as hf://OWNER/NAME/PATH [default: those that come with the
+    /// project; other networks get random ones, except in compare, invert and optimise]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use super::place::Place;
 /// Repeat the step at which a run stopped because a loss or gradient was not finite
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Folder that the run named: RUN/failures/step-...
+    /// Folder of the failed step: RUN/failures/step-...
     folder: PathBuf,
     #[command(flatten)]
     place: Place,

@@ -14,16 +14,16 @@ use super::show;
 /// Write index.html and results.json from measured runs
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A measured run, e.g. "SE=out/runs/autoencoder-se"
+    /// Measured run, e.g. "SE=out/runs/autoencoder-se"
     #[arg(long, value_name = "LABEL=DIR", required = true)]
     run: Vec<String>,
     /// Folder of `deepsim optimise`, to compare with
     #[arg(long, value_name = "DIR")]
     optimised: Option<PathBuf>,
-    /// A table or figure; may be repeated
+    /// Table or figure; may be repeated
     #[arg(long, required = true, value_parser = targets())]
     target: Vec<String>,
-    /// What was run: plan.json of a reproduction
+    /// Record of what was run: plan.json of a reproduction
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     /// Folder to write to

@@ -15,16 +15,16 @@ pub(crate) struct Arguments {
     /// Folder of the run, with generator.safetensors
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
-    /// Pictures
+    /// Number of pictures
     #[arg(short, long, value_name = "N", default_value_t = 64)]
     n: usize,
     /// Pictures in a row of the grid
     #[arg(long, value_name = "N", default_value_t = 8)]
     columns: usize,
-    /// Seed; the same one gives the same pictures, to the byte
+    /// Seed; the same seed gives the same bytes
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Draw numbers of the code again that are further from 0 than this: less variety, fewer failures
+    /// Redraw code values that are further from 0 than this: less variety, fewer failures
     #[arg(long, value_name = "T")]
     truncation: Option<f64>,
     /// PNG file for the grid
