@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     /// Preset of steps, batch and test images
     #[arg(long, value_name = "PRESET", default_value = "quick", value_parser = presets())]
     scale: Preset,
-    /// Device to train and measure on; cuda needs an NVIDIA GPU, see docs/cuda.md
+    /// Device to train and measure on; cuda needs an NVIDIA GPU, see docs/gpus.md
     #[arg(long, default_value = "cpu", value_parser = devices())]
     device: Device,
     /// STL-10, for table6, fig4 and all else of sections 4.2 and 4.3 ILSVRC-2012, or any other data that
@@ -69,7 +69,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RUN")]
     only: Vec<String>,
     /// Download STL-10, where --data names no other data, and weights, where --weights names no other folder
-    /// (docs/downloads.md). ILSVRC-2012 has to be fetched by hand
+    /// (docs/data.md). ILSVRC-2012 has to be fetched by hand
     #[arg(long)]
     fetch: bool,
     #[command(flatten)]
@@ -196,7 +196,7 @@ pub(crate) fn run(arguments: &Arguments, format: Format) -> Result<()> {
     let options = arguments.options()?;
     let signal = received()?;
     if options.device == Device::Cuda && !cfg!(feature = "cuda") && !arguments.dry_run {
-        let message = "--device cuda: this program was built without CUDA (docs/cuda.md)";
+        let message = "--device cuda: this program was built without CUDA (docs/gpus.md)";
         return Err(Failure::usage(message).into());
     }
     let fetch = |name: &str| {
