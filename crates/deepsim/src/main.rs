@@ -165,15 +165,19 @@ mod tests {
             let name = subcommand.get_name();
             let examples = help::EXAMPLES.iter().find(|(of, _)| *of == name);
             let (_, examples) = examples.unwrap_or_else(|| panic!("{name} has no example"));
-            for example in *examples {
-                // What follows two spaces is an explanation.
-                let line = example.split("  ").next().unwrap_or_default();
-                let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
-                assert_eq!(words[..2], ["deepsim", name], "{example}");
-                parse(&words[1..]).unwrap_or_else(|error| panic!("{example}: {error}"));
+            assert!(examples.iter().all(|example| example.starts_with(&format!("deepsim {name}"))));
+            let within = subcommand.get_subcommands();
+            for command in within.filter(|own| own.get_name() != "help").chain([subcommand]) {
+                let end = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(end.contains(&format!("\n\nExamples:\n  deepsim {name}")), "{end}");
             }
-            let end = subcommand.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(end.contains(&format!("\n\nExamples:\n  deepsim {name}")), "{end}");
+        }
+        let all = help::EXAMPLES.iter().flat_map(|(_, examples)| examples.iter());
+        for example in all.chain(&help::FIRST) {
+            // What follows two spaces is an explanation.
+            let line = example.split("  ").next().unwrap_or_default();
+            let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            parse(&words[1..]).unwrap_or_else(|error| panic!("{example}: {error}"));
         }
     }
 

@@ -46,7 +46,7 @@ enum Task {
         /// Make pictures smaller whose short side is longer, as PNG
         #[arg(long, value_name = "PIXELS")]
         resize: Option<usize>,
-        /// Turn pictures upright as their EXIF data say before they are resized; smaller ones become PNG too
+        /// Rotate pictures by their EXIF orientation before they are resized; smaller ones become PNG too
         #[arg(long, requires = "resize")]
         upright: bool,
         /// Samples in a shard, at most

@@ -22,7 +22,7 @@ pub(crate) struct Data {
     /// Share of the pictures that is held out to measure on, by a fixed permutation, e.g. 0.1
     #[arg(long, value_name = "SHARE", requires = "data", conflicts_with = "test")]
     test_share: Option<f64>,
-    /// Turn pictures of folders and shards upright as their EXIF data say
+    /// Rotate pictures of folders and shards by their EXIF orientation, and put transparent ones on white
     #[arg(long, requires = "data")]
     upright: bool,
     /// Keep training pictures in this folder after their first resize, so that each is decoded once; changes the

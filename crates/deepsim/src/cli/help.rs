@@ -82,28 +82,54 @@ pub(crate) const EXAMPLES: [(&str, &[&str]); 17] = [
     ),
 ];
 
-/// Returns the end of a command's help: the exit codes, then its examples.
-fn ending(name: &str) -> String {
-    let examples =
-        EXAMPLES.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, examples)| examples);
-    let lines: String = examples.iter().map(|example| format!("\n  {example}")).collect();
+/// Examples with which the help of the program ends.
+pub(crate) const FIRST: [&str; 3] = [
+    "deepsim reproduce                                         section 4.1 of the paper, in minutes",
+    "deepsim train autoencoder-exemplar-cnn-conv3 --data photos --out run",
+    "deepsim eval error sharpness grid --run run --data photos",
+];
+
+/// Returns the end of a help: the exit codes, then examples.
+fn ending(examples: impl Iterator<Item = &'static str>) -> String {
+    let lines: String = examples.map(|example| format!("\n  {example}")).collect();
     format!("{}\n\nExamples:{lines}", exit::help())
 }
 
-/// Adds the groups, and examples and exit codes to the help of every command.
+/// Returns the examples of a command.
+fn examples(name: &str) -> impl Iterator<Item = &'static str> {
+    let own = EXAMPLES.iter().find(|(of, _)| *of == name);
+    own.into_iter().flat_map(|(_, examples)| examples.iter().copied())
+}
+
+/// Returns the names of the commands within a command.
+fn names(command: &Command) -> Vec<String> {
+    command.get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+/// Adds the groups, and exit codes and examples to the help of every command.
 pub(crate) fn complete(command: Command) -> Command {
     let groups = groups(&command);
     let template = format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}\
          `deepsim help COMMAND` describes a command.\n\nOptions:\n{{options}}{{after-help}}"
     );
-    let names: Vec<String> =
-        command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    let add = |command: Command, name: String| {
-        let end = ending(&name);
-        command.mut_subcommand(name, |command| command.after_help(end))
-    };
-    names.into_iter().fold(command.help_template(template).after_help(exit::help()), add)
+    let names = names(&command);
+    let first = ending(FIRST.into_iter());
+    let command = command.help_template(template).after_help(first);
+    names
+        .into_iter()
+        .fold(command, |command, name| command.mut_subcommand(&name, |own| with_end(&name, own)))
+}
+
+/// Adds the end of the help to a command and to those within it.
+fn with_end(name: &str, command: Command) -> Command {
+    let within = names(&command);
+    within.into_iter().fold(command.after_help(ending(examples(name))), |command, part| {
+        let start = format!("deepsim {name} {part} ");
+        let own = examples(name).filter(|example| example.starts_with(&start));
+        let end = ending(own);
+        command.mut_subcommand(part, |part| part.after_help(end))
+    })
 }
 
 /// One paragraph for each group, one line for each command.
