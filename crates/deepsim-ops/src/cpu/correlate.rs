@@ -102,7 +102,7 @@ pub(crate) fn run(
     correlations.iter().for_each(|correlation| correlation.check(images, source, destination));
     let destination = Destination(destination.as_mut_ptr());
     for correlation in correlations {
-        if let Some(algorithm) = winograd::suited(correlation, images) {
+        if let Some(algorithm) = winograd::suited(correlation) {
             winograd::run(correlation, algorithm, isa, images, source, destination);
             continue;
         }

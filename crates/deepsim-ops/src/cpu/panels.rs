@@ -74,10 +74,6 @@ impl Panels {
     }
 }
 
-/// Number of floats of a channel that are copied together, so that a cache line is read or written
-/// once.
-const LINE: usize = 16;
-
 /// Packs the weights `(c_out, c_in / groups, kh, kw)` of a convolution whose taps are those of
 /// `rows` and `columns`, for computing its outputs, or its inputs if `adjoint`.
 pub(crate) fn pack(
@@ -100,19 +96,27 @@ pub(crate) fn pack(
         }
         let group = panel.group * s.group_out() * s.group_in() * kernel;
         let first = group + (panel.first - panel.group * out) * lane;
-        let tap = |t: usize, u: usize| -> Option<usize> {
-            Some(rows.kernel(t, 0)? * s.kw + columns.kernel(u, 0)?)
-        };
         if !adjoint && rows.taps * columns.taps == kernel {
             // Every weight is needed, and those of a channel are contiguous.
             return pack_rows(panels, &panel, kernel, &w[first..], packed);
         }
+        let places = (0..rows.taps).flat_map(|t| (0..columns.taps).map(move |u| (t, u)));
+        let taps = places.filter_map(|(t, u)| {
+            let tap = rows.kernel(t, 0)? * s.kw + columns.kernel(u, 0)?;
+            Some((t * columns.taps + u, tap))
+        });
+        let taps: Vec<(usize, usize)> = taps.collect();
         for c in 0..panels.depth {
-            for (t, u) in (0..rows.taps).flat_map(|t| (0..columns.taps).map(move |u| (t, u))) {
-                let Some(tap) = tap(t, u) else { continue };
-                let to = ((t * columns.taps + u) * panels.depth + c) * width;
-                let from = &w[first + c * depth + tap..];
-                gather(from, lane, &mut packed[to..to + panel.channels]);
+            let w = &w[first + c * depth..];
+            let place = |place: usize| (place * panels.depth + c) * width;
+            let whole = if adjoint { panel.channels / panels.lanes * panels.lanes } else { 0 };
+            let squares = pack_squares(panels, (kernel, whole), &taps, w, place, packed);
+            for &(at, tap) in &taps {
+                let to = place(at);
+                if squares < panel.channels {
+                    let to = &mut packed[to + squares..to + panel.channels];
+                    gather(&w[squares * lane + tap..], lane, to);
+                }
             }
         }
     });
@@ -132,7 +136,7 @@ fn pack_rows(panels: &Panels, panel: &Panel, kernel: usize, w: &[f32], packed: &
             let from = &w[channel * row + start..];
             assert!((lanes - 1) * row + lanes <= from.len(), "the last row is there");
             // SAFETY: the instruction set was detected; the square lies in the rows.
-            unsafe { transpose_square(isa, from.as_ptr(), row, square.as_mut_ptr()) };
+            unsafe { transpose_square(isa, from.as_ptr(), square.as_mut_ptr(), (row, lanes)) };
             for (i, values) in square.chunks_exact(lanes).take(lanes).enumerate() {
                 packed[place(start + i) + channel..][..lanes].copy_from_slice(values);
             }
@@ -148,10 +152,46 @@ fn pack_rows(panels: &Panels, panel: &Panel, kernel: usize, w: &[f32], packed: &
     }
 }
 
+/// Transposes the weights `(channel, kernel)` of an output to the places of their taps, in squares of channels and
+/// weights; returns the number of channels that are done, of `whole` vectors of them.
+fn pack_squares(
+    panels: &Panels,
+    (kernel, whole): (usize, usize),
+    taps: &[(usize, usize)],
+    w: &[f32],
+    place: impl Fn(usize) -> usize,
+    packed: &mut [f32],
+) -> usize {
+    let lanes = panels.lanes;
+    let mut square = [0f32; 16 * 16];
+    for channel in (0..whole).step_by(lanes) {
+        for start in (0..kernel).step_by(lanes) {
+            let from = &w[channel * kernel + start..];
+            if from.len() < (lanes - 1) * kernel + lanes {
+                // The last rows of squares would reach beyond the last weight.
+                return channel;
+            }
+            // SAFETY: the instruction set was detected; the square lies in the weights.
+            unsafe {
+                let strides = (kernel, lanes);
+                transpose_square(panels.isa, from.as_ptr(), square.as_mut_ptr(), strides);
+            }
+            for &(at, tap) in taps {
+                if (start..start + lanes).contains(&tap) {
+                    let to = place(at) + channel;
+                    packed[to..to + lanes]
+                        .copy_from_slice(&square[(tap - start) * lanes..][..lanes]);
+                }
+            }
+        }
+    }
+    whole
+}
+
 on_vectors! {
-    unsafe fn transpose_square<V>(from: *const f32, row: usize, to: *mut f32) {
+    unsafe fn transpose_square<V>(from: *const f32, to: *mut f32, strides: (usize, usize)) {
         // SAFETY: passed on to the caller.
-        unsafe { V::transpose(from, to, (row, V::LANES)) }
+        unsafe { V::transpose(from, to, strides) }
     }
 }
 
@@ -208,17 +248,31 @@ pub(crate) fn unpack(s: &ConvShape, panels: &Panels, packed: &[f32]) -> Vec<f32>
         parts.push((panel, part));
         rest = after;
     }
-    let together = LINE.div_ceil(kernel);
     parts.into_par_iter().for_each(|(panel, w)| {
-        let width = panel.vectors * panels.lanes;
-        for start in (0..panels.depth).step_by(together) {
-            let end = (start + together).min(panels.depth);
-            for (lane, w) in w.chunks_exact_mut(patch).enumerate() {
-                for (c, w) in (start..end).zip(w[start * kernel..].chunks_exact_mut(kernel)) {
-                    for (tap, value) in w.iter_mut().enumerate() {
-                        *value = packed[panel.at + (tap * panels.depth + c) * width + lane];
-                    }
+        let (isa, lanes) = (panels.isa, panels.lanes);
+        let width = panel.vectors * lanes;
+        let place = |at: usize| panel.at + (at % kernel * panels.depth + at / kernel) * width;
+        let mut square = [0f32; 16 * 16];
+        let whole = patch / lanes * lanes;
+        let full = panel.channels / lanes * lanes;
+        for channel in (0..full).step_by(lanes) {
+            for start in (0..whole).step_by(lanes) {
+                for (i, row) in square.chunks_exact_mut(lanes).take(lanes).enumerate() {
+                    row.copy_from_slice(&packed[place(start + i) + channel..][..lanes]);
                 }
+                let to = &mut w[channel * patch + start..];
+                assert!((lanes - 1) * patch + lanes <= to.len(), "the last row is there");
+                // SAFETY: the instruction set was detected; the square lies in the rows of its channels.
+                unsafe {
+                    transpose_square(isa, square.as_ptr(), to.as_mut_ptr(), (lanes, patch));
+                }
+            }
+        }
+        // The rest of the rows, and channels that fill no vector.
+        for (channel, row) in w.chunks_exact_mut(patch).enumerate() {
+            let first = if channel < full { whole } else { 0 };
+            for (at, value) in row.iter_mut().enumerate().skip(first) {
+                *value = packed[place(at) + channel];
             }
         }
     });

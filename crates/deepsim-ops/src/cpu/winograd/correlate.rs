@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::transform::{gather_output, spread_input, spread_weights};
-use super::{Algorithm, CHANNELS, GAP, MOST, cost, is_on};
+use super::{Algorithm, CHANNELS, GAP, MOST, WORTH, cost, is_on};
 use crate::cpu::axis::Axis;
 use crate::cpu::buffer::Buffer;
 use crate::cpu::correlate::{Correlation, Destination, leak};
@@ -17,8 +17,9 @@ const DEEP: usize = 64;
 /// Pixels of the largest tile of outputs.
 const MADE: usize = 5 * 5;
 
-/// Returns the algorithm that computes a correlation of `images` images fastest, `None` for the direct one.
-pub(in super::super) fn suited(c: &Correlation<'_>, images: usize) -> Option<Algorithm> {
+/// Returns the algorithm that computes a correlation fastest, `None` for the direct one. It does not depend on the number
+/// of images, so that nothing that is made of an image depends on its batch.
+pub(in super::super) fn suited(c: &Correlation<'_>) -> Option<Algorithm> {
     let plain =
         |axis: &Axis| (axis.step(), axis.reach, axis.block) == (1, 1, 1) && axis.count == axis.size;
     let taps = c.rows.taps;
@@ -35,14 +36,12 @@ pub(in super::super) fn suited(c: &Correlation<'_>, images: usize) -> Option<Alg
     let cost = |algorithm: &Algorithm| {
         let tiles =
             c.rows.count.div_ceil(algorithm.made()) * c.columns.count.div_ceil(algorithm.made());
-        // The weights are transformed once for all images.
         cost(algorithm.tile, tiles, group)
-            + 4.0 * (algorithm.tile * algorithm.tile) as f64 / images as f64
     };
     let tiles = if c.panels.depth <= DEEP { &[6, 7][..] } else { &[6] };
     let all = tiles.iter().map(|&tile| Algorithm { tile, taps });
     let best = all.min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
-    (cost(&best) < direct).then_some(best)
+    (cost(&best) < WORTH * direct).then_some(best)
 }
 
 /// Computes all outputs of `images` images; as [`crate::cpu::correlate::run`].

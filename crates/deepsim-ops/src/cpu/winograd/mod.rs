@@ -36,6 +36,8 @@ const CHANNELS: usize = 32;
 const GAP: usize = 16;
 /// Cost of transforming one value, in multiplications.
 const TRANSFORM: f64 = 8.0;
+/// Largest cost, as a share of that of direct convolution, at which it pays: weights are transformed too.
+const WORTH: f64 = 0.75;
 
 /// Sizes of an algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::transform::{gather_output, spread_input, spread_weights};
-use super::{Algorithm, CHANNELS, GAP, MOST, cost, is_on};
+use super::{Algorithm, CHANNELS, GAP, MOST, WORTH, cost, is_on};
 use crate::cpu::axis::Axis;
 use crate::cpu::buffer::Buffer;
 use crate::cpu::conv::ConvShape;
@@ -35,7 +35,7 @@ pub(in super::super) fn suited(s: &ConvShape, isa: Isa) -> Option<Algorithm> {
     // A larger tile would lose more digits in sums of so many tiles.
     let algorithm = Algorithm { tile: 6, taps: 7 - s.kh };
     let tiles = s.oh.div_ceil(algorithm.taps) * s.ow.div_ceil(algorithm.taps);
-    (cost(algorithm.tile, tiles, group) < direct).then_some(algorithm)
+    (cost(algorithm.tile, tiles, group) < WORTH * direct).then_some(algorithm)
 }
 
 /// As [`crate::cpu::weight_gradient::correlate_images`].
