@@ -135,6 +135,10 @@ fn finished(ended: Vec<Ended>) {
     }
 }
 
+/// Largest relative difference of weights after some steps whose sums were added in another order. Adam divides gradients by
+/// their size, and so makes the rounding of the smallest count as much as that of the largest.
+const ROUNDING: f64 = 3e-4;
+
 #[test]
 fn the_number_of_processes_changes_nothing_but_rounding() {
     for recipe in [TINY, VAE] {
@@ -156,7 +160,7 @@ fn the_number_of_processes_changes_nothing_but_rounding() {
         let one = weights(&path("one"));
         for name in ["two", "four", "changed"] {
             let error = relative_norm(&weights(&path(name)), &one);
-            assert!(error > 0.0 && error < 1e-5, "{name}: {error:e}");
+            assert!(error > 0.0 && error < ROUNDING, "{name}: {error:e}");
         }
     }
 }
@@ -180,7 +184,7 @@ fn two_processes_on_shards_make_the_run_of_one() {
     assert!(two == go("parts", 1, &["micro_batch=2"]), "two are as two parts of a batch");
     go("one", 1, &[]);
     let error = relative_norm(&weights(&path("two")), &weights(&path("one")));
-    assert!(error > 0.0 && error < 1e-5, "{error:e}");
+    assert!(error > 0.0 && error < ROUNDING, "{error:e}");
 }
 
 #[test]
