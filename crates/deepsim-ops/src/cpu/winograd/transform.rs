@@ -124,7 +124,7 @@ unsafe fn input_line<V: Vector, const T: usize>(d: [V; T]) -> [V; T] {
             line[1 + 2 * i] = even.add(odd);
             line[2 + 2 * i] = even.sub(odd);
         }
-        if T % 2 == 0 {
+        if T.is_multiple_of(2) {
             line[T - 1] = every_second(&points.all, &d, 1, pairs + 1);
         }
         line
@@ -149,7 +149,7 @@ unsafe fn weight_line<V: Vector, const R: usize, const T: usize>(g: [V; R]) -> [
             line[1 + 2 * i] = even.add(odd);
             line[2 + 2 * i] = even.sub(odd);
         }
-        if T % 2 == 0 {
+        if T.is_multiple_of(2) {
             line[T - 1] = g[R - 1];
         }
         line
@@ -169,7 +169,7 @@ unsafe fn output_line<V: Vector, const T: usize, const M: usize>(m: [V; T]) -> [
         }
         let mut line = [V::zero(); M];
         line[0] = m[0];
-        if T % 2 == 0 {
+        if T.is_multiple_of(2) {
             line[M - 1] = m[T - 1];
         }
         for k in 0..M {
