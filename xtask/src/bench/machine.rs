@@ -31,7 +31,7 @@ impl Use {
                 100.0 * BUSY
             );
             if save {
-                return Err(Failure::usage(&format!("--save: {text}")));
+                return Err(Failure::usage(format!("--save: {text}")));
             }
             complain(&format!("warning: {text}"));
         }
