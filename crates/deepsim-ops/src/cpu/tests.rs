@@ -160,9 +160,11 @@ fn every_instruction_set_equals_plain_loops() {
     }
 }
 
-/// Kernel, padding, groups, side, channels of all groups: layers of stride 1 of the discriminator and of AlexNet for images
-/// of 64 pixels, and those of a generator.
-const LAYERS: [(&str, usize, usize, usize, usize, (usize, usize)); 7] = [
+/// Name, kernel, padding, groups, side, channels of all groups.
+type Layer = (&'static str, usize, usize, usize, usize, (usize, usize));
+
+/// Layers of stride 1 of the discriminator and of AlexNet for images of 64 pixels, and those of a generator.
+const LAYERS: [Layer; 7] = [
     ("D.conv2", 5, 0, 1, 29, (32, 64)),
     ("D.conv4", 3, 0, 1, 12, (128, 256)),
     ("8x8", 3, 1, 1, 8, (256, 256)),
@@ -185,6 +187,7 @@ fn normal(len: usize, salt: usize) -> Vec<f32> {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the errors are a table of the benchmarks' page")]
 fn layers_keep_their_digits() {
     // `DEEPSIM_WINOGRAD=0` shows those of direct convolution, `DEEPSIM_IMAGES=64` those of a batch.
     let n = std::env::var("DEEPSIM_IMAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
