@@ -202,7 +202,7 @@ pub fn backward_from_all(pairs: &[(&Tensor, &Tensor)]) -> Result<GradStore, Loss
     let product =
         |(output, gradient): &(&Tensor, &Tensor)| (*output * gradient.detach())?.sum_all();
     let products = pairs.iter().map(product).collect::<Result<Vec<_>, _>>()?;
-    Ok(Tensor::stack(&products, 0)?.sum_all()?.backward()?)
+    Ok(deepsim_ops::backward(&Tensor::stack(&products, 0)?.sum_all()?)?)
 }
 
 #[cfg(test)]

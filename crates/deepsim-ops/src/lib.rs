@@ -3,6 +3,7 @@
 mod activation;
 mod adam;
 mod adam_step;
+mod backward;
 mod batch_norm;
 mod conv;
 mod cpu;
@@ -34,6 +35,7 @@ pub use activation::{leaky_relu, relu, relu6};
 pub use adam::adam_rate;
 pub use adam::{AdamUpdate, Moments, adam_update, adam_update_all, set_moments};
 pub use adam_step::AdamStep;
+pub use backward::backward;
 pub use batch_norm::{BatchNormStatistics, batch_norm2d};
 pub use conv::{Conv2dConfig, conv_transpose2d, conv2d};
 pub use cpu::simd::kernels;

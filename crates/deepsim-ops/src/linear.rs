@@ -3,7 +3,8 @@
 use candle_core::{Result, Tensor, bail};
 
 use crate::glue::input;
-use crate::{Conv2dConfig, conv2d};
+use crate::sequence::run_by;
+use crate::{Conv2dConfig, Step};
 
 /// Computes `x Wᵀ + b` as a 1x1 convolution, and only the gradients that are needed.
 ///
@@ -44,8 +45,10 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     }
     let rows = before.iter().product::<usize>();
     let flat = input("linear", "x", x)?.reshape((rows, inputs, 1, 1))?;
-    let weight = input("linear", "weight", weight)?.reshape((outputs, inputs, 1, 1))?;
+    let weight = input("linear", "weight", weight)?;
     let bias = bias.map(|bias| input("linear", "bias", bias)).transpose()?;
-    let bias = bias.as_ref();
-    conv2d(&flat, &weight, bias, Conv2dConfig::default())?.reshape([before, &[outputs]].concat())
+    let kernel = weight.reshape((outputs, inputs, 1, 1))?;
+    // Known to the graph as it is: a gradient would be copied on its way through another shape.
+    let step = Step::Conv2d { weight: kernel, bias, config: Conv2dConfig::default() };
+    run_by("linear", &flat, &[step], Some(weight))?.reshape([before, &[outputs]].concat())
 }

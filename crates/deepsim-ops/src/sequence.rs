@@ -118,6 +118,16 @@ const SEQUENCE: &str = "sequence";
 
 /// Applies [`sequence`] under the name of the operation that the caller asked for.
 pub(crate) fn run(op: &'static str, x: &Tensor, steps: &[Step]) -> Result<Tensor> {
+    run_by(op, x, steps, None)
+}
+
+/// Does as [`run`]; on the CPU, the graph knows the first parameter by `first`, which has its values in another shape.
+pub(crate) fn run_by(
+    op: &'static str,
+    x: &Tensor,
+    steps: &[Step],
+    first: Option<Tensor>,
+) -> Result<Tensor> {
     let &[n, c, h, w] = x.dims() else {
         bail!("{op}: expected an input (N, C, H, W), found {:?}", x.dims());
     };
@@ -141,6 +151,9 @@ pub(crate) fn run(op: &'static str, x: &Tensor, steps: &[Step]) -> Result<Tensor
             bail!("{op}: expected an image on a GPU, found {:?}", x.dims());
         }
         return cuda::run(op, x, &layers, &tensors);
+    }
+    if let (Some(first), Some(place)) = (first, tensors.first_mut()) {
+        *place = first;
     }
     let parameters = Parameters::new(op, tensors)?;
     let keep = x.track_op() || parameters.tracked();

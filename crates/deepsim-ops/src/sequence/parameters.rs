@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, bail};
 
+use crate::backward::leave;
+
 /// Parameters of a node, with their gradients during a backward pass.
 pub(super) struct Parameters {
     op: &'static str,
@@ -106,7 +108,7 @@ impl CustomOp2 for HandOut {
     fn bwd(
         &self,
         token: &Tensor,
-        _parameter: &Tensor,
+        parameter: &Tensor,
         _result: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -114,6 +116,6 @@ impl CustomOp2 for HandOut {
         let Some(left) = left else {
             bail!("{}: the backward pass left no gradient for parameter {}", self.op, self.number);
         };
-        Ok((token.track_op().then(|| gradient.clone()), Some(left)))
+        Ok((token.track_op().then(|| gradient.clone()), leave(parameter, left)))
     }
 }

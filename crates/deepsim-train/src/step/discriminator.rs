@@ -7,7 +7,7 @@ use deepsim_loss::term::{Inputs, Term, TermValue, at_images};
 use deepsim_loss::{Balance, LossError, terms};
 use deepsim_nets::random::streams;
 use deepsim_nets::{Discriminator, Images};
-use deepsim_ops::{DeferredScalar, Moments, copy_all, set_moments};
+use deepsim_ops::{DeferredScalar, Moments, backward, copy_all, set_moments};
 use deepsim_run::recipe::AdversarialTerm;
 use rand_chacha::ChaCha12Rng;
 
@@ -116,7 +116,7 @@ impl Adversary {
             if train {
                 let loss = (real_loss + generated_loss)?;
                 let loss = if share == 1.0 { loss } else { (loss * share)? };
-                gradients = Some(add(gradients, loss.backward()?, self.net.params())?);
+                gradients = Some(add(gradients, backward(&loss)?, self.net.params())?);
             }
         }
         let numbers = DiscriminatorNumbers::new(reduce(&numbers, share, group)?);
