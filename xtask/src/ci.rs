@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{process, test, workspace};
+use crate::{process, prose, test, workspace};
 
 /// Everything a change must pass: format, lints, tests, documentation, dependencies.
 ///
@@ -63,6 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     } else {
         process::say("== dependencies: skipped, cargo-deny is not installed");
     }
+    prose::tell()?;
     process::say("== all checks passed");
     Ok(())
 }

@@ -17,6 +17,7 @@ mod cuda;
 mod deepsim;
 mod mpi;
 mod process;
+mod prose;
 mod test;
 mod workspace;
 

@@ -1,4 +1,4 @@
-//! Evaluation of DeePSiM generators and the report.
+//! Evaluation of DeePSiM generators.
 //!
 //! A [`measure`] takes a trained generator, a data set and comparators' weights, and returns rows
 //! of numbers; it never sees how the generator was trained. deepsim-reproduce puts the rows of several
@@ -7,7 +7,7 @@
 //! | module | holds | paper |
 //! |---|---|---|
 //! | [`metrics`] | pure metrics on tensors and slices: normalised Euclidean error, SSIM, LPIPS, ... | v1 section 4.1 |
-//! | [`measure`] | measures of a run, one per file, and their common contract | v1 Tables 3, 4, Figure 3 |
+//! | [`measure`] | measures of a run, one per file, and their common contract | v1 Tables 3, 4, 6, Figures 3 to 9 |
 //! | [`svm`] | liblinear's dual coordinate descent and the STL-10 protocol | v1 Table 4 |
 //! | [`probe`] | linear probes of comparators' features | - |
 //! | [`mod@compare`] | all distances of two pictures at once | - |

@@ -5,12 +5,16 @@
 //! exactly and no network gets pixels in the wrong order or range.
 
 use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{DType, Device, Tensor};
 pub use deepsim_ops::{ChannelOrder, PixelFormat};
 use deepsim_ops::{Conv2dConfig, conv2d, pixels};
 
 use crate::NetError;
+
+/// Number of images of a program whose range is looked at in release builds.
+const FIRST: usize = 16;
 
 /// A batch of images `(N, 3, H, W)` with the format of its values.
 #[derive(Clone, Debug)]
@@ -23,8 +27,9 @@ impl Images {
     /// Wraps a tensor whose values are in `format`. Grey images get three equal channels, if the format treats all
     /// channels alike.
     ///
-    /// Debug builds log a warning, once, where the values contradict the format: images in 0..=1 that are declared
-    /// as 0..=255 give feature distances that are too small by a factor of thousands, and no error.
+    /// Logs a warning by `tracing`, once, where the values contradict the format: images in 0..=1 that are declared
+    /// as 0..=255 give feature distances that are too small by a factor of thousands, and no error. Release builds look
+    /// at the first images of a program only.
     ///
     /// # Shapes
     /// `(N, 3, H, W)`, or grey `(N, 1, H, W)`
@@ -41,7 +46,8 @@ impl Images {
     /// ```
     pub fn new(tensor: Tensor, format: PixelFormat) -> Result<Self, NetError> {
         let images = Self::of_shape("Images::new", tensor, format)?;
-        if cfg!(debug_assertions) {
+        static SEEN: AtomicUsize = AtomicUsize::new(0);
+        if cfg!(debug_assertions) || SEEN.fetch_add(1, Ordering::Relaxed) < FIRST {
             images.warn_of_range();
         }
         Ok(images)
@@ -114,7 +120,7 @@ impl Images {
         Ok(Self::drawn(pixels(&bytes, format)?, format))
     }
 
-    /// Bytes in RGB planes: the mean is added back, values are rounded and clamped to 0..=255.
+    /// Bytes in RGB planes: the mean is added back, values are rounded and clamped to 0..=255. A NaN becomes 0.
     ///
     /// # Shapes
     /// `(N, 3, H, W)` -> `N * 3 * H * W` bytes

@@ -1,8 +1,9 @@
 //! Weights and photographs that come with the project: `data/weights` and `data/photos` of its source.
 //!
 //! Networks whose weights are there ([`ComparatorSpec::shipped`](crate::ComparatorSpec)) need no folder of weights:
-//! [`ComparatorKind::find_weights`](crate::ComparatorKind::find_weights) falls back to these files, from whatever
-//! folder a program is started. Other files that were imported into the same folder are not taken unless it is named.
+//! [`ComparatorKind::open_shipped`](crate::ComparatorKind::open_shipped) opens these files, and
+//! [`ComparatorKind::find_weights`](crate::ComparatorKind::find_weights) falls back to them, from whatever folder a
+//! program is started. Other files that were imported into the same folder are not taken unless it is named.
 //!
 //! The folders in which `weights` and `photos` are searched, in this order:
 //!

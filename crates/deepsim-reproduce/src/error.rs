@@ -26,7 +26,7 @@ pub enum ReproduceError {
     /// A program that failed.
     #[error("{what} failed ({status}): {command}")]
     Program {
-        /// Its task.
+        /// Task of the program.
         what: String,
         /// Exit status.
         status: std::process::ExitStatus,

@@ -136,7 +136,7 @@ mod tests {
         let alone = Options { targets: vec!["table4".into()], ..options.clone() };
         let error = with(|host| Job::new(&alone, host).map(|_| ()).expect_err("nothing is left"));
         assert!(error.to_string().contains("without labels: pictures"), "{error}");
-        // Those of --ilsvrc have a test split of their own, and are read as they are.
+        // Pictures of --ilsvrc have a test split of their own, and are read as they are.
         let options = Options { ilsvrc: Some(folder.path().into()), ..options };
         let (given, _) = words(&options, Experiment::Inversion);
         assert_eq!(given, format!("--device cpu --data {}", folder.path().display()));

@@ -26,7 +26,7 @@ pub(crate) fn run(
         let files = job.options.out.join("runs/RUN.txt");
         tracing::info!("the output of each run is in {}", files.display());
     }
-    // Those that begin with the weights of others come after all others.
+    // Runs that begin with the weights of another come after all others.
     let (then, first): (Vec<&Planned>, Vec<&Planned>) =
         chosen.iter().partition(|planned| planned.begins_with().is_some());
     let failures = all(job, &lanes, first, failures)?;

@@ -101,7 +101,7 @@ mod tests {
         let threads = |lanes: Vec<Lane>| lanes.into_iter().map(|l| l.threads).collect::<Vec<_>>();
         assert_eq!(threads(lanes(3, None, 8)), [Some(2); 3]);
         assert_eq!(threads(lanes(4, None, 2)), [Some(1); 4]);
-        // Those of the options are for each.
+        // The threads of the options are for each lane.
         assert_eq!(threads(lanes(2, Some(5), 8)), [None; 2]);
         let gpus = |visible| {
             let lanes = Lane::all(&options(2, None, Device::Cuda), 8, visible);

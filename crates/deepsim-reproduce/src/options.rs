@@ -252,7 +252,7 @@ impl Options {
                 let refused = |e| ReproduceError::usage(format!("--data {e} (docs/data.md)"));
                 format.map(|_| ()).map_err(refused)
             }
-            // It will be there.
+            // The file will be there.
             None if self.fetch_to.is_some() && experiment.on_stl10() => Ok(()),
             None if self.scale == Preset::Paper => {
                 Err(ReproduceError::usage(format!("--scale paper trains on {what} (docs/data.md)")))

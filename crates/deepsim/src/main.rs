@@ -174,7 +174,7 @@ mod tests {
         }
         let all = help::EXAMPLES.iter().flat_map(|(_, examples)| examples.iter());
         for example in all.chain(&help::FIRST) {
-            // What follows two spaces is an explanation.
+            // An explanation follows two spaces.
             let line = example.split("  ").next().unwrap_or_default();
             let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
             parse(&words[1..]).unwrap_or_else(|error| panic!("{example}: {error}"));

@@ -10,7 +10,6 @@
 
 #![expect(clippy::print_stdout, reason = "a program talks to its user")]
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -116,9 +115,7 @@ fn train(steps: u64, batch: usize) -> Result<[Quality; 2]> {
     let judge = Discriminator::new(config, None, 0, &device)?;
     let judged: Vec<Var> = judge.params().iter().map(|(_, var)| var.clone()).collect();
     let mut judge_optimiser = AdamW::new(judged, adam(2e-4))?;
-    let weights =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/weights/exemplar-cnn.safetensors");
-    let comparator = ComparatorKind::exemplar_cnn().open(Some(&weights), 0, &device)?;
+    let comparator = ComparatorKind::exemplar_cnn().open_shipped(&device)?;
     // Squared error and features count alike.
     let features = calibrate::pair_energy(&comparator.features(&test, "CONV2")?)?;
     let feature_weight =

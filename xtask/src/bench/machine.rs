@@ -97,7 +97,7 @@ pub(crate) fn instructions() -> String {
 fn best(info: &str) -> &'static str {
     let flags = info.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
     let has = |flag: &str| flags.split_whitespace().any(|word| word == flag);
-    // As deepsim-ops chooses.
+    // The choice of deepsim-ops.
     match () {
         () if ["avx512f", "avx512vl", "avx512dq", "avx512bw"].into_iter().all(has) => "avx512",
         () if has("avx2") && has("fma") => "avx2",

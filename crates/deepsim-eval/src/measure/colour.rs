@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tracing::field::Empty;
 use tracing::info_span;
 
+use super::row::left_out;
 use super::{Context, Measure, Row};
 use crate::EvalError;
 use crate::arrays::numbers;
@@ -45,10 +46,7 @@ impl Measure for Colour {
             span.record("done", end as u64);
         }
         drop(span);
-        let left = match images.len() - counted {
-            0 => String::new(),
-            out => format!("{out} of {} left out, not finite; ", images.len()),
-        };
+        let left = left_out(images.len(), counted);
         let side = images.side();
         let note =
             format!("{left}histograms of {BINS} bins over {counted} {side}x{side} centre crops");

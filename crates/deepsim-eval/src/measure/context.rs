@@ -253,12 +253,13 @@ impl Reconstructions {
         self.side
     }
 
-    /// Ranges of images that go through a network together.
+    /// Ranges of at most [`Sampling::batch`] images, to be measured together.
     pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         ranges(self.n, self.batch)
     }
 
-    /// Originals and reconstructions, both in [`PixelFormat::CAFFE_BGR`] and neither clipped.
+    /// Originals and reconstructions, both in [`PixelFormat::CAFFE_BGR`] and neither clipped. Errors and spectra take
+    /// these; what people see takes [`Images::to_u8`] of them, rounded and clamped.
     ///
     /// # Shapes
     /// Two times `(range.len(), 3, side, side)`

@@ -11,11 +11,42 @@ use crate::EvalError;
 /// Something to measure on a generator; its fields are its options.
 ///
 /// With `#[serde(default, deny_unknown_fields)]` on the type, options that are not given take the values of
-/// [`Default`].
+/// [`Default`]. A measure without options is `struct Name {}`: a unit struct, `struct Name;`, is refused when it runs.
+///
+/// [`evaluate`](super::evaluate) takes a measure of your own program too; `deepsim eval` knows those in
+/// [`all`](super::all).
+///
+/// ```
+/// use deepsim_eval::EvalError;
+/// use deepsim_eval::measure::{Context, Measure, Row};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Default, Serialize, Deserialize)]
+/// #[serde(default, deny_unknown_fields)]
+/// struct Brightness {}
+///
+/// impl Measure for Brightness {
+///     const NAME: &'static str = "brightness";
+///     const ABOUT: &'static str = "mean of the reconstructions' bytes";
+///
+///     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+///         let images = context.reconstructions()?;
+///         let mut means = Vec::new();
+///         for range in images.ranges() {
+///             let (_, reconstructions) = images.images(range)?;
+///             let size = 3 * images.side() * images.side();
+///             let bytes = reconstructions.to_u8()?;
+///             let mean = |image: &[u8]| image.iter().map(|x| f64::from(*x)).sum::<f64>() / size as f64;
+///             means.extend(bytes.chunks_exact(size).map(mean));
+///         }
+///         Ok(vec![Row::mean("brightness", &means, "grey levels", "")])
+///     }
+/// }
+/// ```
 pub trait Measure: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Name on the command line and of the file of results.
     const NAME: &'static str;
-    /// One line on what it measures, for the help of programs.
+    /// One line on what it measures, for the help of programs: lower case, without a full stop.
     const ABOUT: &'static str;
     /// Texts of its options, one for each field.
     const OPTIONS: &'static [Opt] = &[];

@@ -2,8 +2,9 @@
 //!
 //! A measure is a struct that implements [`Measure`]; its fields are its options. What all measures share is
 //! in the [`Context`]: the model, the data, and the [`Sampling`] of images. To add one, write its file and,
-//! here, its `mod` line and its row in `MEASURES`: names, help, options of the command line and tests follow
-//! from the row.
+//! here, its `mod` line and its entry in `MEASURES`, beside its like: names, help, options of the command line and their
+//! tests follow. Test its numbers in its file, and a run in `tests/measures.rs`. Its formula is a metric
+//! ([`crate::metrics`]).
 
 pub mod colour;
 pub mod context;

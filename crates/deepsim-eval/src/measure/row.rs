@@ -10,7 +10,8 @@ use crate::metrics::statistics::mean_and_spread;
 /// One number that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// Name of the quantity, e.g. `image space`.
+    /// Name of the quantity, e.g. `image space`; unique among the measures that a target of the report shows, which
+    /// looks rows up by how their names begin.
     pub name: String,
     /// The number; `None` (`null` in files) if it is not defined, and the note begins with the reason.
     #[serde(deserialize_with = "nullable")]
@@ -114,7 +115,8 @@ impl Row {
         Self::over_finite(name, distances, "%", note, |finite| normalised_error(finite, pairs))
     }
 
-    /// A number in percent of that of what it is compared with; undefined if that has none.
+    /// A number in percent of that of what it is compared with; undefined if that has none. It has no spread and no
+    /// values of single images, so that claims on it are judged without chance.
     pub fn share(name: impl Into<String>, value: f64, of: f64, note: impl Into<String>) -> Self {
         match of > 0.0 {
             true => Self::new(name, 100.0 * value / of, "%", note),
@@ -135,10 +137,7 @@ impl Row {
             let reason = format!("none of {all} values is finite");
             return Self::undefined(name, unit, &reason, note);
         }
-        let note = match all - left {
-            0 => note.into(),
-            out => format!("{out} of {all} left out, not finite; {}", note.into()),
-        };
+        let note = left_out(all, left) + &note.into();
         let (mean, spread) = summary(&finite);
         let kept = left == all && left <= KEPT;
         let each = finite.iter().filter(|_| kept).map(|value| summary(&[*value]).0).collect();
@@ -169,6 +168,14 @@ impl Row {
     #[must_use]
     pub fn over(self, samples: usize) -> Self {
         Self { samples: Some(samples), ..self }
+    }
+}
+
+/// Beginning of a note: how many of `all` images are not among those `kept`.
+pub(super) fn left_out(all: usize, kept: usize) -> String {
+    match all - kept {
+        0 => String::new(),
+        out => format!("{out} of {all} left out, not finite; "),
     }
 }
 

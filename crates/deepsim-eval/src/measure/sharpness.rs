@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
+use super::row::left_out;
 use super::{Measure, Row};
 use crate::EvalError;
 use crate::metrics::naturalness::{Powers, powers};
@@ -53,10 +54,7 @@ impl Measure for Sharpness {
                 }
             }
         }
-        let left = match images.len() - counted {
-            0 => String::new(),
-            out => format!("{out} of {} left out, not finite; ", images.len()),
-        };
+        let left = left_out(images.len(), counted);
         let row = |band: usize, name: &str| {
             let note = format!(
                 "{left}of the originals'; {}, brightness of {counted} unclipped {side}x{side} \

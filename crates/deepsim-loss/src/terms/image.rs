@@ -80,7 +80,7 @@ pub fn squared_error(output: &Images, target: &Images) -> Result<Tensor, LossErr
     half_mean_squared("squared error", output.tensor(), target.tensor())
 }
 
-/// The l1 baseline: `1/B Σ |J - I|`.
+/// The l1 baseline: `1/B Σ |J - I|`, a sum over the values of an image; divide by `3 H W` for their mean.
 ///
 /// # Shapes
 /// two `(B, 3, H, W)` -> scalar

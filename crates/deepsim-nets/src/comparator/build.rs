@@ -12,7 +12,7 @@ use crate::image::{Images, PixelFormat};
 use crate::layers::{Layer, Stack};
 use crate::params::{Params, parse, read};
 use crate::sides::{Sides, sides, through};
-use crate::{NetError, Pass};
+use crate::{NetError, Pass, shipped};
 
 /// Ending of a tensor of PyTorch's batch normalisation that counts the steps of training.
 const COUNTER: &str = ".num_batches_tracked";
@@ -83,9 +83,38 @@ impl ComparatorKind {
         Ok(&self.spec().layers[..=end])
     }
 
+    /// Builds the network with the weights that come with the project, as deep as these go.
+    ///
+    /// # Errors
+    /// If none come with it or the file is not there ([`shipped`]), or as [`ComparatorKind::open`].
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use deepsim_nets::ComparatorKind;
+    /// let net = ComparatorKind::exemplar_cnn().open_shipped(&Device::Cpu)?;
+    /// assert_eq!(net.taps(), ["CONV1", "CONV2", "CONV3"]);
+    /// let error = ComparatorKind::alexnet().open_shipped(&Device::Cpu).map(drop).unwrap_err();
+    /// assert!(error.to_string().starts_with("alexnet: expected weights that come with the project"));
+    /// # Ok::<(), deepsim_nets::NetError>(())
+    /// ```
+    pub fn open_shipped(&self, device: &Device) -> Result<Box<dyn Comparator>, NetError> {
+        let weights = self.find_weights(None).ok_or_else(|| NetError::Table {
+            place: self.name().into(),
+            expected: "weights that come with the project".into(),
+            found: match self.spec().shipped {
+                true => {
+                    format!("no such file; name the folder of `weights` in {}", shipped::VARIABLE)
+                }
+                false => "none; open a file of your own".into(),
+            },
+        })?;
+        self.open(Some(&weights), 0, device)
+    }
+
     /// Builds the network with weights from a safetensors file, as deep as the file goes: one that
     /// ends with conv5 gives a network that ends with pool5. Without a file, builds its
-    /// convolutional part with random weights.
+    /// convolutional part with random weights drawn from `seed`, even if weights come with the project: see
+    /// [`ComparatorKind::open_shipped`].
     ///
     /// # Errors
     /// If the file cannot be read, or does not hold exactly this network's tensors up to some layer.

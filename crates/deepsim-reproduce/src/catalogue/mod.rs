@@ -86,11 +86,12 @@ pub struct Target {
     pub experiment: Experiment,
     /// Runs, in the order in which they are shown.
     pub runs: Runs,
-    /// Measures of its first method's runs, beside those of the experiment.
+    /// Measures beside those of the experiment ([`Experiment::measures`]): of every run of [`Runs::Named`], and of
+    /// [`Runs::Inversions`] only of the runs by the first method.
     pub measures: &'static [&'static str],
     /// Columns of numbers that the paper prints.
     pub columns: &'static [Column],
-    /// Measures that are shown whole.
+    /// Measures whose rows the report prints beside `columns`. They must be taken: see `measures`.
     pub shown: &'static [&'static str],
     /// Pictures.
     pub pictures: &'static [Pictures],
@@ -115,7 +116,7 @@ pub enum Runs {
 }
 
 impl Runs {
-    /// The method that a target's own measures are taken of.
+    /// The method that a target's own measures are taken of; all methods where `None`.
     pub(crate) fn first(self) -> Option<Method> {
         match self {
             Self::Named(_) => None,

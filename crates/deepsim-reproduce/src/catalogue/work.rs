@@ -102,7 +102,9 @@ impl Work {
             let mut measures = run.experiment.measures().to_vec();
             for target in needed {
                 if target.runs.first().is_none_or(|first| first == run.method) {
-                    measures.extend(target.measures);
+                    let more = target.measures.iter().filter(|more| !measures.contains(more));
+                    let more: Vec<_> = more.copied().collect();
+                    measures.extend(more);
                 }
             }
             work.runs.push((run, measures));
@@ -237,6 +239,23 @@ mod tests {
         let both = measures(&["fig8", "presamples"]);
         assert_eq!((both[0].last(), both[1].last()), (Some(&"reencode"), Some(&"presamples")));
         assert!(measures(&["table6"]).iter().all(|measures| measures.len() == 3));
+    }
+
+    #[test]
+    fn what_a_target_shows_is_measured_and_nothing_twice() {
+        for target in TARGETS {
+            let twice = [target, &Target { id: "again", ..*target }];
+            let work = Work::of(&twice, &Layer::ALL, &encoder());
+            for (run, measures) in &work.runs {
+                let distinct: BTreeSet<_> = measures.iter().collect();
+                assert_eq!(distinct.len(), measures.len(), "{}: {measures:?}", run.id);
+            }
+            // Recognition is measured where its network is found.
+            for shown in target.shown.iter().filter(|shown| **shown != "recognise") {
+                let taken = work.runs.iter().any(|(_, measures)| measures.contains(shown));
+                assert!(taken, "{} shows {shown}, which no run takes", target.id);
+            }
+        }
     }
 
     #[test]

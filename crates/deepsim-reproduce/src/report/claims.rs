@@ -6,7 +6,7 @@ use deepsim_eval::measure;
 use serde::Serialize;
 
 use super::run::Run;
-use crate::catalogue::{Claim as Row, Quantity, Source, Target, Than};
+use crate::catalogue::{Claim as Expected, Quantity, Source, Target, Than};
 
 /// An effect that should be there, and whether our numbers show it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -57,10 +57,10 @@ const TELLING: u64 = 30;
 /// The effects that a target shows on its runs.
 pub(super) fn of(target: &Target, runs: &[&Run]) -> Vec<Claim> {
     let mut claims = Vec::new();
-    for row in target.claims {
+    for expected in target.claims {
         for (index, run) in runs.iter().enumerate() {
-            if row.of.contains(&run.method) {
-                claims.extend(judge(row, run, runs, index));
+            if expected.of.contains(&run.method) {
+                claims.extend(judge(expected, run, runs, index));
             }
         }
     }
@@ -68,10 +68,10 @@ pub(super) fn of(target: &Target, runs: &[&Run]) -> Vec<Claim> {
 }
 
 /// Judges a claim about a run with all that must hold beside it; nothing where there is no run to compare it with.
-fn judge(row: &Row, run: &Run, runs: &[&Run], index: usize) -> Vec<Claim> {
-    let mut claims = alone(row, run, runs, index);
-    for claim in claims.iter_mut().filter(|_| !row.and.is_empty()) {
-        for part in row.and.iter().flat_map(|part| alone(part, run, runs, index)) {
+fn judge(expected: &Expected, run: &Run, runs: &[&Run], index: usize) -> Vec<Claim> {
+    let mut claims = alone(expected, run, runs, index);
+    for claim in claims.iter_mut().filter(|_| !expected.and.is_empty()) {
+        for part in expected.and.iter().flat_map(|part| alone(part, run, runs, index)) {
             claim.join(&part);
         }
     }
@@ -79,28 +79,30 @@ fn judge(row: &Row, run: &Run, runs: &[&Run], index: usize) -> Vec<Claim> {
 }
 
 /// Judges one effect.
-fn alone(row: &Row, run: &Run, runs: &[&Run], index: usize) -> Vec<Claim> {
+fn alone(expected: &Expected, run: &Run, runs: &[&Run], index: usize) -> Vec<Claim> {
     let same_layer = |other: &&&Run| other.layer == run.layer;
-    let other = match row.than {
+    let other = match expected.than {
         Than::Method(method) => runs.iter().filter(same_layer).find(|other| other.method == method),
         Than::LayerBelow => runs[..index].iter().rev().find(|other| other.method == run.method),
-        Than::Value(most) => return vec![value(row, run, most)],
+        Than::Value(most) => return vec![value(expected, run, most)],
     };
     let Some(other) = other else { return Vec::new() };
-    let names: Vec<&str> = match row.quantity {
-        Quantity::Independent(_) => {
-            other.rows(row.measure, row.quantity).iter().map(|row| row.name.as_str()).collect()
-        }
+    let names: Vec<&str> = match expected.quantity {
+        Quantity::Independent(_) => other
+            .rows(expected.measure, expected.quantity)
+            .iter()
+            .map(|row| row.name.as_str())
+            .collect(),
         quantity => vec![quantity.name()],
     };
     let judged = names.into_iter().map(|name| {
         let find = |run: &Run| -> Option<measure::Row> {
-            let rows = run.rows(row.measure, row.quantity);
-            let independent = matches!(row.quantity, Quantity::Independent(_));
+            let rows = run.rows(expected.measure, expected.quantity);
+            let independent = matches!(expected.quantity, Quantity::Independent(_));
             rows.into_iter().find(|row| !independent || row.name == name).cloned()
         };
         let (holds, mut detail) = match (find(run), find(other)) {
-            (Some(ours), Some(theirs)) => compared(&ours, &theirs, &other.label, row.larger),
+            (Some(ours), Some(theirs)) => compared(&ours, &theirs, &other.label, expected.larger),
             _ => (None, None),
         };
         let trained = [run, other].into_iter().filter(|run| run.trained());
@@ -111,37 +113,37 @@ fn alone(row: &Row, run: &Run, runs: &[&Run], index: usize) -> Vec<Claim> {
         }
         Claim {
             run: run.label.clone(),
-            claim: sentence(row, run, &other.label, name),
-            source: row.source,
+            claim: sentence(expected, run, &other.label, name),
+            source: expected.source,
             holds: holds.filter(|_| !few),
-            detail: detail.unwrap_or_else(|| format!("missing: {}, {name}", row.measure)),
-            quantity: row.quantity,
+            detail: detail.unwrap_or_else(|| format!("missing: {}, {name}", expected.measure)),
+            quantity: expected.quantity,
         }
     });
     judged.collect()
 }
 
 /// Judges a claim about a number by itself.
-fn value(row: &Row, run: &Run, than: f64) -> Claim {
-    let found = run.row(row.measure, row.quantity);
+fn value(expected: &Expected, run: &Run, than: f64) -> Claim {
+    let found = run.row(expected.measure, expected.quantity);
     let value = found.and_then(|row| row.value);
     let unit = found.map_or("", |row| &row.unit);
     let enough = run.steps() >= Some(TELLING);
     Claim {
         run: run.label.clone(),
-        claim: sentence(row, run, "", row.quantity.name()),
-        source: row.source,
-        holds: value.filter(|_| enough).map(|value| (value > than) == row.larger),
+        claim: sentence(expected, run, "", expected.quantity.name()),
+        source: expected.source,
+        holds: value.filter(|_| enough).map(|value| (value > than) == expected.larger),
         detail: match value {
             Some(value) => format!("{value:.1} {unit}, where {than:.1} is the limit"),
-            None => format!("missing: {}, {}", row.measure, row.quantity.name()),
+            None => format!("missing: {}, {}", expected.measure, expected.quantity.name()),
         },
-        quantity: row.quantity,
+        quantity: expected.quantity,
     }
 }
 
-fn sentence(row: &Row, run: &Run, other: &str, quantity: &str) -> String {
-    let text = row.text.replace("{run}", &run.label).replace("{other}", other);
+fn sentence(expected: &Expected, run: &Run, other: &str, quantity: &str) -> String {
+    let text = expected.text.replace("{run}", &run.label).replace("{other}", other);
     text.replace("{quantity}", quantity)
 }
 

@@ -198,7 +198,7 @@ impl Signals {
 }
 
 impl Drop for Signals {
-    /// What comes after the download has its own way to stop.
+    /// Steps after the download have their own way to stop.
     fn drop(&mut self) {
         for handler in self.handlers.drain(..) {
             signal_hook::low_level::unregister(handler);

@@ -139,7 +139,7 @@ fn data_of_hub(name: &str) -> Result<PathBuf> {
         return Err(Failure::usage(message).into());
     }
     let train = hub::split(repository, "train", &HubOptions { revision, ..HubOptions::default() })?;
-    // Of the same commit, also if the branch has moved meanwhile.
+    // Files of the same commit, also if the branch has moved meanwhile.
     let revision = Some(train.commit.clone());
     let options = HubOptions { revision, ..HubOptions::default() };
     for split in ["test", "validation"] {
@@ -149,7 +149,7 @@ fn data_of_hub(name: &str) -> Result<PathBuf> {
             Err(error) => return Err(error.into()),
         }
     }
-    // All splits are in the folder of the commit.
+    // Every split is in the folder of the commit.
     let folders = train.files.first().into_iter().flat_map(|file| file.ancestors());
     let commit = |folder: &&Path| folder.file_name().is_some_and(|name| *name == *train.commit);
     let found = folders.into_iter().find(commit).map(Path::to_path_buf);

@@ -38,7 +38,7 @@ pub(in super::super) fn suited(s: &ConvShape, isa: Isa) -> Option<Algorithm> {
     (cost(algorithm.tile, tiles, group) < WORTH * direct).then_some(algorithm)
 }
 
-/// As [`crate::cpu::weight_gradient::correlate_images`].
+/// Does what [`crate::cpu::weight_gradient::correlate_images`] does, tile by tile.
 pub(in super::super) fn backward_weight(
     s: &ConvShape,
     algorithm: Algorithm,
