@@ -53,6 +53,18 @@ impl Images {
         Ok(images)
     }
 
+    /// Wraps the output of a network or of an optimisation, whose values may be anywhere; as [`Images::new`] without its
+    /// warning.
+    ///
+    /// # Shapes
+    /// As for [`Images::new`].
+    ///
+    /// # Errors
+    /// As for [`Images::new`].
+    pub fn of_output(tensor: Tensor, format: PixelFormat) -> Result<Self, NetError> {
+        Self::of_shape("Images::of_output", tensor, format)
+    }
+
     fn of_shape(
         operation: &'static str,
         tensor: Tensor,

@@ -278,7 +278,7 @@ impl Reconstructions {
         let originals = Images::from_u8(bytes, n, self.side, self.side, format, &self.device)?;
         let shape = (n, 3, self.side, self.side);
         let values = Tensor::from_slice(&self.values[span], shape, &self.device)?;
-        Ok((originals, Images::new(values, format)?))
+        Ok((originals, Images::of_output(values, format)?))
     }
 }
 

@@ -83,7 +83,7 @@ pub fn invert(
         start.extend(noise);
     }
     let start = Tensor::from_vec(start, (n, 3, size.0, size.1), target.device())?;
-    let start = Images::new(start, PixelFormat::CAFFE_BGR)?;
+    let start = Images::of_output(start, PixelFormat::CAFFE_BGR)?;
     invert_from(net, tap, target, &start, settings, seed, first)
 }
 

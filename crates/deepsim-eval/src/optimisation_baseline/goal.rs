@@ -111,14 +111,14 @@ impl<'a> Goal<'a> {
     /// Relative squared distances for images.
     pub(super) fn values(&self, images: Vec<f32>) -> Result<Vec<f64>, EvalError> {
         let images = Tensor::from_vec(images, &self.shape, self.device)?;
-        let images = Images::new(images, PixelFormat::CAFFE_BGR)?;
+        let images = Images::of_output(images, PixelFormat::CAFFE_BGR)?;
         Ok(self.distances(&self.net.features(&images, self.tap)?)?.0)
     }
 
     /// Relative squared distances for images, and the gradients of `s²` times them at the images.
     pub(super) fn pull(&self, images: Vec<f32>) -> Result<(Vec<f64>, Vec<f32>), EvalError> {
         let x = Var::from_vec(images, &self.shape, self.device)?;
-        let images = Images::new(x.as_tensor().clone(), PixelFormat::CAFFE_BGR)?;
+        let images = Images::of_output(x.as_tensor().clone(), PixelFormat::CAFFE_BGR)?;
         let features = self.net.features(&images, self.tap)?;
         let (distances, pull) = self.distances(&features.detach())?;
         // The product's gradient at the features is `pull`: the distance's own gradient, computed
