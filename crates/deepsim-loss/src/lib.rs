@@ -25,8 +25,8 @@
 //! let images = |v: u8| Images::from_u8(&[v; 3 * 64 * 64], 1, 64, 64, PixelFormat::CAFFE_BGR, &device);
 //! let (output, target) = (images(120)?, images(130)?);
 //!
-//! let alexnet = ComparatorKind::alexnet().open(None, 0, &device)?;
-//! let feature = FeatureTerm::new(alexnet, "CONV3", 0.01);
+//! let comparator = ComparatorKind::exemplar_cnn().open_shipped(&device)?;
+//! let feature = FeatureTerm::new(comparator, "CONV3", 0.01);
 //! let image = ImageTerm { distance: Distance::SquaredError, weight: 2e-6 };
 //! let evaluated = objective::evaluate(&[&feature, &image], &Inputs::new(&output, &target))?;
 //! assert_eq!(evaluated.gradient.dims(), [1, 3, 64, 64]);

@@ -39,6 +39,7 @@ pub use crate::tap::{LENGTH_EPSILON, Reduction, TapDistance};
 /// let images = |v: u8| Images::from_u8(&[v; 2 * 3 * 64 * 64], 2, 64, 64, PixelFormat::RGB_U8, &device);
 /// let (output, target) = (images(90)?, images(130)?);
 ///
+/// // Random weights, drawn from seed 0, because no file is given.
 /// let net = ComparatorKind::alexnet().open(None, 0, &device)?;
 /// let taps = vec![TapDistance::deepsim("CONV2", 0.5), TapDistance::deepsim("CONV5", 1.0)];
 /// let distance = PerceptualDistance::new(net, taps)?;

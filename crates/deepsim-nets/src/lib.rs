@@ -28,6 +28,7 @@
 //! let reconstructions = generator.forward(&photos)?;
 //!
 //! // A comparator converts images to the channel order and range that it was trained with.
+//! // Random weights, drawn from seed 0, because no file is given.
 //! let alexnet = ComparatorKind::alexnet().open(None, 0, &Device::Cpu)?;
 //! let features = alexnet.features(&reconstructions, "CONV3")?;
 //! assert_eq!(features.dims(), [2, 384, 3, 3]);

@@ -21,6 +21,7 @@ use crate::{NetError, shipped};
 /// use deepsim_nets::ComparatorKind;
 /// let alexnet: ComparatorKind = "alexnet".parse()?;
 /// assert_eq!(alexnet, ComparatorKind::alexnet());
+/// // Random weights, drawn from seed 0, because no file is given.
 /// let net = alexnet.open(None, 0, &Device::Cpu)?;
 /// assert_eq!(net.taps(), ["CONV1", "CONV2", "CONV3", "CONV4", "CONV5"]);
 /// # Ok::<(), deepsim_nets::NetError>(())
