@@ -52,14 +52,43 @@ impl ImageFolder {
     /// class or a picture is not UTF-8.
     pub fn open(root: &Path) -> Result<Self, DataError> {
         let class_names = classes(root)?;
+        if class_names.is_empty() {
+            return Self::without_classes(root);
+        }
         let mut files = FileList::new(root);
         let ends = files.add_classes(&class_names)?;
-        if class_names.is_empty() {
-            files.add_folder("", 0)?;
-            files.check_some(root, 0)?;
-        }
         files.unread().warn(root);
         Ok(Self { files, ends, class_names })
+    }
+
+    /// Lists all pictures of a folder and of those in it. Folders are no classes, so that pictures beside them count
+    /// and an empty one is no error.
+    ///
+    /// ```
+    /// use deepsim_data::{PictureFiles, folder::ImageFolder, picture::Picture};
+    /// let root = tempfile::tempdir()?;
+    /// std::fs::create_dir(root.path().join("more"))?;
+    /// for name in ["1.png", "more/2.png"] {
+    ///     Picture::new(8, 8, [9; 3]).write_png(&root.path().join(name))?;
+    /// }
+    /// let folder = ImageFolder::without_classes(root.path())?;
+    /// assert_eq!((folder.len(), folder.name(1), folder.label(1)), (2, "more/2.png", None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If it cannot be read, or has no pictures, or the name of a folder or a picture is not UTF-8.
+    pub fn without_classes(root: &Path) -> Result<Self, DataError> {
+        let mut files = FileList::new(root);
+        files.add_folder("", 0)?;
+        files.check_some(root, 0)?;
+        files.unread().warn(root);
+        Ok(Self { files, ends: Vec::new(), class_names: Vec::new() })
+    }
+
+    /// Path of a picture from the root, with `/` between its parts; empty if there is none at `index`.
+    pub fn name(&self, index: usize) -> &str {
+        self.files.name(index)
     }
 
     /// Looks through a folder whose classes are known, as those of its training set: their order is that of the
