@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use deepsim_data::picture::Picture;
-use deepsim_nets::Images;
+use deepsim_nets::{Images, PixelFormat};
 
 use crate::EvalError;
 
@@ -17,6 +17,21 @@ pub(crate) fn ranges(n: usize, batch: usize) -> impl Iterator<Item = Range<usize
 /// Images as people see them: the mean added back, rounded and clamped.
 pub(crate) fn pictures(images: &Images) -> Result<Vec<Picture>, EvalError> {
     Ok(Picture::several(&images.to_u8()?, images.height(), images.width()))
+}
+
+/// Pictures of one size as images for networks.
+pub(crate) fn images<'a>(
+    pictures: impl Iterator<Item = &'a Picture>,
+    format: PixelFormat,
+    device: &Device,
+) -> Result<Images, EvalError> {
+    let (mut planes, mut n, mut size) = (Vec::new(), 0, (0, 0));
+    for picture in pictures {
+        planes.extend(picture.to_planes());
+        size = (picture.height, picture.width);
+        n += 1;
+    }
+    Ok(Images::from_u8(&planes, n, size.0, size.1, format, device)?)
 }
 
 /// Returns the numbers of a tensor, in order.

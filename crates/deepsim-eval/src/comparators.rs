@@ -21,6 +21,22 @@ pub(crate) fn open(
     Ok(kind.open(file.as_deref(), RANDOM_SEED, device)?)
 }
 
+/// Opens a comparator with the weights in a folder; random ones are used only if `random` says so.
+pub(crate) fn open_known(
+    operation: &'static str,
+    kind: &ComparatorKind,
+    weights: Option<&Path>,
+    random: bool,
+    device: &Device,
+) -> Result<Box<dyn Comparator>, EvalError> {
+    if !random && kind.find_weights(weights).is_none() {
+        let folder = weights.unwrap_or(Path::new("."));
+        let wanted = format!("weights of {} in {}", kind.name(), folder.display());
+        return Err(EvalError::input(operation, wanted, "none"));
+    }
+    open(kind, weights, device)
+}
+
 /// Returns true if a comparator has random weights.
 pub(crate) fn is_random(comparator: &dyn Comparator) -> bool {
     matches!(comparator.origin(), WeightsOrigin::Random(_))

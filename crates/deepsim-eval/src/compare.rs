@@ -4,17 +4,20 @@ use std::path::Path;
 
 use candle_core::Device;
 use deepsim_data::picture::Picture;
-use deepsim_nets::{Comparator, Images, PixelFormat};
+use deepsim_nets::{Comparator, ComparatorKind, Images, NetError, PixelFormat};
+use rayon::prelude::*;
 
 use crate::EvalError;
-use crate::arrays::numbers;
+use crate::arrays::{images, numbers};
 use crate::comparators::{self, is_random};
 use crate::measure::{Row, Space};
+use crate::metrics::lpips::LpipsNet;
 use crate::metrics::pixels::{peak_signal_to_noise, root_mean_square_error};
 use crate::metrics::sharpness::{HIGH, Spectrum};
 use crate::metrics::ssim::structural_similarity;
 use crate::metrics::statistics::{euclidean_distance, norm};
 use crate::metrics::{luma, sharpness, ssim};
+use crate::pair::{OpenMeasure, PairMeasure};
 
 /// Distances of one picture from another.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +29,9 @@ pub struct Comparison {
     pub without_weights: Vec<Space>,
 }
 
+/// Two pictures to compare, the reference first.
+pub type PicturePair<'a> = (&'a Picture, &'a Picture);
+
 /// Refuses pictures of two sizes.
 pub(crate) fn same_size(a: &Picture, b: &Picture) -> Result<(), EvalError> {
     if (b.height, b.width) == (a.height, a.width) {
@@ -35,11 +41,7 @@ pub(crate) fn same_size(a: &Picture, b: &Picture) -> Result<(), EvalError> {
     Err(EvalError::input("compare", wanted, format!("the second of {}x{}", b.width, b.height)))
 }
 
-/// Distances of picture `b` from picture `a`, in image space and in feature spaces.
-///
-/// A feature distance is relative: `||C(a) - C(b)|| / ||C(a)||`, in percent. Comparators whose
-/// weights are neither in `weights` nor shipped are left out, or random if `random` says so, and their rows say
-/// that.
+/// Distances of picture `b` from picture `a`, in image space and in feature spaces; see [`Comparer`].
 ///
 /// # Errors
 /// If the pictures differ in size, or weights do not fit.
@@ -51,28 +53,137 @@ pub fn compare(
     device: &Device,
 ) -> Result<Comparison, EvalError> {
     same_size(a, b)?;
-    let mut rows = in_pixels(a, b);
-    let mut without_weights = Vec::new();
-    let images = |picture: &Picture| {
-        let (height, width, format) = (picture.height, picture.width, PixelFormat::CAFFE_BGR);
-        Images::from_u8(&picture.to_planes(), 1, height, width, format, device)
-    };
-    let (a, b) = (images(a)?, images(b)?);
-    for space in Space::standard() {
-        if !random && space.comparator.find_weights(weights).is_none() {
-            without_weights.push(space);
-            continue;
-        }
-        let net = comparators::open(&space.comparator, weights, device)?;
-        rows.push(match relative_distance(&*net, &space.tap, &a, &b) {
-            Err(error) if error.is_size() => {
-                let origin = net.origin().to_string();
-                Row::undefined(name(&*net, &space.tap), "%", &error.to_string(), origin)
+    let comparer = Comparer::open(weights, random, device)?;
+    let rows = comparer.rows(&[(a, b)])?.remove(0);
+    Ok(Comparison { rows, without_weights: comparer.without_weights })
+}
+
+/// All distances, with their networks open, for any number of pictures.
+///
+/// A feature distance is relative: `||C(a) - C(b)|| / ||C(a)||`, in percent. Comparators whose
+/// weights are neither in `weights` nor shipped are left out, or random if `random` says so, and their rows say
+/// that. LPIPS is measured where the folder `weights` holds its trunk and heads.
+pub struct Comparer {
+    /// Networks, each with its taps.
+    nets: Vec<(Box<dyn Comparator>, Vec<String>)>,
+    lpips: Vec<OpenMeasure>,
+    without_weights: Vec<Space>,
+    device: Device,
+}
+
+impl Comparer {
+    /// Opens the networks.
+    ///
+    /// # Errors
+    /// If weights do not fit.
+    pub fn open(weights: Option<&Path>, random: bool, device: &Device) -> Result<Self, EvalError> {
+        let (mut nets, mut without_weights) = (Vec::<(ComparatorKind, Vec<String>)>::new(), vec![]);
+        for space in Space::standard() {
+            if !random && space.comparator.find_weights(weights).is_none() {
+                without_weights.push(space);
+                continue;
             }
-            result => result?,
-        });
+            match nets.last_mut().filter(|(kind, _)| *kind == space.comparator) {
+                Some((_, taps)) => taps.push(space.tap),
+                None => nets.push((space.comparator, vec![space.tap])),
+            }
+        }
+        let open = |(kind, taps): (ComparatorKind, _)| -> Result<_, EvalError> {
+            Ok((comparators::open(&kind, weights, device)?, taps))
+        };
+        let nets = nets.into_iter().map(open).collect::<Result<_, _>>()?;
+        let there = |net: &LpipsNet| weights.is_some_and(|folder| net.is_in(folder));
+        let lpips = LpipsNet::ALL.into_iter().filter(there).map(PairMeasure::Lpips);
+        let lpips = lpips.map(|net| OpenMeasure::open(&net, weights, false, device));
+        let lpips = lpips.collect::<Result<_, _>>()?;
+        Ok(Self { nets, lpips, without_weights, device: device.clone() })
     }
-    Ok(Comparison { rows, without_weights })
+
+    /// Feature spaces that are not compared in because no weights were found.
+    pub fn without_weights(&self) -> &[Space] {
+        &self.without_weights
+    }
+
+    /// Rows of each pair: distances in image space, then in feature spaces. One that is not defined for these
+    /// pictures, or needs larger ones, is a row without a value that says why.
+    ///
+    /// # Errors
+    /// If the pictures are not all of one size.
+    pub fn rows(&self, pairs: &[PicturePair<'_>]) -> Result<Vec<Vec<Row>>, EvalError> {
+        let Some((first, _)) = pairs.first() else { return Ok(Vec::new()) };
+        for (a, b) in pairs {
+            same_size(first, a)?;
+            same_size(first, b)?;
+        }
+        let mut rows: Vec<Vec<Row>> = pairs.par_iter().map(|(a, b)| in_pixels(a, b)).collect();
+        let format = PixelFormat::CAFFE_BGR;
+        let a = images(pairs.iter().map(|(a, _)| *a), format, &self.device)?;
+        let b = images(pairs.iter().map(|(_, b)| *b), format, &self.device)?;
+        let mut add = |column: Vec<Row>| {
+            rows.iter_mut().zip(column).for_each(|(rows, row)| rows.push(row));
+        };
+        for (net, taps) in &self.nets {
+            let (of_a, of_b) = (features(net, taps, &a)?, features(net, taps, &b)?);
+            for (tap, (of_a, of_b)) in taps.iter().zip(of_a.iter().zip(&of_b)) {
+                add(match (of_a, of_b) {
+                    (Ok(of_a), Ok(of_b)) => {
+                        let length = (of_a.len() / pairs.len()).max(1);
+                        let each = of_a.chunks_exact(length).zip(of_b.chunks_exact(length));
+                        each.map(|(a, b)| relative(net, tap, a, b)).collect()
+                    }
+                    (Err(reason), _) | (_, Err(reason)) => {
+                        let (name, origin) = (name(net, tap), net.origin().to_string());
+                        vec![Row::undefined(name, "%", reason, origin); pairs.len()]
+                    }
+                });
+            }
+        }
+        for lpips in &self.lpips {
+            add(match lpips.rows(pairs) {
+                Err(error) if error.is_size() => lpips.undefined(&error, pairs.len()),
+                result => result?,
+            });
+        }
+        Ok(rows)
+    }
+}
+
+/// Features of images at each of some taps, image after image; or the reason why the images are too small for a tap.
+fn features(
+    net: &dyn Comparator,
+    taps: &[String],
+    images: &Images,
+) -> Result<Vec<Result<Vec<f32>, String>>, EvalError> {
+    let names: Vec<&str> = taps.iter().map(String::as_str).collect();
+    match net.features_at(images, &names) {
+        Ok(found) => found.iter().map(|tensor| Ok(Ok(numbers(tensor)?))).collect(),
+        Err(error @ NetError::Size { .. }) if taps.len() == 1 => Ok(vec![Err(error.to_string())]),
+        // Deeper taps need larger images, so each is tried alone.
+        Err(NetError::Size { .. }) => {
+            let mut each = Vec::with_capacity(taps.len());
+            for tap in taps {
+                each.extend(features(net, std::slice::from_ref(tap), images)?);
+            }
+            Ok(each)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Name of the row that is better the larger it is, up to infinity.
+const PEAK_SIGNAL: &str = "peak signal-to-noise ratio";
+/// Name of the row that is better the larger it is, up to 1.
+const SIMILARITY: &str = "structural similarity";
+/// Name of the row that is better the nearer it is to 100 %.
+const HIGH_FREQUENCIES: &str = "high-frequency power";
+
+/// A number that is larger the further apart two pictures are by the row of this name.
+pub(crate) fn badness(name: &str, value: f64) -> f64 {
+    match name {
+        PEAK_SIGNAL | SIMILARITY => -value,
+        HIGH_FREQUENCIES => (value - 100.0).abs(),
+        _ => value,
+    }
 }
 
 /// Distances in image space, whatever the size.
@@ -90,27 +201,22 @@ fn in_pixels(a: &Picture, b: &Picture) -> Vec<Row> {
         "over all pixels and channels",
     )];
     rows.push(match error == 0.0 {
-        true => Row::undefined("peak signal-to-noise ratio", "dB", "infinite: no error", ""),
-        false => {
-            Row::new("peak signal-to-noise ratio", peak_signal_to_noise(error), "dB", "peak 255")
-        }
+        true => Row::undefined(PEAK_SIGNAL, "dB", "infinite: no error", ""),
+        false => Row::new(PEAK_SIGNAL, peak_signal_to_noise(error), "dB", "peak 255"),
     });
     let (luma_a, luma_b) = (luma::from_interleaved(&a.rgb), luma::from_interleaved(&b.rgb));
     let note = "brightness, 11x11 Gaussian";
     let similarity = structural_similarity(&luma_a, &luma_b, height, width);
     rows.push(match (similarity, too_small(ssim::WINDOW)) {
-        (Some(value), _) => Row::new("structural similarity", value, "", note),
-        (None, reason) => {
-            Row::undefined("structural similarity", "", &reason.unwrap_or_default(), note)
-        }
+        (Some(value), _) => Row::new(SIMILARITY, value, "", note),
+        (None, reason) => Row::undefined(SIMILARITY, "", &reason.unwrap_or_default(), note),
     });
     let spectrum = Spectrum::new(height, width);
     let power = |luma: &[f32]| spectrum.power(luma, &[HIGH])[0];
-    const NAME: &str = "high-frequency power";
     let note = "of the first picture's";
     rows.push(match too_small(sharpness::LEAST_SIDE) {
-        Some(reason) => Row::undefined(NAME, "%", &reason, note),
-        None => Row::share(NAME, power(&luma_b), power(&luma_a), note),
+        Some(reason) => Row::undefined(HIGH_FREQUENCIES, "%", &reason, note),
+        None => Row::share(HIGH_FREQUENCIES, power(&luma_b), power(&luma_a), note),
     });
     rows
 }
@@ -135,13 +241,17 @@ pub fn relative_distance(
     b: &Images,
 ) -> Result<Row, EvalError> {
     let of = |images| numbers(&net.features(images, tap)?);
-    let (of_a, of_b) = (of(a)?, of(b)?);
-    let (name, length) = (name(net, tap), norm(&of_a));
+    Ok(relative(net, tap, &of(a)?, &of(b)?))
+}
+
+/// Relative distance of the features of two images.
+fn relative(net: &dyn Comparator, tap: &str, of_a: &[f32], of_b: &[f32]) -> Row {
+    let (name, length) = (name(net, tap), norm(of_a));
     let note = format!("of the norm; {}", net.origin());
-    Ok(match length == 0.0 {
+    match length == 0.0 {
         true => Row::undefined(name, "%", "features of the first are all zero", note),
-        false => Row::new(name, 100.0 * euclidean_distance(&of_a, &of_b) / length, "%", note),
-    })
+        false => Row::new(name, 100.0 * euclidean_distance(of_a, of_b) / length, "%", note),
+    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use std::str::FromStr;
 use candle_core::{Device, Tensor};
 use deepsim_data::picture::Picture;
 use deepsim_loss::{Distances, PerceptualDistance, TapDistance, Upsampling};
-use deepsim_nets::{ComparatorKind, Images, PixelFormat};
+use deepsim_nets::{ComparatorKind, PixelFormat};
 
 use crate::EvalError;
-use crate::arrays::numbers;
-use crate::comparators::{RANDOM_SEED, is_random};
-use crate::compare::same_size;
+use crate::arrays::{images, numbers};
+use crate::comparators::{RANDOM_SEED, is_random, open_known};
+use crate::compare::{PicturePair, same_size};
 use crate::measure::{Row, Space};
 use crate::metrics::lpips::{Lpips, LpipsNet};
 
@@ -88,40 +88,101 @@ pub fn measure_pair(
     device: &Device,
 ) -> Result<PairMeasured, EvalError> {
     same_size(a, b)?;
-    let (height, width) = (a.height, a.width);
-    let images = |picture: &Picture| {
-        let format = PixelFormat::RGB_U8;
-        Images::from_u8(&picture.to_planes(), 1, height, width, format, device)
-    };
-    let (a, b) = (images(a)?, images(b)?);
-    let folder = weights.unwrap_or(Path::new("."));
-    let (distances, origin) = match measure {
-        PairMeasure::Lpips(net) => {
-            let lpips = match random {
-                true => Lpips::untrained(*net, weights, RANDOM_SEED, device)?,
-                false => Lpips::open(*net, folder, device)?,
-            };
-            (lpips.between(&b, &a)?, lpips.origin())
-        }
-        PairMeasure::Feature { comparator, taps } => {
-            let file = comparator.find_weights(weights);
-            if file.is_none() && !random {
-                let wanted = format!("weights of {} in {}", comparator.name(), folder.display());
-                return Err(EvalError::input("feature distance", wanted, "none"));
-            }
-            let net = comparator.open(file.as_deref(), RANDOM_SEED, device)?;
-            let word = if is_random(&*net) { ", untrained" } else { "" };
-            let origin = format!("half the sum of squares; {}{word}", net.origin());
-            let taps = taps.iter().map(|tap| TapDistance::deepsim(tap.as_str(), 1.0)).collect();
-            let distance = PerceptualDistance::new(net, taps)?;
-            let targets = distance.targets(&a)?;
-            (distance.between(&b, &targets)?, origin)
-        }
-    };
+    let distance = OpenMeasure::open(measure, weights, random, device)?;
+    let distances = distance.between(&[(a, b)])?;
     Ok(PairMeasured {
-        rows: rows(measure, &distances, &origin)?,
+        rows: rows(measure, &distances, &distance.origin)?,
         map: numbers(&distances.map(Upsampling::Bilinear)?)?,
     })
+}
+
+/// A perceptual measure with its network open, for any number of pictures.
+#[derive(Clone, Debug)]
+pub struct OpenMeasure {
+    measure: PairMeasure,
+    network: Network,
+    /// Origin of the weights.
+    origin: String,
+    device: Device,
+}
+
+#[derive(Clone, Debug)]
+enum Network {
+    Lpips(Lpips),
+    Feature(PerceptualDistance),
+}
+
+impl OpenMeasure {
+    /// Opens a measure. Weights are looked for in the folder `weights`; random ones are only used if `random` says
+    /// so.
+    ///
+    /// # Errors
+    /// If weights are missing or do not fit.
+    pub fn open(
+        measure: &PairMeasure,
+        weights: Option<&Path>,
+        random: bool,
+        device: &Device,
+    ) -> Result<Self, EvalError> {
+        let folder = weights.unwrap_or(Path::new("."));
+        let (network, origin) = match measure {
+            PairMeasure::Lpips(net) => {
+                let lpips = match random {
+                    true => Lpips::untrained(*net, weights, RANDOM_SEED, device)?,
+                    false => Lpips::open(*net, folder, device)?,
+                };
+                let origin = lpips.origin();
+                (Network::Lpips(lpips), origin)
+            }
+            PairMeasure::Feature { comparator, taps } => {
+                let net = open_known("feature distance", comparator, weights, random, device)?;
+                let word = if is_random(&*net) { ", untrained" } else { "" };
+                let origin = format!("half the sum of squares; {}{word}", net.origin());
+                let taps = taps.iter().map(|tap| TapDistance::deepsim(tap.as_str(), 1.0)).collect();
+                (Network::Feature(PerceptualDistance::new(net, taps)?), origin)
+            }
+        };
+        Ok(Self { measure: measure.clone(), network, origin, device: device.clone() })
+    }
+
+    /// Returns the measure.
+    pub fn measure(&self) -> &PairMeasure {
+        &self.measure
+    }
+
+    /// The distance of each pair, without its parts.
+    ///
+    /// # Errors
+    /// If the pictures are not all of one size; [`EvalError::is_size`] tells pictures that are too small.
+    pub fn rows(&self, pairs: &[PicturePair<'_>]) -> Result<Vec<Row>, EvalError> {
+        if pairs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let values = numbers(&self.between(pairs)?.per_sample()?)?;
+        let row =
+            |value: f32| Row::new(self.measure.to_string(), f64::from(value), "", &*self.origin);
+        Ok(values.into_iter().map(row).collect())
+    }
+
+    /// Rows of `n` pairs that are too small.
+    pub(crate) fn undefined(&self, error: &EvalError, n: usize) -> Vec<Row> {
+        let name = self.measure.to_string();
+        vec![Row::undefined(name, "", &error.to_string(), &*self.origin); n]
+    }
+
+    fn between(&self, pairs: &[PicturePair<'_>]) -> Result<Distances, EvalError> {
+        for (a, b) in pairs {
+            same_size(pairs[0].0, a)?;
+            same_size(pairs[0].0, b)?;
+        }
+        let format = PixelFormat::RGB_U8;
+        let a = images(pairs.iter().map(|(a, _)| *a), format, &self.device)?;
+        let b = images(pairs.iter().map(|(_, b)| *b), format, &self.device)?;
+        match &self.network {
+            Network::Lpips(lpips) => lpips.between(&b, &a),
+            Network::Feature(distance) => Ok(distance.between(&b, &distance.targets(&a)?)?),
+        }
+    }
 }
 
 fn rows(measure: &PairMeasure, distances: &Distances, origin: &str) -> Result<Vec<Row>, EvalError> {
