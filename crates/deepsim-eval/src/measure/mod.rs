@@ -8,6 +8,7 @@
 
 pub mod colour;
 pub mod context;
+pub(crate) mod distances;
 pub mod error;
 pub mod grid;
 pub mod interpolate;

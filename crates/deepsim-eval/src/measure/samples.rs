@@ -8,19 +8,17 @@
 
 use deepsim_data::Crop;
 use deepsim_data::picture::{Picture, grid};
-use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
+use deepsim_nets::{ComparatorKind, Images, PixelFormat};
 use serde::{Deserialize, Serialize};
 use tracing::field::Empty;
 use tracing::info_span;
 
 use super::context::Context;
+use super::distances::{SetDistances, Words, pooled};
 use super::{Measure, Opt, Row, Space};
 use crate::EvalError;
-use crate::arrays::{numbers, ranges};
-use crate::comparators::is_random;
-use crate::metrics::distribution::{
-    Estimate, LEAST, Vectors, frechet_distance, frechet_extrapolated, kernel_distance,
-};
+use crate::arrays::ranges;
+use crate::metrics::distribution::LEAST;
 use crate::metrics::naturalness::{Powers, powers};
 use crate::metrics::sharpness::{BANDS, power};
 use crate::prior::{self, vae};
@@ -178,43 +176,8 @@ fn distances(
         sampled.extend(pooled(&*net, tap, samples)?);
         Ok(())
     })?;
-    // Scaled to 1, because the kernel is made for such numbers, and activations depend on the network.
-    let squares: f64 = real.iter().map(|&value| f64::from(value).powi(2)).sum();
-    let unit = ((squares / real.len().max(1) as f64).sqrt() as f32).max(f32::MIN_POSITIVE);
-    real.iter_mut().chain(&mut sampled).for_each(|value| *value /= unit);
-    let (real, sampled) = (Vectors::new(n, &real)?, Vectors::new(n, &sampled)?);
-    let random = if is_random(&*net) { ", random weights" } else { "" };
-    let name = |what: &str| format!("{what}, {} {tap}{random}", net.name());
-    let origin = net.origin();
-    let row = |what: &str, found: Estimate, how: &str| {
-        let [low, high] = found.interval();
-        let note = format!(
-            "{how} {n} samples and {n} test images, {} numbers each, {origin}, in units of the root mean \
-             square of the images' ({unit:.3}); ± is the standard error, 95 % interval {low:.4} to {high:.4}",
-            real.dims()
-        );
-        // One estimate, whose spread is its own.
-        Row::new(name(what), found.value, "", note).with_spread(found.error).over(1)
-    };
-    // Halves are extrapolated from, whose covariances must not be singular.
-    let dims = real.dims();
-    let frechet = if n > 2 * dims {
-        let plain = frechet_distance(&real, &sampled)?;
-        let how = format!("extrapolated to infinitely many (plain: {plain:.4}) from");
-        row(FRECHET, frechet_extrapolated(&real, &sampled)?, &how)
-    } else {
-        let reason = format!("needs more than {} images for {dims} numbers, found {n}", 2 * dims);
-        Row::undefined(name(FRECHET), "", &reason, "")
-    };
-    let kernel = row(KERNEL, kernel_distance(&real, &sampled)?, "without bias, of");
-    Ok(vec![frechet.in_space_of(&*net), kernel.in_space_of(&*net)])
-}
-
-/// Features, averaged over positions.
-fn pooled(net: &dyn Comparator, tap: &str, images: &Images) -> Result<Vec<f32>, EvalError> {
-    let features = net.features(images, tap)?;
-    match features.rank() {
-        4 => numbers(&features.mean(3)?.mean(2)?),
-        _ => numbers(&features),
-    }
+    let words =
+        Words { sets: format!("{n} samples and {n} test images"), reference: "the images'" };
+    let distances = SetDistances::new(&*net, tap, [(n, real), (n, sampled)], words)?;
+    Ok(vec![distances.frechet()?, distances.kernel()?])
 }
