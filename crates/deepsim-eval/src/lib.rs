@@ -12,6 +12,7 @@
 //! | [`probe`] | linear probes of comparators' features | - |
 //! | [`mod@compare`] | all distances of two pictures at once | - |
 //! | [`pair`] | one perceptual distance of two pictures, with a map | - |
+//! | [`folders`] | folders of pictures: pairs by name, and two sets as distributions | - |
 //! | [`prior`] | samples of a variational autoencoder | v1 Figure 4 |
 //! | [`mod@invert`] | reconstruction of one photograph by a trained generator | - |
 //! | [`optimisation_baseline`] | gradient descent to given features, with three priors (Mahendran & Vedaldi) | v1 section 4.3 |
@@ -21,6 +22,7 @@ mod arrays;
 pub mod comparators;
 pub mod compare;
 pub mod error;
+pub mod folders;
 pub mod invert;
 pub mod measure;
 pub mod metrics;

@@ -12,6 +12,22 @@ pub fn mean_and_spread(values: &[f64]) -> (f64, f64) {
     (mean, variance.sqrt())
 }
 
+/// Median: the middle value, or the mean of the two in the middle; NaN of nothing.
+///
+/// ```
+/// use deepsim_eval::metrics::statistics::median;
+/// assert_eq!((median(&[3.0, 1.0, 2.0]), median(&[4.0, 1.0, 2.0, 3.0])), (2.0, 2.5));
+/// ```
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    match (sorted.len() / 2, sorted.len() % 2) {
+        (0, 0) => f64::NAN,
+        (middle, 0) => (sorted[middle - 1] + sorted[middle]) / 2.0,
+        (middle, _) => sorted[middle],
+    }
+}
+
 /// The `percent`-th percentile of `|values|`, interpolated linearly between the two nearest ranks
 /// (NumPy's default). 0 of nothing.
 ///
