@@ -42,6 +42,9 @@ fn lacks(words: &[String], folder: &Path) -> Option<String> {
     if OF_FILES.contains(&words[0].as_str()) {
         return first.filter(|path| !there(path)).cloned();
     }
+    if words[0] == "compare" {
+        return words[1..3].iter().find(|path| !there(path)).cloned();
+    }
     if words.iter().any(|word| word == "--list") {
         return None;
     }
@@ -74,7 +77,8 @@ fn commands_that_need_only_pictures_run_as_printed() {
             let from = root.join("data/photos").join(photograph);
             std::fs::copy(from, photographs.join(photograph)).expect("a photograph");
         }
-        for copy in ["PHOTO.jpg", "a.png", "b.png"] {
+        std::fs::create_dir(folder.path().join("reconstructions")).expect("a folder");
+        for copy in ["PHOTO.jpg", "a.png", "b.png", "reconstructions/fig.jpg"] {
             std::fs::copy(photographs.join("fig.jpg"), folder.path().join(copy))
                 .expect("a picture");
         }

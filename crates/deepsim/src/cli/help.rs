@@ -46,6 +46,8 @@ pub(crate) const EXAMPLES: [(&str, &[&str]); 17] = [
         &[
             "deepsim compare a.png b.png",
             "deepsim compare a.png b.png --weights DIR --measure lpips-alex --map where.png",
+            "deepsim compare photos reconstructions --csv pairs.csv    two folders, pair by pair",
+            "deepsim compare photos samples --distribution efficientnet-lite0:STAGE5",
         ],
     ),
     ("probe", &["deepsim probe pixels exemplar-cnn:CONV3 exemplar-cnn:CONV3@random"]),

@@ -5,6 +5,7 @@
 //! | [`data_options`] | `--data`, `--test`, `--test-share` |
 //! | [`device`] | kinds of devices |
 //! | [`exit`] | exit codes |
+//! | [`folders`] | two folders in `compare` |
 //! | [`help`] | groups of commands |
 //! | [`locate`] | the folders that data and weights are in, and `hf://` addresses |
 //! | [`measure_options`] | options of measures: flags and `--set` |
@@ -22,6 +23,7 @@ pub(crate) mod diff_runs;
 pub(crate) mod download;
 pub(crate) mod eval;
 pub(crate) mod exit;
+mod folders;
 pub(crate) mod help;
 pub(crate) mod import;
 pub(crate) mod invert;
