@@ -46,10 +46,9 @@ fn train(steps: usize, batch: usize) -> Result<Vec<f32>> {
     let vars = VarMap::new();
     let net = Denoiser::new(&vars)?;
     let rates = ParamsAdamW { lr: 3e-3, weight_decay: 0.0, ..Default::default() };
-    let mut optimiser = AdamW::new(
-        deepsim_ops::nn::named_vars(&vars)?.into_iter().map(|(_, var)| var).collect(),
-        rates,
-    )?;
+    // In the order of their names, which that of candle's map is not.
+    let all = named_vars(&vars).into_iter().map(|(_, var)| var).collect();
+    let mut optimiser = AdamW::new(all, rates)?;
 
     let (mut losses, mut weights) = (Vec::new(), None);
     for batch in loader.take(steps) {

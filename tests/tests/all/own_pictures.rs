@@ -90,7 +90,9 @@ fn class_folders_and_shards_are_measured_with_labels_and_others_are_refused_by_n
         let more = ["--run", "run", "--data", data, "--svm-draws", "2", "--svm-input", "pixels"];
         run(folder.path(), &[&["eval"], measures, &more].concat())
     };
-    assert_success(&eval("mine", &["error", "svm", "grid"]));
+    let output = eval("mine", &["error", "svm", "grid"]);
+    assert_success(&output);
+    assert!(!errors(&output).contains("measured on"), "{}", errors(&output));
     let rows = String::from_utf8(bytes(&folder.path().join("run/eval"), "svm.json"));
     let rows = rows.expect("text");
     assert!(rows.contains("10 folds of 12 images, tested on 8"), "{rows}");
@@ -104,7 +106,10 @@ fn class_folders_and_shards_are_measured_with_labels_and_others_are_refused_by_n
         "{}",
         errors(&output)
     );
-    assert_success(&eval("flat", &["error", "grid"]));
+    let output = eval("flat", &["error", "grid"]);
+    assert_success(&output);
+    let warning = "run: trained on mine (60 pictures), measured on";
+    assert!(errors(&output).contains(warning), "{}", errors(&output));
     // Comparators are trained on the same kinds of data.
     std::fs::write(folder.path().join("net.toml"), EXEMPLARS).expect("written");
     for data in ["mine", "flat", "shards"] {

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use deepsim_eval::EvalError;
 use deepsim_eval::measure::{self, AnyMeasure, Context, Kind, Model, Sampling};
+use deepsim_run::plan::{AnyPlan, DataPlan};
 
 use super::data_options::Data;
 use super::measure_options::{self, MeasureOptions};
@@ -65,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let unknown = |what, known: &str| EvalError::Unknown {
         what,
         known: known.into(),
-        got: "nothing (see --help)".into(),
+        got: "none (see --help)".into(),
     };
     let Some(run) = &arguments.run else { return Err(unknown("run", "--run DIR").into()) };
     if arguments.measures.is_empty() {
@@ -78,6 +79,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut dataset = arguments.data.options()?.open(arguments.seed)?;
     let weights = weights.as_deref();
     let model = Model::open(run, weights, &device)?;
+    if let Some(AnyPlan::Generator(plan)) = AnyPlan::read(run).ok().flatten() {
+        let DataPlan { name, images, content, .. } = &plan.data;
+        if content.as_ref().is_some_and(|content| *content != dataset.unlabeled.content()) {
+            tracing::warn!(
+                "{}: trained on {name} ({images} pictures), measured on {}: other data, or another share held out, so that \
+                 pictures of the training may be measured; name the run's own by --data",
+                run.display(),
+                dataset.description
+            );
+        }
+    }
     if let Some(side) = model.resize {
         dataset = dataset.sized(side);
     }
