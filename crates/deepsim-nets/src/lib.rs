@@ -9,6 +9,7 @@
 //! | [`exemplar_cnn`] | Exemplar-CNN 64c5-128c5-256c5-512f | comparators, section 3 |
 //! | [`videonet`] | VideoNet in training | comparators, section 3 |
 //! | [`squeezenet`], [`efficientnet`] | independent networks to measure with | not in the paper |
+//! | [`vgg`], [`resnet`] | trunks of other perceptual losses | not in the paper |
 //! | [`released`], [`inverter`] | generators that invert AlexNet's layers | v1 Table 5 |
 //! | [`generator`] | any of the generators: autoencoder, VAE, or feature inverter | section 3 |
 //! | [`comparator`] | the [`Comparator`] trait, and the networks that implement it | section 2 |
@@ -55,12 +56,14 @@ pub mod params;
 pub mod posterior;
 pub mod random;
 pub mod released;
+pub mod resnet;
 pub mod shipped;
 mod sides;
 mod spec;
 pub mod squeezenet;
 pub mod surrogate;
 pub mod vae;
+pub mod vgg;
 pub mod videonet;
 
 pub use autoencoder::{Autoencoder, AutoencoderConfig};

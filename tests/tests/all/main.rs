@@ -6,6 +6,7 @@
 //! | `architecture` | do the crates depend on each other only as planned? |
 //! | `parity_ops` | does every operation compute what PyTorch computes, forward and backward? |
 //! | `parity_nets` | does every network? |
+//! | `parity_torchvision` | do VGG and ResNet-18 equal torchvision's modules? |
 //! | `parity_losses` | are loss terms, calibration and update balance as published? |
 //! | `parity_perceptual` | is LPIPS that of its authors' package, and the feature distance the paper's? |
 //! | `parity_training` | do twenty iterations of both networks follow PyTorch's? |
@@ -47,6 +48,7 @@ mod parity_losses;
 mod parity_nets;
 mod parity_ops;
 mod parity_perceptual;
+mod parity_torchvision;
 mod parity_training;
 mod programs;
 mod resume;

@@ -6,7 +6,8 @@ use super::kind::ComparatorKind;
 use super::spec::ComparatorSpec;
 use crate::alexnet::{self, Order};
 use crate::image::PixelFormat;
-use crate::{efficientnet, exemplar_cnn, squeezenet};
+use crate::vgg::{self, Form, VGG16, VGG19};
+use crate::{efficientnet, exemplar_cnn, resnet, squeezenet};
 
 /// Declares the constructor of each network and the list of all.
 macro_rules! built_in {
@@ -69,4 +70,14 @@ built_in! {
         "efficientnet-lite0", efficientnet::layers(), &efficientnet::TAPS, efficientnet::FORMAT)
         .input(efficientnet::INPUT)
         .shipped();
+    /// torchvision's VGG16. Weights of the authors' Caffe model do not fit it: see [`ComparatorKind::vgg16_caffe`].
+    vgg16 => vgg::spec("vgg16", VGG16, Form::Torchvision);
+    /// torchvision's VGG19.
+    vgg19 => vgg::spec("vgg19", VGG19, Form::Torchvision);
+    /// The authors' VGG16, for Caffe: BGR minus a mean.
+    vgg16_caffe => vgg::spec("vgg16-caffe", VGG16, Form::Caffe);
+    /// The authors' VGG19, for Caffe.
+    vgg19_caffe => vgg::spec("vgg19-caffe", VGG19, Form::Caffe);
+    /// torchvision's ResNet-18.
+    resnet18 => ComparatorSpec::new("resnet18", resnet::layers(), &resnet::TAPS, PixelFormat::TORCHVISION);
 }

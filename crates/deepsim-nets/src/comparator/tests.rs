@@ -14,7 +14,7 @@ fn taps_have_the_papers_shapes() -> Result<(), NetError> {
     let format = PixelFormat::CAFFE_BGR;
     let at =
         |side: usize| Images::from_u8(&vec![60; 3 * side * side], 1, side, side, format, &device);
-    let cases: [(ComparatorKind, usize, &str, &[usize]); 17] = [
+    let cases: [(ComparatorKind, usize, &str, &[usize]); 25] = [
         (ComparatorKind::alexnet(), 227, "FC6", &[1, 4096]),
         (ComparatorKind::caffenet(), 227, "PROB", &[1, 1000]),
         (ComparatorKind::videonet(), 227, "FC7", &[1, 1024]),
@@ -32,6 +32,15 @@ fn taps_have_the_papers_shapes() -> Result<(), NetError> {
         (ComparatorKind::squeezenet_torchvision(), 224, "CONV1", &[1, 64, 111, 111]),
         (ComparatorKind::squeezenet_torchvision(), 224, "FIRE9", &[1, 512, 13, 13]),
         (ComparatorKind::squeezenet_torchvision(), 64, "LOGITS", &[1, 1000]),
+        (ComparatorKind::vgg16(), 64, "relu3_3", &[1, 256, 16, 16]),
+        (ComparatorKind::vgg16(), 35, "pool5", &[1, 512, 1, 1]),
+        (ComparatorKind::vgg19(), 64, "relu5_4", &[1, 512, 4, 4]),
+        (ComparatorKind::vgg19_caffe(), 35, "conv4_2", &[1, 512, 5, 5]),
+        // Caffe rounds up.
+        (ComparatorKind::vgg16_caffe(), 35, "pool5", &[1, 512, 2, 2]),
+        (ComparatorKind::resnet18(), 64, "LAYER1", &[1, 64, 16, 16]),
+        (ComparatorKind::resnet18(), 64, "LAYER4", &[1, 512, 2, 2]),
+        (ComparatorKind::resnet18(), 33, "LOGITS", &[1, 1000]),
     ];
     for (kind, side, tap, shape) in cases {
         let net = kind.open_to(tap, None, 0, &device)?;
