@@ -16,7 +16,7 @@ use crate::compare::{PicturePair, same_size};
 use crate::measure::{Row, Space};
 use crate::metrics::lpips::{Lpips, LpipsNet};
 
-/// A perceptual measure of two pictures, written `lpips-alex`, `lpips-squeeze` or
+/// A perceptual measure of two pictures, written `lpips-alex`, `lpips-squeeze`, `lpips-vgg` or
 /// `feature:NET:TAP[,TAP]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PairMeasure {
@@ -51,7 +51,7 @@ impl FromStr for PairMeasure {
         }
         let unknown = || EvalError::Unknown {
             what: "measure of two pictures",
-            known: "lpips-alex, lpips-squeeze, feature:NET:TAP[,TAP]".into(),
+            known: "lpips-alex, lpips-squeeze, lpips-vgg, feature:NET:TAP[,TAP]".into(),
             got: text.into(),
         };
         let Space { comparator, tap } =
@@ -242,8 +242,13 @@ mod tests {
 
     #[test]
     fn measures_are_written_as_they_are_read() -> Result<(), EvalError> {
-        for text in ["lpips-alex", "lpips-squeeze", "feature:alexnet:CONV3", "feature:caffenet:A,B"]
-        {
+        for text in [
+            "lpips-alex",
+            "lpips-squeeze",
+            "lpips-vgg",
+            "feature:alexnet:CONV3",
+            "feature:caffenet:A,B",
+        ] {
             assert_eq!(text.parse::<PairMeasure>()?.to_string(), text);
         }
         for wrong in ["", "lpips", "alexnet:CONV3", "feature:", "feature:alexnet:CONV1,,CONV2"] {
@@ -259,7 +264,7 @@ mod tests {
         let a = Picture { width: 96, height: 64, rgb };
         let mut b = a.clone();
         b.paste(&Picture::new(24, 24, [200, 40, 90]), 8, 64);
-        let measures = ["lpips-alex", "lpips-squeeze", "feature:alexnet:CONV1,CONV2"];
+        let measures = ["lpips-alex", "lpips-squeeze", "lpips-vgg", "feature:alexnet:CONV1,CONV2"];
         for measure in measures {
             let measure: PairMeasure = measure.parse()?;
             let measured = measure_pair(&measure, &a, &b, None, true, &Device::Cpu)?;
@@ -286,6 +291,7 @@ mod tests {
         for (measure, words) in [
             ("lpips-alex", "lpips-alex: expected sides of at least 31 pixels, found 17 x 20"),
             ("feature:squeezenet:FIRE9", "squeezenet FIRE9: expected sides of at least 21 pixels"),
+            ("feature:vgg16:pool5", "vgg16 pool5: expected sides of at least 32 pixels"),
             ("feature:alexnet:CONV1,CONV5", "alexnet CONV5: expected sides of at least 39 pixels"),
         ] {
             let measure: PairMeasure = measure.parse().expect(measure);

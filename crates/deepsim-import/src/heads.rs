@@ -7,10 +7,7 @@ use sha2::{Digest, Sha256};
 const KNOWN: [(&str, &str); 8] = [
     (ALEX, "LPIPS v0.1 for AlexNet"),
     (SQUEEZE, "LPIPS v0.1 for SqueezeNet"),
-    (
-        "2167ded413030074e935b22da775c5d56f144682c1290e1cf3f48c8d61fa2c1c",
-        "LPIPS v0.1 for VGG, a network that is not here",
-    ),
+    (VGG, "LPIPS v0.1 for VGG"),
     ("decc708ec1e5f000d3b1eb41e8c298b6c33539e2702a0872612086862ccd99e7", "LPIPS v0.0 for AlexNet"),
     (
         "3f20273ddaf03f19a92df04f3316ad32f37dff9750c97c123eede038bce25719",
@@ -28,6 +25,7 @@ const KNOWN: [(&str, &str); 8] = [
 ];
 const ALEX: &str = "b0d9aa4ad103d9450eeea97ffdfc31c2f964913cb7a741271a8ee383c28f37f4";
 const SQUEEZE: &str = "649021946eb2dd2b18f68772760d7065da88690a7238b16acfeb9af6020e06da";
+const VGG: &str = "2167ded413030074e935b22da775c5d56f144682c1290e1cf3f48c8d61fa2c1c";
 
 /// Names the published heads that these weights are, and tells whether they are of version 0.1 for a network here.
 pub(crate) fn identify<'a>(heads: impl Iterator<Item = &'a [f32]>) -> Option<(&'static str, bool)> {
@@ -37,5 +35,5 @@ pub(crate) fn identify<'a>(heads: impl Iterator<Item = &'a [f32]>) -> Option<(&'
     }
     let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let known = KNOWN.iter().find(|(known, _)| *known == hash);
-    known.map(|(hash, what)| (*what, [ALEX, SQUEEZE].contains(hash)))
+    known.map(|(hash, what)| (*what, [ALEX, SQUEEZE, VGG].contains(hash)))
 }

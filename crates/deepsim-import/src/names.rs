@@ -77,7 +77,7 @@ impl Names {
                 Some(split(name).0)
             }
             // lin0.model.1, lins.0.model.1: a convolution after dropout, once as itself and once in a list.
-            Net::LpipsAlex | Net::LpipsSqueeze => {
+            Net::LpipsAlex | Net::LpipsSqueeze | Net::LpipsVgg => {
                 let rest = layer.strip_prefix("lins.").or_else(|| layer.strip_prefix("lin"))?;
                 let (number, rest) = rest.split_once('.').unwrap_or((rest, ""));
                 let place = rest.strip_prefix("model.").unwrap_or(rest);

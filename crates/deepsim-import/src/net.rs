@@ -17,6 +17,8 @@ pub enum Net {
     LpipsAlex,
     /// The linear heads of LPIPS on SqueezeNet.
     LpipsSqueeze,
+    /// The linear heads of LPIPS on VGG16.
+    LpipsVgg,
     /// A mean image.
     Mean,
 }
@@ -24,13 +26,14 @@ pub enum Net {
 /// Channels of the layers that LPIPS compares.
 const LPIPS_ALEX: [usize; 5] = [64, 192, 384, 256, 256];
 const LPIPS_SQUEEZE: [usize; 7] = [64, 128, 256, 384, 384, 512, 512];
+const LPIPS_VGG: [usize; 5] = [64, 128, 256, 512, 512];
 
 impl Net {
     /// Returns every network; a network comes before those that contain it.
     pub fn all() -> Vec<Self> {
         let comparators = ComparatorKind::all().into_iter().map(Self::Comparator);
         let generators = GeneratorKind::ALL.map(Self::Generator);
-        let others = [Self::LpipsAlex, Self::LpipsSqueeze, Self::Mean];
+        let others = [Self::LpipsAlex, Self::LpipsSqueeze, Self::LpipsVgg, Self::Mean];
         comparators.chain(generators).chain(others).collect()
     }
 
@@ -41,6 +44,7 @@ impl Net {
             Self::Generator(kind) => format!("generator-{}", kind.name()),
             Self::LpipsAlex => "lpips-alex".to_owned(),
             Self::LpipsSqueeze => "lpips-squeeze".to_owned(),
+            Self::LpipsVgg => "lpips-vgg".to_owned(),
             Self::Mean => "mean".to_owned(),
         }
     }
@@ -72,6 +76,7 @@ impl Net {
             Self::Generator(kind) => kind.tensors(),
             Self::LpipsAlex => heads(&LPIPS_ALEX),
             Self::LpipsSqueeze => heads(&LPIPS_SQUEEZE),
+            Self::LpipsVgg => heads(&LPIPS_VGG),
             Self::Mean => Vec::new(),
         }
     }
@@ -83,7 +88,7 @@ impl Net {
 
     /// True for the heads of LPIPS.
     pub(crate) fn is_heads(&self) -> bool {
-        matches!(self, Self::LpipsAlex | Self::LpipsSqueeze)
+        matches!(self, Self::LpipsAlex | Self::LpipsSqueeze | Self::LpipsVgg)
     }
 
     /// Groups of the convolution with this weight.

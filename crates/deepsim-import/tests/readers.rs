@@ -99,12 +99,14 @@ fn the_published_heads_of_lpips() {
     };
     near(sums("lpips-alex.pth"), &LPIPS_ALEX);
     near(sums("lpips-squeeze.pth"), &LPIPS_SQUEEZE);
+    near(sums("lpips-vgg.pth"), &LPIPS_VGG);
 }
 
 /// Sums of the weights of each head, by PyTorch.
 const LPIPS_ALEX: [f32; 5] = [2.349532, 16.143027, 39.26844, 27.197178, 20.317177];
 const LPIPS_SQUEEZE: [f32; 7] =
     [5.690101, 1.185279, 16.326565, 71.01262, 37.370723, 24.262872, 17.590553];
+const LPIPS_VGG: [f32; 5] = [6.925991, 8.858334, 17.515005, 51.521324, 47.03485];
 
 #[test]
 fn nothing_is_run_and_nothing_is_unpacked() {

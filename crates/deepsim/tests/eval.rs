@@ -332,7 +332,7 @@ fn two_pictures_are_measured_and_the_difference_is_drawn() {
             "alexnet-torchvision.safetensors and lpips-alex.safetensors",
         ),
         (&["--measure", "feature:alexnet:CONV1"], "expected weights of alexnet"),
-        (&["--measure", "fid"], "lpips-alex, lpips-squeeze, feature:NET:TAP"),
+        (&["--measure", "fid"], "lpips-alex, lpips-squeeze, lpips-vgg, feature:NET:TAP"),
         (&["--measure", "feature:lenet:CONV1"], "feature:lenet:CONV1"),
         (&["--map", "map.png"], "--measure"),
         (

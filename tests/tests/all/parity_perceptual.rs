@@ -89,13 +89,17 @@ fn map(distances: &Distances, upsampling: Upsampling) -> Result<Tensor> {
 #[test]
 fn lpips_equals_the_authors_package() -> Result<()> {
     let (fixture, tables) = fixture()?;
-    for (net, name) in [(LpipsNet::Alex, "alex"), (LpipsNet::Squeeze, "squeeze")] {
+    for (net, name) in
+        [(LpipsNet::Alex, "alex"), (LpipsNet::Squeeze, "squeeze"), (LpipsNet::Vgg, "vgg")]
+    {
         let folder = tempfile::tempdir()?;
         write_files(&fixture, &tables, net, name, folder.path())?;
         let lpips = Lpips::open(net, folder.path(), &Device::Cpu)?;
         assert!(lpips.is_trained(), "both files were found");
 
-        let mut errors = Errors::below(TOLERANCE);
+        // A gradient through thirteen convolutions has more rounding errors.
+        let deep = net == LpipsNet::Vgg;
+        let mut errors = Errors::below(if deep { 3.0 * TOLERANCE } else { TOLERANCE });
         let (leaf, a, b) = pair(&fixture, name, PixelFormat::RGB_U8)?;
         let distances = lpips.between(&a, &b)?;
         compare(&mut errors, &fixture, name, &distances, &leaf)?;

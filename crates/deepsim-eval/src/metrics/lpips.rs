@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | [`LpipsNet::Alex`] | `alexnet-torchvision.safetensors` | `lpips-alex.safetensors` |
 //! | [`LpipsNet::Squeeze`] | `squeezenet-torchvision.safetensors` | `lpips-squeeze.safetensors` |
+//! | [`LpipsNet::Vgg`] | `vgg16.safetensors` | `lpips-vgg.safetensors` |
 //!
 //! A file of heads holds `lin0.weight`, `lin1.weight`, ..., one weight per channel. The shift and
 //! scale that LPIPS applies to pixels in -1..1 are torchvision's mean and standard deviation, so the
@@ -34,6 +35,8 @@ pub enum LpipsNet {
     Alex,
     /// SqueezeNet 1.1: 0.7 million weights instead of 2.5.
     Squeeze,
+    /// VGG16: 14.7 million weights; what perceptual losses of other projects mostly use.
+    Vgg,
 }
 
 /// Rows of the trunk's table and their channels.
@@ -48,16 +51,19 @@ const SQUEEZE: [(&str, usize); 7] = [
     ("FIRE8", 512),
     ("FIRE9", 512),
 ];
+const VGG: [(&str, usize); 5] =
+    [("relu1_2", 64), ("relu2_2", 128), ("relu3_3", 256), ("relu4_3", 512), ("relu5_3", 512)];
 
 impl LpipsNet {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Alex, Self::Squeeze];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Alex, Self::Squeeze, Self::Vgg];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Alex => "lpips-alex",
             Self::Squeeze => "lpips-squeeze",
+            Self::Vgg => "lpips-vgg",
         }
     }
 
@@ -66,6 +72,7 @@ impl LpipsNet {
         match self {
             Self::Alex => ComparatorKind::alexnet_torchvision(),
             Self::Squeeze => ComparatorKind::squeezenet_torchvision(),
+            Self::Vgg => ComparatorKind::vgg16(),
         }
     }
 
@@ -74,6 +81,7 @@ impl LpipsNet {
         match self {
             Self::Alex => &ALEX,
             Self::Squeeze => &SQUEEZE,
+            Self::Vgg => &VGG,
         }
     }
 
@@ -82,6 +90,7 @@ impl LpipsNet {
         match self {
             Self::Alex => 31,
             Self::Squeeze => 17,
+            Self::Vgg => 16,
         }
     }
 

@@ -34,9 +34,11 @@ fn the_trunk_within_a_file_of_lpips_is_read_and_so_are_its_heads() {
 #[test]
 fn heads_of_lpips_are_known_by_their_values() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    for (name, said) in
-        [("alex", "LPIPS v0.1 for AlexNet"), ("squeeze", "LPIPS v0.1 for SqueezeNet")]
-    {
+    for (name, said) in [
+        ("alex", "LPIPS v0.1 for AlexNet"),
+        ("squeeze", "LPIPS v0.1 for SqueezeNet"),
+        ("vgg", "LPIPS v0.1 for VGG"),
+    ] {
         let folder = tempfile::tempdir().expect("a folder");
         let file = fixtures.join(format!("lpips-{name}.pth"));
         let options = ImportOptions { half: true, ..Default::default() };

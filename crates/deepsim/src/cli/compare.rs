@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     a: PathBuf,
     /// Picture to compare with it, of the same size; or a folder
     b: PathBuf,
-    /// Measure: lpips-alex, lpips-squeeze or feature:NET:TAP[,TAP]; may be repeated
+    /// Measure: lpips-alex, lpips-squeeze, lpips-vgg or feature:NET:TAP[,TAP]; may be repeated
     #[arg(long, value_name = "MEASURE")]
     measure: Vec<PairMeasure>,
     /// File for a map of the differences of two pictures by the one measure that is named
