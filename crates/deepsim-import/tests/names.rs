@@ -4,6 +4,8 @@
 mod efficientnet;
 #[path = "names/lpips.rs"]
 mod lpips;
+#[path = "names/torchvision.rs"]
+mod torchvision;
 #[path = "names/values.rs"]
 mod values;
 
