@@ -210,7 +210,18 @@ fn where_none_can_be_had_all_are_named() {
 #[test]
 fn the_projects_registry_is_valid() {
     let registry = Registry::built_in().expect("a registry");
-    for name in ["stl10", "alexnet", "caffenet", "alexnet-torchvision", "deepsim-generators"] {
+    for name in [
+        "stl10",
+        "alexnet",
+        "caffenet",
+        "alexnet-torchvision",
+        "vgg16",
+        "vgg19",
+        "vgg16-caffe",
+        "vgg19-caffe",
+        "resnet18",
+        "deepsim-generators",
+    ] {
         assert!(!registry.select(name).expect(name).artifacts.is_empty());
     }
     let ilsvrc = registry.select("ilsvrc").expect("ilsvrc");
