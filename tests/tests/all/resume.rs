@@ -47,6 +47,11 @@ fn half_a_run_resumed_equals_a_whole_one() {
         log.expect("the log is text").matches("\"step\":").count()
     };
     assert_eq!((steps("whole"), steps("halves")), (4, 4), "no step is logged twice or lost");
+    // Once more, there is nothing to do, and the program says so.
+    let output = train(folder.path(), "halves", &["--resume"]);
+    assert_success(&output);
+    let said = "halves: finished at step 4, nothing is left to train";
+    assert!(errors(&output).contains(said), "{}", errors(&output));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use candle_core::Tensor;
 use deepsim_data::{Batch, Cursor, Loader, LoaderConfig};
 use deepsim_run::files::{CHECKPOINT, DONE};
-use tracing::{trace_span, warn};
+use tracing::{info, trace_span, warn};
 
 use crate::TrainError;
 use crate::dist::ProcessGroup;
@@ -66,6 +66,10 @@ pub(crate) fn training_loop(
     // The first process looks: the others may see the folder as it was a moment ago.
     let done = group.leads() && session.steps() >= steps && out.join(DONE).exists();
     if any(group, [done])?[0] {
+        if group.leads() {
+            let step = session.steps();
+            info!("{}: finished at step {step}, nothing is left to train", out.display());
+        }
         return Ok(Outcome::Finished);
     }
     if let Some(recorder) = &mut recorder {
