@@ -17,7 +17,7 @@ use crate::metrics::sharpness::{HIGH, Spectrum};
 use crate::metrics::ssim::structural_similarity;
 use crate::metrics::statistics::{euclidean_distance, norm};
 use crate::metrics::{luma, sharpness, ssim};
-use crate::pair::{OpenMeasure, PairMeasure};
+use crate::pair::{OpenMeasure, PairMeasure, PicturePair, same_size};
 
 /// Distances of one picture from another.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,18 +27,6 @@ pub struct Comparison {
     pub rows: Vec<Row>,
     /// Feature spaces that were not compared in because no weights were found.
     pub without_weights: Vec<Space>,
-}
-
-/// Two pictures to compare, the reference first.
-pub type PicturePair<'a> = (&'a Picture, &'a Picture);
-
-/// Refuses pictures of two sizes.
-pub(crate) fn same_size(a: &Picture, b: &Picture) -> Result<(), EvalError> {
-    if (b.height, b.width) == (a.height, a.width) {
-        return Ok(());
-    }
-    let wanted = format!("two pictures of {}x{} pixels", a.width, a.height);
-    Err(EvalError::input("compare", wanted, format!("the second of {}x{}", b.width, b.height)))
 }
 
 /// Distances of picture `b` from picture `a`, in image space and in feature spaces; see [`Comparer`].

@@ -12,7 +12,6 @@ use deepsim_nets::{ComparatorKind, PixelFormat};
 use crate::EvalError;
 use crate::arrays::{images, numbers};
 use crate::comparators::{RANDOM_SEED, is_random, open_known};
-use crate::compare::{PicturePair, same_size};
 use crate::measure::{Row, Space};
 use crate::metrics::lpips::{Lpips, LpipsNet};
 
@@ -62,6 +61,18 @@ impl FromStr for PairMeasure {
         }
         Ok(Self::Feature { comparator, taps })
     }
+}
+
+/// Two pictures to compare, the reference first.
+pub type PicturePair<'a> = (&'a Picture, &'a Picture);
+
+/// Refuses pictures of two sizes.
+pub(crate) fn same_size(a: &Picture, b: &Picture) -> Result<(), EvalError> {
+    if (b.height, b.width) == (a.height, a.width) {
+        return Ok(());
+    }
+    let wanted = format!("two pictures of {}x{} pixels", a.width, a.height);
+    Err(EvalError::input("compare", wanted, format!("the second of {}x{}", b.width, b.height)))
 }
 
 /// Distance of two pictures, with its parts and a map.

@@ -8,7 +8,7 @@
 use deepsim_ops::{ChannelOrder, PixelFormat};
 
 use crate::init::Filler;
-use crate::layers::{Conv, Layer, Op};
+use crate::layers::{Conv, Layer, Op, Table};
 
 /// Pixels of the original: RGB minus 127, divided by 128.
 pub const FORMAT: PixelFormat =
@@ -64,19 +64,10 @@ pub(crate) const TAPS: [(&str, &str); 11] = [
     ("PROB", "prob"),
 ];
 
-/// The table while it is written.
-#[derive(Default)]
-struct Table(Vec<Layer>);
-
 impl Table {
-    fn row(&mut self, name: String, op: Op) -> &mut Layer {
-        self.0.push(Layer { name: name.into(), op, from: Vec::new() });
-        self.0.last_mut().expect("a row was pushed")
-    }
-
     /// Convolution and batch normalisation. Padding is TensorFlow's `SAME` for an even input: where the stride is 2,
     /// one zero less in front than behind.
-    fn normalised(&mut self, [name, norm]: [String; 2], conv: Conv) {
+    fn same_normalised(&mut self, [name, norm]: [String; 2], conv: Conv) {
         let around = conv.kernel - conv.stride;
         let conv = match around % 2 {
             0 => conv.pad(around / 2),
@@ -93,23 +84,23 @@ impl Table {
 
     /// Inverted residual block: 1x1 to more channels, depthwise, 1x1 to few channels, and the input where it has the
     /// shape of the output. Its last row has the name of the block.
-    fn block(&mut self, number: usize, inputs: usize, stride: usize, stage: &Stage) {
+    fn inverted_block(&mut self, number: usize, inputs: usize, stride: usize, stage: &Stage) {
         let block = format!("_blocks.{number}");
-        let input = self.0.last().map(|row| row.name.clone()).unwrap_or_default();
+        let input = self.last();
         let [expand, depthwise, project] =
             [("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
                 .map(|(conv, norm)| [conv, norm].map(|part| format!("{block}.{part}")));
         let wide = inputs * stage.expand;
         let adds = stride == 1 && inputs == stage.out;
         if stage.expand > 1 {
-            self.normalised(expand, Conv::new(wide, 1));
+            self.same_normalised(expand, Conv::new(wide, 1));
             self.row(format!("{block}.expanded"), Op::Relu6);
         }
-        self.normalised(depthwise, Conv::new(wide, stage.kernel).stride(stride).groups(wide));
+        self.same_normalised(depthwise, Conv::new(wide, stage.kernel).stride(stride).groups(wide));
         self.row(format!("{block}.filtered"), Op::Relu6);
         let [project, norm] = project;
         // The last row of a block without an addition is its normalisation, which needs the name of its weights.
-        self.normalised([project, norm.clone()], Conv::new(stage.out, 1));
+        self.same_normalised([project, norm.clone()], Conv::new(stage.out, 1));
         if adds {
             self.row(block, Op::Add).from = vec![norm.into(), input];
         }
@@ -120,16 +111,16 @@ impl Table {
 pub(crate) fn layers() -> Vec<Layer> {
     let mut table = Table::default();
     let own = |names: [&str; 2]| names.map(str::to_owned);
-    table.normalised(own(["_conv_stem", "_bn0"]), Conv::new(32, 3).stride(2));
+    table.same_normalised(own(["_conv_stem", "_bn0"]), Conv::new(32, 3).stride(2));
     table.row("stem".into(), Op::Relu6);
     let (mut number, mut inputs) = (0, 32);
     for stage in &STAGES {
         for block in 0..stage.blocks {
-            table.block(number, inputs, if block == 0 { stage.stride } else { 1 }, stage);
+            table.inverted_block(number, inputs, if block == 0 { stage.stride } else { 1 }, stage);
             (number, inputs) = (number + 1, stage.out);
         }
     }
-    table.normalised(own(["_conv_head", "_bn1"]), Conv::new(1280, 1));
+    table.same_normalised(own(["_conv_head", "_bn1"]), Conv::new(1280, 1));
     table.row("head".into(), Op::Relu6);
     table.row("pool".into(), Op::GlobalAvgPool);
     table.row("_fc".into(), Op::Linear(1000, Filler::Gaussian { std: 0.01, bias: 0.0 }));

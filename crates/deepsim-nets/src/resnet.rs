@@ -7,7 +7,7 @@
 use deepsim_ops::Pool2dConfig;
 
 use crate::init::Filler;
-use crate::layers::{Conv, Layer, Op};
+use crate::layers::{Conv, Layer, Op, Table};
 
 /// Added to the variance by every batch normalisation.
 const EPSILON: f64 = 1e-5;
@@ -30,16 +30,7 @@ pub(crate) const TAPS: [(&str, &str); 8] = [
     ("PROB", "prob"),
 ];
 
-/// The table while it is written.
-#[derive(Default)]
-struct Table(Vec<Layer>);
-
 impl Table {
-    fn row(&mut self, name: String, op: Op) -> &mut Layer {
-        self.0.push(Layer { name: name.into(), op, from: Vec::new() });
-        self.0.last_mut().expect("a row was pushed")
-    }
-
     /// Adds a convolution that keeps the size, except for its stride, and a batch normalisation.
     fn normalised(&mut self, [name, norm]: [String; 2], conv: Conv) {
         let conv = conv.pad(conv.kernel / 2).no_bias();
@@ -49,8 +40,8 @@ impl Table {
 
     /// Adds a residual block: two convolutions 3x3, and the input of the block, brought to the shape of the output
     /// where its shape is another. The last row has the name of the block.
-    fn block(&mut self, block: String, stride: usize, channels: usize) {
-        let input = self.0.last().map(|row| row.name.clone()).unwrap_or_default();
+    fn residual_block(&mut self, block: String, stride: usize, channels: usize) {
+        let input = self.last();
         let names = |names: [&str; 2]| names.map(|name| format!("{block}.{name}"));
         let narrow = |kernel| Conv::new(channels, kernel);
         self.normalised(names(["conv1", "bn1"]), narrow(3).stride(stride));
@@ -79,7 +70,7 @@ pub(crate) fn layers() -> Vec<Layer> {
     for (stage, channels) in (1..).zip(CHANNELS) {
         for block in 0..BLOCKS {
             let stride = if stage > 1 && block == 0 { 2 } else { 1 };
-            table.block(format!("layer{stage}.{block}"), stride, channels);
+            table.residual_block(format!("layer{stage}.{block}"), stride, channels);
         }
     }
     table.row("avgpool".into(), Op::GlobalAvgPool);

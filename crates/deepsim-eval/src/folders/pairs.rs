@@ -12,9 +12,9 @@ use super::table::PairTable;
 use super::windows::{batches, window};
 use super::{Failures, Pairing};
 use crate::EvalError;
-use crate::compare::{Comparer, PicturePair};
+use crate::compare::Comparer;
 use crate::measure::{Row, Space};
-use crate::pair::{OpenMeasure, PairMeasure};
+use crate::pair::{OpenMeasure, PairMeasure, PicturePair};
 
 /// Measures of pairs, with their networks open.
 pub enum FolderMeasures {

@@ -3,13 +3,17 @@
 use deepsim_nets::{Comparator, Images};
 
 use super::Row;
-use super::samples::{FRECHET, KERNEL};
 use crate::EvalError;
 use crate::arrays::numbers;
 use crate::comparators::is_random;
 use crate::metrics::distribution::{
     Estimate, Vectors, frechet_distance, frechet_extrapolated, kernel_distance,
 };
+
+/// Name of the row with the main distance, before the name of the feature space.
+pub const FRECHET: &str = "Frechet distance";
+/// Name of the row with the distance for few images, before the name of the feature space.
+pub const KERNEL: &str = "kernel distance";
 
 /// Features of two sets of images, the reference first, with the words of their rows.
 pub(crate) struct SetDistances<'a> {

@@ -14,6 +14,7 @@ use tracing::field::Empty;
 use tracing::info_span;
 
 use super::context::Context;
+pub use super::distances::{FRECHET, KERNEL};
 use super::distances::{SetDistances, Words, pooled};
 use super::{Measure, Opt, Row, Space};
 use crate::EvalError;
@@ -35,10 +36,6 @@ pub struct Samples {
 pub const PICTURES: &str = "samples.png";
 /// File with a row of samples.
 pub const ROW: &str = "samples-row.png";
-/// Name of the row with the main distance, before the name of the feature space.
-pub const FRECHET: &str = "Frechet distance";
-/// Name of the row with the distance for few images, before the name of the feature space.
-pub const KERNEL: &str = "kernel distance";
 /// Name of the row with the power of high frequencies.
 pub const HIGH_FREQUENCIES: &str = "high-frequency power of samples";
 /// Name of the row about all bands.

@@ -25,6 +25,7 @@
 //! ```
 
 mod stack;
+mod table;
 mod weights;
 mod wiring;
 
@@ -35,6 +36,7 @@ use deepsim_ops::{AvgPool2dConfig, Conv2dConfig, LrnConfig, Pool2dConfig};
 use crate::init::Filler;
 
 pub use stack::Stack;
+pub(crate) use table::Table;
 pub(crate) use weights::{Start, tensors};
 pub(crate) use wiring::{Wiring, wire};
 

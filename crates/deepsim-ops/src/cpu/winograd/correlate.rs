@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::transform::{gather_output, spread_input, spread_weights};
-use super::{Algorithm, CHANNELS, GAP, MOST, WORTH, cost, is_on};
+use super::{Algorithm, CHANNELS, GAP, MOST, WORTH, cost, direct_cost, is_on, pixels};
 use crate::cpu::axis::Axis;
 use crate::cpu::buffer::Buffer;
 use crate::cpu::correlate::{Correlation, Destination, leak};
@@ -28,11 +28,7 @@ pub(in super::super) fn suited(c: &Correlation<'_>) -> Option<Algorithm> {
     if !is_on() || !square || ![3, 5].contains(&taps) || group.0.min(group.1) < CHANNELS {
         return None;
     }
-    // Taps in the padding cost nothing.
-    let direct = |axis: &Axis| -> usize {
-        axis.runs().iter().map(|run| run.outputs.len() * run.taps.len()).sum()
-    };
-    let direct = (direct(&c.rows) * direct(&c.columns)) as f64;
+    let direct = direct_cost(&c.rows, &c.columns);
     let cost = |algorithm: &Algorithm| {
         let tiles =
             c.rows.count.div_ceil(algorithm.made()) * c.columns.count.div_ceil(algorithm.made());
@@ -87,7 +83,9 @@ fn tiles<const T: usize, const R: usize, const M: usize>(
         let zeros = vec![0f32; c.channels.0];
         for (i, tile) in range.clone().enumerate() {
             let (image, y, x) = place(tile);
-            let pixels = pixels::<T>(c, image, (M * y, M * x), source, &zeros);
+            let first = (c.rows.position(M * y, 0), c.columns.position(M * x, 0));
+            let sizes = (c.rows.source, c.columns.source, c.channels.0);
+            let pixels = pixels::<T>(source, sizes, image, first, &zeros);
             // SAFETY: the instruction set was detected; each pixel has all channels of the source,
             // at least as many as a vector has lanes, and `inputs` all positions of all tiles.
             unsafe {
@@ -125,34 +123,6 @@ fn transformed_weights<const T: usize, const R: usize>(c: &Correlation<'_>, isa:
         unsafe { spread_weights::<R, T>(isa, &taps, to.get().add(panel.at / (R * R)), len, width) };
     });
     weights
-}
-
-/// The source pixels of the tile at an output pixel.
-fn pixels<const T: usize>(
-    c: &Correlation<'_>,
-    image: usize,
-    (y, x): (usize, usize),
-    source: &[f32],
-    zeros: &[f32],
-) -> [*const f32; MOST] {
-    let (height, width, channels) = (c.rows.source, c.columns.source, c.channels.0);
-    let mut pixels = [zeros.as_ptr(); MOST];
-    // Wraps around in the padding before the first row or column.
-    let (top, left) = (c.rows.position(y, 0), c.columns.position(x, 0));
-    for (i, row) in pixels.chunks_exact_mut(T).take(T).enumerate() {
-        let y = top.wrapping_add(i);
-        if y >= height {
-            continue;
-        }
-        let source = &source[(image * height + y) * width * channels..][..width * channels];
-        for (j, pixel) in row.iter_mut().enumerate() {
-            let x = left.wrapping_add(j);
-            if x < width {
-                *pixel = source[x * channels..].as_ptr();
-            }
-        }
-    }
-    pixels
 }
 
 /// The matrix products of one position: tiles by source channels, times source by output channels.

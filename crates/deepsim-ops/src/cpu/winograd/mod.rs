@@ -25,6 +25,8 @@ mod weight_gradient;
 
 use std::sync::OnceLock;
 
+use crate::cpu::axis::Axis;
+
 pub(super) use correlate::{run, suited};
 pub(super) use weight_gradient::{backward_weight, suited as suited_to_weights};
 
@@ -65,4 +67,38 @@ fn is_on() -> bool {
 fn cost(tile: usize, tiles: usize, (from, to): (usize, usize)) -> f64 {
     let transforms = TRANSFORM * (1.0 / from as f64 + 1.0 / to as f64);
     (tiles * tile * tile) as f64 * (1.0 + transforms)
+}
+
+/// Multiplications of direct convolution for a pair of channels; taps in the padding cost nothing.
+fn direct_cost(rows: &Axis, columns: &Axis) -> f64 {
+    let taps = |axis: &Axis| -> usize {
+        axis.runs().iter().map(|run| run.outputs.len() * run.taps.len()).sum()
+    };
+    (taps(rows) * taps(columns)) as f64
+}
+
+/// The `T x T` pixels of an image of `sizes` (height, width, channels) from its pixel `(top, left)` on, which may have
+/// wrapped around in the padding before the first row or column; `zeros` where there is none.
+fn pixels<const T: usize>(
+    images: &[f32],
+    (height, width, channels): (usize, usize, usize),
+    image: usize,
+    (top, left): (usize, usize),
+    zeros: &[f32],
+) -> [*const f32; MOST] {
+    let mut pixels = [zeros.as_ptr(); MOST];
+    for (i, row) in pixels.chunks_exact_mut(T).take(T).enumerate() {
+        let y = top.wrapping_add(i);
+        if y >= height {
+            continue;
+        }
+        let source = &images[(image * height + y) * width * channels..][..width * channels];
+        for (j, pixel) in row.iter_mut().enumerate() {
+            let x = left.wrapping_add(j);
+            if x < width {
+                *pixel = source[x * channels..].as_ptr();
+            }
+        }
+    }
+    pixels
 }

@@ -182,6 +182,70 @@ unsafe fn output_line<V: Vector, const T: usize, const M: usize>(m: [V; T]) -> [
     }
 }
 
+/// A transform of a line of `R` values to the `T` positions of a tile.
+trait Line<const R: usize, const T: usize> {
+    /// # Safety
+    /// The machine has the instruction set.
+    unsafe fn of<V: Vector>(values: [V; R]) -> [V; T];
+}
+
+struct Inputs;
+
+impl<const T: usize> Line<T, T> for Inputs {
+    #[inline(always)]
+    unsafe fn of<V: Vector>(values: [V; T]) -> [V; T] {
+        // SAFETY: passed on to the caller.
+        unsafe { input_line(values) }
+    }
+}
+
+struct Weights;
+
+impl<const R: usize, const T: usize> Line<R, T> for Weights {
+    #[inline(always)]
+    unsafe fn of<V: Vector>(values: [V; R]) -> [V; T] {
+        // SAFETY: passed on to the caller.
+        unsafe { weight_line(values) }
+    }
+}
+
+/// Transforms `R x R` pixels along both axes, for all channels.
+#[inline(always)]
+unsafe fn spread<V: Vector, L: Line<R, T>, const R: usize, const T: usize>(
+    pixels: &[*const f32; MOST],
+    to: *mut f32,
+    stride: usize,
+    channels: usize,
+) {
+    let mut channel = 0;
+    while channel < channels {
+        // The last vector may overlap the one before.
+        let at = channel.min(channels - V::LANES);
+        // SAFETY: the caller guarantees the floats.
+        unsafe {
+            let mut columns = [[V::zero(); T]; R];
+            for x in 0..R {
+                let mut column = [V::zero(); R];
+                for y in 0..R {
+                    column[y] = V::load(pixels[R * y + x].add(at));
+                }
+                columns[x] = L::of(column);
+            }
+            for y in 0..T {
+                let mut row = [V::zero(); R];
+                for x in 0..R {
+                    row[x] = columns[x][y];
+                }
+                let row = L::of(row);
+                for x in 0..T {
+                    row[x].store(to.add((T * y + x) * stride + at));
+                }
+            }
+        }
+        channel += V::LANES;
+    }
+}
+
 on_vectors! {
     /// `Bᵀ d B` of a tile, for all channels; the positions of the result lie `stride` apart.
     ///
@@ -194,71 +258,22 @@ on_vectors! {
         stride: usize,
         channels: usize,
     ) {
-        let mut channel = 0;
-        while channel < channels {
-            // The last vector may overlap the one before.
-            let at = channel.min(channels - V::LANES);
-            // SAFETY: the caller guarantees the floats.
-            unsafe {
-                let mut columns = [[V::zero(); T]; T];
-                for x in 0..T {
-                    let mut column = [V::zero(); T];
-                    for y in 0..T {
-                        column[y] = V::load(pixels[T * y + x].add(at));
-                    }
-                    columns[x] = input_line(column);
-                }
-                for y in 0..T {
-                    let mut row = [V::zero(); T];
-                    for x in 0..T {
-                        row[x] = columns[x][y];
-                    }
-                    let row = input_line(row);
-                    for x in 0..T {
-                        row[x].store(to.add((T * y + x) * stride + at));
-                    }
-                }
-            }
-            channel += V::LANES;
-        }
+        // SAFETY: passed on to the caller.
+        unsafe { spread::<V, Inputs, T, T>(pixels, to, stride, channels) }
     }
 
     /// `G g Gᵀ` of `R x R` pixels, for all channels; the positions of the result lie `stride` apart.
     ///
     /// # Safety
-    /// As of [`spread_input`], with `R²` pixels.
+    /// The same as for [`spread_input`], with `R²` pixels.
     pub(super) unsafe fn spread_weights<V, R, T>(
         pixels: &[*const f32; MOST],
         to: *mut f32,
         stride: usize,
         channels: usize,
     ) {
-        let mut channel = 0;
-        while channel < channels {
-            let at = channel.min(channels - V::LANES);
-            // SAFETY: the caller guarantees the floats.
-            unsafe {
-                let mut columns = [[V::zero(); T]; R];
-                for x in 0..R {
-                    let mut column = [V::zero(); R];
-                    for y in 0..R {
-                        column[y] = V::load(pixels[R * y + x].add(at));
-                    }
-                    columns[x] = weight_line(column);
-                }
-                for y in 0..T {
-                    let mut row = [V::zero(); R];
-                    for x in 0..R {
-                        row[x] = columns[x][y];
-                    }
-                    let row: [V; T] = weight_line(row);
-                    for x in 0..T {
-                        row[x].store(to.add((T * y + x) * stride + at));
-                    }
-                }
-            }
-            channel += V::LANES;
-        }
+        // SAFETY: passed on to the caller.
+        unsafe { spread::<V, Weights, R, T>(pixels, to, stride, channels) }
     }
 
     /// `leaky(Aᵀ m A + bias)` for one vector of channels of `M x M` pixels, gated if there are gates.

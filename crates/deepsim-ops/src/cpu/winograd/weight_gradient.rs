@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::transform::{gather_output, spread_input, spread_weights};
-use super::{Algorithm, CHANNELS, GAP, MOST, WORTH, cost, is_on};
+use super::{Algorithm, CHANNELS, GAP, MOST, WORTH, cost, direct_cost, is_on, pixels};
 use crate::cpu::axis::Axis;
 use crate::cpu::buffer::Buffer;
 use crate::cpu::conv::ConvShape;
@@ -30,8 +30,7 @@ pub(in super::super) fn suited(s: &ConvShape, isa: Isa) -> Option<Algorithm> {
     }
     let rows = Axis::forward(s.h, s.kh, 1, s.ph, s.oh, 1);
     let columns = Axis::forward(s.w, s.kw, 1, s.pw, s.ow, 1);
-    let direct = |axis: &Axis| (0..s.kh).map(|tap| axis.outputs_of(tap).len()).sum::<usize>();
-    let direct = (direct(&rows) * direct(&columns)) as f64;
+    let direct = direct_cost(&rows, &columns);
     // A larger tile would lose more digits in sums of so many tiles.
     let algorithm = Algorithm { tile: 6, taps: 7 - s.kh };
     let tiles = s.oh.div_ceil(algorithm.taps) * s.ow.div_ceil(algorithm.taps);
@@ -137,22 +136,11 @@ fn spread<const T: usize, const R: usize>(
         for i in part * TOGETHER..((part + 1) * TOGETHER).min(count) {
             let tile = start + i;
             let image = tile / (down * across);
-            let (y, x0) = (R * (tile / across % down), R * (tile % across));
-            let (mut seen, mut made) = ([zeros.as_ptr(); MOST], [zeros.as_ptr(); MOST]);
-            for (i, seen) in seen.iter_mut().enumerate().take(T * T) {
-                // Wraps around in the padding before the first row or column.
-                let y = (y + i / T).wrapping_sub(s.ph);
-                let x0 = (x0 + i % T).wrapping_sub(s.pw);
-                if y < s.h && x0 < s.w {
-                    *seen = x[((image * s.h + y) * s.w + x0) * s.c_in..].as_ptr();
-                }
-            }
-            for (i, made) in made.iter_mut().enumerate().take(R * R) {
-                let (y, x) = (y + i / R, x0 + i % R);
-                if y < s.oh && x < s.ow {
-                    *made = dy[((image * s.oh + y) * s.ow + x) * s.c_out..].as_ptr();
-                }
-            }
+            let (top, left) = (R * (tile / across % down), R * (tile % across));
+            let (x_sizes, y_sizes) = ((s.h, s.w, s.c_in), (s.oh, s.ow, s.c_out));
+            let first = (top.wrapping_sub(s.ph), left.wrapping_sub(s.pw));
+            let seen = pixels::<T>(x, x_sizes, image, first, &zeros);
+            let made = pixels::<R>(dy, y_sizes, image, (top, left), &zeros);
             // SAFETY: the instruction set was detected; pixels have all channels, which are at least as many as a vector
             // has lanes; every tile has its own part of each position, and the gradients of each panel, too.
             unsafe {
