@@ -72,7 +72,7 @@ pub(crate) fn leave(variable: &Tensor, gradient: Tensor) -> Option<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{DType, Device, Var};
+    use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Var};
 
     use super::*;
     use crate::{Conv2dConfig, conv2d, linear};
@@ -107,12 +107,29 @@ mod tests {
         Ok(())
     }
 
+    /// An operation without a backward pass.
+    struct OneWay;
+
+    impl CustomOp1 for OneWay {
+        fn name(&self) -> &'static str {
+            "one way"
+        }
+
+        fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+            Ok((storage.clone(), layout.shape().clone()))
+        }
+    }
+
     #[test]
     fn a_pass_that_fails_leaves_nothing_to_the_next() -> Result<()> {
-        let weight = Var::ones((1, 2), DType::F32, &Device::Cpu)?;
+        let (first, weight) = (
+            Var::ones((2, 2), DType::F32, &Device::Cpu)?,
+            Var::ones((1, 2), DType::F32, &Device::Cpu)?,
+        );
         let x = Tensor::ones((1, 2), DType::F32, &Device::Cpu)?;
-        let sum = linear(&x, &weight, None)?.sum_all()?;
-        assert!(backward(&sum)?.get(&weight).is_some());
+        // The weight's gradient is left before the pass comes to where it fails.
+        let between = linear(&x, &first, None)?.apply_op1(OneWay)?;
+        assert!(backward(&linear(&between, &weight, None)?.sum_all()?).is_err());
         assert!(LEFT.with_borrow(Option::is_none));
         // Outside of it, candle's own pass has all gradients.
         assert!(linear(&x, &weight, None)?.sum_all()?.backward()?.get(&weight).is_some());
