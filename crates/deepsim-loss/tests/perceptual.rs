@@ -2,7 +2,7 @@
 //! number can be computed by hand, and on a network.
 
 use candle_core::{Device, Tensor, Var};
-use deepsim_loss::{LossError, PerceptualDistance, Reduction, TapDistance, Upsampling};
+use deepsim_loss::{LossError, PerceptualDistance, Reduction, TapDistance, Term, Upsampling};
 use deepsim_loss::{objective, term, terms};
 use deepsim_nets::{Comparator, ComparatorKind, Images, NetError, PixelFormat, WeightsOrigin};
 use proptest::prelude::*;
@@ -228,6 +228,50 @@ fn one_tap_is_the_feature_term() -> Result<(), LossError> {
     let (got, wanted) = (term.value, f64::from(wanted.to_scalar::<f32>()?));
     assert!((got / wanted - 1.0).abs() < 1e-6, "{got} is not {wanted}");
     assert!(term.grad_norm > 0.0);
+    Ok(())
+}
+
+#[test]
+fn a_feature_term_compares_another_part_in_each_step() -> Result<(), LossError> {
+    let device = Device::Cpu;
+    let net = ComparatorKind::alexnet().open(None, 0, &device)?;
+    let of = |from: usize| -> Result<Images, LossError> {
+        let bytes: Vec<u8> = (0..2 * 3 * 64 * 64).map(|i| ((i * from) % 251) as u8).collect();
+        Ok(Images::from_u8(&bytes, 2, 64, 64, PixelFormat::CAFFE_BGR, &device)?)
+    };
+    let (a, b) = (of(7)?, of(13)?);
+    let whole = net.features(&b, "CONV3")?;
+    let places = terms::FeatureTerm {
+        places: 3,
+        ..terms::FeatureTerm::new(ComparatorKind::alexnet().open(None, 0, &device)?, "CONV3", 1.0)
+    };
+    // Steps 9 and 18 are at the first place, step 14 at the second row's third.
+    for (step, top, left) in [(9, 0, 0), (18, 0, 0), (14, 1, 2), (17, 2, 2)] {
+        let part = |images: &Images| {
+            let part = images.tensor().narrow(2, top, 62)?.narrow(3, left, 62)?;
+            net.features(&images.with_tensor(part)?, "CONV3")
+        };
+        let expected = terms::feature(&part(&a)?, &part(&b)?)?.to_scalar::<f32>()?;
+        // Features of the whole target, which other terms may need, are not those of the part.
+        let inputs =
+            term::Inputs { step, target_features: Some(&whole), ..term::Inputs::new(&a, &b) };
+        let found = places.evaluate(&inputs)?;
+        assert_eq!(found.value.to_scalar::<f32>()?, expected, "step {step}");
+        let term::Gradients::Images(gradient) = found.gradients else { panic!("at the images") };
+        let outside = |dim, place: usize, least: usize| -> Result<f32, LossError> {
+            let edge = if place == least { 63 } else { 0 };
+            Ok(gradient.narrow(dim, edge, 1)?.abs()?.sum_all()?.to_scalar()?)
+        };
+        assert_eq!((outside(2, top, 0)?, outside(3, left, 0)?), (0.0, 0.0), "step {step}");
+    }
+    let small = images(&[3.0; COUNT])?;
+    let many = terms::FeatureTerm { places: 4, ..places };
+    let message =
+        many.evaluate(&term::Inputs::new(&small, &small)).expect_err("3 rows").to_string();
+    assert!(
+        message.contains("images larger than the 4 places") && message.contains("4x3"),
+        "{message}"
+    );
     Ok(())
 }
 

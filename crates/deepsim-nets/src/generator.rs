@@ -83,6 +83,44 @@ impl Generator {
         self.params().load(path, "the generator")
     }
 
+    /// Makes the last layer, an up-convolution, begin as linear interpolation: the kernel between two channels becomes
+    /// one of its weights times that of bilinear interpolation.
+    ///
+    /// With independent weights the four phases of an up-convolution of stride 2 begin with different values. They draw
+    /// a grid of period two over the images, which takes thousands of steps to disappear. After Aitken et al.,
+    /// "Checkerboard artifact free sub-pixel convolution" (arXiv 1707.02937), and Long et al., "Fully Convolutional
+    /// Networks for Semantic Segmentation" (2015).
+    ///
+    /// # Errors
+    /// If the device fails.
+    ///
+    /// ```
+    /// use candle_core::Device;
+    /// use deepsim_nets::{Autoencoder, AutoencoderConfig, Generator};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let generator = Generator::Autoencoder(Autoencoder::new(AutoencoderConfig::default(), 0, &Device::Cpu)?);
+    /// generator.interpolate()?;
+    /// let last = generator.params().get("decoder.u3.weight").expect("the last layer");
+    /// let kernel = last.get(0)?.get(0)?.to_vec2::<f32>()?;
+    /// assert_eq!(kernel[1][1], 3.0 * kernel[0][1]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn interpolate(&self) -> Result<(), NetError> {
+        let kernels = self.params().iter().filter(|(_, var)| var.rank() == 4);
+        let Some((_, last)) = kernels.last() else { return Ok(()) };
+        let side = last.dim(3)?;
+        // 1/4, 3/4, 3/4, 1/4: each phase has weights of sum 1.
+        let middle = (side as f32 - 1.0) / 2.0;
+        let line: Vec<f32> =
+            (0..side).map(|i| 1.0 - (i as f32 - middle).abs() / (side as f32 / 2.0)).collect();
+        let line = Tensor::new(line, last.device())?;
+        let kernel = line.unsqueeze(1)?.broadcast_mul(&line.unsqueeze(0)?)?;
+        // Neighbours are alike, so that weights of sum 1 have the power of side/2 independent ones along each axis.
+        let weights = (last.narrow(2, 0, 1)?.narrow(3, 0, 1)? * (side as f64 / 2.0))?;
+        Ok(last.set(&weights.broadcast_mul(&kernel)?)?)
+    }
+
     /// Reconstructs images: from themselves, or from their `features` if the generator inverts an encoder.
     /// `noise` is for the generators that take it ([`Generator::noise`]).
     ///

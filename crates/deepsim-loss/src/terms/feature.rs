@@ -18,6 +18,12 @@ pub struct FeatureTerm {
     pub tap: String,
     /// Weight of the term.
     pub weight: f64,
+    /// Places along each axis at which images are cut out before they are compared, another one in each step; 1, which
+    /// compares whole images, in the paper.
+    ///
+    /// Strides and pooling give the gradient at the image a grid of their own, always in the same place, which the
+    /// generator takes over. With 4 places the grids of strides of 2 and 4 average out.
+    pub places: usize,
 }
 
 impl Term for FeatureTerm {
@@ -29,12 +35,16 @@ impl Term for FeatureTerm {
         self.weight
     }
 
-    /// Compares with [`Inputs::target_features`], or with the features of the target where they are not given.
+    /// Compares with [`Inputs::target_features`], or with the features of the target where they are not given, or are
+    /// not those of the part that is compared.
     fn evaluate(&self, inputs: &Inputs<'_>) -> Result<TermValue, LossError> {
-        let features = |images: &Images| self.comparator.features(images, &self.tap);
+        let features = |images: &Images| -> Result<Tensor, LossError> {
+            let part = self.part(images, inputs.step)?;
+            Ok(self.comparator.features(&part, &self.tap)?)
+        };
         let target = match inputs.target_features {
-            Some(target) => target.clone(),
-            None => features(inputs.target)?.detach(),
+            Some(target) if self.places == 1 => target.clone(),
+            _ => features(inputs.target)?.detach(),
         };
         at_images(inputs.output, |images| feature(&features(images)?, &target))
     }
@@ -43,7 +53,29 @@ impl Term for FeatureTerm {
 impl FeatureTerm {
     /// Creates the term from a network: one of your own as it is, or any in a `Box` or an `Arc`.
     pub fn new(comparator: impl Comparator + 'static, tap: &str, weight: f64) -> Self {
-        Self { comparator: Arc::new(comparator), tap: tap.into(), weight }
+        Self { comparator: Arc::new(comparator), tap: tap.into(), weight, places: 1 }
+    }
+
+    /// Cuts out what a step compares: images that are `places - 1` pixels smaller, at each place in turn.
+    fn part(&self, images: &Images, step: u64) -> Result<Images, LossError> {
+        if self.places <= 1 {
+            return Ok(images.clone());
+        }
+        let less = self.places - 1;
+        if images.height().min(images.width()) <= less {
+            return Err(LossError::Mismatch {
+                operation: "feature term",
+                wanted: format!("images larger than the {} places", self.places),
+                got: format!("{}x{} pixels", images.width(), images.height()),
+            });
+        }
+        let place = step as usize % (self.places * self.places);
+        let part = images.tensor().narrow(2, place / self.places, images.height() - less)?.narrow(
+            3,
+            place % self.places,
+            images.width() - less,
+        )?;
+        Ok(images.with_tensor(part)?)
     }
 
     /// Weight that gives the term `rho` times the energy of the image term on these images; see

@@ -67,6 +67,11 @@ pub struct Recipe {
     /// Run folder, or file of a generator, whose weights the generator begins with: of the same network, with the
     /// same numbers. Fresh weights if left out, as in the paper.
     pub init: Option<PathBuf>,
+    /// True if the generator begins with a last up-convolution that interpolates
+    /// ([`Generator::interpolate`](deepsim_nets::Generator::interpolate)), so that it has no grid of period two to
+    /// unlearn. Independent weights in the paper.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interpolate: bool,
     /// The image term.
     pub image: ImageTerm,
     /// The feature term; left out for the baselines.
@@ -152,6 +157,10 @@ pub struct FeatureTerm {
     pub weight: Option<f64>,
     /// Chooses the weight by calibration: see `deepsim_loss::calibrate`.
     pub rho: Option<f64>,
+    /// Places along each axis at which images are cut out before they are compared, another one in each step, so that
+    /// the comparator's strides leave no grid; 1, whole images, in the paper.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub places: usize,
 }
 
 /// The adversarial term.
@@ -174,6 +183,14 @@ impl Default for AdversarialTerm {
             discriminator: DiscriminatorConfig::default(),
         }
     }
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(places: &usize) -> bool {
+    *places == 1
 }
 
 impl Recipe {

@@ -2,8 +2,8 @@
 
 use deepsim_nets::ComparatorKind;
 
-use super::Recipe;
 use super::text::refuse;
+use super::{FeatureTerm, Inversion, Recipe};
 use crate::RunError;
 
 impl Recipe {
@@ -13,11 +13,21 @@ impl Recipe {
     /// Names the key.
     pub fn check_networks(&self) -> Result<(), RunError> {
         let crop = |error| RunError::recipe(format!("crop: {error}"));
-        let encoder = self.inversion.as_ref().map(|i| ("inversion.tap", &i.encoder, &i.tap));
-        let comparator = self.feature.as_ref().map(|f| ("feature.tap", &f.comparator, &f.tap));
-        for (key, kind, tap) in encoder.into_iter().chain(comparator) {
-            check_tap(key, kind, tap)?;
-            kind.shape(tap, self.crop, self.crop).map_err(crop)?;
+        if let Some(Inversion { encoder, tap, .. }) = &self.inversion {
+            check_tap("inversion.tap", encoder, tap)?;
+            encoder.shape(tap, self.crop, self.crop).map_err(crop)?;
+        }
+        if let Some(FeatureTerm { comparator, tap, places, .. }) = &self.feature {
+            check_tap("feature.tap", comparator, tap)?;
+            comparator.shape(tap, self.crop, self.crop).map_err(crop)?;
+            if !(1..self.crop).contains(places) {
+                let most = self.crop - 1;
+                return refuse(format!("feature.places: expected 1 to {most}, found {places}"));
+            }
+            let part = self.crop - (places - 1);
+            comparator
+                .shape(tap, part, part)
+                .map_err(|error| RunError::recipe(format!("feature.places: {error}")))?;
         }
         if let Some(term) = &self.adversarial {
             let sides = term.discriminator.sides();
@@ -50,7 +60,17 @@ mod tests {
 
     #[test]
     fn a_crop_fits_every_network_of_the_recipe() {
-        let cases: [(&[&str], &str); 6] = [
+        let feature = ["feature.comparator=alexnet", "feature.tap=CONV5", "feature.rho=1"];
+        let with = |places| [feature[0], feature[1], feature[2], places];
+        let (no, more, most) =
+            (with("feature.places=0"), with("feature.places=27"), with("feature.places=64"));
+        let cases: [(&[&str], &str); 9] = [
+            (&no, "feature.places: expected 1 to 63, found 0"),
+            (
+                &more,
+                "feature.places: alexnet CONV5: expected sides of at least 39 pixels, found 38",
+            ),
+            (&most, "feature.places: expected 1 to 63, found 64"),
             (
                 &["crop=32", "adversarial.weight=1"],
                 "crop: discriminator: expected sides of at least 35",
@@ -82,6 +102,7 @@ mod tests {
         }
         for sets in [
             &["crop=40", "adversarial.weight=1"][..],
+            &with("feature.places=26"),
             &["crop=64", "adversarial.discriminator.stride=4"],
             &["crop=227", "inversion.encoder=caffenet", "inversion.tap=FC6"],
         ] {

@@ -1,7 +1,8 @@
 //! Iterations as CUDA graphs: each kind of iteration is eager twice, then captured, and from then on launched.
 //!
 //! The kind is which networks are updated: the balance is decided between iterations, on the host, and chooses the
-//! graph. While the weight of a term changes, every iteration is a kind of its own and none is captured.
+//! graph. While the weight of a term changes, or the comparator sees another part of the images in each step, every
+//! iteration is a kind of its own and none is captured.
 
 use std::collections::HashMap;
 
@@ -104,7 +105,8 @@ impl Graphs {
         let weights = |step| -> Vec<u64> {
             networks.terms.iter().map(|term| term.weight(step).to_bits()).collect()
         };
-        if weights(step) != weights(step + 1) {
+        let moves = networks.frozen.feature.as_ref().is_some_and(|feature| feature.places > 1);
+        if moves || weights(step) != weights(step + 1) {
             // No other iteration would be like this one.
             return Ok(None);
         }

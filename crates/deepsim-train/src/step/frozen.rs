@@ -93,7 +93,8 @@ impl FrozenNetworks {
                     _ => open(&term.comparator, &term.tap, compared.flatten(), term.seed)?,
                 };
                 let weight = term.weight.unwrap_or_default();
-                Some(terms::FeatureTerm { comparator, tap: term.tap.clone(), weight })
+                let (tap, places) = (term.tap.clone(), term.places);
+                Some(terms::FeatureTerm { comparator, tap, weight, places })
             }
         };
         Ok(Self { encoder: encoder.map(|(encoder, _)| encoder), feature, initial_weights })
@@ -112,6 +113,7 @@ impl FrozenNetworks {
             Ok::<Vec<Tensor>, TrainError>(found.iter().map(Tensor::detach).collect())
         };
         if let (Some(encoder), Some(feature)) = (&self.encoder, &self.feature)
+            && feature.places == 1
             && Arc::ptr_eq(&encoder.net, &feature.comparator)
         {
             let both = features(&encoder.net, &[&encoder.tap, &feature.tap])?;
@@ -119,7 +121,8 @@ impl FrozenNetworks {
                 .map_err(|_| candle_core::Error::Msg("features at two taps".into()))?;
             return Ok(FrozenFeatures { inverted: Some(features), target: Some(target) });
         }
-        let target = match &self.feature {
+        // Of the part of the images that a step compares, the term computes them itself.
+        let target = match self.feature.as_ref().filter(|feature| feature.places == 1) {
             Some(feature) => features(&feature.comparator, &[&feature.tap])?.pop(),
             None => None,
         };

@@ -139,7 +139,7 @@ fn fresh(
     device: &Device,
 ) -> Result<Generator, TrainError> {
     let seed = recipe.seed;
-    Ok(match (&recipe.inversion, &recipe.vae) {
+    let generator = match (&recipe.inversion, &recipe.vae) {
         (Some(inversion), _) => {
             let config = frozen.inverter(inversion, recipe.crop, device)?;
             Generator::Inverter(Inverter::new(config, seed, device)?)
@@ -152,5 +152,34 @@ fn fresh(
             Generator::Vae(net)
         }
         (None, None) => Generator::Autoencoder(Autoencoder::new(recipe.generator, seed, device)?),
-    })
+    };
+    if recipe.interpolate {
+        generator.interpolate()?;
+    }
+    Ok(generator)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use deepsim_run::recipes;
+
+    #[test]
+    fn the_generator_and_its_mean_begin_with_interpolation_where_it_is_asked_for()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let text = recipes::text("autoencoder-se").ok_or("a built-in recipe")?;
+        for interpolates in [false, true] {
+            let sets = [format!("interpolate={interpolates}"), "average=0.9".to_owned()];
+            let recipe = Recipe::parse(text, &sets)?;
+            let networks = Networks::new(&recipe, FrozenNetworks::default(), &Device::Cpu)?;
+            let mean = networks.ema.as_ref().ok_or("a mean")?.net();
+            for net in [&networks.generator, mean] {
+                let last = net.params().get("decoder.u3.weight").ok_or("the last layer")?;
+                let row = last.get(0)?.get(0)?.get(1)?.to_vec1::<f32>()?;
+                let linear = row[1] == 3.0 * row[0] && row[1] == row[2] && row[0] == row[3];
+                assert_eq!(linear, interpolates, "{row:?}");
+            }
+        }
+        Ok(())
+    }
 }
