@@ -5,14 +5,18 @@ use serde::{Deserialize, Serialize};
 use crate::ReproduceError;
 use crate::catalogue::{Experiment, Run};
 
-/// A short training takes longer strides than the paper's, and shorter ones at its end.
-const BEFORE: &[&str] = &["adam.learning_rate=1e-3", "adam.milestones=[500, 700]"];
+/// A short training takes longer strides than the paper's, and shorter ones at its end, and has no time to unlearn a
+/// grid of period two.
+const BEFORE: &[&str] =
+    &["adam.learning_rate=1e-3", "adam.milestones=[500, 700]", "interpolate=true"];
 /// In an hour colours are learned again, and the feature term has its usual share.
-const HOUR_AFTER: &[&str] = &["adam.learning_rate=7e-4", "average=0.95"];
-const HOUR_BEFORE: &[&str] = &["adam.learning_rate=1e-3", "adam.milestones=[3000, 4200]"];
+const HOUR_AFTER: &[&str] = &["adam.learning_rate=7e-4", "average=0.95", "feature.places=4"];
+const HOUR_BEFORE: &[&str] =
+    &["adam.learning_rate=1e-3", "adam.milestones=[3000, 4200]", "interpolate=true"];
 /// With the paper's rate a few hundred steps change little. The mean of the last weights takes out the noise of single
 /// steps, and with a smaller share of the feature term the colours of squared error are kept.
-const AFTER: &[&str] = &["adam.learning_rate=7e-4", "feature.rho=0.5", "average=0.95"];
+const AFTER: &[&str] =
+    &["adam.learning_rate=7e-4", "feature.rho=0.5", "average=0.95", "feature.places=4"];
 
 /// A preset, `--scale` on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,8 @@ pub enum Preset {
 pub struct Begin {
     /// Training steps of the runs that begin so.
     pub steps: u64,
+    /// Images per step.
+    pub batch: u64,
     /// Overrides of their recipes.
     pub sets: &'static [&'static str],
 }
@@ -108,17 +114,18 @@ impl Preset {
                 limit: Some(32),
                 svm_draws: Some(2),
                 code_only: true,
-                begin: Some(Begin { steps: 4, sets: AFTER }),
+                begin: Some(Begin { steps: 4, batch: 8, sets: AFTER }),
                 ..paper
             },
             (Self::Quick, Experiment::Autoencoder) => {
-                let begin = Begin { steps: 150, sets: AFTER };
+                // Small batches: in as much time, more steps change more.
+                let begin = Begin { steps: 300, batch: 8, sets: AFTER };
                 let (sets, begin) = (BEFORE, Some(begin));
                 let (limit, svm_draws) = (Some(100), Some(10));
                 Size { steps: 800, batch: 16, sets, begin, limit, svm_draws, ..paper }
             }
             (Self::Hour, Experiment::Autoencoder) => {
-                let begin = Begin { steps: 2_500, sets: HOUR_AFTER };
+                let begin = Begin { steps: 2_500, batch: 16, sets: HOUR_AFTER };
                 let (sets, begin) = (HOUR_BEFORE, Some(begin));
                 let (limit, svm_draws) = (Some(300), Some(20));
                 Size { steps: 5_000, batch: 16, sets, begin, limit, svm_draws, ..paper }
@@ -162,7 +169,7 @@ impl Size {
     /// The numbers of a run, which may begin with another's weights: its steps and overrides.
     pub fn of(self, run: &Run) -> Self {
         match self.begin.filter(|_| run.begins_with().is_some()) {
-            Some(Begin { steps, sets }) => Self { steps, sets, ..self },
+            Some(Begin { steps, batch, sets }) => Self { steps, batch, sets, ..self },
             None => Self { begin: None, ..self },
         }
     }
@@ -189,7 +196,10 @@ impl Size {
                     self.steps = number()?;
                     self.begin = self.begin.map(|begin| Begin { steps: self.steps, ..begin });
                 }
-                "batch" => self.batch = number()?,
+                "batch" => {
+                    self.batch = number()?;
+                    self.begin = self.begin.map(|begin| Begin { batch: self.batch, ..begin });
+                }
                 "seed" => return refuse("use --seed, which evaluation needs too"),
                 "name" => return refuse("runs keep the names of their recipes"),
                 _ => {}
@@ -210,7 +220,7 @@ mod tests {
         let with =
             |sets: &[&str]| size.with(&sets.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
         let changed = with(&["steps=1_000", "batch = 4", "adam.learning_rate=1e-3", "steps=20"]);
-        let begin = size.begin.map(|begin| Begin { steps: 20, ..begin });
+        let begin = size.begin.map(|begin| Begin { steps: 20, batch: 4, ..begin });
         assert_eq!(changed.ok(), Some(Size { steps: 20, batch: 4, begin, ..size }));
         for bad in ["steps", "steps=0", "batch=few", "seed=1", "name=x"] {
             let error = with(&[bad]).expect_err(bad);
