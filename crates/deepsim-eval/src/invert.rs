@@ -7,8 +7,15 @@ use deepsim_data::picture::Picture;
 use deepsim_data::{Crop, Transform};
 use deepsim_nets::{Images, PixelFormat, WeightsOrigin};
 
-use crate::measure::{self, Model, Row, Sampling, Space};
+use crate::measure::{self, Model, Row, Space};
 use crate::{EvalError, compare};
+
+/// File with the part of the photograph that is reconstructed.
+pub const ORIGINAL: &str = "original.png";
+/// File with the reconstruction.
+pub const RECONSTRUCTION: &str = "reconstruction.png";
+/// File with their distances, written last.
+pub const NUMBERS: &str = "numbers.json";
 
 /// Weights and device of [`invert`].
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +80,7 @@ pub fn invert(
 /// Cuts out what the generator reconstructs: the photograph is stretched to the size of training
 /// pictures, and the middle is taken, as in all measures.
 fn middle(model: &Model, photo: &Picture) -> Result<Picture, EvalError> {
-    let side = model.side(Sampling::default().crop);
+    let side = model.side();
     let large = model.resize.unwrap_or(side).max(side);
     let all = Transform::stretch(large, large).apply(photo)?;
     Ok(all.part(Crop::Center(side).rectangle(large, large)?))
@@ -86,8 +93,8 @@ impl Inverted {
     /// If the folder or a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), EvalError> {
         std::fs::create_dir_all(folder).map_err(EvalError::io("creating folder", folder))?;
-        self.original.write_png(&folder.join("original.png"))?;
-        self.reconstruction.write_png(&folder.join("reconstruction.png"))?;
-        measure::write_rows(&folder.join("numbers.json"), &self.rows)
+        self.original.write_png(&folder.join(ORIGINAL))?;
+        self.reconstruction.write_png(&folder.join(RECONSTRUCTION))?;
+        measure::write_rows(&folder.join(NUMBERS), &self.rows)
     }
 }

@@ -2,12 +2,19 @@
 
 mod progress;
 
+use std::path::Path;
+
 use candle_core::Device;
 use deepsim_data::Dataset;
+use deepsim_data::picture::Picture;
 use deepsim_eval::EvalError;
+use deepsim_eval::invert::{InvertOptions, invert};
 use deepsim_eval::measure::{self, AnyMeasure, Context, Measurement, Model, Sampling};
 use deepsim_eval::svm::{Examples, Protocol, accuracy_over_folds};
 use deepsim_nets::{Autoencoder, AutoencoderConfig};
+use deepsim_run::plan::{DataPlan, Plan};
+use deepsim_run::recipe::Recipe;
+use deepsim_run::{files, recipes};
 use progress::{Progress, recorded};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -33,6 +40,43 @@ fn taken(
         Err(error) => Err(error),
     };
     Ok((found, emitted))
+}
+
+/// Writes the plan of a run of crops of `crop` pixels.
+fn write_plan(run: &Path, crop: usize) -> Result<()> {
+    let text = recipes::text("autoencoder-se").ok_or("no such recipe")?;
+    let recipe = Recipe::parse(text, &[format!("crop={crop}"), "resize=136".into()])?;
+    let (name, synthetic, images) = ("scenes".into(), true, 9);
+    let data = DataPlan { name, synthetic, images, content: None, test: None };
+    let plan = Plan { data, encoder: None, comparator: None, recipe };
+    Ok(std::fs::write(run.join(files::PLAN), plan.to_toml()?)?)
+}
+
+#[test]
+fn images_have_the_size_that_the_run_was_trained_with() -> Result<()> {
+    let (folder, device) = (tempfile::tempdir()?, Device::Cpu);
+    let run = folder.path();
+    let net = Autoencoder::new(AutoencoderConfig::default(), 3, &device)?;
+    net.save(&run.join(files::GENERATOR))?;
+    let dataset = Dataset::open(None, 0)?.sized(136);
+    let sampling = Sampling { test_images: Some(2), ..Sampling::default() };
+    let photo = Picture::new(150, 200, [90, 120, 60]);
+    // Without a plan, the paper's crops.
+    for (crop, side) in [(None, 64), (Some(128), 128), (Some(40), 40)] {
+        crop.map_or(Ok(()), |crop| write_plan(run, crop))?;
+        let model = Model::open(run, None, &device)?;
+        assert_eq!(model.side(), side);
+        let context = Context::new(&model, run, &dataset, None, &sampling, &device);
+        measure::evaluate(&measure::grid::Grid { images: vec![0, 1] }, &context)?;
+        let grid = Picture::read_png(&run.join("eval/originals.png"))?;
+        assert_eq!((grid.height, grid.width), (side, 2 * side));
+        let options = InvertOptions { weights: None, random_weights: false, device: &device };
+        let inverted = invert(&photo, run, &options)?;
+        for picture in [&inverted.original, &inverted.reconstruction] {
+            assert_eq!((picture.height, picture.width), (side, side));
+        }
+    }
+    Ok(())
 }
 
 #[test]

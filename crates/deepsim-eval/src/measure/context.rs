@@ -23,8 +23,6 @@ use crate::comparators::{self, is_random};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sampling {
-    /// Side of the centre crops that are reconstructed, in pixels.
-    pub crop: usize,
     /// Images per step through a network; bounds memory, changes no result.
     pub batch: usize,
     /// Number of test images, from the first on; all if `None`.
@@ -35,7 +33,7 @@ pub struct Sampling {
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { crop: 64, batch: 64, test_images: None, seed: 0 }
+        Self { batch: 64, test_images: None, seed: 0 }
     }
 }
 
@@ -140,9 +138,9 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// Side of the images that the generator is for; see [`Model::side`].
+    /// Returns the side of the images that the generator is for; see [`Model::side`].
     pub fn side(&self) -> usize {
-        self.model.side(self.sampling.crop)
+        self.model.side()
     }
 
     /// Returns the test images to draw: those that are asked for, or of the default ones those that there are.
@@ -291,7 +289,7 @@ mod tests {
     -> Result<(), Box<dyn std::error::Error>> {
         let sampling = Sampling { test_images: Some(3), ..Sampling::default() };
         let text = serde_json::to_string(&sampling)?;
-        assert_eq!(text, r#"{"crop":64,"batch":64,"test_images":3,"seed":0}"#);
+        assert_eq!(text, r#"{"batch":64,"test_images":3,"seed":0}"#);
         assert_eq!(serde_json::from_str::<Sampling>(&text)?, sampling);
         assert_eq!(serde_json::from_str::<Sampling>("{}")?, Sampling::default());
         assert!(serde_json::from_str::<Sampling>(r#"{"limit": 3}"#).is_err());

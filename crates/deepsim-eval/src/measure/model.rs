@@ -20,7 +20,12 @@ pub struct Model {
     pub encoder: Option<(Box<dyn Comparator>, String)>,
     /// Side that images were stretched to before crops were taken of them, if the run says so.
     pub resize: Option<usize>,
+    /// Side of the training crops, if the run says so.
+    pub crop: Option<usize>,
 }
+
+/// Side in pixels of the images of an autoencoder whose training crops are not known: the paper's.
+const CROP: usize = 64;
 
 impl Model {
     /// Opens the generator of a run folder (`generator.safetensors`). An encoder whose weights were
@@ -67,13 +72,15 @@ impl Model {
             // The authors' generators come without a plan; they are for crops of pictures of 256 pixels.
             None => matches!(&generator, Generator::Inverter(_)).then_some(256),
         };
-        Ok(Self { generator, encoder, resize })
+        let crop = plan.map(|plan| plan.recipe.crop);
+        Ok(Self { generator, encoder, resize, crop })
     }
 
-    /// Side of the images that it is for: its own, or `crop` of an autoencoder, which takes any.
-    pub fn side(&self, crop: usize) -> usize {
+    /// Returns the side in pixels of the images that it is for: its own, or that of the training crops of an
+    /// autoencoder, which takes any; 64 where the run does not say it.
+    pub fn side(&self) -> usize {
         match &self.generator {
-            Generator::Autoencoder(_) => crop,
+            Generator::Autoencoder(_) => self.crop.unwrap_or(CROP),
             Generator::Inverter(net) => net.config().side,
             Generator::Vae(net) => net.config().side,
         }

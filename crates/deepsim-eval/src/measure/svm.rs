@@ -1,7 +1,7 @@
 //! Accuracy of linear SVMs on the autoencoder's code (paper v1, Table 4).
 //!
 //! The paper does not say whether the code is that of the whole 96x96 image (12 x 12 x 8 = 1,152
-//! numbers) or of a 64x64 crop (512): both are reported, the first as the row of Table 4. A machine
+//! numbers) or of a 64x64 crop as in training (512): both are reported, the first as the row of Table 4. A machine
 //! on pixels shows what the code is worth; pixels are averaged over 4x4 blocks (24 x 24 x 3 = 1,728
 //! numbers), about as many as the code has.
 
@@ -70,15 +70,15 @@ impl Svm {
         protocol.solver.seed = seed;
         let found = accuracy_over_folds(name, train, test, &dataset.folds, &protocol)?;
         let note = format!(
-            "{dimensions} numbers divided by {:.4}; {} folds of {} images, tested on {tests}; C = {:.5} \
-         of {} draws ({:.1} % outside fold 1); spread over folds{}",
-            found.scale,
+            "{}{} folds of {} images, tested on {tests}; {dimensions} numbers divided by {:.4}; C = {:.5} \
+         of {} draws ({:.1} % outside fold 1); spread over folds",
+            if found.converged { "" } else { "NOT all machines converged, " },
             found.folds.len(),
             dataset.folds.first().map_or(0, Vec::len),
+            found.scale,
             found.c,
             self.draws,
             found.validation,
-            if found.converged { "" } else { "; NOT all machines converged" },
         );
         Ok(Row::new(name, found.mean, "%", note).with_spread(found.spread))
     }
@@ -91,7 +91,7 @@ fn features(
     n: usize,
 ) -> Result<Vec<f32>, EvalError> {
     let crop = match input {
-        SvmInput::CenterCode => Crop::Center(context.sampling.crop),
+        SvmInput::CenterCode => Crop::Center(context.side()),
         SvmInput::Code | SvmInput::Pixels => Crop::Full,
     };
     let what = format!("features: {}", input.name());
