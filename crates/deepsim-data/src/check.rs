@@ -38,9 +38,11 @@ pub struct Report {
 pub struct SetReport {
     /// Name of the set, e.g. `train`.
     pub name: String,
-    /// Number of picture files.
+    /// Number of pictures that can be used.
     pub pictures: usize,
-    /// Bytes of all files.
+    /// Number of picture files that cannot be read or decoded.
+    pub broken: usize,
+    /// Bytes of the pictures.
     pub bytes: u64,
     /// Name of each class and its number of pictures; empty without labels.
     pub classes: Vec<(String, usize)>,
@@ -56,7 +58,8 @@ pub struct SetReport {
     pub small: usize,
     /// Pictures of which one side is more than three times the other.
     pub drawn_out: usize,
-    /// Picture files that are not read, in words; empty if there are none.
+    /// Picture files that are not read, in words; empty if there are none. Not part of the printed report, because
+    /// opening the set has warned of them.
     pub not_read: String,
 }
 
@@ -69,11 +72,12 @@ pub struct BrokenPicture {
     pub reason: String,
 }
 
-/// Findings in one picture file.
+/// Findings in a picture that can be used.
 struct Looked {
     bytes: u64,
     digest: [u8; 32],
-    size: Result<(usize, usize), String>,
+    /// Height and width.
+    size: (usize, usize),
 }
 
 impl Report {
@@ -94,7 +98,7 @@ impl Report {
 /// let files = ImageFolder::open(root.path())?;
 /// let report = check::check(&[("train", &files)]);
 /// assert!(!report.is_sound());
-/// assert_eq!((report.sets[0].pictures, report.broken.len()), (2, 1));
+/// assert_eq!((report.sets[0].pictures, report.broken.len()), (1, 1));
 /// println!("{report}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -114,12 +118,19 @@ pub fn check(sets: &[(&str, &dyn PictureFiles)]) -> Report {
                 looked.map_err(|error| error.to_string())
             })
             .collect();
-        let mut set =
-            SetReport { name: (*name).into(), pictures: files.len(), ..Default::default() };
+        let mut set = SetReport { name: (*name).into(), ..Default::default() };
         let mut sizes = HashMap::new();
         let mut classes: Vec<(String, usize)> =
             files.class_names().iter().map(|name| (name.clone(), 0)).collect();
         for (index, looked) in looked.into_iter().enumerate() {
+            let looked = match looked {
+                Ok(looked) => looked,
+                Err(reason) => {
+                    set.broken += 1;
+                    report.broken.push(BrokenPicture { path: files.path(index), reason });
+                    continue;
+                }
+            };
             match files.label(index).map(|label| label as usize) {
                 Some(label) => {
                     let unnamed = classes.len()..(label + 1).max(classes.len());
@@ -128,19 +139,10 @@ pub fn check(sets: &[(&str, &dyn PictureFiles)]) -> Report {
                 }
                 None => set.without_label += 1,
             }
-            let path = || files.path(index);
-            let size = match looked {
-                Ok(looked) => {
-                    set.bytes += looked.bytes;
-                    contents.entry(looked.digest).or_default().push((number, path()));
-                    looked.size
-                }
-                Err(reason) => Err(reason),
-            };
-            match size {
-                Ok(size) => *sizes.entry(size).or_insert(0) += 1,
-                Err(reason) => report.broken.push(BrokenPicture { path: path(), reason }),
-            }
+            set.pictures += 1;
+            set.bytes += looked.bytes;
+            contents.entry(looked.digest).or_default().push((number, files.path(index)));
+            *sizes.entry(looked.size).or_insert(0) += 1;
         }
         if classes.is_empty() {
             set.without_label = 0;
@@ -175,29 +177,28 @@ fn look(
 ) -> Result<Looked, DataError> {
     guarded(index, || Some(files.path(index)), || files.read(index, bytes))?;
     let path = files.path(index);
-    let size = match decode_into(bytes, &path, picture) {
-        Ok(()) => Ok((picture.height, picture.width)),
-        Err(error) => Err(error.to_string()),
-    };
-    Ok(Looked { bytes: bytes.len() as u64, digest: Sha256::digest(&*bytes).into(), size })
+    decode_into(bytes, &path, picture)?;
+    let (digest, size) = (Sha256::digest(&*bytes).into(), (picture.height, picture.width));
+    Ok(Looked { bytes: bytes.len() as u64, digest, size })
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for set in &self.sets {
-            writeln!(
-                f,
-                "{}: {} pictures, {:.1} MB",
-                set.name,
-                set.pictures,
-                set.bytes as f64 / 1e6
-            )?;
+            let (pictures, megabytes) = (count(set.pictures, "picture"), set.bytes as f64 / 1e6);
+            writeln!(f, "{}: {pictures}, {megabytes:.1} MB", set.name)?;
+            if set.broken > 0 {
+                writeln!(f, "  {} not counted here", count(set.broken, "broken file"))?;
+            }
             let (least, most) = (set.smallest_side, set.largest_side);
-            writeln!(f, "  {} sizes, sides from {least} to {most} pixels", set.sizes)?;
+            if set.sizes > 0 {
+                let sizes = count(set.sizes, "size");
+                writeln!(f, "  {sizes}, sides from {least} to {most} pixels")?;
+            }
             if set.small > 0 {
                 writeln!(
                     f,
-                    "  {} with a side below 96 pixels, which training enlarges",
+                    "  {} with a side below 96 pixels, which training enlarges to it, or to the recipe's `resize`",
                     set.small
                 )?;
             }
@@ -223,17 +224,14 @@ impl fmt::Display for Report {
             if set.without_label > 0 {
                 writeln!(f, "  {} without a label", set.without_label)?;
             }
-            if !set.not_read.is_empty() {
-                writeln!(f, "  {}", set.not_read)?;
-            }
         }
         if !self.duplicates.is_empty() {
-            let several = self.in_several_sets;
-            writeln!(
-                f,
-                "{} pictures more than once, {several} in several sets:",
-                self.duplicates.len()
-            )?;
+            let several = match self.in_several_sets {
+                0 => String::new(),
+                several => format!(", {several} of them in several sets"),
+            };
+            let pictures = count(self.duplicates.len(), "picture");
+            writeln!(f, "{pictures} in more than one file{several}:")?;
             for same in self.duplicates.iter().take(LISTED) {
                 let paths: Vec<String> =
                     same.iter().map(|path| path.display().to_string()).collect();
@@ -241,8 +239,10 @@ impl fmt::Display for Report {
             }
             more(f, self.duplicates.len())?;
         }
-        if !self.broken.is_empty() {
-            writeln!(f, "{} pictures are broken:", self.broken.len())?;
+        if self.broken.is_empty() {
+            writeln!(f, "no file is broken")?;
+        } else {
+            writeln!(f, "{}, to be moved away:", count(self.broken.len(), "broken file"))?;
             for broken in self.broken.iter().take(LISTED) {
                 writeln!(f, "  {}", broken.reason)?;
             }
@@ -250,6 +250,11 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// A number of things, in words: 1 picture, 2 pictures.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Says how many of a list are left out.

@@ -23,6 +23,7 @@ mod photo;
 pub(crate) mod png;
 pub(crate) mod raw;
 mod segments;
+mod unknown;
 
 pub use photo::{decode_photo, read_photo};
 
@@ -92,13 +93,8 @@ pub(crate) fn decode_into(
             .unwrap_or_else(|reason| Err(panicked(path, reason)));
     }
     if !bytes.starts_with(&[0xff, 0xd8]) {
-        let start = &bytes[..bytes.len().min(4)];
-        let got = format!("{} bytes that begin with {start:02x?}", bytes.len());
-        return Err(DataError::Content {
-            path: path.into(),
-            wanted: "a JPEG or PNG file".into(),
-            got,
-        });
+        let found = unknown::describe(bytes);
+        return Err(broken(path, format!("expected a JPEG or PNG file, found {found}")));
     }
     caught(|| jpeg::decode(bytes, path, picture))
         .unwrap_or_else(|reason| Err(panicked(path, reason)))

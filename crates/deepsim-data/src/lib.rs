@@ -63,6 +63,7 @@ pub mod resized_files;
 mod resume;
 pub mod scenes;
 pub mod shards;
+pub mod sound_files;
 pub mod source;
 pub mod splits;
 mod square;

@@ -72,8 +72,17 @@ fn a_flat_folder_holds_out_a_tenth_by_a_fixed_permutation() {
     let more = DataOptions { test_share: Some(0.5), ..options.clone() };
     let more = marks(&*more.open(0).expect("a data set").test.images);
     assert!(more.len() == 15 && held_out.iter().all(|mark| more.contains(mark)));
+    let paths = one.test_paths();
+    assert_eq!(paths.len(), 3);
+    for (path, mark) in paths.iter().zip(&held_out) {
+        assert_eq!(*path, root.path().join(format!("{mark:02}.png")));
+    }
     let two = folder(&["a.png", "b.png"]);
     assert_eq!(sizes(&self::options(two.path())).0, 1);
+    let four = folder(&["a.png", "b.png", "c.png", "d.png"]);
+    let origin = "2 of 4 held out by a fixed permutation; a share of 0.1 would be 0, but measures need 2 test pictures \
+                  and training needs 1";
+    assert_eq!(sizes(&self::options(four.path())), (2, 2, origin.into()));
     let error = message(&self::options(folder(&["a.png"]).path()));
     assert!(error.contains("expected two pictures or more"), "{error}");
 }

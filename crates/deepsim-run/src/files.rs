@@ -4,6 +4,8 @@
 pub const PLAN: &str = "plan.toml";
 /// [Identity](crate::Identity) of the run.
 pub const IDENTITY: &str = "identity.json";
+/// Paths of the test pictures, one a line, where the data are picture files.
+pub const TEST_PICTURES: &str = "held-out.txt";
 /// [Log](crate::log), a JSON object per line.
 pub const LOG: &str = "log.jsonl";
 /// End of a finished run: [`Done`](crate::Done), written last.

@@ -49,7 +49,8 @@ fn sound_pictures_are_reported_with_sizes_classes_and_duplicates() {
         "  5 sizes, sides from 120 to 160 pixels",
         "  2 classes, of 3 (`cat`) to 3 (`dog`) pictures",
         "test: 2 pictures",
-        "1 pictures more than once, 1 in several sets:",
+        "1 picture in more than one file, 1 of them in several sets:",
+        "no file is broken",
         "mine/train/cat/1.png = mine/train/cat/copy.png = mine/val/dog/copy.png",
     ] {
         assert!(report.contains(line), "no `{line}` in\n{report}");
@@ -63,16 +64,24 @@ fn broken_pictures_are_named_and_decide_the_exit_code() {
     std::fs::write(folder.path().join("mine/train/dog/short.png"), &png[..png.len() / 2])
         .expect("a file");
     std::fs::write(folder.path().join("mine/train/dog/none.jpg"), "not a picture").expect("a file");
+    std::fs::write(folder.path().join("mine/train/dog/nothing.png"), "").expect("a file");
     let output = run(folder.path(), &["check", "mine"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     let report = text(&output.stdout);
-    assert!(report.contains("2 pictures are broken:"), "{report}");
-    assert!(report.contains("none.jpg: expected a JPEG or PNG file"), "{report}");
+    assert!(report.contains("3 broken files, to be moved away:"), "{report}");
+    for line in [
+        "train: 6 pictures",
+        "  3 broken files not counted here",
+        "none.jpg: expected a JPEG or PNG file, found text",
+        "nothing.png: expected a JPEG or PNG file, found an empty file",
+    ] {
+        assert!(report.contains(line), "no `{line}` in\n{report}");
+    }
     let output = run(folder.path(), &["check", "mine", "--json"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let broken = report["broken"].as_array().expect("a list");
     assert!(broken.iter().any(|b| b["path"] == "mine/train/dog/short.png"), "{report}");
-    assert_eq!(report["sets"][0]["classes"][1], serde_json::json!(["dog", 5]));
+    assert_eq!(report["sets"][0]["classes"][1], serde_json::json!(["dog", 3]));
     let output = run(folder.path(), &["check", "nowhere"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("opening nowhere"), "{}", text(&output.stderr));
@@ -96,7 +105,7 @@ fn packed_pictures_are_those_of_the_folder_and_a_pack_goes_on() {
     let told = pack("shards", &[]);
     assert!(
         told.contains("train: 6 pictures in 3 shards")
-            && told.contains("test: 2 pictures in 1 shards"),
+            && told.contains("test: 2 pictures in 1 shard\n"),
         "{told}"
     );
     let open =

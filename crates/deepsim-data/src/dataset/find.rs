@@ -219,9 +219,16 @@ fn held_out(path: &Path, all: Arc<dyn PictureFiles>, share: f64) -> Result<Sets,
             got: len.to_string(),
         });
     }
-    let taken = ((len as f64 * share).round() as usize).max(2).min(len - 1);
+    let rounded = (len as f64 * share).round() as usize;
+    let taken = rounded.max(2).min(len - 1);
     let (train, test) = Subset::split(all, taken as f64 / len as f64, 0)?;
-    let origin = format!("{taken} of {len} held out, a share of {share} by a fixed permutation");
+    let origin = match taken == rounded {
+        true => format!("{taken} of {len} held out, a share of {share} by a fixed permutation"),
+        false => format!(
+            "{taken} of {len} held out by a fixed permutation; a share of {share} would be {rounded}, but measures need \
+             2 test pictures and training needs 1"
+        ),
+    };
     Ok((Arc::new(train), Some((Arc::new(test), origin))))
 }
 

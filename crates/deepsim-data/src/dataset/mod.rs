@@ -7,7 +7,7 @@ mod pictures;
 mod recognise;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use find::{DataOptions, PictureSet, TEST_SHARE};
@@ -170,6 +170,25 @@ impl Dataset {
         let originals = self.originals.ok_or_else(|| find::not_of_files(self.name.clone()))?;
         std::fs::create_dir_all(folder).map_err(DataError::io("creating folder", folder))?;
         Ok(Self { originals: Some(originals.cached(folder)), ..self })
+    }
+
+    /// Returns the paths of the test pictures, in the order of the test images: of data in picture files whose test
+    /// split was found or held out by [`DataOptions`]. Empty for other data.
+    ///
+    /// ```
+    /// # use deepsim_data::picture::Picture;
+    /// use deepsim_data::Dataset;
+    /// # let root = tempfile::tempdir()?;
+    /// # for i in 0..20 {
+    /// #     Picture::new(120, 90, [9; 3]).write_png(&root.path().join(format!("{i}.png")))?;
+    /// # }
+    /// # let pictures = root.path();
+    /// let held_out = Dataset::open(Some(pictures), 0)?.test_paths();
+    /// assert!(held_out.len() == 2 && held_out[0].starts_with(pictures));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn test_paths(&self) -> Vec<PathBuf> {
+        self.originals.as_ref().map_or_else(Vec::new, Originals::test_paths)
     }
 
     /// Returns the training images of generators for crops of `crop` pixels, under a pipeline if there is

@@ -51,6 +51,12 @@ impl Originals {
         (prepared(&self.train), prepared(self.test.as_ref().unwrap_or(&self.train)))
     }
 
+    /// Paths of the test pictures.
+    pub(super) fn test_paths(&self) -> Vec<PathBuf> {
+        let files = self.test.iter();
+        files.flat_map(|files| (0..files.len()).map(|index| files.path(index))).collect()
+    }
+
     /// The same without some of the training pictures.
     pub(super) fn without(self, duplicates: &[Duplicate]) -> Self {
         Self { train: Arc::new(Subset::without(self.train.clone(), duplicates)), ..self }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::check::count;
 use crate::folder::{Entry, sorted};
 use crate::kinds::Kind;
 use crate::shards::paths;
@@ -151,9 +152,4 @@ fn is_ilsvrc(folder: &Path) -> Result<bool, DataError> {
         }
     }
     Ok(false)
-}
-
-/// A number of things, in words: 1 folder, 2 folders.
-fn count(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }

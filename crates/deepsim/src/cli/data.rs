@@ -10,7 +10,9 @@ use deepsim_data::check;
 use deepsim_data::dataset::{DataOptions, PictureSet};
 use deepsim_data::resized_files::ResizedFiles;
 use deepsim_data::shards::{Limits, copy};
+use deepsim_data::sound_files::SoundFiles;
 
+use super::data_options::explain;
 use super::exit;
 use super::locate;
 
@@ -23,9 +25,9 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Decode every picture once; report broken and duplicate ones, sizes and classes
+    /// Decode every picture once; report broken files, duplicates, sizes and classes
     ///
-    /// The exit code is 1 if a picture is broken.
+    /// The exit code is 1 if a file is broken. Broken files are not counted as pictures.
     Check {
         #[command(flatten)]
         pictures: Pictures,
@@ -36,7 +38,7 @@ enum Task {
     /// Copy pictures with their labels and class names into tar shards in WebDataset's naming
     ///
     /// Writes OUT/train-000000.tar, ..., and OUT/test-000000.tar, ... where there is a test split. The same command
-    /// continues after an interruption.
+    /// continues after an interruption. Every picture is decoded, and a broken one ends the command.
     Pack {
         #[command(flatten)]
         pictures: Pictures,
@@ -101,13 +103,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
         Task::Pack { pictures, shards, resize, upright, samples, bytes } => {
             let limits = Limits { samples: *samples, bytes: *bytes };
             for (name, files) in pictures.open(*upright)? {
-                let files = match resize {
+                let files: Arc<dyn PictureFiles> = match resize {
                     Some(side) => Arc::new(ResizedFiles::new(files, *side)?),
-                    None => files,
+                    None => Arc::new(SoundFiles::new(files)),
                 };
-                let written = copy(&*files, shards, name, limits)?;
+                let written = copy(&*files, shards, name, limits);
+                let written = written.map_err(|error| explain(error.into(), &pictures.data))?;
                 let samples: u64 = written.iter().map(|shard| shard.samples).sum();
-                println!("{name}: {samples} pictures in {} shards", written.len());
+                let several = if written.len() == 1 { "" } else { "s" };
+                println!("{name}: {samples} pictures in {} shard{several}", written.len());
             }
             println!("{}", shards.display());
             Ok(exit::DONE)

@@ -1,11 +1,15 @@
 //! The data of a command: where they are, and which are held out for tests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use clap::Args;
+use deepsim_data::DataError;
 use deepsim_data::dataset::DataOptions;
+use deepsim_eval::EvalError;
+use deepsim_train::TrainError;
 
+use super::exit::{self, Failure};
 use super::locate;
 
 /// Data, and how their test split is found.
@@ -51,5 +55,48 @@ impl Data {
             upright: self.upright,
             cache: self.cache.clone(),
         })
+    }
+
+    /// Adds to the error of a broken picture the command that finds all of them.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match &self.data {
+            Some(data) => explain(error, data),
+            None => error,
+        }
+    }
+}
+
+/// Adds to the error of a broken picture of `data` the command that finds all of them; other errors stay as they are.
+pub(crate) fn explain(error: Error, data: &Path) -> Error {
+    let cause = match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(TrainError::Data(cause)), _) | (_, Some(EvalError::Data(cause))) => Some(cause),
+        _ => error.downcast_ref(),
+    };
+    if !matches!(cause, Some(DataError::Decode { .. } | DataError::Panicked { .. })) {
+        return error;
+    }
+    let message = format!(
+        "{error:#}; `deepsim data check {}` lists all broken files, to be moved away first",
+        data.display()
+    );
+    Failure::new(exit::code(&error), message).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_error_of_a_broken_picture_says_how_to_find_all() {
+        let broken = || DataError::Decode { path: "mine/a.jpg".into(), reason: "no".into() };
+        let advice = "mine/a.jpg: no; `deepsim data check mine` lists all broken files, to be moved away first";
+        let errors: [Error; 3] =
+            [broken().into(), TrainError::from(broken()).into(), EvalError::from(broken()).into()];
+        for error in errors {
+            let explained = explain(error, Path::new("mine"));
+            assert_eq!((explained.to_string().as_str(), exit::code(&explained)), (advice, 1));
+        }
+        let usage = explain(Failure::usage("no").into(), Path::new("mine"));
+        assert_eq!((usage.to_string().as_str(), exit::code(&usage)), ("no", 2));
     }
 }

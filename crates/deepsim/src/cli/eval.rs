@@ -63,6 +63,10 @@ impl Arguments {
 
 /// Measures, and prints each file that was written with its numbers.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    measure_all(arguments).map_err(|error| arguments.data.explain(error))
+}
+
+fn measure_all(arguments: &Arguments) -> Result<()> {
     let unknown = |what, known: &str| EvalError::Unknown {
         what,
         known: known.into(),
@@ -98,8 +102,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for measure in &measures {
         let (measurement, path) = measure::evaluate(&**measure, &context)?;
         println!("{} ({:.1} s)", path.display(), measurement.seconds);
-        show::rows(&measurement.rows);
+        show::brief(&measurement.rows);
     }
+    println!("whole notes are in these files; docs/measures.md says what the numbers mean");
     Ok(())
 }
 

@@ -34,9 +34,10 @@ impl Arguments {
 pub(crate) fn run(Arguments { what, measure, json }: &Arguments) -> Result<()> {
     let (recipe, options) = what.on(what.place.open()?, Path::new(""), false)?;
     let estimate = match &recipe {
-        AnyRecipe::Generator(recipe) => estimate::generator(recipe, &options, *measure)?,
-        AnyRecipe::Comparator(recipe) => estimate::comparator(recipe, &options, *measure)?,
+        AnyRecipe::Generator(recipe) => estimate::generator(recipe, &options, *measure),
+        AnyRecipe::Comparator(recipe) => estimate::comparator(recipe, &options, *measure),
     };
+    let estimate = estimate.map_err(|error| what.data.explain(error.into()))?;
     match json {
         true => println!("{}", serde_json::to_string(&estimate)?),
         false => println!("{estimate}"),

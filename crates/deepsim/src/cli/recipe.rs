@@ -15,11 +15,12 @@ use super::place::Place;
 /// Recipe, data and place of a run.
 #[derive(Args)]
 pub(crate) struct What {
-    /// Recipe: a TOML file, or the name of a built-in recipe, e.g. autoencoder-se (crates/deepsim-run/recipes)
+    /// Recipe: a TOML file, or the name of a built-in recipe, e.g. autoencoder-se; `deepsim recipes` lists them
     recipe: PathBuf,
     #[command(flatten)]
-    data: Data,
-    /// Override a key of the recipe, e.g. --set steps=1000 --set adam.learning_rate=1e-4
+    pub(crate) data: Data,
+    /// Override a key of the recipe, e.g. --set steps=1000 --set adam.learning_rate=1e-4; `deepsim recipes --keys`
+    /// lists them
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// On a GPU, run each step of a generator operation by operation, not as a CUDA graph

@@ -20,13 +20,22 @@ pub(crate) fn entries(runs: &[String]) -> Result<Vec<Entry>> {
 
 /// Prints rows, one a line.
 pub(crate) fn rows(rows: &[Row]) {
+    print(rows, |note| note);
+}
+
+/// Prints rows, one a line, each with the beginning of its note.
+pub(crate) fn brief(rows: &[Row]) {
+    print(rows, |note| note.split("; ").next().unwrap_or(note));
+}
+
+fn print(rows: &[Row], shown: impl Fn(&str) -> &str) {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     for row in rows {
         let digits = |value: f64| if value != 0.0 && value.abs() < 0.1 { 6 } else { 4 };
         let write = |value: f64| format!("{value:.digits$}", digits = digits(value));
         let value = row.value.map_or("-".to_owned(), write);
         let spread = row.spread.map_or(String::new(), |spread| format!(" ± {spread:.2}"));
-        println!("  {:width$}  {value}{spread} {}  ({})", row.name, row.unit, row.note);
+        println!("  {:width$}  {value}{spread} {}  ({})", row.name, row.unit, shown(&row.note));
     }
 }
 
