@@ -20,6 +20,7 @@
 //! Nothing here trains or measures.
 
 pub mod cost;
+mod difference;
 pub mod done;
 pub mod error;
 pub mod files;

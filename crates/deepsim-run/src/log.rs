@@ -131,12 +131,15 @@ impl Record {
             text.push_str(&format!("{name} {x:.4} "));
         }
         if let Some(a) = self.adversary {
-            text.push_str(&format!("D {:.3}+{:.3} ratio {:.2} ", a.d_real, a.d_fake, a.ratio));
+            text.push_str(&format!(
+                "discriminator {:.3}+{:.3} ratio {:.2} ",
+                a.d_real, a.d_fake, a.ratio
+            ));
             if !a.train_d {
-                text.push_str("(D off) ");
+                text.push_str("(discriminator paused) ");
             }
             if !a.train_g {
-                text.push_str("(G off) ");
+                text.push_str("(generator paused) ");
             }
         }
         text.trim_end().to_owned()

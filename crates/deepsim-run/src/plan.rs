@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::RunError;
+use crate::difference::differences;
 use crate::files;
 use crate::read::read;
 use crate::recipe::{ComparatorRecipe, Recipe};
@@ -100,6 +101,15 @@ impl Plan {
         };
         numbers(self) == numbers(other)
     }
+
+    /// Returns the keys, except the data, the length and the outputs, in which this plan differs from an `earlier` one,
+    /// as `seed: expected 0, found 9`.
+    ///
+    /// # Errors
+    /// If a value has no TOML form.
+    pub fn differences(&self, earlier: &Self) -> Result<Vec<String>, RunError> {
+        differences(earlier, self, &APART)
+    }
 }
 
 /// Plan of a run that trains a comparator.
@@ -143,7 +153,19 @@ impl ComparatorPlan {
         };
         numbers(self) == numbers(other)
     }
+
+    /// Returns the keys, except the data, the length and the outputs, in which this plan differs from an `earlier` one,
+    /// as `seed: expected 0, found 9`.
+    ///
+    /// # Errors
+    /// If a value has no TOML form.
+    pub fn differences(&self, earlier: &Self) -> Result<Vec<String>, RunError> {
+        differences(earlier, self, &APART)
+    }
 }
+
+/// Keys that a run that is continued may change, or that are compared by themselves.
+const APART: [&str; 3] = ["data", "output", "steps"];
 
 /// Plan of a run of either kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -284,7 +306,33 @@ mod tests {
         longer.recipe.output.log_every = 1;
         longer.data.name = "moved".into();
         assert!(longer.continues(&plan));
+        assert_eq!(longer.differences(&plan).expect("TOML"), [""; 0]);
         longer.recipe.batch += 1;
         assert!(!longer.continues(&plan));
+    }
+
+    #[test]
+    fn only_the_keys_that_differ_are_named_with_both_values() {
+        let AnyPlan::Generator(plan) = plan("autoencoder-exemplar-cnn-conv3") else {
+            panic!("a generator")
+        };
+        let mut other = plan.clone();
+        other.recipe.steps = 1;
+        other.recipe.seed = 9;
+        other.recipe.adam.learning_rate = 1e-3;
+        other.recipe.resize = Some(128);
+        other.recipe.feature = None;
+        other.comparator = Some("weights a.safetensors".into());
+        let expected = [
+            "adam.learning_rate: expected 0.0002, found 0.001",
+            "comparator: expected \"random weights of seed 0\", found \"weights a.safetensors\"",
+            "feature.comparator: expected \"exemplar-cnn\", found none",
+            "feature.rho: expected 2.0, found none",
+            "feature.seed: expected 0, found none",
+            "feature.tap: expected \"CONV3\", found none",
+            "resize: expected none, found 128",
+            "seed: expected 0, found 9",
+        ];
+        assert_eq!(other.differences(&plan).expect("TOML"), expected);
     }
 }

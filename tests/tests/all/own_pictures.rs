@@ -65,6 +65,11 @@ fn a_folder_is_trained_on_and_resumed_to_the_same_bytes() {
         plan.contains("test = \"2 of 24 held out, a share of 0.1 by a fixed permutation\""),
         "{plan}"
     );
+    let held_out = bytes(&folder.path().join("plain-halves"), "held-out.txt");
+    let held_out = String::from_utf8(held_out).expect("text");
+    let held_out: Vec<&str> = held_out.lines().collect();
+    assert_eq!(held_out.len(), 2);
+    assert!(held_out.iter().all(|path| folder.path().join(path).is_file()), "{held_out:?}");
     // Another share trains on other pictures, and other transforms are another plan.
     for (more, words) in [
         (&["--test-share", "0.5"][..], "it holds a run on other data"),

@@ -75,6 +75,11 @@ fn a_run_continues_on_the_same_images_wherever_they_are_and_on_no_others() {
         (&["--data", "other"][..], "it holds a run on other data: expected 20 images in STL-10's"),
         (&[], "name the data that it was begun with, or choose another folder"),
         (&["--data", "moved", "--set", "seed=9"], "another plan"),
+        // The keys that differ, and no others.
+        (
+            &["--data", "moved", "--set", "seed=9", "--set", "batch=3"],
+            "cannot be continued:\n  batch: expected 2, found 3\n  seed: expected 0, found 9\nrepeat the command",
+        ),
     ] {
         let output = resume(more);
         assert_eq!(output.status.code(), Some(1), "{more:?}: {}", errors(&output));
@@ -246,6 +251,8 @@ fn a_second_signal_to_stop_leaves_at_once_with_131() {
     signal(&child, "-TERM");
     let output = child.wait_with_output().expect("the run ends");
     assert_eq!(output.status.code(), Some(131), "{}", errors(&output));
+    let words = "ended at once, before the first checkpoint: all steps are lost";
+    assert!(errors(&output).contains(words), "{}", errors(&output));
     assert!(!newest(&folder.path().join("run"), "checkpoint.safetensors").exists());
 }
 

@@ -51,12 +51,12 @@ pub fn run(
     if let (Some(state), Some(file)) = (earlier, file) {
         check_continues(&plan.data, &state.plan.data, out)?;
         if !plan.continues(&state.plan) {
-            return Err(plan::other_plan(out, &plan.to_toml()?, &state.plan.to_toml()?));
+            return Err(plan::other_plan(out, &plan.differences(&state.plan)?));
         }
         cursor = checkpoint::load(&file, &mut *learner)?.cursor;
     }
 
-    plan::write(options, &plan.to_toml()?, Identity::of_comparator(recipe))?;
+    plan::write(options, &plan.to_toml()?, Identity::of_comparator(recipe), &[])?;
     let setup = LoopSetup {
         out,
         name: &recipe.name,

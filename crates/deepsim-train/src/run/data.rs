@@ -100,7 +100,7 @@ pub(crate) fn check_source(images: &dyn Source, what: &str, crop: usize) -> Resu
     if crop > height.min(width) {
         return Err(TrainError::recipe(format!(
             "crop: expected at most {}, the least side of the {what} images, which are {height}x{width}; \
-             found {crop}",
+             found {crop}; set resize={crop} too, or more, to bring images to that size first",
             height.min(width)
         )));
     }

@@ -50,7 +50,7 @@ pub fn run(
     if let (Some(earlier), Some(checkpoint)) = (earlier, checkpoint) {
         check_continues(&plan.data, &earlier.data, out)?;
         if !plan.continues(&earlier) {
-            return Err(plan::other_plan(out, &plan.to_toml()?, &earlier.to_toml()?));
+            return Err(plan::other_plan(out, &plan.differences(&earlier)?));
         }
         cursor = checkpoint::load(&checkpoint, &mut trainer)?.cursor;
     } else if let Some(init) = &plan.recipe.init {
@@ -60,7 +60,8 @@ pub fn run(
     let source = training_images(&plan.recipe, &dataset)?;
 
     // Nothing is written before all that can be refused has been.
-    plan::write(options, &plan.to_toml()?, Identity::of(&plan.recipe))?;
+    let identity = Identity::of(&plan.recipe);
+    plan::write(options, &plan.to_toml()?, identity, &dataset.test_paths())?;
     let setup = LoopSetup {
         out,
         name: &plan.recipe.name,

@@ -1,13 +1,13 @@
 //! From a recipe to a checked plan, and from a plan back to its networks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use deepsim_data::Dataset;
 use deepsim_data::atomic::write_atomic;
 use deepsim_nets::WeightsOrigin;
 use deepsim_run::Identity;
-use deepsim_run::files::{IDENTITY, PLAN};
+use deepsim_run::files::{IDENTITY, PLAN, TEST_PICTURES};
 use deepsim_run::plan::DataPlan;
 use deepsim_run::recipe::Recipe;
 
@@ -90,11 +90,13 @@ pub fn reopen(
     Ok(frozen)
 }
 
-/// Creates the run folder and writes the plan and the identity of the run, in the first process only.
+/// Creates the run folder and writes the plan, the identity of the run and the paths of the test pictures, in the
+/// first process only.
 pub(crate) fn write(
     options: &RunOptions,
     plan: &str,
     identity: Identity,
+    test_pictures: &[PathBuf],
 ) -> Result<(), TrainError> {
     let out = &options.out;
     std::fs::create_dir_all(out).map_err(TrainError::io("creating folder", out))?;
@@ -102,16 +104,27 @@ pub(crate) fn write(
         let id = options.id.clone().unwrap_or(identity.id);
         write_atomic(&out.join(PLAN), plan.as_bytes())?;
         write_atomic(&out.join(IDENTITY), Identity { id, ..identity }.to_json().as_bytes())?;
+        if !test_pictures.is_empty() {
+            let lines = test_pictures.iter().map(|path| format!("{}\n", path.display()));
+            let path = out.join(TEST_PICTURES);
+            write_atomic(&path, lines.collect::<String>().as_bytes())?;
+            tracing::info!("{} lists the {} test pictures", path.display(), test_pictures.len());
+        }
     }
     Ok(())
 }
 
 /// Returns the error of a run folder that holds a run of another plan.
-pub(crate) fn other_plan(out: &Path, plan: &str, earlier: &str) -> TrainError {
+///
+/// `differences` are the keys in which the plans differ.
+pub(crate) fn other_plan(out: &Path, differences: &[String]) -> TrainError {
+    let lines: Vec<String> = differences.iter().map(|line| format!("\n  {line}")).collect();
     TrainError::Folder {
         path: out.into(),
         reason: format!(
-            "it holds a run of another plan, which cannot be continued.\nexpected:\n{earlier}\nfound:\n{plan}"
+            "it holds a run of another plan, which cannot be continued:{}\nrepeat the command that began it, with \
+             every --set, or choose another folder",
+            lines.concat()
         ),
     }
 }

@@ -25,7 +25,13 @@ pub(crate) fn earlier(out: &Path, resume: bool) -> Result<Option<PathBuf>, Train
     let search = Store::new(out, Default::default()).search()?;
     let Some(found) = search.newest else {
         return match search.broken.into_iter().next() {
-            None => Ok(None),
+            None => {
+                if resume {
+                    let out = out.display();
+                    info!("{out}: no run to resume, training starts from the beginning");
+                }
+                Ok(None)
+            }
             Some(broken) => Err(TrainError::Checkpoint {
                 path: broken.folder,
                 reason: format!("{}; there is no other that is whole", broken.reason),

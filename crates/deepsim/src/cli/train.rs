@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use candle_core::Device;
@@ -31,7 +33,7 @@ pub(crate) struct Arguments {
     /// Run folder to write to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Continue the run in the folder, if there is one
+    /// Continue the run in the folder; without one, start from the beginning and say so
     #[arg(long)]
     resume: bool,
     #[command(flatten)]
@@ -77,23 +79,59 @@ fn train(
     let (recipe, options) = arguments.what.on(place, &arguments.out, arguments.resume)?;
     let options = RunOptions { group: group.clone(), ..options };
     let requests = Requests::default();
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // A second signal, with the flag already set, ends the program at once.
-        let code = i32::from(exit::KILLED);
-        signal_hook::flag::register_conditional_shutdown(signal, code, requests.stop.clone())?;
-        signal_hook::flag::register(signal, requests.stop.clone())?;
-    }
+    stop_on_signals(requests.stop.clone(), arguments.out.clone())?;
     #[cfg(unix)]
     signal_hook::flag::register(signal_hook::consts::SIGUSR1, requests.save.clone())?;
     let outcome = match &recipe {
-        AnyRecipe::Generator(recipe) => train_generator(recipe, &options, &requests)?,
-        AnyRecipe::Comparator(recipe) => comparator::run(recipe, &options, &requests)?,
+        AnyRecipe::Generator(recipe) => train_generator(recipe, &options, &requests),
+        AnyRecipe::Comparator(recipe) => comparator::run(recipe, &options, &requests),
     };
-    Ok(match outcome {
+    Ok(match outcome.map_err(|error| arguments.what.data.explain(error.into()))? {
         Outcome::Finished => exit::DONE,
         Outcome::Interrupted(step) => {
             tracing::info!("interrupted: checkpoint saved at step {step}; continue with --resume");
             exit::INTERRUPTED
         }
     })
+}
+
+/// Asks the run to stop at the first signal, and ends the program at the second one.
+#[cfg(not(unix))]
+fn stop_on_signals(stop: Arc<AtomicBool>, _out: PathBuf) -> Result<()> {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let code = i32::from(exit::KILLED);
+        signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())?;
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    Ok(())
+}
+
+/// Asks the run to stop at the first signal. At the second one says what is lost and ends the program, on a thread of
+/// its own: a signal handler must not print.
+#[cfg(unix)]
+fn stop_on_signals(stop: Arc<AtomicBool>, out: PathBuf) -> Result<()> {
+    let signals = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+    let mut signals = signal_hook::iterator::Signals::new(signals)?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for _ in signals.forever() {
+            if stop.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                tracing::warn!("{}", ended(&out));
+                // Nothing is cleaned up: that may wait for the step that is being made.
+                signal_hook::low_level::exit(i32::from(exit::KILLED));
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Describes what is left of a run that ends at once.
+#[cfg(unix)]
+fn ended(out: &std::path::Path) -> String {
+    match deepsim_train::store::newest(out) {
+        Ok(Some(newest)) => format!(
+            "ended at once: steps after the checkpoint at step {} are lost; continue with --resume",
+            newest.step
+        ),
+        _ => "ended at once, before the first checkpoint: all steps are lost".into(),
+    }
 }

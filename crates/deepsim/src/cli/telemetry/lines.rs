@@ -68,7 +68,19 @@ impl Told {
         let (start, from) = self.start;
         let per_step = start.elapsed().as_secs_f64() / step.saturating_sub(from).max(1) as f64;
         let eta = per_step * steps.saturating_sub(*step) as f64;
-        Some(format!("step {step}/{steps} ETA {eta:.0} s, {text}"))
+        Some(format!("step {step}/{steps} ETA {}, {text}", duration(eta)))
+    }
+}
+
+/// Writes seconds in the two largest units that they fill, e.g. `4 min 10 s`.
+fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min {} s", seconds % 60),
+        3600..86_400 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
     }
 }
 
@@ -189,6 +201,20 @@ mod tests {
         };
         assert_eq!(lines(ALWAYS, unknown), ["receiving: 10 B"]);
         assert_eq!(lines(ALWAYS, || drop(tracing::info_span!("no operation"))), [""; 0]);
+    }
+
+    #[test]
+    fn time_is_in_units_that_people_use() {
+        for (seconds, words) in [
+            (0.4, "0 s"),
+            (59.6, "1 min 0 s"),
+            (250.0, "4 min 10 s"),
+            (3600.0, "1 h 0 min"),
+            (86_399.0, "23 h 59 min"),
+            (200_000.0, "2 d 7 h"),
+        ] {
+            assert_eq!(duration(seconds), words);
+        }
     }
 
     #[test]
