@@ -37,6 +37,12 @@ pub fn text(name: &str) -> Option<&'static str> {
     ALL.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
+/// Returns what a built-in recipe trains, in a line: the first of its text.
+pub fn about(name: &str) -> Option<&'static str> {
+    let line = text(name)?.lines().next()?;
+    Some(line.trim_start_matches("# ").trim_end_matches(['.', ':']))
+}
+
 /// Returns the names of all built-in recipes, in alphabetical order.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|(name, _)| *name)
@@ -67,6 +73,8 @@ mod tests {
                 AnyRecipe::Comparator(recipe) => recipe.name,
             };
             assert_eq!(own, name);
+            let about = about(name).expect("a known name");
+            assert!(about.len() > 20 && !about.starts_with('#'), "{name}: {about}");
         }
         assert_eq!(text("autoencoder"), None);
         Ok(())

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use cli::{
     compare, curves, data, diff_runs, download, eval, exit, help, import, invert, optimise, place,
-    plan, probe, replay, report, reproduce, sample, status, telemetry, train,
+    plan, probe, recipes, replay, report, reproduce, sample, status, telemetry, train,
 };
 
 /// Training and evaluation of image generators with perceptual similarity metrics.
@@ -26,6 +26,7 @@ struct Arguments {
 enum Command {
     Train(train::Arguments),
     Plan(plan::Arguments),
+    Recipes(recipes::Arguments),
     Replay(replay::Arguments),
     DiffRuns(diff_runs::Arguments),
     Curves(curves::Arguments),
@@ -50,6 +51,7 @@ fn run(Arguments { command, telemetry }: &Arguments) -> anyhow::Result<u8> {
         Command::DiffRuns(arguments) => return diff_runs::run(arguments),
         Command::Data(arguments) => return data::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
+        Command::Recipes(arguments) => recipes::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::Curves(arguments) => curves::run(arguments),
         Command::Eval(arguments) => eval::run(arguments),

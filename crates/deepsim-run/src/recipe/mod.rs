@@ -6,6 +6,7 @@
 mod any;
 mod check;
 mod comparator;
+pub mod keys;
 mod networks;
 mod optimiser;
 mod output;

@@ -6,7 +6,7 @@ use super::exit;
 
 /// Groups of commands, in the order of the help.
 pub(crate) const GROUPS: [(&str, &[&str]); 5] = [
-    ("Train", &["train", "plan", "replay", "diff-runs", "curves"]),
+    ("Train", &["train", "recipes", "plan", "replay", "diff-runs", "curves"]),
     ("Measure", &["eval", "compare", "probe"]),
     ("Make pictures", &["invert", "sample", "optimise"]),
     ("Reproduce the paper", &["reproduce", "status", "report"]),
@@ -14,7 +14,7 @@ pub(crate) const GROUPS: [(&str, &[&str]); 5] = [
 ];
 
 /// Examples of each command, with which its help ends.
-pub(crate) const EXAMPLES: [(&str, &[&str]); 17] = [
+pub(crate) const EXAMPLES: [(&str, &[&str]); 18] = [
     (
         "train",
         &[
@@ -28,6 +28,14 @@ pub(crate) const EXAMPLES: [(&str, &[&str]); 17] = [
         &[
             "deepsim plan vae-small-se                                 with five measured steps",
             "deepsim plan inversion-fc6 --measure 0 --json             counted only",
+        ],
+    ),
+    (
+        "recipes",
+        &[
+            "deepsim recipes",
+            "deepsim recipes autoencoder-se                            its text, to begin a recipe of your own",
+            "deepsim recipes --keys",
         ],
     ),
     ("replay", &["deepsim replay run/failures/step-0000123"]),

@@ -34,6 +34,7 @@ pub(crate) mod place;
 pub(crate) mod plan;
 pub(crate) mod probe;
 mod recipe;
+pub(crate) mod recipes;
 pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod reproduce;
