@@ -72,7 +72,8 @@ pub(crate) fn same_size(a: &Picture, b: &Picture) -> Result<(), EvalError> {
         return Ok(());
     }
     let wanted = format!("two pictures of {}x{} pixels", a.width, a.height);
-    Err(EvalError::input("compare", wanted, format!("the second of {}x{}", b.width, b.height)))
+    let got = format!("the second of {}x{}; crop or resize one first", b.width, b.height);
+    Err(EvalError::input("compare", wanted, got))
 }
 
 /// Distance of two pictures, with its parts and a map.

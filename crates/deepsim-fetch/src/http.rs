@@ -117,7 +117,7 @@ impl Client {
 
 fn config(timeouts: Timeouts, tls: bool) -> ureq::config::Config {
     let config = Agent::config_builder()
-        .user_agent(concat!("deepsim-data/", env!("CARGO_PKG_VERSION")))
+        .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
         .http_status_as_error(false)
         // Without TLS a redirect to https would find no provider, so it is returned as it is.
         .max_redirects(if tls { 10 } else { 0 })

@@ -154,8 +154,8 @@ fn sharpness(context: &Context<'_>, drawn: &Drawn, n: usize) -> Result<Vec<Row>,
     };
     let distance = sums[1].scaled(1.0 / n as f64).distance(&sums[0].scaled(1.0 / n as f64));
     let note = format!(
-        "mean absolute log ratio of the mean powers of {n} samples and test images in four bands above 1/16 cycle per \
-         pixel; 0 is equal, 3 a factor of two"
+        "0 is equal, 3 a factor of two; mean absolute log ratio of the mean powers of {n} samples and test images in \
+         four bands above 1/16 cycle per pixel"
     );
     Ok(vec![row(0), row(1), Row::new(BAND_DISTANCE, distance, "dB", note)])
 }

@@ -67,12 +67,12 @@ impl Measure for Sharpness {
             sums.map(|sum| sum.scaled(1.0 / distances.len().max(1) as f64));
         let excess = means.grid_excess(&originals_mean);
         let bands = format!(
-            "{left}mean over images of the mean absolute log ratio of the powers in four bands above 1/16 cycle per \
-             pixel; 0 is as in the originals, 3 a factor of two; blur and noise both count"
+            "{left}0 is as in the originals, 3 a factor of two; mean over images of the mean absolute log ratio of the \
+             powers in four bands above 1/16 cycle per pixel; blur and noise both count"
         );
         let grid = format!(
-            "{left}power at half a cycle per pixel along an axis beside that of its neighbours, against the same of \
-             the originals; about 0 without a grid"
+            "{left}about 0 without a grid; power at half a cycle per pixel along an axis beside that of its \
+             neighbours, against the same of the originals"
         );
         Ok(vec![
             row(0, HIGH_FREQUENCIES),

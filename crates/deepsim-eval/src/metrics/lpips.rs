@@ -99,6 +99,21 @@ impl LpipsNet {
         Some(folder.join(format!("{}.safetensors", self.name()))).filter(|path| path.is_file())
     }
 
+    /// Advice for those who lack the weights.
+    fn advice(self) -> String {
+        let (trunk, heads) = match self {
+            Self::Alex => ("`deepsim download alexnet-torchvision`", "alex"),
+            Self::Squeeze => {
+                ("squeezenet1_1-*.pth of https://download.pytorch.org/models/", "squeeze")
+            }
+            Self::Vgg => ("`deepsim download vgg16`", "vgg"),
+        };
+        format!(
+            "get the first from {trunk}, the second from weights/v0.1/{heads}.pth of the package lpips on PyPI, and \
+             convert both by `deepsim import` (docs/measures.md)"
+        )
+    }
+
     /// Returns true if a folder holds the trunk and the heads.
     pub fn is_in(self, folder: &Path) -> bool {
         self.trunk().find_weights(Some(folder)).is_some() && self.find_heads(folder).is_some()
@@ -147,19 +162,19 @@ impl Lpips {
     pub fn open(net: LpipsNet, folder: &Path, device: &Device) -> Result<Self, EvalError> {
         let files = (net.trunk().find_weights(Some(folder)), net.find_heads(folder));
         let (Some(trunk), Some(heads)) = files else {
-            return Err(EvalError::input(
-                net.name(),
-                format!(
-                    "{}.safetensors and {net}.safetensors in {}",
-                    net.trunk().name(),
-                    folder.display()
-                ),
-                match files {
-                    (None, None) => "neither",
-                    (None, _) => "the heads only",
-                    _ => "the trunk only",
-                },
-            ));
+            let trunk = net.trunk();
+            let wanted = format!(
+                "{}.safetensors and {net}.safetensors in the folder of --weights, {}",
+                trunk.name(),
+                folder.display()
+            );
+            let found = match files {
+                (None, None) => "neither",
+                (None, _) => "the heads only",
+                _ => "the trunk only",
+            };
+            let found = format!("{found}; {}", net.advice());
+            return Err(EvalError::input(net.name(), wanted, found));
         };
         Self::build(net, Some(&trunk), Some(heads), 0, device)
     }

@@ -22,13 +22,13 @@ use super::show;
 pub(crate) struct Arguments {
     /// Reference: a JPEG or PNG file, rotated by its EXIF orientation, with white under transparency; or a folder
     a: PathBuf,
-    /// Picture to compare with it, of the same size; or a folder
+    /// Picture to compare with it, of the same size (nothing is resized); or a folder
     b: PathBuf,
     /// Measure: lpips-alex, lpips-squeeze, lpips-vgg or feature:NET:TAP[,TAP]; may be repeated
     #[arg(long, value_name = "MEASURE")]
     measure: Vec<PairMeasure>,
-    /// File for a map of the differences of two pictures by the one measure that is named
-    #[arg(long, value_name = "FILE.png", requires = "measure")]
+    /// File for a map of the differences of two pictures by the one measure that is named with --measure
+    #[arg(long, value_name = "FILE.png")]
     map: Option<PathBuf>,
     /// File for the numbers of each pair of two folders
     #[arg(long, short = 'o', value_name = "FILE.csv")]
@@ -51,6 +51,10 @@ impl Arguments {
             false if self.csv.is_some() => "--csv: expected two folders, found two pictures",
             false if !self.distribution.is_empty() => {
                 "--distribution: expected two folders, found two pictures"
+            }
+            false if self.map.is_some() && self.measure.is_empty() => {
+                "--map: expected one --measure, whose differences it draws, found none; for example \
+                 --measure feature:efficientnet-lite0:STAGE5, which needs no --weights"
             }
             _ => return Ok(()),
         };

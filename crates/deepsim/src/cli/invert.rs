@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use deepsim_data::decode;
-use deepsim_eval::invert::{InvertOptions, invert};
+use deepsim_eval::invert::{InvertOptions, NUMBERS, ORIGINAL, RECONSTRUCTION, invert};
 
+use super::exit::{FAILED, Failure};
 use super::locate::DataFolders;
 use super::place::Place;
 use super::show;
@@ -22,8 +23,8 @@ pub(crate) struct Arguments {
     /// Use random weights for networks without a file
     #[arg(long)]
     random_weights: bool,
-    /// Folder for original.png, reconstruction.png and numbers.json [default: PHOTO-inverted, in the
-    /// current folder]
+    /// Folder for original.png, reconstruction.png and numbers.json, whose earlier ones are replaced [default:
+    /// PHOTO-inverted, in the current folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -32,6 +33,11 @@ pub(crate) struct Arguments {
 
 /// Reconstructs, writes the pictures and prints their distances.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let out = match &arguments.out {
+        Some(folder) => folder.clone(),
+        None => beside(&arguments.photo),
+    };
+    check_out(&out)?;
     let (device, weights) = arguments.place.open()?;
     let random_weights = arguments.random_weights;
     let photo = decode::read_photo(&arguments.photo)?;
@@ -48,10 +54,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         result = with(Some(&found));
     }
     let inverted = result?;
-    let out = match &arguments.out {
-        Some(folder) => folder.clone(),
-        None => beside(&arguments.photo),
-    };
+    if out.join(NUMBERS).exists() {
+        tracing::info!("{}: the results of an earlier inversion are replaced", out.display());
+    }
     inverted.write(&out)?;
     println!("{}", out.display());
     show::rows(&inverted.rows);
@@ -59,9 +64,39 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a folder with a picture that an inversion would replace and none has written.
+fn check_out(out: &Path) -> Result<()> {
+    let foreign = [ORIGINAL, RECONSTRUCTION].into_iter().find(|name| out.join(name).exists());
+    let Some(name) = foreign.filter(|_| !out.join(NUMBERS).exists()) else { return Ok(()) };
+    let message = format!(
+        "{}: expected a new folder, or one with the results of an earlier inversion, found {name} without {NUMBERS}; \
+         name another folder by --out",
+        out.display()
+    );
+    Err(Failure::new(FAILED, message).into())
+}
+
 /// Returns `PHOTO-inverted`, for a file `any/where/PHOTO.jpg`.
 fn beside(photo: &Path) -> PathBuf {
     let mut name = photo.file_stem().unwrap_or_default().to_owned();
     name.push("-inverted");
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_results_of_an_inversion_are_replaced() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let out = folder.path();
+        check_out(&out.join("new"))?;
+        check_out(out)?;
+        std::fs::write(out.join(ORIGINAL), "mine")?;
+        let error = check_out(out).expect_err("someone's picture").to_string();
+        assert!(error.contains("found original.png without numbers.json"), "{error}");
+        std::fs::write(out.join(NUMBERS), "[]")?;
+        check_out(out)
+    }
 }

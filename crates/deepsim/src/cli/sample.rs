@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// Redraw code values that are further from 0 than this: less variety, fewer failures
     #[arg(long, value_name = "T")]
     truncation: Option<f64>,
-    /// PNG file for the grid
+    /// PNG file for the grid; an earlier one is replaced
     #[arg(long, value_name = "FILE", default_value = "samples.png")]
     out: PathBuf,
     #[command(flatten)]
