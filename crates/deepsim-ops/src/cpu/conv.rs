@@ -13,6 +13,7 @@ use super::elementwise;
 use super::linear::Linear;
 use super::panels::{Panels, pack, pack_block};
 use super::simd::Isa;
+use super::winograd;
 use crate::flops::count;
 
 /// Sizes of one convolution.
@@ -82,6 +83,9 @@ pub(crate) fn forward(
     if let Some(l) = Linear::of(s) {
         return l.forward(isa, x, w, finish, y);
     }
+    if let Some(algorithm) = winograd::suited(s, false) {
+        return winograd::run(s, algorithm, isa, false, x, w, finish, y);
+    }
     let rows = Axis::forward(s.h, s.kh, s.sh, s.ph, s.oh, s.dh);
     let plain = Axis::forward(s.w, s.kw, s.sw, s.pw, s.ow, s.dw);
     let blocks = |block| Axis::forward_in_blocks(s.w, s.kw, s.sw, s.pw, s.ow, block);
@@ -102,6 +106,9 @@ pub(crate) fn backward_data(
     count(s.flops());
     if let Some(l) = Linear::of(s) {
         return l.backward_data(isa, y, w, finish, x);
+    }
+    if let Some(algorithm) = winograd::suited(s, true) {
+        return winograd::run(s, algorithm, isa, true, y, w, finish, x);
     }
     // Each phase of the stride makes its own pixels of x; only phases that have pixels, since a
     // stride may be much larger than the image.

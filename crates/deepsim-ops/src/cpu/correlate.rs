@@ -14,7 +14,6 @@ use super::buffer::Buffer;
 use super::kernel::{Kernels, MOST, Segment, Sum};
 use super::panels::{Panel, Panels};
 use super::simd::Isa;
-use super::winograd;
 
 /// Pixels that a unit of work should have, so that its tiles are full.
 const UNIT_PIXELS: usize = 4096;
@@ -102,10 +101,6 @@ pub(crate) fn run(
     correlations.iter().for_each(|correlation| correlation.check(images, source, destination));
     let destination = Destination(destination.as_mut_ptr());
     for correlation in correlations {
-        if let Some(algorithm) = winograd::suited(correlation) {
-            winograd::run(correlation, algorithm, isa, images, source, destination);
-            continue;
-        }
         let runs = Arc::new((correlation.rows.runs(), correlation.columns.runs()));
         let units = correlation.units(images).into_iter();
         work.extend(units.map(|unit| (correlation, runs.clone(), unit)));

@@ -5,7 +5,7 @@
 //! | `conv` | one convolution and its adjoint; chooses among the next four |
 //! | `axis` | source positions of an output, for any stride and padding, and the adjoint |
 //! | `correlate` | the sum itself: lists of pixels that read the same taps, times panels of weights |
-//! | `winograd` | 3x3 and 5x5 kernels with stride 1 in fewer multiplications, forward and both gradients |
+//! | `winograd` | the same in fewer multiplications, for 3x3, 5x5 and strided kernels; forward and both gradients |
 //! | `linear` | the same for 1x1 maps, without copying the weights |
 //! | `weight_gradient` | gradients to weights and biases |
 //! | `panels` | weights in the kernels' layout |

@@ -5,6 +5,7 @@ use super::conv::{ConvShape, backward_data, forward};
 use super::correlate::Finish;
 use super::simd::Isa;
 use super::weight_gradient::{backward_bias, backward_weight};
+use super::winograd;
 
 /// Kernel, stride, padding (each vertical, horizontal), groups, size; dense kernels.
 type Case = ((usize, usize), (usize, usize), (usize, usize), usize, (usize, usize));
@@ -33,6 +34,19 @@ const GROUPED: Case = ((3, 3), (1, 1), (1, 1), 2, (5, 8));
 const FIVE: Case = ((5, 5), (1, 1), (0, 0), 1, (14, 11));
 const FIVE_PADDED: Case = ((5, 5), (1, 1), (2, 1), 1, (9, 12));
 const FIVE_GROUPED: Case = ((5, 5), (1, 1), (2, 2), 2, (7, 7));
+
+/// Kernels for which Winograd's algorithm splits images, and one with as few taps: odd sizes, taps that some sub-images lack, paddings below and
+/// above the stride.
+const STRIDED: [Case; 8] = [
+    ((2, 2), (1, 1), (1, 0), 1, (9, 12)),
+    ((4, 4), (2, 2), (1, 1), 1, (16, 18)),
+    ((4, 4), (2, 2), (0, 3), 1, (17, 13)),
+    ((3, 3), (2, 2), (1, 0), 1, (21, 23)),
+    ((5, 5), (2, 2), (2, 1), 1, (15, 18)),
+    ((6, 6), (2, 2), (2, 5), 1, (19, 12)),
+    ((6, 6), (3, 3), (2, 4), 1, (20, 25)),
+    ((11, 11), (4, 4), (5, 2), 1, (35, 30)),
+];
 
 fn shape(case: Case, n: usize, channels: usize, out: usize) -> ConvShape {
     dilated(case, (1, 1), n, channels, out)
@@ -160,18 +174,67 @@ fn every_instruction_set_equals_plain_loops() {
     }
 }
 
-/// Name, kernel, padding, groups, side, channels of all groups.
-type Layer = (&'static str, usize, usize, usize, usize, (usize, usize));
+#[test]
+fn every_tile_equals_plain_loops() {
+    // Those that would be slower, too.
+    let plain = [CASES[0], WIDE, GROUPED, FIVE, FIVE_PADDED, FIVE_GROUPED];
+    let sizes = [(2, 32, 40), (1, 19, 48), (2, 70, 33)];
+    for (case, (n, channels, out)) in
+        plain.iter().chain(&STRIDED).flat_map(|case| sizes.map(|size| (*case, size)))
+    {
+        let s = shape(case, n, channels, out);
+        let (x, y) = (values(n * s.x_len(), 1), values(n * s.y_len(), 2));
+        let w = values(s.w_len(), 3);
+        let mut expected = [vec![0f64; y.len()], vec![0f64; x.len()], vec![0f64; w.len()]];
+        each_product(&s, |i, j, k| {
+            expected[0][j] += f64::from(x[i]) * f64::from(w[k]);
+            expected[1][i] += f64::from(y[j]) * f64::from(w[k]);
+            expected[2][k] += f64::from(x[i]) * f64::from(y[j]);
+        });
+        for isa in Isa::available() {
+            let passes = [(false, &x, &expected[0]), (true, &y, &expected[1])];
+            for (adjoint, source, expected) in passes {
+                for (algorithm, _) in winograd::algorithms(&s, adjoint) {
+                    let mut found = vec![f32::NAN; expected.len()];
+                    let finish = Finish::default();
+                    winograd::run(&s, algorithm, isa, adjoint, source, &w, finish, &mut found);
+                    let what = format!("{isa:?} {algorithm:?} of {s:?}, adjoint: {adjoint}");
+                    assert_near(&what, &found, expected);
+                }
+            }
+            for (algorithm, _) in winograd::algorithms_for_weights(&s, isa) {
+                let found = winograd::backward_weight(&s, algorithm, isa, &x, &y);
+                let what = format!("{isa:?} {algorithm:?} of {s:?}, weights");
+                assert_near(&what, &found, &expected[2]);
+            }
+        }
+    }
+}
 
-/// Layers of stride 1 of the discriminator and of AlexNet for images of 64 pixels, and those of a generator.
-const LAYERS: [Layer; 7] = [
-    ("D.conv2", 5, 0, 1, 29, (32, 64)),
-    ("D.conv4", 3, 0, 1, 12, (128, 256)),
-    ("8x8", 3, 1, 1, 8, (256, 256)),
-    ("16x16", 3, 1, 1, 16, (128, 128)),
-    ("32x32", 3, 1, 1, 32, (64, 64)),
-    ("C.conv2", 5, 2, 2, 7, (96, 256)),
-    ("C.conv3", 3, 1, 1, 3, (256, 384)),
+/// Name, kernel, stride, padding, groups, side, channels of all groups.
+type Layer = (&'static str, usize, usize, usize, usize, usize, (usize, usize));
+
+/// Layers of the discriminator and of AlexNet for images of 64 pixels, and those of generators. Transposed convolutions
+/// are given by their adjoint, so that "input" is their forward pass.
+const LAYERS: [Layer; 18] = [
+    ("D.conv2", 5, 1, 0, 1, 29, (32, 64)),
+    ("D.conv3", 3, 2, 0, 1, 25, (64, 128)),
+    ("D.conv4", 3, 1, 0, 1, 12, (128, 256)),
+    ("D.conv5", 3, 2, 0, 1, 10, (256, 256)),
+    ("8x8", 3, 1, 1, 1, 8, (256, 256)),
+    ("16x16", 3, 1, 1, 1, 16, (128, 128)),
+    ("32x32", 3, 1, 1, 1, 32, (64, 64)),
+    ("C.conv2", 5, 1, 2, 2, 7, (96, 256)),
+    ("C.conv3", 3, 1, 1, 1, 3, (256, 384)),
+    ("G.c3", 3, 2, 1, 1, 32, (64, 64)),
+    ("G.c5", 3, 2, 1, 1, 16, (128, 128)),
+    ("G.u1", 4, 2, 1, 1, 16, (64, 128)),
+    ("G.u2", 4, 2, 1, 1, 32, (32, 64)),
+    ("I.u5", 4, 2, 1, 1, 8, (256, 256)),
+    ("I.u4", 4, 2, 1, 1, 16, (256, 512)),
+    ("I.u3", 4, 2, 1, 1, 32, (128, 256)),
+    ("I.u2", 4, 2, 1, 1, 64, (64, 128)),
+    ("5x5 s2", 5, 2, 2, 1, 32, (128, 128)),
 ];
 
 /// Values of a normal distribution, as weights and features have them: the sum of twelve even ones.
@@ -192,8 +255,8 @@ fn layers_keep_their_digits() {
     // `DEEPSIM_WINOGRAD=0` shows those of direct convolution, `DEEPSIM_IMAGES=64` those of a batch.
     let n = std::env::var("DEEPSIM_IMAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
     let mut largest = 0f64;
-    for (name, kernel, padding, groups, side, (channels, out)) in LAYERS {
-        let case = ((kernel, kernel), (1, 1), (padding, padding), groups, (side, side));
+    for (name, kernel, stride, padding, groups, side, (channels, out)) in LAYERS {
+        let case = ((kernel, kernel), (stride, stride), (padding, padding), groups, (side, side));
         let s = shape(case, n, channels / groups, out / groups);
         // Leaky ReLUs precede and follow.
         let x: Vec<f32> = normal(n * s.x_len(), 1).iter().map(|x| x.max(0.3 * x)).collect();

@@ -34,6 +34,13 @@ fn cases() -> Vec<Case> {
         case("conv_transpose2d", &[&[11, 6, 9, 8], &[6, 5, 4, 4], &[5]], |t| {
             conv_transpose2d(&t[0], &t[1], Some(&t[2]), Conv2dConfig::new(2, 1))
         }),
+        // Channels and sizes for which Winograd's algorithm pays.
+        case("conv2d, in tiles", &[&[7, 64, 17, 18], &[64, 64, 3, 3], &[64]], |t| {
+            conv2d(&t[0], &t[1], Some(&t[2]), Conv2dConfig::new(1, 1).with_leaky(0.3))
+        }),
+        case("conv_transpose2d, in tiles", &[&[7, 64, 17, 18], &[64, 64, 4, 4], &[64]], |t| {
+            conv_transpose2d(&t[0], &t[1], Some(&t[2]), Conv2dConfig::new(2, 1))
+        }),
         case("conv2d, dilated", &[&[11, 5, 21, 23], &[9, 5, 3, 3], &[9]], |t| {
             conv2d(&t[0], &t[1], Some(&t[2]), Conv2dConfig::new(2, 3).with_dilation(3))
         }),

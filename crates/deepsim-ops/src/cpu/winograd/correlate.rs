@@ -1,237 +1,375 @@
 //! Convolution and its gradient to the input, tile by tile.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
+use super::grid::Grid;
 use super::transform::{gather_output, spread_input, spread_weights};
-use super::{Algorithm, CHANNELS, GAP, MOST, WORTH, cost, direct_cost, is_on, pixels};
+use super::{Algorithm, GAP, MOST, cheapest, tiles};
 use crate::cpu::axis::Axis;
 use crate::cpu::buffer::Buffer;
-use crate::cpu::correlate::{Correlation, Destination, leak};
+use crate::cpu::conv::ConvShape;
+use crate::cpu::correlate::{Destination, Finish, leak};
 use crate::cpu::kernel::{self, Kernels, Segment, Sum};
+use crate::cpu::panels::{Panels, pack};
 use crate::cpu::simd::Isa;
 
 /// Floats of a unit's transformed tiles, so that they stay in the second-level cache.
 const UNIT: usize = 160 * 1024;
 /// Most channels that are summed where a tile of 7 keeps its digits.
 const DEEP: usize = 64;
-/// Pixels of the largest tile of outputs.
-const MADE: usize = 5 * 5;
+/// Floats of the widest vector.
+const LANES: usize = 16;
 
-/// Returns the algorithm that computes a correlation fastest, `None` for the direct one. It does not depend on the number
-/// of images, so that nothing that is made of an image depends on its batch.
-pub(in super::super) fn suited(c: &Correlation<'_>) -> Option<Algorithm> {
-    let plain =
-        |axis: &Axis| (axis.step(), axis.reach, axis.block) == (1, 1, 1) && axis.count == axis.size;
-    let taps = c.rows.taps;
-    let square = plain(&c.rows) && plain(&c.columns) && c.columns.taps == taps;
-    let group = (c.panels.depth, c.channels.1 * c.panels.depth / c.channels.0);
-    if !is_on() || !square || ![3, 5].contains(&taps) || group.0.min(group.1) < CHANNELS {
-        return None;
-    }
-    let direct = direct_cost(&c.rows, &c.columns);
-    let cost = |algorithm: &Algorithm| {
-        let tiles =
-            c.rows.count.div_ceil(algorithm.made()) * c.columns.count.div_ceil(algorithm.made());
-        cost(algorithm.tile, tiles, group)
-    };
-    let tiles = if c.panels.depth <= DEEP { &[6, 7][..] } else { &[6] };
-    let all = tiles.iter().map(|&tile| Algorithm { tile, taps });
-    let best = all.min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
-    (cost(&best) < WORTH * direct).then_some(best)
+/// Returns the algorithm that computes a convolution, or its adjoint, fastest, `None` for the direct one. It does not
+/// depend on the number of images, so that nothing that is made of an image depends on its batch.
+pub(in super::super) fn suited(s: &ConvShape, adjoint: bool) -> Option<Algorithm> {
+    cheapest(s, algorithms(s, adjoint))
 }
 
-/// Computes all outputs of `images` images; as [`crate::cpu::correlate::run`].
+/// Returns all algorithms for a convolution, or its adjoint, and how many tiles an image then has.
+pub(in super::super) fn algorithms(
+    s: &ConvShape,
+    adjoint: bool,
+) -> impl Iterator<Item = (Algorithm, usize)> {
+    let depth = if adjoint { s.group_out() } else { s.group_in() };
+    let most = if depth <= DEEP { 7 } else { 6 };
+    let (rows, columns) = outputs(s, adjoint);
+    tiles(s).filter_map(move |(tile, taps)| {
+        let made = (tile + 1).checked_sub(taps).filter(|made| *made > 1 && tile <= most)?;
+        Some((Algorithm { tile, taps }, rows.1.div_ceil(made) * columns.1.div_ceil(made)))
+    })
+}
+
+/// First row and column of the outputs in their sub-images, and the number of each.
+fn outputs(s: &ConvShape, adjoint: bool) -> ((usize, usize), (usize, usize)) {
+    let axis = |size: usize, stride: usize, padding: usize, count: usize| {
+        let first = padding / stride;
+        if adjoint { (first, (size - 1 + padding) / stride + 1 - first) } else { (0, count) }
+    };
+    (axis(s.h, s.sh, s.ph, s.oh), axis(s.w, s.sw, s.pw, s.ow))
+}
+
+/// Computes all outputs of a convolution, or of its adjoint.
 pub(in super::super) fn run(
-    c: &Correlation<'_>,
+    s: &ConvShape,
     algorithm: Algorithm,
     isa: Isa,
-    images: usize,
+    adjoint: bool,
     source: &[f32],
-    destination: Destination,
+    w: &[f32],
+    finish: Finish<'_>,
+    destination: &mut [f32],
 ) {
-    let run = match (algorithm.tile, algorithm.taps) {
-        (6, 3) => tiles::<6, 3, 4>,
-        (6, 5) => tiles::<6, 5, 2>,
-        (7, 3) => tiles::<7, 3, 5>,
-        (7, 5) => tiles::<7, 5, 3>,
+    let pass = Pass::new(s, isa, adjoint, w, finish);
+    pass.check(source, destination);
+    let destination = Destination(destination.as_mut_ptr());
+    match (algorithm.tile, algorithm.taps) {
+        (4, 2) => pass.tiles::<4, 2, 3>(source, destination),
+        (4, 3) => pass.tiles::<4, 3, 2>(source, destination),
+        (6, 3) => pass.tiles::<6, 3, 4>(source, destination),
+        (6, 5) => pass.tiles::<6, 5, 2>(source, destination),
+        (7, 3) => pass.tiles::<7, 3, 5>(source, destination),
+        (7, 5) => pass.tiles::<7, 5, 3>(source, destination),
         _ => unreachable!("{algorithm:?}"),
-    };
-    run(c, isa, images, source, destination);
+    }
 }
 
-fn tiles<const T: usize, const R: usize, const M: usize>(
-    c: &Correlation<'_>,
+/// A convolution or its adjoint.
+struct Pass<'a> {
     isa: Isa,
+    adjoint: bool,
     images: usize,
-    source: &[f32],
-    destination: Destination,
-) {
-    let weights = transformed_weights::<T, R>(c, isa);
-    let (down, across) = (c.rows.count.div_ceil(M), c.columns.count.div_ceil(M));
-    let tiles = images * down * across;
-    let panels: usize = c.panels.list.iter().map(|panel| panel.vectors * isa.lanes()).sum();
-    let together =
-        (UNIT / (T * T * (c.channels.0 + panels)) / kernel::MOST).clamp(1, 8) * kernel::MOST;
-    (0..tiles.div_ceil(together)).into_par_iter().for_each(|unit| {
-        let range = unit * together..((unit + 1) * together).min(tiles);
-        let count = range.len();
-        // Floats between positions: an odd number of lines of the cache, so that they do not share their places in it.
-        let (set_in, set_out) = (count * c.channels.0 + GAP, count * panels + GAP);
-        let mut inputs = Buffer::new(T * T * set_in);
-        let mut outputs = Buffer::new(T * T * set_out);
-        let place = |tile: usize| (tile / (down * across), tile / across % down, tile % across);
-        let zeros = vec![0f32; c.channels.0];
-        for (i, tile) in range.clone().enumerate() {
-            let (image, y, x) = place(tile);
-            let first = (c.rows.position(M * y, 0), c.columns.position(M * x, 0));
-            let sizes = (c.rows.source, c.columns.source, c.channels.0);
-            let pixels = pixels::<T>(source, sizes, image, first, &zeros);
-            // SAFETY: the instruction set was detected; each pixel has all channels of the source,
-            // at least as many as a vector has lanes, and `inputs` all positions of all tiles.
-            unsafe {
-                let to = inputs.as_mut_ptr().add(i * c.channels.0);
-                spread_input::<T>(isa, &pixels, to, set_in, c.channels.0);
-            }
-        }
-        let set = c.panels.len() / (R * R);
-        for position in 0..T * T {
-            let inputs = &inputs[position * set_in..][..count * c.channels.0];
-            let outputs = &mut outputs[position * set_out..][..count * panels];
-            products(c, isa, R * R, count, inputs, &weights[position * set..], outputs);
-        }
-        for (i, tile) in range.enumerate() {
-            let (image, y, x) = place(tile);
-            let outputs = &outputs[i * panels..];
-            finish::<T, M>(c, isa, (image, M * y, M * x), outputs, set_out, destination);
-        }
-    });
+    groups: usize,
+    /// Side of the kernel, and stride.
+    kernel: (usize, usize),
+    source: Grid,
+    destination: Grid,
+    /// First row and column of the outputs in their sub-images, and the number of each.
+    outputs: ((usize, usize), (usize, usize)),
+    /// Panels of the channels of one sub-image.
+    panels: Panels,
+    /// Weights in these panels, with all taps of the kernel.
+    weights: Buffer,
+    finish: Finish<'a>,
 }
 
-/// Panels of the weights as a set of panels for each position.
-fn transformed_weights<const T: usize, const R: usize>(c: &Correlation<'_>, isa: Isa) -> Buffer {
-    let len = c.panels.len() / (R * R);
-    let mut weights = Buffer::new(T * T * len);
-    let to = Destination(weights.as_mut_ptr());
-    c.panels.list.par_iter().for_each(|panel| {
-        // A tap of a panel has as many floats as the panel of a set.
-        let width = panel.vectors * isa.lanes() * c.panels.depth;
-        let from = &c.weights[panel.at..panel.at + R * R * width];
-        let taps: [*const f32; MOST] =
-            std::array::from_fn(|tap| from[tap.min(R * R - 1) * width..].as_ptr());
-        // SAFETY: the instruction set was detected; each tap has `width` floats, a whole number of vectors; every panel
-        // has its own part of each set.
-        unsafe { spread_weights::<R, T>(isa, &taps, to.get().add(panel.at / (R * R)), len, width) };
-    });
-    weights
-}
+impl<'a> Pass<'a> {
+    fn new(s: &ConvShape, isa: Isa, adjoint: bool, w: &[f32], finish: Finish<'a>) -> Self {
+        let (x, y) = (Grid::input(s), Grid::output(s));
+        let (source, destination) = if adjoint { (y, x) } else { (x, y) };
+        let (group_in, group_out) = (s.group_in(), s.group_out());
+        let (depth, out) = if adjoint { (group_out, group_in) } else { (group_in, group_out) };
+        let panels = Panels::new(s.groups, out, depth, s.kh * s.kw, isa);
+        let rows = Axis::forward(s.h, s.kh, s.sh, s.ph, s.oh, 1);
+        let columns = Axis::forward(s.w, s.kw, s.sw, s.pw, s.ow, 1);
+        let weights = pack(s, (&rows, &columns), adjoint, &panels, w);
+        let (kernel, outputs) = ((s.kh, s.sh), outputs(s, adjoint));
+        let (images, groups) = (s.n, s.groups);
+        Self {
+            isa,
+            adjoint,
+            images,
+            groups,
+            kernel,
+            source,
+            destination,
+            outputs,
+            panels,
+            weights,
+            finish,
+        }
+    }
 
-/// The matrix products of one position: tiles by source channels, times source by output channels.
-fn products(
-    c: &Correlation<'_>,
-    isa: Isa,
-    taps: usize,
-    tiles: usize,
-    inputs: &[f32],
-    weights: &[f32],
-    outputs: &mut [f32],
-) {
-    let kernels = Kernels::of(isa);
-    let stride = outputs.len() / tiles;
-    let segment = Segment { source: 0, weights: 0, len: c.panels.depth };
-    let pixels: [u32; kernel::MOST] = std::array::from_fn(|i| (i * c.channels.0) as u32);
-    let places: [u32; kernel::MOST] = std::array::from_fn(|i| (i * stride) as u32);
-    let mut column = 0;
-    for panel in &c.panels.list {
-        let chunks = tiles.div_ceil(kernels.most);
-        for chunk in 0..chunks {
-            let (t0, t1) = (chunk * tiles / chunks, (chunk + 1) * tiles / chunks);
-            let sum = Sum {
-                source: inputs[t0 * c.channels.0 + panel.group * c.panels.depth..].as_ptr(),
-                pixels: pixels.as_ptr(),
-                segments: &segment,
-                segment_count: 1,
-                weights: weights[panel.at / taps..].as_ptr(),
-                bias: std::ptr::null(),
-                slope: 1.0,
-                out: outputs[t0 * stride + column..].as_mut_ptr(),
-                places: places.as_ptr(),
-                gate: std::ptr::null(),
-                gate_slope: 1.0,
+    fn check(&self, source: &[f32], destination: &[f32]) {
+        assert!(source.len() == self.images * self.source.len(), "the source has another size");
+        let expected = self.images * self.destination.len();
+        assert!(destination.len() == expected, "the destination, too");
+        let gate = self.finish.gate.map(|(gate, _)| gate.len());
+        assert!(gate.is_none_or(|len| len == expected), "and the gate");
+    }
+
+    /// Floats of all panels of one tap of a sub-image's kernel.
+    fn set(&self) -> usize {
+        self.panels.len() / (self.kernel.0 * self.kernel.0)
+    }
+
+    /// First float of a panel among those of its position.
+    fn panel(&self, part: usize, at: usize) -> usize {
+        (part * self.set() + at / (self.kernel.0 * self.kernel.0)) * self.source.parts()
+    }
+
+    fn tiles<const T: usize, const R: usize, const M: usize>(
+        &self,
+        source: &[f32],
+        destination: Destination,
+    ) {
+        let weights = self.transformed_weights::<T, R>();
+        let (rows, columns) = self.outputs;
+        let (down, across) = (rows.1.div_ceil(M), columns.1.div_ceil(M));
+        let tiles = self.images * down * across;
+        // Channels of a tile before and after the products.
+        let channels = self.source.parts() * self.source.channels;
+        let vectors: usize = self.panels.list.iter().map(|panel| panel.vectors).sum();
+        let made = self.destination.parts() * vectors * self.isa.lanes();
+        // Weights are read once for each unit, which should not take longer than the tiles.
+        let by_weights = channels * made / (2 * (channels + made));
+        let by_cache = UNIT / (T * T * (channels + made));
+        let together = (by_weights.max(by_cache) / kernel::MOST).clamp(1, 8) * kernel::MOST;
+        let back = if self.adjoint { R - 1 } else { 0 };
+        (0..tiles.div_ceil(together)).into_par_iter().for_each(|unit| {
+            let range = unit * together..((unit + 1) * together).min(tiles);
+            let count = range.len();
+            // Floats between positions: an odd number of lines of the cache, so that they do not share their places
+            // in it.
+            let (set_in, set_out) = (count * channels + GAP, count * made + GAP);
+            let mut inputs = Buffer::new(T * T * set_in);
+            let mut outputs = Buffer::new(T * T * set_out);
+            // Image and first output.
+            let place = |tile: usize| {
+                let (y, x) = (tile / across % down, tile % across);
+                (tile / (down * across), (rows.0 + M * y, columns.0 + M * x))
             };
-            // SAFETY: the instruction set was detected; the tiles have all channels of the panel's
-            // group, the outputs of a tile a place for every panel.
-            unsafe { kernels.sum(panel.vectors, t1 - t0, &sum) };
-        }
-        column += panel.vectors * isa.lanes();
-    }
-}
-
-/// Makes the pixels of the destination from the products of a tile.
-fn finish<const T: usize, const M: usize>(
-    c: &Correlation<'_>,
-    isa: Isa,
-    (image, y, x): (usize, usize, usize),
-    outputs: &[f32],
-    stride: usize,
-    destination: Destination,
-) {
-    // Pixels beyond the border, and all pixels of a vector that is not full, are made aside.
-    let mut aside = [0f32; MADE * 16];
-    let spare = aside.as_mut_ptr();
-    // Places of the first channel.
-    let mut places = [None; MADE];
-    for (i, place) in places.iter_mut().enumerate().take(M * M) {
-        let (y, x) = (y + i / M, x + i % M);
-        let inside = y < c.rows.size && x < c.columns.size;
-        *place = inside.then(|| ((image * c.rows.size + y) * c.columns.size + x) * c.channels.1);
-    }
-    let mut column = 0;
-    for panel in &c.panels.list {
-        for vector in 0..panel.vectors {
-            let first = panel.first + vector * isa.lanes();
-            let channels = (panel.first + panel.channels - first).min(isa.lanes());
-            let full = channels == isa.lanes();
-            let mut bias = [0f32; 16];
-            if let Some(values) = c.finish.bias {
-                bias[..channels].copy_from_slice(&values[first..first + channels]);
-            }
-            let gate = c.finish.gate.filter(|_| full);
-            let (mut to, mut gates) = ([spare; MOST], [bias.as_ptr(); MOST]);
-            for (i, place) in places.iter().enumerate().take(M * M) {
-                match place.filter(|_| full) {
-                    // SAFETY: the pixel is in the destination; no other tile has it.
-                    Some(place) => unsafe { to[i] = destination.get().add(place + first) },
-                    // SAFETY: a vector for each pixel fits.
-                    None => unsafe { to[i] = spare.add(16 * i) },
-                }
-                if let (Some(place), Some((gate, _))) = (place, gate) {
-                    gates[i] = gate[place + first..].as_ptr();
-                }
-            }
-            let slopes = (c.finish.leaky.unwrap_or(1.0), gate.map_or(1.0, |(_, slope)| slope));
-            // SAFETY: the instruction set was detected; `outputs` has a vector here for all
-            // positions; each place and each gate, or what stands for it, is one vector long.
-            unsafe {
-                let (from, bias) = (outputs[column..].as_ptr(), bias.as_ptr());
-                let gates = gate.is_some().then_some(&gates);
-                gather_output::<T, M>(isa, from, stride, bias, slopes, &to, gates);
-            }
-            if !full {
-                for (place, values) in places.iter().zip(aside.chunks_exact(16)) {
-                    let Some(place) = place.map(|place| place + first) else { continue };
-                    // SAFETY: as above.
-                    let to = unsafe {
-                        std::slice::from_raw_parts_mut(destination.get().add(place), channels)
-                    };
-                    to.copy_from_slice(&values[..channels]);
-                    for (i, to) in to.iter_mut().enumerate() {
-                        if let Some((gate, slope)) = c.finish.gate {
-                            *to = leak(*to, gate[place + i], slope);
-                        }
+            let mut spare = self.spare();
+            for (i, tile) in range.clone().enumerate() {
+                let (image, (y, x)) = place(tile);
+                let first = (y.wrapping_sub(back), x.wrapping_sub(back));
+                for part in 0..self.source.parts() {
+                    let pixels = self.source.pixels(T, (image, part), first, source, &spare.zeros);
+                    // SAFETY: the instruction set was detected; each pixel has all channels of the source,
+                    // at least as many as a vector has lanes, and `inputs` all positions of all tiles.
+                    unsafe {
+                        let at = i * channels + part * self.source.channels;
+                        let to = inputs.as_mut_ptr().add(at);
+                        spread_input::<T>(self.isa, &pixels, to, set_in, self.source.channels);
                     }
                 }
             }
-            column += isa.lanes();
+            let set = self.panel(self.destination.parts(), 0);
+            outputs.par_chunks_mut(set_out).enumerate().for_each(|(position, outputs)| {
+                let inputs = &inputs[position * set_in..][..count * channels];
+                let weights = &weights[position * set..];
+                self.products(count, inputs, weights, &mut outputs[..count * made]);
+            });
+            for (i, tile) in range.enumerate() {
+                let (image, first) = place(tile);
+                let mut outputs = &outputs[i * made..];
+                for part in 0..self.destination.parts() {
+                    let places = self.destination.places(M, (image, part), first);
+                    self.finish::<T, M>(&places, outputs, set_out, destination, &mut spare);
+                    outputs = &outputs[vectors * self.isa.lanes()..];
+                }
+            }
+        });
+    }
+
+    fn spare(&self) -> Spare {
+        let none = || vec![0f32; self.destination.channels];
+        let bias = self.finish.bias.map_or_else(none, <[f32]>::to_vec);
+        Spare { zeros: vec![0f32; self.source.channels], bias, pixel: none() }
+    }
+
+    /// Panels of the weights as a set of panels for each position: sub-images of the destination, panels, sub-images of
+    /// the source.
+    fn transformed_weights<const T: usize, const R: usize>(&self) -> Buffer {
+        let (kernel, stride) = self.kernel;
+        let (parts, len) = (stride * stride, self.panel(self.destination.parts(), 0));
+        let mut weights = Buffer::new(T * T * len);
+        let to = Destination(weights.as_mut_ptr());
+        let work = self
+            .panels
+            .list
+            .par_iter()
+            .flat_map(|panel| (0..parts).into_par_iter().map(move |part| (panel, part)));
+        work.for_each(|(panel, part)| {
+            // A tap of a panel has as many floats as the panel of a set.
+            let width = panel.vectors * self.isa.lanes() * self.panels.depth;
+            let zeros = vec![0f32; width];
+            let from = &self.weights[panel.at..][..kernel * kernel * width];
+            let mut taps = [zeros.as_ptr(); MOST];
+            for (i, tap) in taps.iter_mut().enumerate().take(R * R) {
+                // The adjoint meets the taps in the order in which it steps back.
+                let i = if self.adjoint { R * R - 1 - i } else { i };
+                let (y, x) = (stride * (i / R) + part / stride, stride * (i % R) + part % stride);
+                if y < kernel && x < kernel {
+                    *tap = from[(y * kernel + x) * width..].as_ptr();
+                }
+            }
+            let at = match self.adjoint {
+                true => self.panel(part, panel.at),
+                false => self.panel(0, panel.at) + part * width,
+            };
+            // SAFETY: the instruction set was detected; each tap has `width` floats, a whole number of vectors; every
+            // panel has its own part of each set for each sub-image.
+            unsafe { spread_weights::<R, T>(self.isa, &taps, to.get().add(at), len, width) };
+        });
+        weights
+    }
+
+    /// The matrix products of one position: tiles by source channels, times source by output channels.
+    fn products(&self, tiles: usize, inputs: &[f32], weights: &[f32], outputs: &mut [f32]) {
+        let kernels = Kernels::of(self.isa);
+        let (channels, stride) = (inputs.len() / tiles, outputs.len() / tiles);
+        let len = self.panels.depth * self.source.parts();
+        let segment = Segment { source: 0, weights: 0, len };
+        let pixels: [u32; kernel::MOST] = std::array::from_fn(|i| (i * channels) as u32);
+        let places: [u32; kernel::MOST] = std::array::from_fn(|i| (i * stride) as u32);
+        let parts = 0..self.destination.parts();
+        let panels = parts.flat_map(|part| self.panels.list.iter().map(move |p| (part, p)));
+        let mut column = 0;
+        for (part, panel) in panels {
+            let chunks = tiles.div_ceil(kernels.most);
+            for chunk in 0..chunks {
+                let (t0, t1) = (chunk * tiles / chunks, (chunk + 1) * tiles / chunks);
+                let sum = Sum {
+                    source: inputs[t0 * channels + panel.group * self.panels.depth..].as_ptr(),
+                    pixels: pixels.as_ptr(),
+                    segments: &segment,
+                    segment_count: 1,
+                    weights: weights[self.panel(part, panel.at)..].as_ptr(),
+                    bias: std::ptr::null(),
+                    slope: 1.0,
+                    out: outputs[t0 * stride + column..].as_mut_ptr(),
+                    places: places.as_ptr(),
+                    gate: std::ptr::null(),
+                    gate_slope: 1.0,
+                };
+                // SAFETY: the instruction set was detected; the tiles have all channels of the panel's
+                // group, the outputs of a tile a place for every panel.
+                unsafe { kernels.sum(panel.vectors, t1 - t0, &sum) };
+            }
+            column += panel.vectors * self.isa.lanes();
         }
     }
+
+    /// Makes pixels of a sub-image of the destination, at the places of their first channels, from the products of a
+    /// tile, whose positions lie `stride` apart.
+    fn finish<const T: usize, const M: usize>(
+        &self,
+        places: &[Option<usize>; MOST],
+        outputs: &[f32],
+        stride: usize,
+        destination: Destination,
+        spare: &mut Spare,
+    ) {
+        let (lanes, out) = (self.isa.lanes(), self.destination.channels / self.groups);
+        let full = out / lanes * lanes;
+        let slopes =
+            (self.finish.leaky.unwrap_or(1.0), self.finish.gate.map_or(1.0, |gate| gate.1));
+        for group in 0..self.groups {
+            let (first, column) = (group * out, group * out.next_multiple_of(lanes));
+            if full > 0 {
+                let pixels = spare.pixel.as_mut_ptr();
+                // SAFETY: the pixels are in the destination; no other tile has them.
+                let to = |place: usize| unsafe { destination.get().add(place + first) };
+                let to = places.map(|place| place.map_or(pixels, to));
+                let gates = self.finish.gate.map(|(gate, _)| {
+                    places.map(|place| {
+                        place.map_or(&spare.bias[..], |at| &gate[at + first..]).as_ptr()
+                    })
+                });
+                // SAFETY: the instruction set was detected; `outputs` has the group's vectors at all positions; each
+                // place and each gate, or what stands for it, has the group's channels.
+                unsafe {
+                    let (from, bias) = (outputs[column..].as_ptr(), spare.bias[first..].as_ptr());
+                    let gates = gates.as_ref();
+                    gather_output::<T, M>(self.isa, from, stride, bias, slopes, &to, gates, full);
+                }
+            }
+            if full < out {
+                let from = &outputs[column + full..];
+                self.finish_rest::<T, M>(
+                    places,
+                    first + full..first + out,
+                    from,
+                    stride,
+                    destination,
+                    spare,
+                );
+            }
+        }
+    }
+
+    /// Finishes the last channels of a group, which fill no vector.
+    fn finish_rest<const T: usize, const M: usize>(
+        &self,
+        places: &[Option<usize>; MOST],
+        channels: Range<usize>,
+        outputs: &[f32],
+        stride: usize,
+        destination: Destination,
+        spare: &Spare,
+    ) {
+        let (mut aside, mut bias) = ([[0f32; LANES]; MOST], [0f32; LANES]);
+        bias[..channels.len()].copy_from_slice(&spare.bias[channels.clone()]);
+        let to = aside.each_mut().map(|pixel| pixel.as_mut_ptr());
+        let slopes = (self.finish.leaky.unwrap_or(1.0), 1.0);
+        // SAFETY: the instruction set was detected; `outputs` has a vector at all positions, and so has each pixel aside.
+        unsafe {
+            let (from, lanes) = (outputs.as_ptr(), self.isa.lanes());
+            gather_output::<T, M>(self.isa, from, stride, bias.as_ptr(), slopes, &to, None, lanes);
+        }
+        for (place, values) in places.iter().zip(&aside) {
+            let Some(place) = place.map(|place| place + channels.start) else { continue };
+            for (i, value) in values.iter().enumerate().take(channels.len()) {
+                let value = match self.finish.gate {
+                    Some((gate, slope)) => leak(*value, gate[place + i], slope),
+                    None => *value,
+                };
+                // SAFETY: the pixel is in the destination; no other tile has it.
+                unsafe { *destination.get().add(place + i) = value };
+            }
+        }
+    }
+}
+
+/// Memory that all tiles of a unit share.
+struct Spare {
+    /// Pixel of the source in the padding.
+    zeros: Vec<f32>,
+    /// Bias of every channel.
+    bias: Vec<f32>,
+    /// Pixel of the destination beyond the border.
+    pixel: Vec<f32>,
 }

@@ -30,6 +30,7 @@ struct Points {
 /// Positive points of a tile. Found by search: least error of 3x3 and 5x5 kernels in single precision.
 const fn points(tile: usize) -> [f64; PAIRS] {
     match tile {
+        4 => [1.0, 0.0, 0.0],
         6 => [std::f64::consts::FRAC_1_SQRT_2, std::f64::consts::SQRT_2, 0.0],
         _ => [0.6, 1.2, 2.1],
     }
@@ -276,11 +277,11 @@ on_vectors! {
         unsafe { spread::<V, Weights, R, T>(pixels, to, stride, channels) }
     }
 
-    /// `leaky(Aᵀ m A + bias)` for one vector of channels of `M x M` pixels, gated if there are gates.
+    /// `leaky(Aᵀ m A + bias)` of `M x M` pixels, for all channels, gated if there are gates.
     ///
     /// # Safety
-    /// The machine has the instruction set; `from` has a vector at each of `T²` positions `stride` apart; the bias, each
-    /// of the `M²` places and each gate is one vector long.
+    /// The machine has the instruction set; `from` has `channels` floats, a whole number of vectors, at each of `T²`
+    /// positions `stride` apart, and so have the bias, each of the `M²` places and each gate.
     pub(super) unsafe fn gather_output<V, T, M>(
         from: *const f32,
         stride: usize,
@@ -288,32 +289,38 @@ on_vectors! {
         slopes: (f32, f32),
         to: &[*mut f32; MOST],
         gates: Option<&[*const f32; MOST]>,
+        channels: usize,
     ) {
         // SAFETY: the caller guarantees the floats.
         unsafe {
-            let mut columns = [[V::zero(); M]; T];
-            for x in 0..T {
-                let mut column = [V::zero(); T];
-                for y in 0..T {
-                    column[y] = V::load(from.add((T * y + x) * stride));
-                }
-                columns[x] = output_line(column);
-            }
-            let (bias, slope, gate_slope) = (V::load(bias), V::splat(slopes.0), V::splat(slopes.1));
-            for y in 0..M {
-                let mut row = [V::zero(); T];
+            let (slope, gate_slope) = (V::splat(slopes.0), V::splat(slopes.1));
+            let mut at = 0;
+            while at < channels {
+                let mut columns = [[V::zero(); M]; T];
                 for x in 0..T {
-                    row[x] = columns[x][y];
-                }
-                let row: [V; M] = output_line(row);
-                for x in 0..M {
-                    let value = row[x].add(bias);
-                    let mut value = value.gate(value, slope);
-                    if let Some(gates) = gates {
-                        value = value.gate(V::load(gates[M * y + x]), gate_slope);
+                    let mut column = [V::zero(); T];
+                    for y in 0..T {
+                        column[y] = V::load(from.add((T * y + x) * stride + at));
                     }
-                    value.store(to[M * y + x]);
+                    columns[x] = output_line(column);
                 }
+                let bias = V::load(bias.add(at));
+                for y in 0..M {
+                    let mut row = [V::zero(); T];
+                    for x in 0..T {
+                        row[x] = columns[x][y];
+                    }
+                    let row: [V; M] = output_line(row);
+                    for x in 0..M {
+                        let value = row[x].add(bias);
+                        let mut value = value.gate(value, slope);
+                        if let Some(gates) = gates {
+                            value = value.gate(V::load(gates[M * y + x].add(at)), gate_slope);
+                        }
+                        value.store(to[M * y + x].add(at));
+                    }
+                }
+                at += V::LANES;
             }
         }
     }

@@ -5,9 +5,9 @@
 
 use rayon::prelude::*;
 
+use super::grid::Grid;
 use super::transform::{gather_output, spread_input, spread_weights};
-use super::{Algorithm, CHANNELS, GAP, MOST, WORTH, cost, direct_cost, is_on, pixels};
-use crate::cpu::axis::Axis;
+use super::{Algorithm, GAP, MOST, cheapest, tiles};
 use crate::cpu::buffer::Buffer;
 use crate::cpu::conv::ConvShape;
 use crate::cpu::correlate::Destination;
@@ -22,19 +22,22 @@ const TOGETHER: usize = 8;
 
 /// Returns the algorithm that computes the gradient fastest, `None` for the direct one.
 pub(in super::super) fn suited(s: &ConvShape, isa: Isa) -> Option<Algorithm> {
-    let plain = (s.kh, s.sh, s.sw, s.dh, s.dw) == (s.kw, 1, 1, 1, 1);
-    let group = (s.group_in(), s.group_out());
-    let fits = group.0.min(group.1) >= CHANNELS && group.1.is_multiple_of(isa.lanes());
-    if !is_on() || !plain || ![3, 5].contains(&s.kh) || !fits {
-        return None;
-    }
-    let rows = Axis::forward(s.h, s.kh, 1, s.ph, s.oh, 1);
-    let columns = Axis::forward(s.w, s.kw, 1, s.pw, s.ow, 1);
-    let direct = direct_cost(&rows, &columns);
+    cheapest(s, algorithms(s, isa))
+}
+
+/// Returns all algorithms for the gradient, and how many tiles an image then has.
+pub(in super::super) fn algorithms(
+    s: &ConvShape,
+    isa: Isa,
+) -> impl Iterator<Item = (Algorithm, usize)> {
+    let fits = s.group_out().is_multiple_of(isa.lanes());
     // A larger tile would lose more digits in sums of so many tiles.
-    let algorithm = Algorithm { tile: 6, taps: 7 - s.kh };
-    let tiles = s.oh.div_ceil(algorithm.taps) * s.ow.div_ceil(algorithm.taps);
-    (cost(algorithm.tile, tiles, group) < WORTH * direct).then_some(algorithm)
+    let tiles = tiles(s).filter(move |(tile, _)| fits && *tile <= 6);
+    let (rows, columns) = (s.oh, s.ow);
+    tiles.filter_map(move |(tile, made)| {
+        let taps = (tile + 1).checked_sub(made).filter(|taps| *taps > 1)?;
+        Some((Algorithm { tile, taps }, rows.div_ceil(taps) * columns.div_ceil(taps)))
+    })
 }
 
 /// Does what [`crate::cpu::weight_gradient::correlate_images`] does, tile by tile.
@@ -45,9 +48,12 @@ pub(in super::super) fn backward_weight(
     x: &[f32],
     dy: &[f32],
 ) -> Vec<f32> {
-    match algorithm.made() {
-        3 => tiles::<6, 4, 3>(s, isa, x, dy),
-        _ => tiles::<6, 2, 5>(s, isa, x, dy),
+    match (algorithm.tile, algorithm.taps) {
+        (4, 2) => by_tiles::<4, 2, 3>(s, isa, x, dy),
+        (4, 3) => by_tiles::<4, 3, 2>(s, isa, x, dy),
+        (6, 2) => by_tiles::<6, 2, 5>(s, isa, x, dy),
+        (6, 4) => by_tiles::<6, 4, 3>(s, isa, x, dy),
+        _ => unreachable!("{algorithm:?}"),
     }
 }
 
@@ -61,18 +67,18 @@ struct Block {
     sets: (usize, usize),
 }
 
-fn tiles<const T: usize, const R: usize, const M: usize>(
+fn by_tiles<const T: usize, const R: usize, const M: usize>(
     s: &ConvShape,
     isa: Isa,
     x: &[f32],
     dy: &[f32],
 ) -> Vec<f32> {
-    // One panel for each position, as a convolution of one tap has them.
-    let panels = Panels::new(s.groups, s.group_out(), s.group_in(), 1, isa);
+    // One panel for each position, as a convolution of one tap from the channels of all sub-images has them.
+    let parts = s.sh * s.sw;
+    let panels = Panels::new(s.groups, s.group_out(), parts * s.group_in(), 1, isa);
     let tiles = s.n * s.oh.div_ceil(R) * s.ow.div_ceil(R);
     let mut sums = Buffer::new(T * T * panels.len());
-    sums.par_chunks_mut(panels.len()).for_each(|sums| sums.fill(0.0));
-    let stride = s.c_in + GAP;
+    let stride = parts * s.c_in + GAP;
     let most = BLOCK.min(tiles);
     let mut block = Block {
         inputs: Buffer::new(T * T * (most * stride + GAP)),
@@ -91,6 +97,9 @@ fn tiles<const T: usize, const R: usize, const M: usize>(
             })
             .collect();
         work.into_par_iter().for_each(|(position, panel, sums)| {
+            if start == 0 {
+                sums.fill(0.0);
+            }
             let width = panel.vectors * isa.lanes();
             let inputs = &block.inputs[position * block.sets.0 + panel.group * panels.depth..];
             let gradients = &block.gradients[position * block.sets.1 + count * panel.first..];
@@ -113,8 +122,8 @@ fn tiles<const T: usize, const R: usize, const M: usize>(
             }
         });
     }
-    let taps = Panels::new(s.groups, s.group_out(), s.group_in(), M * M, isa);
-    unpack(s, &taps, &gathered::<T, M>(isa, &panels, &taps, &sums))
+    let taps = Panels::new(s.groups, s.group_out(), s.group_in(), s.kh * s.kw, isa);
+    unpack(s, &taps, &gathered::<T, M>(s, isa, &panels, &taps, &sums))
 }
 
 /// Transforms the tiles of a block.
@@ -129,22 +138,24 @@ fn spread<const T: usize, const R: usize>(
 ) {
     let (down, across) = (s.oh.div_ceil(R), s.ow.div_ceil(R));
     let zeros = vec![0f32; s.c_in.max(s.c_out)];
+    let (from, made) = (Grid::input(s), Grid::output(s));
     let (stride, sets) = (block.stride, block.sets);
     let inputs = Destination(block.inputs.as_mut_ptr());
     let gradients = Destination(block.gradients.as_mut_ptr());
-    (0..count.div_ceil(TOGETHER)).into_par_iter().for_each(|part| {
-        for i in part * TOGETHER..((part + 1) * TOGETHER).min(count) {
+    (0..count.div_ceil(TOGETHER)).into_par_iter().for_each(|group| {
+        for i in group * TOGETHER..((group + 1) * TOGETHER).min(count) {
             let tile = start + i;
             let image = tile / (down * across);
-            let (top, left) = (R * (tile / across % down), R * (tile % across));
-            let (x_sizes, y_sizes) = ((s.h, s.w, s.c_in), (s.oh, s.ow, s.c_out));
-            let first = (top.wrapping_sub(s.ph), left.wrapping_sub(s.pw));
-            let seen = pixels::<T>(x, x_sizes, image, first, &zeros);
-            let made = pixels::<R>(dy, y_sizes, image, (top, left), &zeros);
+            let first = (R * (tile / across % down), R * (tile % across));
+            let made = made.pixels(R, (image, 0), first, dy, &zeros);
             // SAFETY: the instruction set was detected; pixels have all channels, which are at least as many as a vector
             // has lanes; every tile has its own part of each position, and the gradients of each panel, too.
             unsafe {
-                spread_input::<T>(isa, &seen, inputs.get().add(i * stride), sets.0, s.c_in);
+                for part in 0..from.parts() {
+                    let seen = from.pixels(T, (image, part), first, x, &zeros);
+                    let to = inputs.get().add(i * stride + part * s.c_in);
+                    spread_input::<T>(isa, &seen, to, sets.0, s.c_in);
+                }
                 for panel in &panels.list {
                     let made = made.map(|pixel| pixel.add(panel.first));
                     let to = gradients.get().add(count * panel.first + i * panel.channels);
@@ -157,33 +168,32 @@ fn spread<const T: usize, const R: usize>(
 
 /// Transforms the sums back: panels of one tap for each position to panels of all taps.
 fn gathered<const T: usize, const M: usize>(
+    s: &ConvShape,
     isa: Isa,
     panels: &Panels,
     taps: &Panels,
     sums: &[f32],
 ) -> Buffer {
     let mut gathered = Buffer::new(taps.len());
-    let bias = [0f32; 16];
+    let (kernel, stride) = (s.kh, s.sh);
     taps.split(&mut gathered).into_par_iter().for_each(|(panel, gathered)| {
-        let len = gathered.len() / (M * M);
-        for at in (0..len).step_by(isa.lanes()) {
-            let mut to = [gathered.as_mut_ptr(); MOST];
-            // SAFETY: the instruction set was detected; each tap has `len` floats, a whole number of vectors, and so has
-            // the panel at each position.
-            unsafe {
-                for (tap, to) in to.iter_mut().enumerate().take(M * M) {
-                    *to = to.add(tap * len + at);
+        let len = gathered.len() / (kernel * kernel);
+        let sums = &sums[panel.at / (kernel * kernel) * stride * stride..];
+        // Taps that a sub-image's kernel lacks are made aside.
+        let (bias, mut spare) = (vec![0f32; len], vec![0f32; len]);
+        for part in 0..stride * stride {
+            let mut to = [spare.as_mut_ptr(); MOST];
+            for (i, to) in to.iter_mut().enumerate().take(M * M) {
+                let (y, x) = (stride * (i / M) + part / stride, stride * (i % M) + part % stride);
+                if y < kernel && x < kernel {
+                    *to = gathered[(y * kernel + x) * len..].as_mut_ptr();
                 }
-                let from = sums[panel.at / (M * M) + at..].as_ptr();
-                gather_output::<T, M>(
-                    isa,
-                    from,
-                    panels.len(),
-                    bias.as_ptr(),
-                    (1.0, 1.0),
-                    &to,
-                    None,
-                );
+            }
+            // SAFETY: the instruction set was detected; each tap has `len` floats, a whole number of vectors, and so has
+            // each sub-image of the panel at each position.
+            unsafe {
+                let (from, stride) = (sums[part * len..].as_ptr(), panels.len());
+                gather_output::<T, M>(isa, from, stride, bias.as_ptr(), (1.0, 1.0), &to, None, len);
             }
         }
     });
