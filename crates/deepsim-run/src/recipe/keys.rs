@@ -41,6 +41,11 @@ pub const GENERATOR: &[Key] = &rows([
     ("transform", "", "list of transforms of training pictures (docs/data.md)"),
     ("init", "", "run folder or generator file whose weights the generator begins with"),
     (
+        "interpolate",
+        "",
+        "true begins with a last up-convolution that interpolates, without a grid of period two",
+    ),
+    (
         "micro_batch",
         "",
         "images that are computed together, a divisor of the batch; less memory, more time",
@@ -69,6 +74,11 @@ pub const GENERATOR: &[Key] = &rows([
     ),
     ("feature.weights", "", "file of the comparator's weights, or random"),
     ("feature.seed", "0", "seed of a comparator's random weights"),
+    (
+        "feature.places",
+        "",
+        "places along each axis at which images are cut out and compared, one in each step, e.g. 4",
+    ),
     ("adversarial.weight", "100.0", "weight of the adversarial term"),
     (
         "adversarial.balance",
