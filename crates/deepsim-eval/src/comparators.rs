@@ -1,6 +1,6 @@
 //! Comparators with the weights of a folder, or with random ones.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use deepsim_nets::{Comparator, ComparatorKind, WeightsOrigin};
@@ -29,12 +29,48 @@ pub(crate) fn open_known(
     random: bool,
     device: &Device,
 ) -> Result<Box<dyn Comparator>, EvalError> {
-    if !random && kind.find_weights(weights).is_none() {
+    known(operation, kind, weights, random)?;
+    open(kind, weights, device)
+}
+
+/// Opens a comparator as deep as the deepest of some taps; random weights are used only if `random` says so.
+///
+/// # Errors
+/// If there is no such tap, or weights are missing or do not fit.
+pub fn open_to_taps(
+    operation: &'static str,
+    kind: &ComparatorKind,
+    taps: &[String],
+    weights: Option<&Path>,
+    random: bool,
+    device: &Device,
+) -> Result<Box<dyn Comparator>, EvalError> {
+    let file = known(operation, kind, weights, random)?;
+    let spec = kind.spec();
+    let depth = |tap: &&String| {
+        let row =
+            spec.taps.iter().find(|(name, _)| name == *tap).map_or(&***tap, |(_, row)| &**row);
+        // Unknown ones come last, so that they are refused.
+        spec.layers.iter().rposition(|layer| layer.name == row).unwrap_or(usize::MAX)
+    };
+    let deepest = taps.iter().max_by_key(depth).map_or("", String::as_str);
+    Ok(kind.open_to(deepest, file.as_deref(), RANDOM_SEED, device)?)
+}
+
+/// File with a comparator's weights, which is missing only if `random` allows it.
+fn known(
+    operation: &'static str,
+    kind: &ComparatorKind,
+    weights: Option<&Path>,
+    random: bool,
+) -> Result<Option<PathBuf>, EvalError> {
+    let file = kind.find_weights(weights);
+    if file.is_none() && !random {
         let folder = weights.unwrap_or(Path::new("."));
         let wanted = format!("weights of {} in {}", kind.name(), folder.display());
         return Err(EvalError::input(operation, wanted, "none"));
     }
-    open(kind, weights, device)
+    Ok(file)
 }
 
 /// Returns true if a comparator has random weights.

@@ -30,6 +30,16 @@ pub enum EvalError {
         /// The value given.
         got: String,
     },
+    /// A file of features that holds others than are needed.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    Features {
+        /// The file.
+        path: PathBuf,
+        /// Form or values that are accepted.
+        expected: String,
+        /// Form or value in the file.
+        found: String,
+    },
     /// A run folder that is not there or holds no trained generator.
     #[error("run {}: {reason}", path.display())]
     Run {
@@ -95,6 +105,14 @@ impl EvalError {
         got: impl Into<String>,
     ) -> Self {
         Self::Input { operation, wanted: wanted.into(), got: got.into() }
+    }
+
+    pub(crate) fn features(
+        path: &Path,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::Features { path: path.into(), expected: expected.into(), found: found.into() }
     }
 
     pub(crate) fn option(

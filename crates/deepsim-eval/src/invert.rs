@@ -4,9 +4,9 @@ use std::path::Path;
 
 use candle_core::Device;
 use deepsim_data::picture::Picture;
-use deepsim_data::{Crop, Transform};
 use deepsim_nets::{Images, PixelFormat, WeightsOrigin};
 
+use crate::features::View;
 use crate::measure::{self, Model, Row, Space};
 use crate::{EvalError, compare};
 
@@ -81,9 +81,8 @@ pub fn invert(
 /// pictures, and the middle is taken, as in all measures.
 fn middle(model: &Model, photo: &Picture) -> Result<Picture, EvalError> {
     let side = model.side();
-    let large = model.resize.unwrap_or(side).max(side);
-    let all = Transform::stretch(large, large).apply(photo)?;
-    Ok(all.part(Crop::Center(side).rectangle(large, large)?))
+    let resize = model.resize.unwrap_or(side).max(side);
+    View { resize, crop: side }.of(photo)
 }
 
 impl Inverted {

@@ -14,6 +14,8 @@
 //! | [`pair`] | one perceptual distance of two pictures, with a map | - |
 //! | [`folders`] | folders of pictures: pairs by name, and two sets as distributions | - |
 //! | [`prior`] | samples of a variational autoencoder | v1 Figure 4 |
+//! | [`features`] | files of features, their statistics, and the features of photographs | - |
+//! | [`mod@generate`] | images of given features by a generator | - |
 //! | [`mod@invert`] | reconstruction of one photograph by a trained generator | - |
 //! | [`optimisation_baseline`] | gradient descent to given features, with three priors (Mahendran & Vedaldi) | v1 section 4.3 |
 //! | [`comparators`] | comparators with the weights of a folder | - |
@@ -22,7 +24,9 @@ mod arrays;
 pub mod comparators;
 pub mod compare;
 pub mod error;
+pub mod features;
 pub mod folders;
+pub mod generate;
 pub mod invert;
 pub mod measure;
 pub mod metrics;

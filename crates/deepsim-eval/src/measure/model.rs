@@ -1,12 +1,12 @@
 //! A trained generator, with the network that it inverts if it does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use deepsim_nets::random::stream;
-use deepsim_nets::{Comparator, Generator, Images};
+use deepsim_nets::{Comparator, Generator, Images, PixelFormat};
 use deepsim_run::files::GENERATOR;
-use deepsim_run::plan::AnyPlan;
+use deepsim_run::plan::{AnyPlan, Plan};
 use tracing::warn;
 
 use crate::EvalError;
@@ -27,6 +27,31 @@ pub struct Model {
 /// Side in pixels of the images of an autoencoder whose training crops are not known: the paper's.
 const CROP: usize = 64;
 
+/// Name of an autoencoder's input.
+const CODE: &str = "code";
+
+/// File of the generator of a run folder.
+fn generator_of(run: &Path) -> Result<PathBuf, EvalError> {
+    let missing = |reason: &str| EvalError::Run { path: run.into(), reason: reason.into() };
+    if !run.is_dir() {
+        return Err(missing("no such folder"));
+    }
+    let path = run.join(GENERATOR);
+    match path.is_file() {
+        true => Ok(path),
+        false => Err(missing("it holds no generator.safetensors; has the run been trained?")),
+    }
+}
+
+/// Side that images were stretched to before crops were taken of them.
+fn resize(plan: Option<&Plan>, generator: &Generator) -> Option<usize> {
+    match plan {
+        Some(plan) => plan.recipe.resize,
+        // The authors' generators come without a plan; they are for crops of pictures of 256 pixels.
+        None => matches!(generator, Generator::Inverter(_)).then_some(256),
+    }
+}
+
 impl Model {
     /// Opens the generator of a run folder (`generator.safetensors`). An encoder whose weights were
     /// random in training, as the run's plan says, gets the same; those of others are looked for in
@@ -35,15 +60,7 @@ impl Model {
     /// # Errors
     /// If the folder is missing or holds no generator, or weights are missing or do not fit.
     pub fn open(run: &Path, weights: Option<&Path>, device: &Device) -> Result<Self, EvalError> {
-        let missing = |reason: &str| EvalError::Run { path: run.into(), reason: reason.into() };
-        if !run.is_dir() {
-            return Err(missing("no such folder"));
-        }
-        let path = run.join(GENERATOR);
-        if !path.is_file() {
-            return Err(missing("it holds no generator.safetensors; has the run been trained?"));
-        }
-        let generator = Generator::load(&path, device)?.frozen();
+        let generator = Generator::load(&generator_of(run)?, device)?.frozen();
         let plan = AnyPlan::read(run)?;
         let plan = plan.as_ref().and_then(AnyPlan::generator);
         let trained_with = plan.and_then(|plan| plan.encoder.as_deref());
@@ -54,10 +71,11 @@ impl Model {
                 let random = trained_with.map(|origin| origin.starts_with("random"));
                 let file = config.encoder.find_weights(weights).filter(|_| random != Some(true));
                 if let (None, Some(false), Some(origin)) = (&file, random, trained_with) {
-                    return Err(missing(&format!(
-                        "it inverts {} with {origin}: expected that file in --weights, found none",
-                        config.encoder.name()
-                    )));
+                    let name = config.encoder.name();
+                    let reason = format!(
+                        "it inverts {name} with {origin}: expected that file in --weights, found none"
+                    );
+                    return Err(EvalError::Run { path: run.into(), reason });
                 }
                 let (tap, seed) = (&config.tap, config.seed);
                 let net = config.encoder.open_to(tap, file.as_deref(), seed, device)?;
@@ -67,13 +85,82 @@ impl Model {
                 Some((net, tap.clone()))
             }
         };
-        let resize = match plan {
-            Some(plan) => plan.recipe.resize,
-            // The authors' generators come without a plan; they are for crops of pictures of 256 pixels.
-            None => matches!(&generator, Generator::Inverter(_)).then_some(256),
-        };
+        let resize = resize(plan, &generator);
         let crop = plan.map(|plan| plan.recipe.crop);
         Ok(Self { generator, encoder, resize, crop })
+    }
+
+    /// Opens the generator of a run folder, or of a weight file, to draw images of given inputs. The encoder is there
+    /// only where its weights are found in `weights`, or were random in training.
+    ///
+    /// # Errors
+    /// If there is no generator, or its weights do not fit.
+    pub fn to_draw(
+        path: &Path,
+        weights: Option<&Path>,
+        device: &Device,
+    ) -> Result<Self, EvalError> {
+        let (file, plan) = match path.is_file() {
+            true => (path.to_path_buf(), None),
+            false => (generator_of(path)?, AnyPlan::read(path)?),
+        };
+        let generator = Generator::load(&file, device)?.frozen();
+        let plan = plan.as_ref().and_then(AnyPlan::generator);
+        let random = plan
+            .and_then(|plan| plan.encoder.as_deref())
+            .is_some_and(|origin| origin.starts_with("random"));
+        let encoder = match &generator {
+            Generator::Inverter(net) => {
+                let (config, tap) = (net.config(), &net.config().tap);
+                let file = config.encoder.find_weights(weights).filter(|_| !random);
+                let open = || config.encoder.open_to(tap, file.as_deref(), config.seed, device);
+                match (random || file.is_some()).then(open) {
+                    Some(Ok(net)) => Some((net, tap.clone())),
+                    Some(Err(error)) => {
+                        warn!("{error}; continuing without {}", config.encoder.name());
+                        None
+                    }
+                    None => None,
+                }
+            }
+            Generator::Autoencoder(_) | Generator::Vae(_) => None,
+        };
+        let resize = resize(plan, &generator);
+        let crop = plan.map(|plan| plan.recipe.crop);
+        Ok(Self { generator, encoder, resize, crop })
+    }
+
+    /// Name and shape of the input for one image of [`Self::side`] pixels: the tap and the features that it inverts, or
+    /// an autoencoder's `code`.
+    ///
+    /// # Errors
+    /// If an autoencoder cannot be computed for images of this size.
+    pub fn input(&self) -> Result<(String, Vec<usize>), EvalError> {
+        Ok(match &self.generator {
+            Generator::Inverter(net) => (net.config().tap.clone(), net.config().features.clone()),
+            Generator::Vae(net) => (CODE.into(), vec![net.config().latent]),
+            Generator::Autoencoder(net) => {
+                let side = self.side();
+                let (image, format) = (vec![0; 3 * side * side], PixelFormat::CAFFE_BGR);
+                let image = Images::from_u8(&image, 1, side, side, format, self.device())?;
+                (CODE.into(), net.encode(&image)?.dims()[1..].to_vec())
+            }
+        })
+    }
+
+    /// Device of the generator.
+    pub fn device(&self) -> &Device {
+        self.generator.params().iter().next().map_or(&Device::Cpu, |(_, weight)| weight.device())
+    }
+
+    /// Name of the space of the inputs, e.g. `alexnet CONV5` or `code`.
+    pub fn input_space(&self) -> String {
+        match &self.generator {
+            Generator::Inverter(net) => {
+                format!("{} {}", net.config().encoder.name(), net.config().tap)
+            }
+            Generator::Autoencoder(_) | Generator::Vae(_) => CODE.into(),
+        }
     }
 
     /// Returns the side in pixels of the images that it is for: its own, or that of the training crops of an
