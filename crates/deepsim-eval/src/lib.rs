@@ -16,6 +16,7 @@
 //! | [`prior`] | samples of a variational autoencoder | v1 Figure 4 |
 //! | [`features`] | files of features, their statistics, and the features of photographs | - |
 //! | [`mod@generate`] | images of given features by a generator | - |
+//! | [`generator_input`] | gradient descent in the input of a generator: to given features, or to a large unit | - |
 //! | [`mod@invert`] | reconstruction of one photograph by a trained generator | - |
 //! | [`optimisation_baseline`] | gradient descent to given features, with three priors (Mahendran & Vedaldi) | v1 section 4.3 |
 //! | [`comparators`] | comparators with the weights of a folder | - |
@@ -27,6 +28,7 @@ pub mod error;
 pub mod features;
 pub mod folders;
 pub mod generate;
+pub mod generator_input;
 pub mod invert;
 pub mod measure;
 pub mod metrics;
