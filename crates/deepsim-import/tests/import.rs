@@ -132,6 +132,42 @@ fn every_generator_of_the_release_has_its_layout() -> Result<(), Box<dyn std::er
     Ok(())
 }
 
+/// The generators as bdpy (BrainDecoderToolbox2 for Python) has them in PyTorch: layers of the release's names, each
+/// stored a second time by its place in one of two sequences, and biases of zeros in all of them.
+#[test]
+fn copies_of_the_generators_in_pytorch_are_read() -> Result<(), Box<dyn std::error::Error>> {
+    for kind in [GeneratorKind::Norm1, GeneratorKind::Conv3] {
+        let folder = tempfile::tempdir()?;
+        let own = filled(kind.tensors());
+        let mut tensors = own.clone();
+        for (name, shape, _) in own.iter().filter(|(name, ..)| !name.starts_with('R')) {
+            // Transposed convolutions have their outputs second.
+            let transposed = name.starts_with("deconv")
+                || kind == GeneratorKind::Conv3 && &name[4..6] != "2_" && &name[4..6] != "1_";
+            let out = shape[usize::from(transposed)];
+            tensors.push((name.replace(".weight", ".bias"), vec![out], vec![0.0; out]));
+        }
+        let mut places = std::collections::BTreeMap::new();
+        for (name, shape, values) in tensors.clone() {
+            let (layer, part) = name.rsplit_once('.').ok_or("a layer and a part")?;
+            let sequence = if layer.starts_with('R') { "rconv" } else { "deconv" };
+            let next = 2 * places.keys().filter(|(one, _)| *one == sequence).count();
+            let place = *places.entry((sequence, layer.to_owned())).or_insert(next);
+            tensors.push((format!("{sequence}.{place}.{part}"), shape, values));
+        }
+        let file = safetensors(folder.path(), &tensors);
+        let report = import(&file, folder.path(), &options(Net::Generator(kind)))?;
+        assert_eq!(report.used().count(), own.len(), "{}", kind.name());
+        let Generator::Inverter(generator) = Generator::load(&report.output, &Device::Cpu)? else {
+            panic!("a network that inverts features")
+        };
+        for ((name, _, values), (held, var)) in own.iter().zip(generator.params().iter()) {
+            assert_eq!((name.as_str(), values), (held, &var.flatten_all()?.to_vec1::<f32>()?));
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn biases_that_are_not_zero_have_no_place() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
