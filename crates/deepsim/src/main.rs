@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use cli::{
-    compare, curves, data, diff_runs, download, eval, exit, help, import, invert, optimise, place,
-    plan, probe, recipes, replay, report, reproduce, sample, status, telemetry, train,
+    compare, curves, data, diff_runs, download, eval, exit, features, generate, help, import,
+    invert, optimise, place, plan, probe, recipes, replay, report, reproduce, sample, status,
+    telemetry, train,
 };
 
 /// Training and evaluation of image generators with perceptual similarity metrics.
@@ -35,7 +36,9 @@ enum Command {
     Probe(probe::Arguments),
     Invert(invert::Arguments),
     Sample(sample::Arguments),
-    Optimise(optimise::Arguments),
+    Features(features::Arguments),
+    Generate(generate::Arguments),
+    Optimise(Box<optimise::Arguments>),
     Reproduce(Box<reproduce::Arguments>),
     Status(status::Arguments),
     Report(report::Arguments),
@@ -50,6 +53,7 @@ fn run(Arguments { command, telemetry }: &Arguments) -> anyhow::Result<u8> {
         Command::Train(arguments) => return train::run(arguments),
         Command::DiffRuns(arguments) => return diff_runs::run(arguments),
         Command::Data(arguments) => return data::run(arguments),
+        Command::Optimise(arguments) => return optimise::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
         Command::Recipes(arguments) => recipes::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
@@ -59,7 +63,8 @@ fn run(Arguments { command, telemetry }: &Arguments) -> anyhow::Result<u8> {
         Command::Probe(arguments) => probe::run(arguments),
         Command::Invert(arguments) => invert::run(arguments),
         Command::Sample(arguments) => sample::run(arguments),
-        Command::Optimise(arguments) => optimise::run(arguments),
+        Command::Features(arguments) => features::run(arguments),
+        Command::Generate(arguments) => generate::run(arguments),
         Command::Reproduce(arguments) => reproduce::run(arguments, telemetry.log_format),
         Command::Status(arguments) => status::run(arguments),
         Command::Report(arguments) => report::run(arguments),

@@ -103,7 +103,7 @@ fn commands_that_need_only_pictures_run_as_printed() {
             ran.push(command.words[0].clone());
         }
     }
-    for name in ["compare", "data", "eval", "plan", "report", "train"] {
+    for name in ["compare", "data", "eval", "features", "plan", "report", "train"] {
         assert!(ran.iter().any(|ran| ran == name), "no {name} among {ran:?}");
     }
 }

@@ -128,7 +128,8 @@ impl Term {
                         );
                     }
                     let own = units[picture] * positions..(units[picture] + 1) * positions;
-                    let sum: f64 = values[own.clone()].iter().map(|value| f64::from(*value)).sum();
+                    let own_values = values[own.clone()].iter().copied();
+                    let sum = own_values.fold(0.0, |sum, value| sum + f64::from(value));
                     found.push(sum / positions as f64);
                     values.fill(0.0);
                     values[own].fill((-self.weight / positions as f64) as f32);

@@ -1,10 +1,8 @@
 //! `deepsim download`: data sets and weights, verified.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use deepsim_fetch::{
     Artifact, FetchError, Fetched, Fetcher, Need, Options, Registry, Selection, State,
@@ -13,6 +11,7 @@ use indicatif::HumanBytes;
 
 use super::exit::{self, Failure};
 use super::locate::DataFolders;
+use super::signals::Signals;
 
 /// Download data sets and weights, or verify those that are there
 ///
@@ -171,38 +170,6 @@ fn tell(fetched: &Fetched) {
     println!("{}: {how}: {}", fetched.id, fetched.path.display());
     for notice in &fetched.notices {
         tracing::warn!("{}: {notice}", fetched.id);
-    }
-}
-
-/// Handlers of Ctrl-C and of a request to terminate while something is downloaded.
-struct Signals {
-    /// True after the first of them. A second one does not wait for the network.
-    stop: Arc<AtomicBool>,
-    handlers: Vec<signal_hook::SigId>,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut signals = Self { stop: stop.clone(), handlers: Vec::new() };
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            let (code, handling) =
-                (i32::from(exit::INTERRUPTED), || format!("handling signal {signal}"));
-            let ends = signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone());
-            signals.handlers.push(ends.with_context(handling)?);
-            let notes = signal_hook::flag::register(signal, stop.clone());
-            signals.handlers.push(notes.with_context(handling)?);
-        }
-        Ok(signals)
-    }
-}
-
-impl Drop for Signals {
-    /// Steps after the download have their own way to stop.
-    fn drop(&mut self) {
-        for handler in self.handlers.drain(..) {
-            signal_hook::low_level::unregister(handler);
-        }
     }
 }
 

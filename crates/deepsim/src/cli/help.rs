@@ -8,13 +8,13 @@ use super::exit;
 pub(crate) const GROUPS: [(&str, &[&str]); 5] = [
     ("Train", &["train", "recipes", "plan", "replay", "diff-runs", "curves"]),
     ("Measure", &["eval", "compare", "probe"]),
-    ("Make pictures", &["invert", "sample", "optimise"]),
+    ("Make pictures", &["invert", "sample", "features", "generate", "optimise"]),
     ("Reproduce the paper", &["reproduce", "status", "report"]),
     ("Get data and weights", &["download", "import", "data"]),
 ];
 
 /// Examples of each command, with which its help ends.
-pub(crate) const EXAMPLES: [(&str, &[&str]); 18] = [
+pub(crate) const EXAMPLES: [(&str, &[&str]); 20] = [
     (
         "train",
         &[
@@ -62,8 +62,26 @@ pub(crate) const EXAMPLES: [(&str, &[&str]); 18] = [
     ("invert", &["deepsim invert PHOTO.jpg --run run --weights DIR"]),
     ("sample", &["deepsim sample --run run -n 64 --truncation 0.8 --out samples.png"]),
     (
+        "features",
+        &[
+            "deepsim features photos --net alexnet --tap CONV3,CONV5 --weights DIR -o f.safetensors",
+            "deepsim features photos --tap CONV5 --weights DIR --statistics conv5.safetensors --per-channel",
+        ],
+    ),
+    (
+        "generate",
+        &[
+            "deepsim generate --run run --features f.npy -o pictures",
+            "deepsim generate --generator generator-fc6 --weights DIR --features decoded.npy -o pictures",
+        ],
+    ),
+    (
         "optimise",
-        &["deepsim optimise --net alexnet --tap CONV1 --tap CONV5 --weights DIR --out inverted"],
+        &[
+            "deepsim optimise --net alexnet --tap CONV1 --tap CONV5 --weights DIR --out inverted",
+            "deepsim optimise --generator run --target PHOTO.jpg --tap CONV3,CONV5=2 --weights DIR --out found",
+            "deepsim optimise --generator run --unit squeezenet:LOGITS:281 --weights DIR --out found",
+        ],
     ),
     (
         "reproduce",

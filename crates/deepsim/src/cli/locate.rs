@@ -83,6 +83,27 @@ pub(crate) fn folder(path: &Path) -> Result<PathBuf> {
     Ok(local.parent().filter(|_| is_address).unwrap_or(&local).to_path_buf())
 }
 
+/// Returns a generator as a local path: a run folder, a file, one of the hub, or the file `NAME.safetensors` in the folder
+/// of weights.
+///
+/// # Errors
+/// If there is none, or as [`file`].
+pub(crate) fn generator(path: &Path, weights: Option<&Path>) -> Result<PathBuf> {
+    let local = file(path)?;
+    let named = weights.map(|folder| folder.join(path).with_extension("safetensors"));
+    match named.filter(|named| !local.exists() && named.is_file()) {
+        Some(named) => Ok(named),
+        None if local.exists() => Ok(local),
+        None => {
+            let name = path.display();
+            let message = format!(
+                "{name}: expected a run folder, a file, or the name of one in --weights, found none"
+            );
+            Err(Failure::usage(message).into())
+        }
+    }
+}
+
 /// Replaces an address of the hub in `KEY=hf://...`, an override of a recipe, by the local path.
 ///
 /// # Errors

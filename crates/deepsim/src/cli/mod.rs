@@ -9,8 +9,10 @@
 //! | [`help`] | groups of commands |
 //! | [`locate`] | the folders that data and weights are in, and `hf://` addresses |
 //! | [`measure_options`] | options of measures: flags and `--set` |
+//! | [`optimise_input`] | `optimise --generator` |
 //! | [`place`] | `--device`, `--weights`, `--threads` |
 //! | [`recipe`] | the recipe and the data of `train` and `plan` |
+//! | [`signals`] | Ctrl-C and requests to terminate |
 //! | [`show`] | rows of numbers |
 //! | [`telemetry`] | messages, progress, traces |
 
@@ -23,13 +25,16 @@ pub(crate) mod diff_runs;
 pub(crate) mod download;
 pub(crate) mod eval;
 pub(crate) mod exit;
+pub(crate) mod features;
 mod folders;
+pub(crate) mod generate;
 pub(crate) mod help;
 pub(crate) mod import;
 pub(crate) mod invert;
 mod locate;
 mod measure_options;
 pub(crate) mod optimise;
+mod optimise_input;
 pub(crate) mod place;
 pub(crate) mod plan;
 pub(crate) mod probe;
@@ -40,6 +45,7 @@ pub(crate) mod report;
 pub(crate) mod reproduce;
 pub(crate) mod sample;
 mod show;
+mod signals;
 pub(crate) mod status;
 pub(crate) mod telemetry;
 pub(crate) mod train;

@@ -1,4 +1,4 @@
-//! `deepsim optimise`: inversion by optimisation.
+//! `deepsim optimise`: inversion by optimisation, of pixels, or of the input of a generator.
 
 use std::path::PathBuf;
 
@@ -10,25 +10,29 @@ use deepsim_eval::optimisation_baseline::{Experiment, Prior};
 use deepsim_nets::ComparatorKind;
 
 use super::data_options::Data;
-use super::locate::DataFolders;
+use super::exit;
+use super::optimise_input::{self, InputOptions};
 use super::place::Place;
 use super::show;
 
 /// Side of the crops of photographs, as the networks were trained.
 const CROP: usize = 227;
 
-/// Find images by gradient descent whose features are those of pictures (the paper's baseline)
+/// Find images by gradient descent, of pixels (the paper's baseline) or of a generator's input
 ///
-/// Measures how far they are from the pictures. The test or validation pictures of the data are inverted; of those
-/// larger than 227 pixels, the middle.
+/// Of pixels: images whose features are those of the test or validation pictures of the data, of those larger than 227
+/// pixels the middle, with measures of how far they are. Of a generator's input (--generator): images that the generator
+/// can draw whose features are those of --target, or in which a --unit is large. Ctrl-C writes the best so far.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The network: a name, e.g. alexnet, or the path of a description that ends in .toml
     #[arg(long, value_name = "NET", default_value = "alexnet")]
-    net: ComparatorKind,
-    /// Features to invert, e.g. CONV5; may be repeated
-    #[arg(long, value_name = "TAP", required = true)]
-    tap: Vec<String>,
+    pub(crate) net: ComparatorKind,
+    /// Features to invert, e.g. CONV5; several with commas. With --generator [NET:]TAP[=WEIGHT]
+    #[arg(long, value_name = "TAP", required_unless_present = "unit", value_delimiter = ',')]
+    pub(crate) tap: Vec<String>,
+    #[command(flatten)]
+    pub(crate) input: InputOptions,
     #[command(flatten)]
     data: Data,
     /// Side that pictures of another size are stretched to first
@@ -36,7 +40,7 @@ pub(crate) struct Arguments {
     resize: Option<usize>,
     /// Lets it take random weights where there is no file
     #[arg(long)]
-    random_weights: bool,
+    pub(crate) random_weights: bool,
     /// mahendran-vedaldi, l2 or blur
     #[arg(long, value_name = "PRIOR", default_value = "mahendran-vedaldi")]
     prior: Prior,
@@ -49,26 +53,36 @@ pub(crate) struct Arguments {
     pairs: Option<usize>,
     /// Pictures that are inverted together; changes the speed only, never the result
     #[arg(long, value_name = "N", default_value_t = 4)]
-    batch: usize,
+    pub(crate) batch: usize,
     /// Seed of the noise that it starts from, of jitter, and of the data where they are drawn
     #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Steps, to which the schedule is scaled [default: the prior's, 400]
+    pub(crate) seed: u64,
+    /// Steps, to which the schedule is scaled [default: the prior's, 400; 200 with --generator]
     #[arg(long, value_name = "N")]
-    iterations: Option<usize>,
-    /// Folder for <prior>-<tap>.json and pictures; taps that are there with these settings are left
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    pub(crate) iterations: Option<usize>,
+    /// Folder for <prior>-<tap>.json and pictures; taps that are there with these settings are left. With --generator,
+    /// for pictures, sheet.png, inputs.safetensors and numbers.json
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) out: PathBuf,
     #[command(flatten)]
-    place: Place,
+    pub(crate) place: Place,
 }
 
 /// Most pictures that `N` is computed from where nobody says how many: 2.5 GB of pixels.
 const PAIRS: usize = 4000;
 
+/// Optimises pixels, or the input of a generator; returns the exit code.
+pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
+    match &arguments.input.generator {
+        Some(generator) => optimise_input::run(arguments, generator),
+        None => pixels(arguments).map(|()| exit::DONE),
+    }
+}
+
 /// Inverts tap by tap, prints the errors and draws a sheet.
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let (device, folder) = arguments.place.open()?;
+fn pixels(arguments: &Arguments) -> Result<()> {
+    let random = arguments.random_weights;
+    let (device, folder) = arguments.place.open_with_data(random)?;
     let mut dataset = arguments.data.options()?.open(arguments.seed)?;
     if let Some(side) = arguments.resize {
         dataset = dataset.sized(side);
@@ -79,8 +93,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         _ => Crop::Full,
     };
     println!("{}", dataset.description);
-    let random = arguments.random_weights;
-    let folder = folder.or_else(|| DataFolders::new().find("weights").filter(|_| !random));
     let weights = arguments.net.find_weights(folder.as_deref());
     if weights.is_none() && !random {
         let name = arguments.net.name();

@@ -48,6 +48,17 @@ impl Place {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
         Ok((device, weights))
     }
+
+    /// As [`Place::open`]; where no folder of weights is named, that of the data folder is taken, unless weights may be
+    /// random.
+    ///
+    /// # Errors
+    /// As [`Place::open`].
+    pub(crate) fn open_with_data(&self, random: bool) -> Result<(Device, Option<PathBuf>)> {
+        let (device, weights) = self.open()?;
+        let found = || locate::DataFolders::new().find("weights").filter(|_| !random);
+        Ok((device, weights.or_else(found)))
+    }
 }
 
 impl On {

@@ -1,0 +1,370 @@
+//! `deepsim optimise --generator`: descent in the input of a generator.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use clap::Args;
+use deepsim_data::decode;
+use deepsim_data::picture::Picture;
+use deepsim_eval::features::{Bounds, Features, Origin, View, photos};
+use deepsim_eval::generator_input::report::RESERVED;
+use deepsim_eval::generator_input::{
+    Goal, Optimiser, Report, Settings, Start, Term, optimise, write,
+};
+use deepsim_eval::measure::Model;
+use deepsim_eval::{EvalError, comparators};
+use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
+
+use super::exit::{self, Failure};
+use super::locate;
+use super::optimise::Arguments;
+use super::show;
+use super::signals::Signals;
+
+/// Options of a descent in the input of a generator.
+#[derive(Args)]
+pub(crate) struct InputOptions {
+    /// Optimises the input of this generator in place of pixels: a run folder, a file, or the name of one in --weights
+    #[arg(
+        long,
+        value_name = "RUN|FILE",
+        conflicts_with_all = ["data", "resize", "prior", "limit", "pairs"],
+        help_heading = "In the input of a generator"
+    )]
+    pub(crate) generator: Option<PathBuf>,
+    /// Aim: photographs, or a file of features for each network (deepsim features); may be repeated
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "generator",
+        help_heading = "In the input of a generator"
+    )]
+    target: Vec<PathBuf>,
+    /// Unit to make large, e.g. fc8:281 or squeezenet:LOGITS:281, the mean over positions; one picture for each
+    #[arg(
+        long,
+        value_name = "[NET:]TAP:UNIT",
+        requires = "generator",
+        conflicts_with_all = ["target", "tap"],
+        help_heading = "In the input of a generator"
+    )]
+    unit: Vec<String>,
+    /// Inputs to start from, a file of features [default: noise]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "generator",
+        help_heading = "In the input of a generator"
+    )]
+    start: Option<PathBuf>,
+    /// Bounds of inputs, from deepsim features --statistics (least and greatest values), or a .npy of shape (2, ...)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "generator",
+        help_heading = "In the input of a generator"
+    )]
+    bounds: Option<PathBuf>,
+    /// Bounds of so many deviations about the mean in place of the extremes
+    #[arg(
+        long,
+        value_name = "K",
+        requires = "bounds",
+        help_heading = "In the input of a generator"
+    )]
+    deviations: Option<f64>,
+    /// Rule of the steps: adam or momentum
+    #[arg(long, value_name = "RULE", default_value_t = Settings::default().optimiser, help_heading = "In the input of a generator")]
+    optimiser: Optimiser,
+    /// Learning rate in deviations of the input; falls to a tenth
+    #[arg(long, value_name = "RATE", default_value_t = Settings::default().rate, help_heading = "In the input of a generator")]
+    rate: f64,
+    /// Weight of the input's mean square, in deviations
+    #[arg(
+        long,
+        value_name = "WEIGHT",
+        default_value_t = 0.0,
+        help_heading = "In the input of a generator"
+    )]
+    l2: f64,
+    /// Descents from other inputs, of which the best is kept
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        help_heading = "In the input of a generator"
+    )]
+    restarts: usize,
+}
+
+/// A tap with its network, and what is behind it.
+#[derive(Clone, Debug, PartialEq)]
+struct Place<T> {
+    net: ComparatorKind,
+    tap: String,
+    value: T,
+}
+
+/// Parses `[NET:]TAP`.
+fn place<T>(text: &str, net: &ComparatorKind, value: T) -> Result<Place<T>> {
+    let (net, tap) = match text.rsplit_once(':') {
+        Some((name, tap)) => (name.parse()?, tap),
+        None => (net.clone(), text),
+    };
+    if tap.is_empty() {
+        return Err(Failure::usage(format!("--tap: expected [NET:]TAP, found `{text}`")).into());
+    }
+    Ok(Place { net, tap: tap.into(), value })
+}
+
+/// Parses `[NET:]TAP[=WEIGHT]`.
+fn weighted(text: &str, net: &ComparatorKind) -> Result<Place<f64>> {
+    let Some((tap, weight)) = text.rsplit_once('=') else { return place(text, net, 1.0) };
+    let parsed = f64::from_str(weight).ok().filter(|weight| weight.is_finite() && *weight > 0.0);
+    let weight = parsed.ok_or_else(|| {
+        Failure::usage(format!("--tap {text}: expected a weight above 0, found `{weight}`"))
+    })?;
+    place(tap, net, weight)
+}
+
+/// Parses `[NET:]TAP:UNIT`.
+fn unit(text: &str, net: &ComparatorKind) -> Result<Place<usize>> {
+    let parsed = text.rsplit_once(':').and_then(|(tap, unit)| Some((tap, unit.parse().ok()?)));
+    let (tap, unit) = parsed.ok_or_else(|| {
+        Failure::usage(format!("--unit: expected [NET:]TAP:UNIT, e.g. fc8:281, found `{text}`"))
+    })?;
+    place(tap, net, unit)
+}
+
+/// Places of each network, in the order in which networks are named.
+fn by_net<T>(places: Vec<Place<T>>) -> Vec<(ComparatorKind, Vec<Place<T>>)> {
+    let mut nets: Vec<(ComparatorKind, Vec<Place<T>>)> = Vec::new();
+    for place in places {
+        match nets.iter_mut().find(|(net, _)| *net == place.net) {
+            Some((_, all)) => all.push(place),
+            None => nets.push((place.net.clone(), vec![place])),
+        }
+    }
+    nets
+}
+
+/// What the descent aims at.
+enum Aim {
+    /// Features in files.
+    Files(Vec<Features>),
+    /// Photographs, cut to the size of the generator's images.
+    Photos(Vec<Picture>),
+}
+
+impl Aim {
+    fn read(targets: &[PathBuf], view: View) -> Result<(Self, Vec<String>)> {
+        let holds_features = |path: &PathBuf| {
+            path.extension().is_some_and(|ending| ending == "npy" || ending == "safetensors")
+        };
+        let files = targets.iter().filter(|path| holds_features(path)).count();
+        if files != 0 && files != targets.len() {
+            let message = "--target: expected photographs or files of features, found both";
+            return Err(Failure::usage(message).into());
+        }
+        if files != 0 {
+            let files =
+                targets.iter().map(|path| Features::read(path)).collect::<Result<Vec<_>, _>>()?;
+            let names =
+                files.iter().map(|file| &file.origin.pictures).find(|names| !names.is_empty());
+            let names = names.cloned().unwrap_or_default();
+            return Ok((Self::Files(files), names));
+        }
+        let paths = photos(targets)?;
+        let cut = |path: &PathBuf| Ok(view.of(&decode::read_photo(path)?)?);
+        let pictures = paths.iter().map(cut).collect::<Result<Vec<_>>>()?;
+        let name =
+            |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok((Self::Photos(pictures), paths.iter().map(name).collect()))
+    }
+
+    /// Features at a tap, `(n, ...)`.
+    fn at(
+        &self,
+        kind: &ComparatorKind,
+        net: &dyn Comparator,
+        tap: &str,
+        side: usize,
+        device: &Device,
+    ) -> Result<Tensor> {
+        match self {
+            Self::Files(files) => {
+                let (name, shape) = (kind.name(), kind.shape(tap, side, side)?);
+                let own =
+                    |file: &&Features| file.origin.net.as_deref().is_none_or(|net| net == name);
+                let file = files.iter().find(own).ok_or_else(|| {
+                    let found: Vec<&str> =
+                        files.iter().filter_map(|file| file.origin.net.as_deref()).collect();
+                    let (found, wanted) = (found.join(", "), format!("features of {name}"));
+                    EvalError::Input {
+                        operation: "--target",
+                        wanted,
+                        got: format!("those of {found}"),
+                    }
+                })?;
+                let fitted = file.at(tap, &shape)?;
+                if let Some(from) = fitted.reshaped_from {
+                    tracing::info!(
+                        "features of shape {from:?} are taken as {:?} for {tap}",
+                        fitted.tensor.dims()
+                    );
+                }
+                Ok(fitted.tensor)
+            }
+            Self::Photos(pictures) => {
+                let mut all = Vec::with_capacity(pictures.len());
+                for picture in pictures {
+                    let planes = picture.to_planes();
+                    let format = PixelFormat::CAFFE_BGR;
+                    let image =
+                        Images::from_u8(&planes, 1, picture.height, picture.width, format, device)?;
+                    all.push(net.features(&image, tap)?.to_device(&Device::Cpu)?);
+                }
+                Ok(Tensor::cat(&all, 0)?)
+            }
+        }
+    }
+}
+
+/// Optimises, writes pictures and numbers, and prints them; returns the exit code.
+pub(crate) fn run(arguments: &Arguments, generator: &Path) -> Result<u8> {
+    let options = &arguments.input;
+    let random = arguments.random_weights;
+    if options.target.is_empty() && options.unit.is_empty() {
+        let message = "--generator: expected --target with --tap, or --unit, found neither";
+        return Err(Failure::usage(message).into());
+    }
+    let settings = Settings {
+        steps: arguments.iterations.unwrap_or(Settings::default().steps),
+        optimiser: options.optimiser,
+        rate: options.rate,
+        l2: options.l2,
+        restarts: options.restarts,
+        seed: arguments.seed,
+        batch: arguments.batch,
+    };
+    settings.check()?;
+    let default = &arguments.net;
+    let units = options.unit.iter().map(|text| unit(text, default)).collect::<Result<Vec<_>>>()?;
+    let taps =
+        arguments.tap.iter().map(|text| weighted(text, default)).collect::<Result<Vec<_>>>()?;
+    if let Some(other) =
+        units.iter().find(|place| (&place.net, &place.tap) != (&units[0].net, &units[0].tap))
+    {
+        let message =
+            format!("--unit: expected units of one tap, found {} and {}", units[0].tap, other.tap);
+        return Err(Failure::usage(message).into());
+    }
+
+    let (device, weights) = arguments.place.open_with_data(random)?;
+    let weights = weights.as_deref();
+    let model = Model::to_draw(&locate::generator(generator, weights)?, None, &device)?;
+    let (side, (tap, shape)) = (model.side(), model.input()?);
+    let open = |kind: &ComparatorKind, taps: &[String]| {
+        comparators::open_to_taps("optimise", kind, taps, weights, random, &device)
+    };
+    let (mut goals, mut names, mut originals) = (Vec::new(), Vec::new(), Vec::new());
+    if let Some(first) = units.first() {
+        let net = open(&first.net, std::slice::from_ref(&first.tap))?;
+        names = units.iter().map(|place| format!("{}-{}", place.tap, place.value)).collect();
+        let all = units.iter().map(|place| place.value).collect();
+        goals.push(Goal { net, terms: vec![Term::units(&first.tap, 1.0, all)?] });
+    } else {
+        let view = View { resize: model.resize.unwrap_or(side).max(side), crop: side };
+        let (aim, found) = Aim::read(&options.target, view)?;
+        names.extend(found);
+        for (kind, places) in by_net(taps) {
+            let taps: Vec<String> = places.iter().map(|place| place.tap.clone()).collect();
+            let net = open(&kind, &taps)?;
+            let term = |place: &Place<f64>| {
+                let target = aim.at(&kind, &*net, &place.tap, side, &device)?;
+                Ok(Term::features(&place.tap, place.value, &target)?)
+            };
+            let terms = places.iter().map(term).collect::<Result<Vec<_>>>()?;
+            goals.push(Goal { net, terms });
+        }
+        if let Aim::Photos(pictures) = aim {
+            originals = pictures;
+        }
+    }
+    let input = options.start.as_deref().map(|path| Features::read(path)?.at(&tap, &shape));
+    let bounds = options.bounds.as_deref();
+    let start = Start {
+        input: input.transpose()?.map(|fitted| fitted.tensor),
+        bounds: bounds
+            .map(|path| Bounds::read(path, &tap, &shape, options.deviations))
+            .transpose()?,
+    };
+
+    let signals = Signals::new()?;
+    tracing::info!("optimising inputs of {}; Ctrl-C writes the best so far", model.input_space());
+    let found = optimise(&model, (&shape, &goals), &start, &settings, &signals.stop)?;
+    let n = found.pictures.len();
+    let named = names.len() == n;
+    let origin = Origin { pictures: if named { names } else { Vec::new() }, ..Origin::default() };
+    let names = origin.file_names(n, &RESERVED);
+    let report = Report { names, originals, generator: model.input_space() };
+    let rows = write(&model, &goals, &found, &report, &arguments.out)?;
+    println!("{}", arguments.out.display());
+    show::rows(&rows);
+    let still = found.pictures.iter().flatten().filter(|one| one.found_at == (0, 0)).count();
+    if still > 0 && settings.steps > 0 && !found.interrupted {
+        tracing::warn!(
+            "no step led to a better input than the first in {still} of {n} pictures: where a unit is off, or a step is too \
+             large, try another --start, --restarts or --rate"
+        );
+    }
+    if !found.interrupted {
+        return Ok(exit::DONE);
+    }
+    let begun = found.pictures.iter().flatten().count();
+    tracing::info!("interrupted: the best inputs so far are written, of {begun} of {n} pictures");
+    Ok(exit::INTERRUPTED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taps_have_networks_and_weights_and_units_numbers() -> Result<()> {
+        let (alexnet, squeezenet) = (ComparatorKind::alexnet(), ComparatorKind::squeezenet());
+        let at = |net: &ComparatorKind, tap: &str, value: f64| Place {
+            net: net.clone(),
+            tap: tap.into(),
+            value,
+        };
+        assert_eq!(weighted("CONV3", &alexnet)?, at(&alexnet, "CONV3", 1.0));
+        assert_eq!(weighted("CONV5=0.5", &alexnet)?, at(&alexnet, "CONV5", 0.5));
+        assert_eq!(weighted("squeezenet:FIRE9=2", &alexnet)?, at(&squeezenet, "FIRE9", 2.0));
+        let found = unit("squeezenet:LOGITS:281", &alexnet)?;
+        assert_eq!((found.net.name(), &*found.tap, found.value), ("squeezenet", "LOGITS", 281));
+        assert_eq!(unit("fc8:7", &alexnet)?.value, 7);
+        for wrong in ["CONV5=", "CONV5=0", "CONV5=-1", "CONV5=inf", "lenet:CONV1", "alexnet:", "=2"]
+        {
+            assert!(weighted(wrong, &alexnet).is_err(), "{wrong}");
+        }
+        for wrong in ["fc8", "fc8:", "fc8:-1", "fc8:cat", "lenet:fc8:1"] {
+            assert!(unit(wrong, &alexnet).is_err(), "{wrong}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn taps_of_one_network_are_together() -> Result<()> {
+        let alexnet = ComparatorKind::alexnet();
+        let texts = ["CONV3", "squeezenet:FIRE9", "alexnet:CONV5"];
+        let places =
+            texts.map(|text| weighted(text, &alexnet)).into_iter().collect::<Result<Vec<_>>>()?;
+        let nets = by_net(places);
+        let counts: Vec<_> = nets.iter().map(|(net, all)| (net.name(), all.len())).collect();
+        assert_eq!(counts, [("alexnet", 2), ("squeezenet", 1)]);
+        Ok(())
+    }
+}
