@@ -88,11 +88,16 @@ fn both_rules_come_near_to_features_at_several_taps() -> Checked {
             let objective = one.after[0] + 0.5 * one.after[1];
             assert!((one.objective - objective).abs() < 1e-9);
         }
-        // Again, and in other batches: the same.
-        let alone = Settings { batch: 1, ..settings };
-        assert_eq!(run(&model, &goals, &Start::default(), &alone)?, found);
-        let other = Settings { seed: 1, ..settings };
-        assert_ne!(run(&model, &goals, &Start::default(), &other)?, found);
+        // In other batches the same, from another seed another.
+        let [few, alone, other] = [
+            Settings { steps: 3, ..settings },
+            Settings { steps: 3, batch: 1, ..settings },
+            Settings { steps: 3, seed: 1, ..settings },
+        ]
+        .map(|settings| run(&model, &goals, &Start::default(), &settings));
+        let few = few?;
+        assert_eq!(alone?, few);
+        assert_ne!(other?, few);
     }
     Ok(())
 }
@@ -127,13 +132,19 @@ fn the_best_of_all_restarts_is_kept_and_the_penalty_shrinks_inputs() -> Checked 
 fn a_unit_becomes_large_and_inputs_stay_in_their_bounds() -> Checked {
     let folder = tempfile::tempdir()?;
     let model = model(folder.path())?;
-    let units = Term::units("CONV3", 1.0, vec![7, 200])?;
+    // Two that are on, because a rectified unit that is off has no gradient.
+    let features = comparator().features(&model.decode(&inputs(1, 9))?, "CONV1")?;
+    let means = features.mean((2, 3))?.squeeze(0)?.to_vec1::<f32>()?;
+    let mut units: Vec<usize> = (0..means.len()).collect();
+    units.sort_by(|a, b| means[*b].total_cmp(&means[*a]));
+    units.truncate(2);
+    let units = Term::units("CONV1", 1.0, units)?;
     let goals = [Goal { net: comparator(), terms: vec![units] }];
     let size = SHAPE.iter().product::<usize>();
     let bounds = Bounds { least: vec![-0.5; size], greatest: vec![1.5; size], moments: None };
     let start = Start { input: None, bounds: Some(bounds) };
     let found =
-        run(&model, &goals, &start, &Settings { steps: 30, rate: 0.3, ..Settings::default() })?;
+        run(&model, &goals, &start, &Settings { steps: 15, rate: 0.3, ..Settings::default() })?;
     for one in all(&found) {
         assert!(one.after[0] > 1.2 * one.before[0] + 1e-3, "{:?} -> {:?}", one.before, one.after);
         assert!(one.input.iter().all(|value| (-0.5..=1.5).contains(value)));

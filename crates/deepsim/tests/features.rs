@@ -118,7 +118,7 @@ fn the_input_of_a_generator_is_optimised_to_a_photograph_and_to_a_unit() -> Chec
         assert!(at("out").join(file).is_file(), "{file}");
     }
     // The same aim from a file of features: the same bytes.
-    let both = ["--net", "exemplar-cnn", "--tap", "CONV1,CONV3", "--resize", "16", "--crop", "16"];
+    let both = ["--net", "exemplar-cnn", "--tap", "CONV1,CONV3", "--resize", "256", "--crop", "16"];
     printed(
         folder.path(),
         &[&["features", "photos"], &both[..], &["-o", "t.safetensors"]].concat(),

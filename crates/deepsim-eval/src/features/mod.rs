@@ -37,7 +37,7 @@ const KEY: &str = "features";
 pub struct Features {
     /// File that they were read from, for messages.
     path: PathBuf,
-    /// Where they come from.
+    /// Origin, as far as it is known.
     pub origin: Origin,
     /// Name of each tap, `None` in a file without names, and its features `(n, ...)`.
     taps: Vec<(Option<String>, Tensor)>,

@@ -150,7 +150,7 @@ fn by_net<T>(places: Vec<Place<T>>) -> Vec<(ComparatorKind, Vec<Place<T>>)> {
     nets
 }
 
-/// What the descent aims at.
+/// Aim of the descent.
 enum Aim {
     /// Features in files.
     Files(Vec<Features>),
