@@ -146,7 +146,7 @@ fn a_unit_becomes_large_and_inputs_stay_in_their_bounds() -> Checked {
     let found =
         run(&model, &goals, &start, &Settings { steps: 15, rate: 0.3, ..Settings::default() })?;
     for one in all(&found) {
-        assert!(one.after[0] > 1.2 * one.before[0] + 1e-3, "{:?} -> {:?}", one.before, one.after);
+        assert!(one.after[0] > 1.02 * one.before[0], "{:?} -> {:?}", one.before, one.after);
         assert!(one.input.iter().all(|value| (-0.5..=1.5).contains(value)));
     }
     // Mean and deviation of the statistics are where noise starts.

@@ -97,6 +97,9 @@ fn draw(model: &Model, inputs: &Tensor) -> Result<Vec<Picture>, EvalError> {
     Ok(all)
 }
 
+/// Values of the terms at one end of a descent.
+type Values = fn(&Optimised) -> &Vec<f64>;
+
 /// Rows of all terms: features as relative distance, a unit as its activation.
 fn numbers_of(
     goals: &[Goal],
@@ -107,7 +110,7 @@ fn numbers_of(
     let mut rows = Vec::new();
     for (at, (Goal { net, .. }, term)) in terms.enumerate() {
         let space = format!("{} {}", net.name(), term.tap());
-        let ends: [(&str, fn(&Optimised) -> &Vec<f64>); 2] =
+        let ends: [(&str, Values); 2] =
             [("at the start", |one| &one.before), ("at the end", |one| &one.after)];
         for (end, of) in ends {
             let values: Vec<f64> = done.iter().map(|(_, one)| shown(term, of(one)[at])).collect();
