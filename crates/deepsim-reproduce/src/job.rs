@@ -89,7 +89,10 @@ impl<'a> Job<'a> {
     /// Training by a built-in recipe, which continues what is in the folder.
     pub(crate) fn trainer(&self, recipe: &str, out: &Path) -> Command {
         let mut command = self.program("train");
-        command.arg(recipe).arg("--out").arg(out).arg("--resume");
+        command.arg(recipe).arg("--out").arg(out);
+        if out.exists() {
+            command.arg("--resume");
+        }
         self.threads(&mut command);
         command
     }
