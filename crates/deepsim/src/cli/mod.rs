@@ -10,6 +10,7 @@
 //! | [`locate`] | the folders that data and weights are in, and `hf://` addresses |
 //! | [`measure_options`] | options of measures: flags and `--set` |
 //! | [`optimise_input`] | `optimise --generator` |
+//! | [`optimise_options`] | options of `optimise` |
 //! | [`place`] | `--device`, `--weights`, `--threads` |
 //! | [`recipe`] | the recipe and the data of `train` and `plan` |
 //! | [`signals`] | Ctrl-C and requests to terminate |
@@ -35,6 +36,7 @@ mod locate;
 mod measure_options;
 pub(crate) mod optimise;
 mod optimise_input;
+mod optimise_options;
 pub(crate) mod place;
 pub(crate) mod plan;
 pub(crate) mod probe;

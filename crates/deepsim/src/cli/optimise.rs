@@ -1,72 +1,17 @@
 //! `deepsim optimise`: inversion by optimisation, of pixels, or of the input of a generator.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
-use clap::Args;
 use deepsim_data::Crop;
 use deepsim_eval::EvalError;
-use deepsim_eval::optimisation_baseline::{Experiment, Prior};
-use deepsim_nets::ComparatorKind;
+use deepsim_eval::optimisation_baseline::Experiment;
 
-use super::data_options::Data;
 use super::exit;
-use super::optimise_input::{self, InputOptions};
-use super::place::Place;
+use super::optimise_input;
+pub(crate) use super::optimise_options::Arguments;
 use super::show;
 
 /// Side of the crops of photographs, as the networks were trained.
 const CROP: usize = 227;
-
-/// Find images by gradient descent, of pixels (the paper's baseline) or of a generator's input
-///
-/// Of pixels: images whose features are those of the test or validation pictures of the data, of those larger than 227
-/// pixels the middle, with measures of how far they are. Of a generator's input (--generator): images that the generator
-/// can draw whose features are those of --target, or in which a --unit is large. Ctrl-C writes the best so far.
-#[derive(Args)]
-pub(crate) struct Arguments {
-    /// The network: a name, e.g. alexnet, or the path of a description that ends in .toml
-    #[arg(long, value_name = "NET", default_value = "alexnet")]
-    pub(crate) net: ComparatorKind,
-    /// Features to invert, e.g. CONV5; several with commas. With --generator [NET:]TAP[=WEIGHT]
-    #[arg(long, value_name = "TAP", required_unless_present = "unit", value_delimiter = ',')]
-    pub(crate) tap: Vec<String>,
-    #[command(flatten)]
-    pub(crate) input: InputOptions,
-    #[command(flatten)]
-    data: Data,
-    /// Side that pictures of another size are stretched to first
-    #[arg(long, value_name = "PIXELS")]
-    resize: Option<usize>,
-    /// Lets it take random weights where there is no file
-    #[arg(long)]
-    pub(crate) random_weights: bool,
-    /// mahendran-vedaldi, l2 or blur
-    #[arg(long, value_name = "PRIOR", default_value = "mahendran-vedaldi")]
-    prior: Prior,
-    /// Only the first so many pictures
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    limit: usize,
-    /// Pictures from whose pairs errors are normalised; all are held in memory, 0.6 MB each of
-    /// 227x227 [default: all, at most 4000]
-    #[arg(long, value_name = "N")]
-    pairs: Option<usize>,
-    /// Pictures that are inverted together; changes the speed only, never the result
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub(crate) batch: usize,
-    /// Seed of the noise that it starts from, of jitter, and of the data where they are drawn
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// Steps, to which the schedule is scaled [default: the prior's, 400; 200 with --generator]
-    #[arg(long, value_name = "N")]
-    pub(crate) iterations: Option<usize>,
-    /// Folder for <prior>-<tap>.json and pictures; taps that are there with these settings are left. With --generator,
-    /// for pictures, sheet.png, inputs.safetensors and numbers.json
-    #[arg(long, short, value_name = "DIR")]
-    pub(crate) out: PathBuf,
-    #[command(flatten)]
-    pub(crate) place: Place,
-}
 
 /// Most pictures that `N` is computed from where nobody says how many: 2.5 GB of pixels.
 const PAIRS: usize = 4000;

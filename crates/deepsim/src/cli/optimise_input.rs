@@ -5,99 +5,20 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use clap::Args;
 use deepsim_data::decode;
 use deepsim_data::picture::Picture;
 use deepsim_eval::features::{Bounds, Features, Origin, View, photos};
 use deepsim_eval::generator_input::report::RESERVED;
-use deepsim_eval::generator_input::{
-    Goal, Optimiser, Report, Settings, Start, Term, optimise, write,
-};
+use deepsim_eval::generator_input::{Goal, Report, Settings, Start, Term, optimise, write};
 use deepsim_eval::measure::Model;
 use deepsim_eval::{EvalError, comparators};
 use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
 
 use super::exit::{self, Failure};
 use super::locate;
-use super::optimise::Arguments;
+use super::optimise_options::Arguments;
 use super::show;
 use super::signals::Signals;
-
-/// Options of a descent in the input of a generator.
-#[derive(Args)]
-pub(crate) struct InputOptions {
-    /// Optimises the input of this generator in place of pixels: a run folder, a file, or the name of one in --weights
-    #[arg(
-        long,
-        value_name = "RUN|FILE",
-        conflicts_with_all = ["data", "resize", "prior", "limit", "pairs"],
-        help_heading = "In the input of a generator"
-    )]
-    pub(crate) generator: Option<PathBuf>,
-    /// Aim: photographs, or a file of features for each network (deepsim features); may be repeated
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "generator",
-        help_heading = "In the input of a generator"
-    )]
-    target: Vec<PathBuf>,
-    /// Unit to make large, e.g. fc8:281 or squeezenet:LOGITS:281, the mean over positions; one picture for each
-    #[arg(
-        long,
-        value_name = "[NET:]TAP:UNIT",
-        requires = "generator",
-        conflicts_with_all = ["target", "tap"],
-        help_heading = "In the input of a generator"
-    )]
-    unit: Vec<String>,
-    /// Inputs to start from, a file of features [default: noise]
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "generator",
-        help_heading = "In the input of a generator"
-    )]
-    start: Option<PathBuf>,
-    /// Bounds of inputs, from deepsim features --statistics (least and greatest values), or a .npy of shape (2, ...)
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "generator",
-        help_heading = "In the input of a generator"
-    )]
-    bounds: Option<PathBuf>,
-    /// Bounds of so many deviations about the mean in place of the extremes
-    #[arg(
-        long,
-        value_name = "K",
-        requires = "bounds",
-        help_heading = "In the input of a generator"
-    )]
-    deviations: Option<f64>,
-    /// Rule of the steps: adam or momentum
-    #[arg(long, value_name = "RULE", default_value_t = Settings::default().optimiser, help_heading = "In the input of a generator")]
-    optimiser: Optimiser,
-    /// Learning rate in deviations of the input; falls to a tenth
-    #[arg(long, value_name = "RATE", default_value_t = Settings::default().rate, help_heading = "In the input of a generator")]
-    rate: f64,
-    /// Weight of the input's mean square, in deviations
-    #[arg(
-        long,
-        value_name = "WEIGHT",
-        default_value_t = 0.0,
-        help_heading = "In the input of a generator"
-    )]
-    l2: f64,
-    /// Descents from other inputs, of which the best is kept
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 1,
-        help_heading = "In the input of a generator"
-    )]
-    restarts: usize,
-}
 
 /// A tap with its network, and what is behind it.
 #[derive(Clone, Debug, PartialEq)]
