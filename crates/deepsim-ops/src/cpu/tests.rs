@@ -35,8 +35,8 @@ const FIVE: Case = ((5, 5), (1, 1), (0, 0), 1, (14, 11));
 const FIVE_PADDED: Case = ((5, 5), (1, 1), (2, 1), 1, (9, 12));
 const FIVE_GROUPED: Case = ((5, 5), (1, 1), (2, 2), 2, (7, 7));
 
-/// Kernels for which Winograd's algorithm splits images, and one with as few taps: odd sizes, taps that some sub-images lack, paddings below and
-/// above the stride.
+/// Kernels for which Winograd's algorithm splits images, and one with as few taps: odd sizes, taps that some sub-images
+/// lack, paddings below and above the stride.
 const STRIDED: [Case; 8] = [
     ((2, 2), (1, 1), (1, 0), 1, (9, 12)),
     ((4, 4), (2, 2), (1, 1), 1, (16, 18)),
@@ -178,25 +178,41 @@ fn every_instruction_set_equals_plain_loops() {
 fn every_tile_equals_plain_loops() {
     // Those that would be slower, too.
     let plain = [CASES[0], WIDE, GROUPED, FIVE, FIVE_PADDED, FIVE_GROUPED];
+    let mut tiles = std::collections::BTreeSet::new();
     let sizes = [(2, 32, 40), (1, 19, 48), (2, 70, 33)];
     for (case, (n, channels, out)) in
         plain.iter().chain(&STRIDED).flat_map(|case| sizes.map(|size| (*case, size)))
     {
         let s = shape(case, n, channels, out);
         let (x, y) = (values(n * s.x_len(), 1), values(n * s.y_len(), 2));
-        let w = values(s.w_len(), 3);
-        let mut expected = [vec![0f64; y.len()], vec![0f64; x.len()], vec![0f64; w.len()]];
+        let (w, bias_y, bias_x) = (values(s.w_len(), 3), values(s.c_out, 4), values(s.c_in, 5));
+        let (gate_y, gate_x) = (values(y.len(), 6), values(x.len(), 7));
+        let spread = |bias: &[f32], len: usize| -> Vec<f64> {
+            bias.iter().cycle().take(len).map(|b| f64::from(*b)).collect()
+        };
+        let mut expected =
+            [spread(&bias_y, y.len()), spread(&bias_x, x.len()), vec![0f64; w.len()]];
         each_product(&s, |i, j, k| {
             expected[0][j] += f64::from(x[i]) * f64::from(w[k]);
             expected[1][i] += f64::from(y[j]) * f64::from(w[k]);
             expected[2][k] += f64::from(x[i]) * f64::from(y[j]);
         });
+        for (expected, gates) in expected.iter_mut().zip([&gate_y, &gate_x]) {
+            for (value, gate) in expected.iter_mut().zip(gates) {
+                *value = value.max(0.25 * *value) * if *gate > 0.0 { 1.0 } else { 0.5 };
+            }
+        }
         for isa in Isa::available() {
-            let passes = [(false, &x, &expected[0]), (true, &y, &expected[1])];
-            for (adjoint, source, expected) in passes {
+            let passes = [
+                (false, &x, &expected[0], (&bias_y, &gate_y)),
+                (true, &y, &expected[1], (&bias_x, &gate_x)),
+            ];
+            for (adjoint, source, expected, (bias, gate)) in passes {
                 for (algorithm, _) in winograd::algorithms(&s, adjoint) {
+                    tiles.insert((adjoint, algorithm.tile));
                     let mut found = vec![f32::NAN; expected.len()];
-                    let finish = Finish::default();
+                    let finish =
+                        Finish { bias: Some(bias), leaky: Some(0.25), gate: Some((gate, 0.5)) };
                     winograd::run(&s, algorithm, isa, adjoint, source, &w, finish, &mut found);
                     let what = format!("{isa:?} {algorithm:?} of {s:?}, adjoint: {adjoint}");
                     assert_near(&what, &found, expected);
@@ -209,6 +225,9 @@ fn every_tile_equals_plain_loops() {
             }
         }
     }
+    let all = [4, 6, 7].map(|tile| [(false, tile), (true, tile)]).concat();
+    let on = std::env::var_os("DEEPSIM_WINOGRAD").is_none_or(|value| value != "0");
+    assert!(!on || all.iter().all(|tile| tiles.contains(tile)), "{tiles:?}");
 }
 
 /// Name, kernel, stride, padding, groups, side, channels of all groups.
@@ -216,11 +235,12 @@ type Layer = (&'static str, usize, usize, usize, usize, usize, (usize, usize));
 
 /// Layers of the discriminator and of AlexNet for images of 64 pixels, and those of generators. Transposed convolutions
 /// are given by their adjoint, so that "input" is their forward pass.
-const LAYERS: [Layer; 18] = [
+const LAYERS: [Layer; 20] = [
     ("D.conv2", 5, 1, 0, 1, 29, (32, 64)),
     ("D.conv3", 3, 2, 0, 1, 25, (64, 128)),
     ("D.conv4", 3, 1, 0, 1, 12, (128, 256)),
     ("D.conv5", 3, 2, 0, 1, 10, (256, 256)),
+    ("6x6", 3, 1, 1, 1, 6, (256, 256)),
     ("8x8", 3, 1, 1, 1, 8, (256, 256)),
     ("16x16", 3, 1, 1, 1, 16, (128, 128)),
     ("32x32", 3, 1, 1, 1, 32, (64, 64)),
@@ -234,6 +254,7 @@ const LAYERS: [Layer; 18] = [
     ("I.u4", 4, 2, 1, 1, 16, (256, 512)),
     ("I.u3", 4, 2, 1, 1, 32, (128, 256)),
     ("I.u2", 4, 2, 1, 1, 64, (64, 128)),
+    ("2x2", 2, 1, 0, 1, 33, (128, 128)),
     ("5x5 s2", 5, 2, 2, 1, 32, (128, 128)),
 ];
 

@@ -48,8 +48,8 @@ const MOST: usize = 7 * 7;
 const CHANNELS: usize = 32;
 /// Channels of an image below which its pixels fill no vector.
 const WIDEST: usize = 16;
-/// Largest stride.
-const STRIDE: usize = 4;
+/// Largest stride whose layers were measured.
+const STRIDE: usize = 2;
 /// Floats between neighbours beyond their own, so that they do not share their places in the cache.
 const GAP: usize = 16;
 /// Cost of transforming one value, in multiplications.

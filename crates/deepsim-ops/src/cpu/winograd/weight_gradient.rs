@@ -183,10 +183,12 @@ fn gathered<const T: usize, const M: usize>(
         let (bias, mut spare) = (vec![0f32; len], vec![0f32; len]);
         for part in 0..stride * stride {
             let mut to = [spare.as_mut_ptr(); MOST];
+            let whole = gathered.as_mut_ptr();
             for (i, to) in to.iter_mut().enumerate().take(M * M) {
                 let (y, x) = (stride * (i / M) + part / stride, stride * (i % M) + part % stride);
                 if y < kernel && x < kernel {
-                    *to = gathered[(y * kernel + x) * len..].as_mut_ptr();
+                    // SAFETY: the panel has `len` floats for each of the kernel's taps.
+                    *to = unsafe { whole.add((y * kernel + x) * len) };
                 }
             }
             // SAFETY: the instruction set was detected; each tap has `len` floats, a whole number of vectors, and so has
