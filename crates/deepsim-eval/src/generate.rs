@@ -4,7 +4,7 @@ use std::path::Path;
 
 use deepsim_data::picture::{Picture, grid};
 use tracing::field::Empty;
-use tracing::{info, info_span};
+use tracing::info_span;
 
 use crate::EvalError;
 use crate::arrays::{numbers, pictures, ranges};
@@ -19,6 +19,8 @@ const SHOWN: usize = 64;
 const COLUMNS: usize = 8;
 /// Files that are no single pictures.
 pub(crate) const SHEET: &str = "sheet";
+/// File with the numbers, written last.
+pub(crate) const NUMBERS: &str = "numbers.json";
 
 /// Draws the image of each feature vector, `batch` together, and writes `NAME.png` for each, `sheet.png` with the first
 /// 64, and `numbers.json` into a folder, which is created. Names are those of the pictures that features belong to, else
@@ -28,7 +30,8 @@ pub(crate) const SHEET: &str = "sheet";
 /// clipped, from the given ones. There are none if the network is not at hand.
 ///
 /// # Errors
-/// If features have another shape than the generator's input, or a file cannot be written.
+/// If features have another shape than the generator's input, the folder holds other pictures of these names, or a file
+/// cannot be written.
 pub fn generate(
     model: &Model,
     features: &Features,
@@ -37,12 +40,10 @@ pub fn generate(
 ) -> Result<Vec<Row>, EvalError> {
     let (tap, shape) = model.input()?;
     let fitted = features.at(&tap, &shape)?;
-    if let Some(from) = &fitted.reshaped_from {
-        info!("features of shape {from:?} are taken as {:?} for {tap}", fitted.tensor.dims());
-    }
     let n = fitted.tensor.dims()[0];
-    std::fs::create_dir_all(folder).map_err(EvalError::io("creating folder", folder))?;
     let names = features.origin.file_names(n, &[SHEET]);
+    check_folder(folder, &names)?;
+    std::fs::create_dir_all(folder).map_err(EvalError::io("creating folder", folder))?;
     let (mut shown, mut errors) = (Vec::new(), Vec::new());
     let knows_code =
         model.encoder.is_some() || !matches!(model.generator, deepsim_nets::Generator::Inverter(_));
@@ -73,8 +74,27 @@ pub fn generate(
     let name = format!("re-encoded features, {}", model.input_space());
     let rows: Vec<Row> =
         knows_code.then(|| Row::mean(name, &errors, "%", note)).into_iter().collect();
-    measure::write_rows(&folder.join("numbers.json"), &rows)?;
+    measure::write_rows(&folder.join(NUMBERS), &rows)?;
     Ok(rows)
+}
+
+/// Refuses a folder with a picture that `NAME.png` or the sheet would replace, and that no earlier run has written.
+///
+/// # Errors
+/// Names the picture.
+pub fn check_folder(folder: &Path, names: &[String]) -> Result<(), EvalError> {
+    if folder.join(NUMBERS).exists() {
+        return Ok(());
+    }
+    let mut files = names
+        .iter()
+        .map(String::as_str)
+        .chain([SHEET])
+        .map(|name| folder.join(format!("{name}.png")));
+    files.find(|path| path.exists()).map_or(Ok(()), |path| {
+        let expected = format!("a new folder, or one with {NUMBERS} of an earlier run");
+        Err(EvalError::features(&path, expected, "another picture of this name"))
+    })
 }
 
 /// Pictures in rows of one length.

@@ -114,6 +114,11 @@ fn the_best_of_all_restarts_is_kept_and_the_penalty_shrinks_inputs() -> Checked 
     let best = all(&found)[0];
     assert_eq!((best.found_at, &best.input), ((0, 0), &best.start));
     assert!(best.objective < 1e-6, "{}", best.objective);
+    // Of eight first inputs of four pictures, some later one is nearer.
+    let four = self::goals(&model, 4)?;
+    let firsts = Settings { steps: 0, restarts: 8, ..once };
+    let best = run(&model, &four, &Start::default(), &firsts)?;
+    assert!(all(&best).iter().any(|one| one.found_at.0 > 0), "only the first start was kept");
     let from_noise = run(&model, &goals, &Start::default(), &once)?;
     let of_three = run(&model, &goals, &Start::default(), &Settings { restarts: 3, ..once })?;
     assert!(all(&of_three)[0].objective <= all(&from_noise)[0].objective);

@@ -13,13 +13,14 @@ pub(crate) mod npy;
 mod origin;
 pub mod statistics;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use deepsim_data::atomic::write_atomic;
 use deepsim_nets::params;
 use safetensors::tensor::{Dtype, TensorView, serialize};
+use tracing::{info, warn};
 
 use crate::EvalError;
 use crate::arrays::numbers;
@@ -97,10 +98,10 @@ impl Features {
                 "one tap, or a .safetensors file",
                 format!("{taps} taps"),
             )),
-            _ => Err(EvalError::features(
+            other => Err(EvalError::features(
                 path,
                 "a name that ends in .npy or .safetensors",
-                "another",
+                other.map_or("none".into(), |ending| format!(".{ending}")),
             )),
         }
     }
@@ -141,12 +142,12 @@ impl Features {
         self.taps.iter().map(|(tap, tensor)| (tap.as_deref().unwrap_or("features"), tensor))
     }
 
-    /// Features at a tap, in the shape `shape` of one picture. The only tensor of a file is taken whatever its name.
-    /// One with as many numbers for a picture in another shape is reshaped; one without the axis of pictures is taken
-    /// as those of one picture.
+    /// Features at a tap, in the shape `shape` of one picture. The only tensor of a file is taken whatever its name, with
+    /// a warning. Flat ones with as many numbers for a picture, and those with other axes of length 1, are reshaped, and
+    /// that is said; one without the axis of pictures is taken as those of one picture.
     ///
     /// # Errors
-    /// If there is no such tap, or it has another number of numbers for a picture.
+    /// If there is no such tap, or its features have another shape.
     ///
     /// ```
     /// use candle_core::{DType, Device, Tensor};
@@ -164,7 +165,15 @@ impl Features {
         let named = self.taps.iter().find(|(name, _)| name.as_deref() == Some(tap));
         let (_, tensor) = match (named, &self.taps[..]) {
             (Some(found), _) => found,
-            (None, [only]) => only,
+            (None, [only]) => {
+                if let Some(name) = &only.0 {
+                    warn!(
+                        "{}: no features of {tap}; those of {name} are taken",
+                        self.path.display()
+                    );
+                }
+                only
+            }
             _ => {
                 let found = self.taps().collect::<Vec<_>>().join(", ");
                 return Err(EvalError::features(&self.path, format!("features of {tap}"), found));
@@ -174,7 +183,7 @@ impl Features {
         let count: usize = shape.iter().product();
         let n = match dims {
             dims if dims == shape => 1,
-            [n, rest @ ..] if rest.iter().product::<usize>() == count => *n,
+            [n, rest @ ..] if flat_or_alike(rest, shape) => *n,
             &[numbers] if numbers == count => 1,
             _ => {
                 let expected = format!("features of shape {} for {tap}", axes("n", shape));
@@ -187,6 +196,9 @@ impl Features {
         };
         let wanted = [&[n], shape].concat();
         let reshaped_from = (dims != wanted).then(|| dims.to_vec());
+        if reshaped_from.is_some() {
+            info!("features of shape {dims:?} are taken as {wanted:?} for {tap}");
+        }
         Ok(Fitted { tensor: tensor.reshape(wanted)?, reshaped_from })
     }
 
@@ -203,7 +215,7 @@ impl Features {
                 return Err(wrong(&format!("numbers for {tap}"), format!("{:?}", tensor.dims())));
             }
             if tensor.dims().first().copied().unwrap_or(0) != n {
-                let found = format!("{} for {tap}", tensor.dims()[0]);
+                let found = format!("{:?} for {tap}", tensor.dims());
                 return Err(wrong(&format!("features of {n} pictures at every tap"), found));
             }
             let values = numbers(tensor)?;
@@ -219,6 +231,16 @@ impl Features {
         }
         Ok(self)
     }
+}
+
+/// Returns true for a shape that is the flattened `shape`, or differs from it in axes of length 1 alone: any other order of
+/// the axes, such as channels last, has the same count, and would be scrambled.
+fn flat_or_alike(found: &[usize], shape: &[usize]) -> bool {
+    let sides = |shape: &[usize]| -> Vec<usize> {
+        shape.iter().copied().filter(|side| *side != 1).collect()
+    };
+    let flat = found.len() == 1 && found[0] == shape.iter().product::<usize>();
+    flat || sides(found) == sides(shape)
 }
 
 /// Shape in words, `(n, 256, 6, 6)`.
@@ -239,19 +261,25 @@ pub(crate) fn to_safetensors(
     let values = tensors
         .map(|(name, tensor)| Ok((name, tensor.dims().to_vec(), params::to_bytes(&tensor)?)))
         .collect::<Result<Vec<_>, EvalError>>()?;
+    let mut seen = HashSet::new();
+    if let Some((name, ..)) = values.iter().find(|(name, ..)| !seen.insert(name)) {
+        let twice = format!("{name} twice");
+        return Err(EvalError::input("writing features", "distinct taps", twice));
+    }
     let views = values.iter().map(|(name, shape, bytes)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
         (name.as_str(), view.expect("as many bytes as values of the type need"))
     });
     let metadata = metadata.map(|(key, text)| HashMap::from([(key.to_owned(), text)]));
     serialize(views, metadata)
-        .map_err(|error| EvalError::input("writing features", "distinct taps", error.to_string()))
+        .map_err(|error| EvalError::input("writing features", "tensors", error.to_string()))
 }
 
 /// Tensors of a file, in the order of their names.
 pub(crate) fn tensors(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Tensor)>, EvalError> {
-    let file = params::parse(path, bytes)
-        .map_err(|_| EvalError::features(path, "a .npy or .safetensors file", "another"))?;
+    let file = params::parse(path, bytes).map_err(|error| {
+        EvalError::features(path, "a .npy or .safetensors file", error.to_string())
+    })?;
     let mut found = Vec::new();
     for (name, view) in file.iter() {
         let doubles = |bytes: &[u8]| -> Vec<f32> {
@@ -342,6 +370,12 @@ mod tests {
         assert_eq!(one(&[36])?.at("X", &[4, 3, 3])?.tensor.dims(), [1, 4, 3, 3]);
         assert_eq!(one(&[36])?.at("X", &[36])?.tensor.dims(), [1, 36]);
         assert_eq!(one(&[7, 36])?.at("X", &[4, 9])?.tensor.dims(), [7, 4, 9]);
+        assert_eq!(one(&[7, 36, 1, 1])?.at("X", &[36])?.tensor.dims(), [7, 36]);
+        let last = one(&[7, 3, 3, 4])?.at("X", &[4, 3, 3]).expect_err("channels last").to_string();
+        assert_eq!(
+            last,
+            "features: expected features of shape (n, 4, 3, 3) for X, found (7, 3, 3, 4)"
+        );
         Ok(())
     }
 
@@ -368,13 +402,24 @@ mod tests {
         std::fs::write(&path, "a picture")?;
         let message = Features::read(&path).expect_err("no features").to_string();
         assert!(
-            message.ends_with("expected a .npy or .safetensors file, found another"),
+            message.contains("f.npy: expected a .npy or .safetensors file, found "),
             "{message}"
         );
         let message = features().at("CONV9", &[5]).expect_err("no such tap").to_string();
         assert_eq!(message, "features: expected features of CONV9, found CONV3, FC6");
         let uneven = vec![("A".into(), ramp(&[2, 5])), ("B".into(), ramp(&[3, 5]))];
         assert!(Features::new(Origin::default(), uneven).is_err());
+        let single = vec![("A".into(), ramp(&[2, 5])), ("B".into(), ramp(&[]))];
+        let message = Features::new(Origin::default(), single).expect_err("a number").to_string();
+        assert_eq!(
+            message,
+            "features: expected features of 2 pictures at every tap, found [] for B"
+        );
+        let twice = vec![("A".into(), ramp(&[2, 5])), ("A".into(), ramp(&[2, 5]))];
+        let path = folder.path().join("twice.safetensors");
+        let message = Features::new(Origin::default(), twice)?.write(&path).expect_err("twice");
+        assert!(message.to_string().contains("expected distinct taps, found A twice"), "{message}");
+        assert!(!path.exists());
         let origin = Origin { pictures: vec!["one".into()], ..Origin::default() };
         let message = Features::new(origin, vec![("A".into(), ramp(&[2, 5]))]).expect_err("names");
         assert_eq!(message.to_string(), "features: expected names of 2 pictures, found 1");

@@ -29,7 +29,11 @@ impl Origin {
             let picture = self.pictures.get(index).map_or("", String::as_str);
             let stem = Path::new(picture).file_stem().unwrap_or_default().to_string_lossy();
             let plain = |c: char| if c.is_alphanumeric() || "-_ ".contains(c) { c } else { '-' };
-            let stem: String = stem.chars().map(plain).take(100).collect();
+            let mut stem: String = stem.chars().map(plain).collect();
+            // File systems take 255 bytes, of which a number and the ending need some.
+            while stem.len() > 200 {
+                stem.pop();
+            }
             let number = format!("{index:0digits$}");
             let mut name = if stem.trim().is_empty() { number.clone() } else { stem.trim().into() };
             // Some file systems do not distinguish capital letters.
@@ -60,5 +64,6 @@ mod tests {
         let wanted = ["x", "0001", "sheet-0002", "a-b-", "0004", "x-0005", "0006"];
         assert_eq!(names(&hostile, 7), wanted);
         assert_eq!(names(&["0001.png", ""], 2), ["0001", "0001-0001"]);
+        assert_eq!(names(&["\u{732b}".repeat(100).as_str()], 1)[0].len(), 198);
     }
 }

@@ -66,7 +66,10 @@ pub fn optimise(
     }
     let space = Inputs::new(shape, start, n)?;
     let mut pictures: Vec<Option<Optimised>> = vec![None; n];
-    let steps = ranges(n, settings.batch).count() * settings.restarts * (settings.steps + 1);
+    let steps = ranges(n, settings.batch)
+        .count()
+        .saturating_mul(settings.restarts)
+        .saturating_mul(settings.steps.saturating_add(1));
     let span = info_span!("optimising", total = steps as u64, done = Empty).entered();
     let mut done = 0;
     let mut interrupted = false;
@@ -115,7 +118,8 @@ impl Inputs {
                 let values = numbers(input)?;
                 let values = if values.len() == size { values.repeat(n) } else { values };
                 if values.len() != n * size || input.dims().get(1..) != Some(shape) {
-                    let wanted = format!("inputs of shape {shape:?}, 1 or {n} of them");
+                    let wanted =
+                        format!("inputs of shape {shape:?}, one, or one for each of {n} pictures");
                     return Err(EvalError::input("--start", wanted, format!("{:?}", input.dims())));
                 }
                 Some(values)

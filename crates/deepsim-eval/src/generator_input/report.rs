@@ -10,7 +10,7 @@ use super::goal::{Goal, Target, Term};
 use crate::EvalError;
 use crate::arrays::{pictures, ranges};
 use crate::features::{Features, Origin};
-use crate::generate::SHEET;
+use crate::generate::{NUMBERS, SHEET};
 use crate::measure::{self, Model, Row};
 use crate::optimisation_baseline::GAP;
 
@@ -83,7 +83,7 @@ pub fn write(
     let (tap, _) = model.input()?;
     Features::new(origin, vec![(tap, best)])?.write(&folder.join("inputs.safetensors"))?;
     let rows = numbers_of(goals, &done, &name);
-    measure::write_rows(&folder.join("numbers.json"), &rows)?;
+    measure::write_rows(&folder.join(NUMBERS), &rows)?;
     Ok(rows)
 }
 

@@ -13,7 +13,7 @@ use crate::features::Bounds;
 pub enum Optimiser {
     /// Adam, with decays of 0.9 and 0.999.
     Adam,
-    /// Momentum of 0.9 on gradients of unit root mean square, as in the Caffe scripts of Nguyen et al.
+    /// Momentum of 0.9 on gradients of unit root mean square.
     Momentum,
 }
 

@@ -8,6 +8,7 @@ use deepsim_eval::comparators;
 use deepsim_eval::features::{Features, Statistics, View, extract, photos};
 use deepsim_nets::ComparatorKind;
 
+use super::exit::Failure;
 use super::place::Place;
 
 /// Write the features of photographs to a file: what generate and optimise take
@@ -58,9 +59,7 @@ pub(crate) struct Arguments {
 /// Takes features, and prints each file that was written.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { net, tap, random_weights: random, .. } = arguments;
-    if let Some(path) = &arguments.out {
-        Features::check_path(path, tap.len())?;
-    }
+    check_outputs(arguments)?;
     let (device, weights) = arguments.place.open_with_data(*random)?;
     let net =
         comparators::open_to_taps("features", net, tap, weights.as_deref(), *random, &device)?;
@@ -80,6 +79,34 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let all = features.tensors().map(of).collect::<Result<Vec<_>, _>>()?;
         Statistics::write(&all, path)?;
         println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// Refuses, before any work, what could not be written after it.
+fn check_outputs(arguments: &Arguments) -> Result<()> {
+    let Arguments { tap, out, statistics, .. } = arguments;
+    let refuse = |message: String| Err(Failure::usage(message).into());
+    if let Some(twice) = tap.iter().enumerate().find(|(at, name)| tap[..*at].contains(name)) {
+        return refuse(format!("--tap: expected distinct taps, found {} twice", twice.1));
+    }
+    if let Some(path) = out {
+        Features::check_path(path, tap.len())?;
+    }
+    if let Some(path) = statistics
+        && path.extension().is_none_or(|ending| ending != "safetensors")
+    {
+        let path = path.display();
+        return refuse(format!("{path}: expected a name that ends in .safetensors for statistics"));
+    }
+    if out.is_some() && out == statistics {
+        return refuse("--statistics: expected another file than --out, found the same".into());
+    }
+    for path in out.iter().chain(statistics) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return refuse(format!("{}: expected a folder, found none", folder.display()));
+        }
     }
     Ok(())
 }

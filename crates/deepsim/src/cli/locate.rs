@@ -90,7 +90,11 @@ pub(crate) fn folder(path: &Path) -> Result<PathBuf> {
 /// If there is none, or as [`file`].
 pub(crate) fn generator(path: &Path, weights: Option<&Path>) -> Result<PathBuf> {
     let local = file(path)?;
-    let named = weights.map(|folder| folder.join(path).with_extension("safetensors"));
+    // A name may have a dot, generator-v1.2, or the ending already.
+    let named = weights.map(|folder| match path.extension() {
+        Some(ending) if ending == "safetensors" => folder.join(path),
+        _ => folder.join(format!("{}.safetensors", path.display())),
+    });
     match named.filter(|named| !local.exists() && named.is_file()) {
         Some(named) => Ok(named),
         None if local.exists() => Ok(local),

@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 use deepsim_data::decode;
 use deepsim_data::picture::Picture;
 use deepsim_eval::features::{Bounds, Features, Origin, View, photos};
+use deepsim_eval::generate::check_folder;
 use deepsim_eval::generator_input::report::RESERVED;
 use deepsim_eval::generator_input::{Goal, Report, Settings, Start, Term, optimise, write};
 use deepsim_eval::measure::Model;
@@ -29,25 +30,25 @@ struct Place<T> {
 }
 
 /// Parses `[NET:]TAP`.
-fn place<T>(text: &str, net: &ComparatorKind, value: T) -> Result<Place<T>> {
+fn place<T>(option: &str, text: &str, net: &ComparatorKind, value: T) -> Result<Place<T>> {
     let (net, tap) = match text.rsplit_once(':') {
         Some((name, tap)) => (name.parse()?, tap),
         None => (net.clone(), text),
     };
     if tap.is_empty() {
-        return Err(Failure::usage(format!("--tap: expected [NET:]TAP, found `{text}`")).into());
+        return Err(Failure::usage(format!("{option}: expected [NET:]TAP, found `{text}`")).into());
     }
     Ok(Place { net, tap: tap.into(), value })
 }
 
 /// Parses `[NET:]TAP[=WEIGHT]`.
 fn weighted(text: &str, net: &ComparatorKind) -> Result<Place<f64>> {
-    let Some((tap, weight)) = text.rsplit_once('=') else { return place(text, net, 1.0) };
+    let Some((tap, weight)) = text.rsplit_once('=') else { return place("--tap", text, net, 1.0) };
     let parsed = f64::from_str(weight).ok().filter(|weight| weight.is_finite() && *weight > 0.0);
     let weight = parsed.ok_or_else(|| {
         Failure::usage(format!("--tap {text}: expected a weight above 0, found `{weight}`"))
     })?;
-    place(tap, net, weight)
+    place("--tap", tap, net, weight)
 }
 
 /// Parses `[NET:]TAP:UNIT`.
@@ -56,7 +57,7 @@ fn unit(text: &str, net: &ComparatorKind) -> Result<Place<usize>> {
     let (tap, unit) = parsed.ok_or_else(|| {
         Failure::usage(format!("--unit: expected [NET:]TAP:UNIT, e.g. fc8:281, found `{text}`"))
     })?;
-    place(tap, net, unit)
+    place("--unit", tap, net, unit)
 }
 
 /// Places of each network, in the order in which networks are named.
@@ -119,24 +120,22 @@ impl Aim {
                 let (name, shape) = (kind.name(), kind.shape(tap, side, side)?);
                 let own =
                     |file: &&Features| file.origin.net.as_deref().is_none_or(|net| net == name);
-                let file = files.iter().find(own).ok_or_else(|| {
-                    let found: Vec<&str> =
-                        files.iter().filter_map(|file| file.origin.net.as_deref()).collect();
-                    let (found, wanted) = (found.join(", "), format!("features of {name}"));
-                    EvalError::Input {
-                        operation: "--target",
-                        wanted,
-                        got: format!("those of {found}"),
+                let refuse = |wanted, got| EvalError::Input { operation: "--target", wanted, got };
+                let mut own = files.iter().filter(own);
+                match (own.next(), own.next()) {
+                    (Some(file), None) => Ok(file.at(tap, &shape)?.tensor),
+                    (Some(_), Some(_)) => Err(refuse(
+                        format!("one file of features of {name}; a .safetensors file says whose they are"),
+                        "several".into(),
+                    )
+                    .into()),
+                    (None, _) => {
+                        let found: Vec<&str> =
+                            files.iter().filter_map(|file| file.origin.net.as_deref()).collect();
+                        let got = format!("those of {}", found.join(", "));
+                        Err(refuse(format!("features of {name}"), got).into())
                     }
-                })?;
-                let fitted = file.at(tap, &shape)?;
-                if let Some(from) = fitted.reshaped_from {
-                    tracing::info!(
-                        "features of shape {from:?} are taken as {:?} for {tap}",
-                        fitted.tensor.dims()
-                    );
                 }
-                Ok(fitted.tensor)
             }
             Self::Photos(pictures) => {
                 let mut all = Vec::with_capacity(pictures.len());
@@ -151,6 +150,17 @@ impl Aim {
             }
         }
     }
+}
+
+/// Refuses files of networks without a tap.
+fn all_used(files: &[Features], goals: &[Goal]) -> Result<()> {
+    let nets = files.iter().filter_map(|file| file.origin.net.as_deref());
+    let mut left = nets.filter(|net| goals.iter().all(|goal| goal.net.name() != *net));
+    left.next().map_or(Ok(()), |net| {
+        let message =
+            format!("--target: expected features of the networks in --tap, found those of {net}");
+        Err(Failure::usage(message).into())
+    })
 }
 
 /// Optimises, writes pictures and numbers, and prints them; returns the exit code.
@@ -193,7 +203,7 @@ pub(crate) fn run(arguments: &Arguments, generator: &Path) -> Result<u8> {
     let (mut goals, mut names, mut originals) = (Vec::new(), Vec::new(), Vec::new());
     if let Some(first) = units.first() {
         let net = open(&first.net, std::slice::from_ref(&first.tap))?;
-        names = units.iter().map(|place| format!("{}-{}", place.tap, place.value)).collect();
+        names = units.iter().map(|place| format!("{}-{}.png", place.tap, place.value)).collect();
         let all = units.iter().map(|place| place.value).collect();
         goals.push(Goal { net, terms: vec![Term::units(&first.tap, 1.0, all)?] });
     } else {
@@ -210,8 +220,9 @@ pub(crate) fn run(arguments: &Arguments, generator: &Path) -> Result<u8> {
             let terms = places.iter().map(term).collect::<Result<Vec<_>>>()?;
             goals.push(Goal { net, terms });
         }
-        if let Aim::Photos(pictures) = aim {
-            originals = pictures;
+        match aim {
+            Aim::Photos(pictures) => originals = pictures,
+            Aim::Files(files) => all_used(&files, &goals)?,
         }
     }
     let input = options.start.as_deref().map(|path| Features::read(path)?.at(&tap, &shape));
@@ -223,16 +234,23 @@ pub(crate) fn run(arguments: &Arguments, generator: &Path) -> Result<u8> {
             .transpose()?,
     };
 
+    let n = goals.iter().flat_map(|goal| &goal.terms).map(Term::len).next().unwrap_or(0);
+    let origin =
+        Origin { pictures: if names.len() == n { names } else { Vec::new() }, ..Origin::default() };
+    let names = origin.file_names(n, &RESERVED);
+    let out = &arguments.out;
+    if out.exists() && !out.is_dir() {
+        let message = format!("{}: expected a folder, found a file", out.display());
+        return Err(Failure::usage(message).into());
+    }
+    check_folder(out, &names)?;
+
     let signals = Signals::new()?;
     tracing::info!("optimising inputs of {}; Ctrl-C writes the best so far", model.input_space());
     let found = optimise(&model, (&shape, &goals), &start, &settings, &signals.stop)?;
-    let n = found.pictures.len();
-    let named = names.len() == n;
-    let origin = Origin { pictures: if named { names } else { Vec::new() }, ..Origin::default() };
-    let names = origin.file_names(n, &RESERVED);
     let report = Report { names, originals, generator: model.input_space() };
-    let rows = write(&model, &goals, &found, &report, &arguments.out)?;
-    println!("{}", arguments.out.display());
+    let rows = write(&model, &goals, &found, &report, out)?;
+    println!("{}", out.display());
     show::rows(&rows);
     let still = found.pictures.iter().flatten().filter(|one| one.found_at == (0, 0)).count();
     if still > 0 && settings.steps > 0 && !found.interrupted {

@@ -14,7 +14,7 @@ use super::place::Place;
 ///
 /// Of pixels: images whose features are those of the test or validation pictures of the data, of those larger than 227
 /// pixels the middle, with measures of how far they are. Of a generator's input (--generator): images that the generator
-/// can draw whose features are those of --target, or in which a --unit is large. Ctrl-C writes the best so far.
+/// can draw whose features are those of --target, or in which a --unit is large; Ctrl-C writes the best so far.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The network: a name, e.g. alexnet, or the path of a description that ends in .toml
@@ -113,14 +113,15 @@ pub(crate) struct InputOptions {
     )]
     pub(crate) deviations: Option<f64>,
     /// Rule of the steps: adam or momentum
-    #[arg(long, value_name = "RULE", default_value_t = Settings::default().optimiser, help_heading = "In the input of a generator")]
+    #[arg(long, value_name = "RULE", requires = "generator", default_value_t = Settings::default().optimiser, help_heading = "In the input of a generator")]
     pub(crate) optimiser: Optimiser,
     /// Learning rate in deviations of the input; falls to a tenth
-    #[arg(long, value_name = "RATE", default_value_t = Settings::default().rate, help_heading = "In the input of a generator")]
+    #[arg(long, value_name = "RATE", requires = "generator", default_value_t = Settings::default().rate, help_heading = "In the input of a generator")]
     pub(crate) rate: f64,
     /// Weight of the input's mean square, in deviations
     #[arg(
         long,
+        requires = "generator",
         value_name = "WEIGHT",
         default_value_t = 0.0,
         help_heading = "In the input of a generator"
@@ -129,6 +130,7 @@ pub(crate) struct InputOptions {
     /// Descents from other inputs, of which the best is kept
     #[arg(
         long,
+        requires = "generator",
         value_name = "N",
         default_value_t = 1,
         help_heading = "In the input of a generator"
