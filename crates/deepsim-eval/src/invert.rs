@@ -92,6 +92,13 @@ impl Inverted {
     /// If the folder or a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), EvalError> {
         std::fs::create_dir_all(folder).map_err(EvalError::io("creating folder", folder))?;
+        // Pictures of two inversions are never told as those of one.
+        match std::fs::remove_file(folder.join(NUMBERS)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(EvalError::io("removing", &folder.join(NUMBERS))(error));
+            }
+            _ => {}
+        }
         self.original.write_png(&folder.join(ORIGINAL))?;
         self.reconstruction.write_png(&folder.join(RECONSTRUCTION))?;
         measure::write_rows(&folder.join(NUMBERS), &self.rows)

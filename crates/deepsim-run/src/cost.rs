@@ -22,7 +22,7 @@ use deepsim_nets::{
 };
 use serde::Serialize;
 
-use crate::recipe::{AdversarialTerm, ComparatorRecipe, Inversion, Learned, Recipe};
+use crate::recipe::{AdversarialTerm, ComparatorRecipe, FeatureTerm, Inversion, Learned, Recipe};
 
 /// Cost of a training step that updates all networks; the default is that of no step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -144,11 +144,14 @@ impl Count {
         let encoder = recipe.inversion.as_ref();
         let seen = encoder.map(|i| i.encoder.cost(&i.tap, recipe.crop)).transpose()?;
         let compared = recipe.feature.as_ref();
-        let pass = compared.map(|f| f.comparator.cost(&f.tap, recipe.crop)).transpose()?;
+        let part = |f: &FeatureTerm| f.comparator.cost(&f.tap, recipe.crop - (f.places - 1));
+        let pass = compared.map(part).transpose()?;
         // Forward for the generated image, and the gradient at it.
         let generated = pass.as_ref().map_or(0.0, |pass| 2.0 * pass.flops());
         let encoder = encoder.map(|i| (&i.encoder, &i.weights, i.seed));
-        let same = encoder == compared.map(|f| (&f.comparator, &f.weights, f.seed));
+        // The encoder sees whole images.
+        let whole = compared.is_none_or(|f| f.places == 1);
+        let same = whole && encoder == compared.map(|f| (&f.comparator, &f.weights, f.seed));
         match (seen, pass) {
             (Some(seen), Some(pass)) if same => {
                 // One pass to the deeper of both layers for the real image.

@@ -62,7 +62,7 @@ fn trainer(sets: &[&str]) -> Result<(Trainer, Arc<AtomicBool>)> {
     let inner = ComparatorKind::alexnet().open_to("CONV2", None, 0, &Device::Cpu)?;
     let comparator = Arc::new(Poisoned { inner, flag: flag.clone() });
     let weight = recipe.feature.as_ref().and_then(|f| f.weight).unwrap_or_default();
-    let feature = FeatureTerm { comparator, tap: "CONV2".into(), weight };
+    let feature = FeatureTerm { comparator, tap: "CONV2".into(), weight, places: 1 };
     Ok((
         Trainer::new(
             &recipe,

@@ -81,6 +81,7 @@ impl Run {
 
     fn trainer(&self, steps: usize, tables: &BTreeMap<String, Vec<Weight>>) -> Result<Trainer> {
         let feature = FeatureTerm {
+            places: 1,
             comparator: comparator(&self.comparator, tables)?.into(),
             tap: self.tap.clone(),
             weight: self.feature,

@@ -25,7 +25,7 @@ fn described_as_text(bytes: &[u8]) -> Option<&'static str> {
     let text = match std::str::from_utf8(start) {
         Ok(text) => text,
         // A character that is cut at the end.
-        Err(error) if error.error_len().is_none() => {
+        Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => {
             std::str::from_utf8(&start[..error.valid_up_to()]).ok()?
         }
         Err(_) => return None,

@@ -95,7 +95,7 @@ impl FeatureTerm {
         let papers = calibrate::image_weight(images.height(), images.width());
         let image_weight = if image_weight > 0.0 { image_weight } else { papers };
         let image_energy = calibrate::pair_energy(images.tensor())?;
-        let features = self.comparator.features(images, &self.tap)?;
+        let features = self.comparator.features(&self.part(images, 0)?, &self.tap)?;
         let feature_energy = calibrate::pair_energy(&features)?;
         calibrate::feature_weight(feature_energy, image_weight, image_energy, rho)
     }

@@ -30,7 +30,7 @@ const fn rows<const N: usize>(rows: [(&'static str, &'static str, &'static str);
 pub const GENERATOR: &[Key] = &rows([
     ("name", REQUIRED, "name of the run, for logs and reports"),
     ("seed", "0", "seed of initial weights, order of images, crops and dropout"),
-    ("steps", REQUIRED, "number of steps; the paper's 500,000 in the built-in recipes"),
+    ("steps", REQUIRED, "number of steps"),
     ("batch", REQUIRED, "images in a step"),
     ("crop", REQUIRED, "side of the training crops in pixels, a multiple of 8 for an autoencoder"),
     (
@@ -43,7 +43,7 @@ pub const GENERATOR: &[Key] = &rows([
     (
         "interpolate",
         "",
-        "true begins with a last up-convolution that interpolates, without a grid of period two",
+        "true begins with a last up-convolution that interpolates, without a grid of period two; not with init",
     ),
     (
         "micro_batch",

@@ -70,7 +70,7 @@ pub struct Recipe {
     pub init: Option<PathBuf>,
     /// True if the generator begins with a last up-convolution that interpolates
     /// ([`Generator::interpolate`](deepsim_nets::Generator::interpolate)), so that it has no grid of period two to
-    /// unlearn. Independent weights in the paper.
+    /// unlearn. Independent weights in the paper. Without effect beside `init`, whose weights replace these.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interpolate: bool,
     /// The image term.

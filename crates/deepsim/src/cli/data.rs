@@ -108,7 +108,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8> {
                     None => Arc::new(SoundFiles::new(files)),
                 };
                 let written = copy(&*files, shards, name, limits);
-                let written = written.map_err(|error| explain(error.into(), &pictures.data))?;
+                let written = written.map_err(|error| {
+                    explain(error.into(), &pictures.data, pictures.test.as_deref())
+                })?;
                 let samples: u64 = written.iter().map(|shard| shard.samples).sum();
                 let several = if written.len() == 1 { "" } else { "s" };
                 println!("{name}: {samples} pictures in {} shard{several}", written.len());

@@ -60,14 +60,14 @@ impl Data {
     /// Adds to the error of a broken picture the command that finds all of them.
     pub(crate) fn explain(&self, error: Error) -> Error {
         match &self.data {
-            Some(data) => explain(error, data),
+            Some(data) => explain(error, data, self.test.as_deref()),
             None => error,
         }
     }
 }
 
 /// Adds to the error of a broken picture of `data` the command that finds all of them; other errors stay as they are.
-pub(crate) fn explain(error: Error, data: &Path) -> Error {
+pub(crate) fn explain(error: Error, data: &Path, test: Option<&Path>) -> Error {
     let cause = match (error.downcast_ref(), error.downcast_ref()) {
         (Some(TrainError::Data(cause)), _) | (_, Some(EvalError::Data(cause))) => Some(cause),
         _ => error.downcast_ref(),
@@ -75,8 +75,9 @@ pub(crate) fn explain(error: Error, data: &Path) -> Error {
     if !matches!(cause, Some(DataError::Decode { .. } | DataError::Panicked { .. })) {
         return error;
     }
+    let test = test.map_or(String::new(), |test| format!(" --test {}", test.display()));
     let message = format!(
-        "{error:#}; `deepsim data check {}` lists all broken files, to be moved away first",
+        "{error:#}; `deepsim data check {}{test}` lists all broken files, to be moved away first",
         data.display()
     );
     Failure::new(exit::code(&error), message).into()
@@ -93,10 +94,12 @@ mod tests {
         let errors: [Error; 3] =
             [broken().into(), TrainError::from(broken()).into(), EvalError::from(broken()).into()];
         for error in errors {
-            let explained = explain(error, Path::new("mine"));
+            let explained = explain(error, Path::new("mine"), None);
             assert_eq!((explained.to_string().as_str(), exit::code(&explained)), (advice, 1));
         }
-        let usage = explain(Failure::usage("no").into(), Path::new("mine"));
+        let both = explain(broken().into(), Path::new("mine"), Some(Path::new("held")));
+        assert!(both.to_string().contains("`deepsim data check mine --test held` lists"), "{both}");
+        let usage = explain(Failure::usage("no").into(), Path::new("mine"), None);
         assert_eq!((usage.to_string().as_str(), exit::code(&usage)), ("no", 2));
     }
 }

@@ -66,12 +66,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Refuses a folder with a picture that an inversion would replace and none has written.
 fn check_out(out: &Path) -> Result<()> {
-    let foreign = [ORIGINAL, RECONSTRUCTION].into_iter().find(|name| out.join(name).exists());
-    let Some(name) = foreign.filter(|_| !out.join(NUMBERS).exists()) else { return Ok(()) };
+    let names = [ORIGINAL, RECONSTRUCTION, NUMBERS];
+    let found: Vec<&str> = names.into_iter().filter(|name| out.join(name).exists()).collect();
+    if found.is_empty() || found.len() == names.len() {
+        return Ok(());
+    }
     let message = format!(
-        "{}: expected a new folder, or one with the results of an earlier inversion, found {name} without {NUMBERS}; \
-         name another folder by --out",
-        out.display()
+        "{}: expected a new folder, or one with the results of an earlier inversion, found {} alone, someone's or of one \
+         that was stopped; remove it, or name another folder by --out",
+        out.display(),
+        found.join(" and ")
     );
     Err(Failure::new(FAILED, message).into())
 }
@@ -95,8 +99,10 @@ mod tests {
         check_out(out)?;
         std::fs::write(out.join(ORIGINAL), "mine")?;
         let error = check_out(out).expect_err("someone's picture").to_string();
-        assert!(error.contains("found original.png without numbers.json"), "{error}");
+        assert!(error.contains("found original.png alone"), "{error}");
         std::fs::write(out.join(NUMBERS), "[]")?;
+        assert!(check_out(out).is_err());
+        std::fs::write(out.join(RECONSTRUCTION), "ours")?;
         check_out(out)
     }
 }

@@ -132,6 +132,7 @@ fn ended(out: &std::path::Path) -> String {
             "ended at once: steps after the checkpoint at step {} are lost; continue with --resume",
             newest.step
         ),
-        _ => "ended at once, before the first checkpoint: all steps are lost".into(),
+        Ok(None) => "ended at once, before the first checkpoint: all steps are lost".into(),
+        Err(error) => format!("ended at once: steps after the last checkpoint are lost ({error})"),
     }
 }
