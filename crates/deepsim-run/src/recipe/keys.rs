@@ -238,6 +238,9 @@ mod tests {
         keys.iter().flat_map(|key| dots(key.name)).chain([""]).collect()
     }
 
+    /// Error of an override.
+    type Refusal<'a> = &'a dyn Fn(String) -> RunError;
+
     /// Names that a table takes, as the error of a wrong one lists them.
     fn taken(error: &RunError) -> Vec<String> {
         let text = error.to_string();
@@ -251,7 +254,7 @@ mod tests {
         let generator = |set: String| Recipe::parse("", &[set]).expect_err("a wrong key");
         let comparator =
             |set: String| ComparatorRecipe::parse("", &[set]).expect_err("a wrong key");
-        let refused: [(&[Key], &dyn Fn(String) -> RunError); 2] =
+        let refused: [(&[Key], Refusal<'_>); 2] =
             [(GENERATOR, &generator), (COMPARATOR, &comparator)];
         for (keys, refused) in refused {
             let mut listed: BTreeSet<String> = keys.iter().map(|key| key.name.into()).collect();

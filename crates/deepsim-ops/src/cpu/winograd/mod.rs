@@ -63,7 +63,7 @@ const WORTH: f64 = 0.95;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Algorithm {
     /// Side of a tile of inputs.
-    tile: usize,
+    pub(super) tile: usize,
     /// Side of a sub-image's kernel; of gradients to weights, of a tile of the gradient to the output.
     taps: usize,
 }
