@@ -243,7 +243,7 @@ fn targets_starts_and_settings_that_do_not_fit_are_refused() -> Checked {
         unit(1),
         &start,
         &settings,
-        "--start: expected inputs of shape [128, 4, 4], 1 or 1 of them",
+        "--start: expected inputs of shape [128, 4, 4], one, or one for each of 1 pictures",
     );
     let bounds = Some(Bounds { least: vec![0.0; 4], greatest: vec![1.0; 4], moments: None });
     refused(unit(1), &Start { input: None, bounds }, &settings, "expected 2048 numbers, found 4");

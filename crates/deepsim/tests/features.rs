@@ -225,7 +225,7 @@ fn bad_arguments_and_files_are_refused_before_anything_is_written() -> Checked {
             &generate,
             &["text.npy"],
             1,
-            "text.npy: expected a .npy or .safetensors file, found another",
+            "text.npy: expected a .npy or .safetensors file, found neither (not a valid safetensors",
         ),
         (
             &["generate", "--run", "nowhere", "--features", "nan.npy", "-o", "out"],

@@ -278,7 +278,9 @@ pub(crate) fn to_safetensors(
 /// Tensors of a file, in the order of their names.
 pub(crate) fn tensors(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Tensor)>, EvalError> {
     let file = params::parse(path, bytes).map_err(|error| {
-        EvalError::features(path, "a .npy or .safetensors file", error.to_string())
+        let (error, path_first) = (error.to_string(), format!("{}: ", path.display()));
+        let reason = error.strip_prefix(&path_first).unwrap_or(&error);
+        EvalError::features(path, "a .npy or .safetensors file", format!("neither ({reason})"))
     })?;
     let mut found = Vec::new();
     for (name, view) in file.iter() {
