@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`extract`] | features of photographs |
+//! | [`mod@extract`] | features of photographs |
 //! | [`statistics`] | least, greatest, mean and deviation of each feature, and the bounds that follow |
 //!
 //! A safetensors file holds a tensor `(n, ...)` for each tap, by the tap's name, and in its metadata the network, its
