@@ -274,10 +274,13 @@ fn normal(len: usize, salt: usize) -> Vec<f32> {
 #[expect(clippy::print_stdout, reason = "the errors are a table of the benchmarks' page")]
 fn layers_keep_their_digits() {
     // `DEEPSIM_WINOGRAD=0` shows those of direct convolution, `DEEPSIM_IMAGES=64` those of a batch.
-    let n = std::env::var("DEEPSIM_IMAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
+    let asked: Option<usize> = std::env::var("DEEPSIM_IMAGES").ok().and_then(|n| n.parse().ok());
     let mut largest = 0f64;
     for (name, kernel, stride, padding, groups, side, (channels, out)) in LAYERS {
         let case = ((kernel, kernel), (stride, stride), (padding, padding), groups, (side, side));
+        // Four images, or as many as plain loops multiply in a moment.
+        let products = shape(case, 1, channels / groups, out / groups).flops() / 2;
+        let n = asked.unwrap_or((70_000_000 / products).clamp(1, 4));
         let s = shape(case, n, channels / groups, out / groups);
         // Leaky ReLUs precede and follow.
         let x: Vec<f32> = normal(n * s.x_len(), 1).iter().map(|x| x.max(0.3 * x)).collect();
