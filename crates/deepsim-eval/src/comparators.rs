@@ -46,15 +46,18 @@ pub fn open_to_taps(
     device: &Device,
 ) -> Result<Box<dyn Comparator>, EvalError> {
     let file = known(operation, kind, weights, random)?;
+    Ok(kind.open_to(deepest(kind, taps), file.as_deref(), RANDOM_SEED, device)?)
+}
+
+/// Returns the deepest of some taps; one that the network does not have before all others, so that it is refused.
+pub(crate) fn deepest<'a>(kind: &ComparatorKind, taps: &'a [String]) -> &'a str {
     let spec = kind.spec();
     let depth = |tap: &&String| {
         let row =
             spec.taps.iter().find(|(name, _)| name == *tap).map_or(&***tap, |(_, row)| &**row);
-        // Unknown ones come last, so that they are refused.
         spec.layers.iter().rposition(|layer| layer.name == row).unwrap_or(usize::MAX)
     };
-    let deepest = taps.iter().max_by_key(depth).map_or("", String::as_str);
-    Ok(kind.open_to(deepest, file.as_deref(), RANDOM_SEED, device)?)
+    taps.iter().max_by_key(depth).map_or("", String::as_str)
 }
 
 /// File with a comparator's weights, which is missing only if `random` allows it.
@@ -66,9 +69,13 @@ fn known(
 ) -> Result<Option<PathBuf>, EvalError> {
     let file = kind.find_weights(weights);
     if file.is_none() && !random {
-        let folder = weights.unwrap_or(Path::new("."));
-        let wanted = format!("weights of {} in {}", kind.name(), folder.display());
-        return Err(EvalError::input(operation, wanted, "none"));
+        let folder = weights.map_or("--weights".into(), |folder| folder.display().to_string());
+        let wanted = format!("weights of {} in {folder}", kind.name());
+        let all = ComparatorKind::all();
+        let shipped: Vec<&str> =
+            all.iter().filter(|kind| kind.spec().shipped).map(ComparatorKind::name).collect();
+        let got = format!("none; these come with the project: {}", shipped.join(", "));
+        return Err(EvalError::input(operation, wanted, got));
     }
     Ok(file)
 }

@@ -15,7 +15,7 @@ use crate::metrics::lpips::LpipsNet;
 use crate::metrics::pixels::{peak_signal_to_noise, root_mean_square_error};
 use crate::metrics::sharpness::{HIGH, Spectrum};
 use crate::metrics::ssim::structural_similarity;
-use crate::metrics::statistics::{euclidean_distance, norm};
+use crate::metrics::statistics::{norm, percent_of_norm};
 use crate::metrics::{luma, sharpness, ssim};
 use crate::pair::{OpenMeasure, PairMeasure, PicturePair, same_size};
 
@@ -234,11 +234,11 @@ pub fn relative_distance(
 
 /// Relative distance of the features of two images.
 fn relative(net: &dyn Comparator, tap: &str, of_a: &[f32], of_b: &[f32]) -> Row {
-    let (name, length) = (name(net, tap), norm(of_a));
+    let name = name(net, tap);
     let note = format!("of the norm; {}", net.origin());
-    match length == 0.0 {
+    match norm(of_a) == 0.0 {
         true => Row::undefined(name, "%", "features of the first are all zero", note),
-        false => Row::new(name, 100.0 * euclidean_distance(of_a, of_b) / length, "%", note),
+        false => Row::new(name, percent_of_norm(of_b, of_a), "%", note),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::EvalError;
 use crate::arrays::{numbers, pictures, ranges};
 use crate::features::Features;
 use crate::measure::{self, Model, Row};
-use crate::metrics::statistics::{euclidean_distance, norm};
+use crate::metrics::statistics::percent_of_norm;
 use crate::optimisation_baseline::GAP;
 
 /// Pictures on a sheet at most.
@@ -108,5 +108,5 @@ fn sheet(shown: &[Picture]) -> Picture {
 pub(crate) fn relative(given: &[f32], found: &[f32], n: usize) -> Vec<f64> {
     let size = (given.len() / n.max(1)).max(1);
     let pairs = given.chunks_exact(size).zip(found.chunks_exact(size));
-    pairs.map(|(given, found)| 100.0 * euclidean_distance(given, found) / norm(given)).collect()
+    pairs.map(|(given, found)| percent_of_norm(found, given)).collect()
 }

@@ -13,6 +13,7 @@ use tracing::field::Empty;
 use tracing::info_span;
 
 use crate::EvalError;
+use crate::comparators::deepest;
 use crate::measure::Row;
 use crate::metrics::pixels::block_means;
 use crate::metrics::statistics::percentile_of_magnitudes;
@@ -146,10 +147,7 @@ impl Probe {
             let wanted = format!("weights of {} in --weights, or {self}@random", kind.name());
             return Err(EvalError::input("probe", wanted, "none"));
         }
-        let known = kind.taps();
-        let depth = |tap: &&String| known.iter().position(|name| name == *tap);
-        let deepest = taps.iter().max_by_key(depth).map_or("", String::as_str);
-        Ok(Some(kind.open_to(deepest, file.as_deref(), seed, device)?))
+        Ok(Some(kind.open_to(deepest(kind, taps), file.as_deref(), seed, device)?))
     }
 
     /// Features of all images, layer by layer.

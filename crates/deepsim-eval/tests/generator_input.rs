@@ -192,8 +192,7 @@ fn the_inputs_that_are_written_draw_the_same_pictures() -> Checked {
         run(&model, &goals, &Start::default(), &Settings { steps: 3, ..Settings::default() })?;
     let (out, again) = (folder.path().join("out"), folder.path().join("again"));
     let names = vec!["x".to_owned(), "y".to_owned()];
-    let report =
-        Report { names, originals: vec![Picture::new(SIDE, SIDE, [9; 3]); 2], ..Report::default() };
+    let report = Report { names, originals: vec![Picture::new(SIDE, SIDE, [9; 3]); 2] };
     let rows = write(&model, &goals, &found, &report, &out)?;
     let of_rows: Vec<&str> = rows.iter().map(|row| &*row.name).collect();
     assert_eq!(of_rows[..2], ["exemplar-cnn CONV1 at the start", "exemplar-cnn CONV1 at the end"]);

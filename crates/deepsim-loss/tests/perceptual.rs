@@ -210,15 +210,20 @@ fn a_network_is_taken_as_it_is_or_behind_a_pointer() -> Result<(), LossError> {
     Ok(())
 }
 
+/// Two batches of two images of 64 pixels.
+fn patterns() -> Result<(Images, Images), LossError> {
+    let of = |from: usize| -> Result<Images, LossError> {
+        let bytes: Vec<u8> = (0..2 * 3 * 64 * 64).map(|i| ((i * from) % 251) as u8).collect();
+        Ok(Images::from_u8(&bytes, 2, 64, 64, PixelFormat::CAFFE_BGR, &Device::Cpu)?)
+    };
+    Ok((of(7)?, of(13)?))
+}
+
 #[test]
 fn one_tap_is_the_feature_term() -> Result<(), LossError> {
     let device = Device::Cpu;
     let net = ComparatorKind::alexnet().open(None, 0, &device)?;
-    let of = |from: usize| -> Result<Images, LossError> {
-        let bytes: Vec<u8> = (0..2 * 3 * 64 * 64).map(|i| ((i * from) % 251) as u8).collect();
-        Ok(Images::from_u8(&bytes, 2, 64, 64, PixelFormat::CAFFE_BGR, &device)?)
-    };
-    let (a, b) = (of(7)?, of(13)?);
+    let (a, b) = patterns()?;
     let wanted = terms::feature(&net.features(&a, "CONV3")?, &net.features(&b, "CONV3")?)?;
     let net = PerceptualDistance::new(net, vec![TapDistance::deepsim("CONV3", 1.0)])?;
     let targets = net.targets(&b)?;
@@ -235,11 +240,7 @@ fn one_tap_is_the_feature_term() -> Result<(), LossError> {
 fn a_feature_term_compares_another_part_in_each_step() -> Result<(), LossError> {
     let device = Device::Cpu;
     let net = ComparatorKind::alexnet().open(None, 0, &device)?;
-    let of = |from: usize| -> Result<Images, LossError> {
-        let bytes: Vec<u8> = (0..2 * 3 * 64 * 64).map(|i| ((i * from) % 251) as u8).collect();
-        Ok(Images::from_u8(&bytes, 2, 64, 64, PixelFormat::CAFFE_BGR, &device)?)
-    };
-    let (a, b) = (of(7)?, of(13)?);
+    let (a, b) = patterns()?;
     let whole = net.features(&b, "CONV3")?;
     let places = terms::FeatureTerm {
         places: 3,

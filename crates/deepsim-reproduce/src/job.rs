@@ -104,6 +104,19 @@ mod tests {
     use crate::host::tests::with;
 
     #[test]
+    fn only_a_run_that_is_there_is_resumed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = Options::default();
+        let resumes = |out: &Path| {
+            with(|host| {
+                let job = Job::new(&options, host).expect("good options");
+                job.trainer("autoencoder-se", out).get_args().any(|word| word == "--resume")
+            })
+        };
+        assert!(resumes(folder.path()) && !resumes(&folder.path().join("new")));
+    }
+
+    #[test]
     fn the_options_of_data_are_handed_to_the_programs() {
         let folder = tempfile::tempdir().expect("a folder");
         let pictures = folder.path().join("pictures");

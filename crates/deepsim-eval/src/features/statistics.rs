@@ -113,7 +113,11 @@ impl Statistics {
     /// If the file cannot be read or lacks a tensor of the tap, or tensors differ in shape or are not finite.
     pub fn read(path: &Path, tap: &str) -> Result<Self, EvalError> {
         let bytes = std::fs::read(path).map_err(EvalError::io("reading statistics from", path))?;
-        let all = tensors(path, &bytes)?;
+        Self::parse(path, &bytes, tap)
+    }
+
+    fn parse(path: &Path, bytes: &[u8], tap: &str) -> Result<Self, EvalError> {
+        let all = tensors(path, bytes)?;
         let mut taps: Vec<&str> =
             all.iter().filter_map(|(name, _)| name.strip_suffix(".min")).collect();
         taps.retain(|name| {
@@ -173,16 +177,12 @@ impl Bounds {
             return Err(EvalError::input("--deviations", "a number of at least 0", k.to_string()));
         }
         let whole = |from: &[usize], values: Vec<f32>| spread(path, shape, from, values);
-        let mut bytes = [0; npy::MAGIC.len()];
-        let is_npy = std::fs::File::open(path)
-            .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes))
-            .is_ok_and(|()| bytes == npy::MAGIC);
-        let (mut bounds, place) = if is_npy {
+        let bytes = std::fs::read(path).map_err(EvalError::io("reading bounds from", path))?;
+        let (mut bounds, place) = if bytes.starts_with(npy::MAGIC) {
             if deviations.is_some() {
                 let expected = "statistics in a .safetensors file for --deviations";
                 return Err(EvalError::features(path, expected, "a .npy file"));
             }
-            let bytes = std::fs::read(path).map_err(EvalError::io("reading bounds from", path))?;
             let npy::Array { shape: found, values } = npy::parse(path, &bytes)?;
             let ([2, from @ ..], half) = (&found[..], values.len() / 2) else {
                 let expected = "bounds of shape (2, ...), the least and the greatest values";
@@ -194,7 +194,7 @@ impl Bounds {
             (Self { least, greatest, moments: None }, "")
         } else {
             let Statistics { tap: _, shape: from, min, max, mean, std } =
-                Statistics::read(path, tap)?;
+                Statistics::parse(path, &bytes, tap)?;
             let (mean, std) = (whole(&from, mean)?, whole(&from, std)?);
             let end = |sign: f64, k: f64| -> Vec<f32> {
                 let end = |(mean, std): (&f32, &f32)| {

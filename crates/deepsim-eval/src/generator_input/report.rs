@@ -26,8 +26,6 @@ pub struct Report {
     pub names: Vec<String>,
     /// Pictures whose features were aimed at, if they are at hand.
     pub originals: Vec<Picture>,
-    /// Name of the generator.
-    pub generator: String,
 }
 
 /// Names of files of a report that are no single pictures.
@@ -75,11 +73,8 @@ pub fn write(
     let rows: Vec<Vec<Picture>> =
         rows.into_iter().filter(|row: &Vec<Picture>| !row.is_empty()).collect();
     grid(&rows, GAP).write_png(&folder.join(format!("{SHEET}.png")))?;
-    let origin = Origin {
-        net: Some(report.generator.clone()),
-        pictures: done.iter().map(|(at, _)| name(*at)).collect(),
-        ..Origin::default()
-    };
+    let origin =
+        Origin { pictures: done.iter().map(|(at, _)| name(*at)).collect(), ..Origin::default() };
     let (tap, _) = model.input()?;
     Features::new(origin, vec![(tap, best)])?.write(&folder.join("inputs.safetensors"))?;
     let rows = numbers_of(goals, &done, &name);

@@ -52,6 +52,11 @@ pub fn euclidean_distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(square).sum::<f64>().sqrt()
 }
 
+/// Distance of a vector from another, in percent of the other's norm; not finite where that is zero.
+pub(crate) fn percent_of_norm(found: &[f32], given: &[f32]) -> f64 {
+    100.0 * euclidean_distance(given, found) / norm(given)
+}
+
 /// `||a||_2`, accumulated in f64.
 pub fn norm(a: &[f32]) -> f64 {
     a.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt()

@@ -14,7 +14,8 @@ use super::place::Place;
 /// Write the features of photographs to a file: what generate and optimise take
 ///
 /// A .npy file holds one tap, (n, channels, height, width) or (n, numbers); a .safetensors file several, by their names,
-/// with the network and the names of the pictures.
+/// with the network and the names of the pictures. Rows are in the order of the arguments, those of a folder in that of
+/// their names.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// JPEG or PNG files, rotated by their EXIF orientation, or folders of them
@@ -40,7 +41,7 @@ pub(crate) struct Arguments {
     /// Statistics of channels, over all positions, in place of single features
     #[arg(long, requires = "statistics")]
     per_channel: bool,
-    /// Side that photographs are stretched to
+    /// Side that photographs are stretched to; 64, as --crop, for generators of 64 pixels
     #[arg(long, value_name = "PIXELS", default_value_t = View::default().resize)]
     resize: usize,
     /// Side of the middle that is taken of them

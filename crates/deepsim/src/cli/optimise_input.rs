@@ -1,19 +1,20 @@
 //! `deepsim optimise --generator`: descent in the input of a generator.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
-use candle_core::{Device, Tensor};
+use candle_core::Device;
 use deepsim_data::decode;
 use deepsim_data::picture::Picture;
-use deepsim_eval::features::{Bounds, Features, Origin, View, photos};
+use deepsim_eval::features::{Bounds, Features, Origin, View, extract, photos};
 use deepsim_eval::generate::check_folder;
 use deepsim_eval::generator_input::report::RESERVED;
 use deepsim_eval::generator_input::{Goal, Report, Settings, Start, Term, optimise, write};
 use deepsim_eval::measure::Model;
 use deepsim_eval::{EvalError, comparators};
-use deepsim_nets::{Comparator, ComparatorKind, Images, PixelFormat};
+use deepsim_nets::{Comparator, ComparatorKind};
 
 use super::exit::{self, Failure};
 use super::locate;
@@ -76,12 +77,12 @@ fn by_net<T>(places: Vec<Place<T>>) -> Vec<(ComparatorKind, Vec<Place<T>>)> {
 enum Aim {
     /// Features in files.
     Files(Vec<Features>),
-    /// Photographs, cut to the size of the generator's images.
-    Photos(Vec<Picture>),
+    /// Photographs, and the part of them that has the size of the generator's images.
+    Photos(Vec<PathBuf>, View),
 }
 
 impl Aim {
-    fn read(targets: &[PathBuf], view: View) -> Result<(Self, Vec<String>)> {
+    fn read(targets: &[PathBuf], view: View) -> Result<Self> {
         let holds_features = |path: &PathBuf| {
             path.extension().is_some_and(|ending| ending == "npy" || ending == "safetensors")
         };
@@ -90,63 +91,54 @@ impl Aim {
             let message = "--target: expected photographs or files of features, found both";
             return Err(Failure::usage(message).into());
         }
-        if files != 0 {
-            let files =
-                targets.iter().map(|path| Features::read(path)).collect::<Result<Vec<_>, _>>()?;
-            let names =
-                files.iter().map(|file| &file.origin.pictures).find(|names| !names.is_empty());
-            let names = names.cloned().unwrap_or_default();
-            return Ok((Self::Files(files), names));
-        }
-        let paths = photos(targets)?;
-        let cut = |path: &PathBuf| Ok(view.of(&decode::read_photo(path)?)?);
-        let pictures = paths.iter().map(cut).collect::<Result<Vec<_>>>()?;
-        let name =
-            |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok((Self::Photos(pictures), paths.iter().map(name).collect()))
+        Ok(match files {
+            0 => Self::Photos(photos(targets)?, view),
+            _ => Self::Files(
+                targets.iter().map(|path| Features::read(path)).collect::<Result<_, _>>()?,
+            ),
+        })
     }
 
-    /// Features at a tap, `(n, ...)`.
-    fn at(
+    /// Features at taps of a network, of photographs `batch` together.
+    fn features(
         &self,
-        kind: &ComparatorKind,
         net: &dyn Comparator,
-        tap: &str,
-        side: usize,
+        taps: &[String],
+        batch: usize,
         device: &Device,
-    ) -> Result<Tensor> {
-        match self {
-            Self::Files(files) => {
-                let (name, shape) = (kind.name(), kind.shape(tap, side, side)?);
-                let own =
-                    |file: &&Features| file.origin.net.as_deref().is_none_or(|net| net == name);
-                let refuse = |wanted, got| EvalError::Input { operation: "--target", wanted, got };
-                let mut own = files.iter().filter(own);
-                match (own.next(), own.next()) {
-                    (Some(file), None) => Ok(file.at(tap, &shape)?.tensor),
-                    (Some(_), Some(_)) => Err(refuse(
-                        format!("one file of features of {name}; a .safetensors file says whose they are"),
-                        "several".into(),
-                    )
-                    .into()),
-                    (None, _) => {
-                        let found: Vec<&str> =
-                            files.iter().filter_map(|file| file.origin.net.as_deref()).collect();
-                        let got = format!("those of {}", found.join(", "));
-                        Err(refuse(format!("features of {name}"), got).into())
-                    }
-                }
+    ) -> Result<Cow<'_, Features>> {
+        let files = match self {
+            Self::Files(files) => files,
+            Self::Photos(photos, view) => {
+                return Ok(Cow::Owned(extract(net, taps, photos, *view, batch, device)?));
             }
-            Self::Photos(pictures) => {
-                let mut all = Vec::with_capacity(pictures.len());
-                for picture in pictures {
-                    let planes = picture.to_planes();
-                    let format = PixelFormat::CAFFE_BGR;
-                    let image =
-                        Images::from_u8(&planes, 1, picture.height, picture.width, format, device)?;
-                    all.push(net.features(&image, tap)?.to_device(&Device::Cpu)?);
-                }
-                Ok(Tensor::cat(&all, 0)?)
+        };
+        let name = net.name();
+        let refuse = |wanted, got| EvalError::Input { operation: "--target", wanted, got };
+        let mut own =
+            files.iter().filter(|file| file.origin.net.as_deref().is_none_or(|net| net == name));
+        match (own.next(), own.next()) {
+            (Some(file), None) => Ok(Cow::Borrowed(file)),
+            (Some(_), Some(_)) => Err(refuse(
+                format!("one file of features of {name}; a .safetensors file says whose they are"),
+                "several".into(),
+            )
+            .into()),
+            (None, _) => {
+                let found: Vec<&str> =
+                    files.iter().filter_map(|file| file.origin.net.as_deref()).collect();
+                let got = format!("those of {}", found.join(", "));
+                Err(refuse(format!("features of {name}"), got).into())
+            }
+        }
+    }
+
+    /// Photographs as the generator's images are cut, if they are at hand.
+    fn originals(&self) -> Result<Vec<Picture>> {
+        match self {
+            Self::Files(_) => Ok(Vec::new()),
+            Self::Photos(photos, view) => {
+                photos.iter().map(|path| Ok(view.of(&decode::read_photo(path)?)?)).collect()
             }
         }
     }
@@ -208,22 +200,25 @@ pub(crate) fn run(arguments: &Arguments, generator: &Path) -> Result<u8> {
         goals.push(Goal { net, terms: vec![Term::units(&first.tap, 1.0, all)?] });
     } else {
         let view = View { resize: model.resize.unwrap_or(side).max(side), crop: side };
-        let (aim, found) = Aim::read(&options.target, view)?;
-        names.extend(found);
+        let aim = Aim::read(&options.target, view)?;
         for (kind, places) in by_net(taps) {
             let taps: Vec<String> = places.iter().map(|place| place.tap.clone()).collect();
             let net = open(&kind, &taps)?;
+            let features = aim.features(&*net, &taps, arguments.batch, &device)?;
+            if names.is_empty() {
+                names.clone_from(&features.origin.pictures);
+            }
             let term = |place: &Place<f64>| {
-                let target = aim.at(&kind, &*net, &place.tap, side, &device)?;
-                Ok(Term::features(&place.tap, place.value, &target)?)
+                let target = features.at(&place.tap, &kind.shape(&place.tap, side, side)?)?;
+                Ok(Term::features(&place.tap, place.value, &target.tensor)?)
             };
             let terms = places.iter().map(term).collect::<Result<Vec<_>>>()?;
             goals.push(Goal { net, terms });
         }
-        match aim {
-            Aim::Photos(pictures) => originals = pictures,
-            Aim::Files(files) => all_used(&files, &goals)?,
+        if let Aim::Files(files) = &aim {
+            all_used(files, &goals)?;
         }
+        originals = aim.originals()?;
     }
     let input = options.start.as_deref().map(|path| Features::read(path)?.at(&tap, &shape));
     let bounds = options.bounds.as_deref();
@@ -246,9 +241,12 @@ pub(crate) fn run(arguments: &Arguments, generator: &Path) -> Result<u8> {
     check_folder(out, &names)?;
 
     let signals = Signals::new()?;
-    tracing::info!("optimising inputs of {}; Ctrl-C writes the best so far", model.input_space());
+    tracing::info!(
+        "optimising the input of the generator, {}; Ctrl-C writes the best so far",
+        model.input_space()
+    );
     let found = optimise(&model, (&shape, &goals), &start, &settings, &signals.stop)?;
-    let report = Report { names, originals, generator: model.input_space() };
+    let report = Report { names, originals };
     let rows = write(&model, &goals, &found, &report, out)?;
     println!("{}", out.display());
     show::rows(&rows);

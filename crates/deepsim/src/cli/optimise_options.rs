@@ -24,8 +24,6 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TAP", required_unless_present = "unit", value_delimiter = ',')]
     pub(crate) tap: Vec<String>,
     #[command(flatten)]
-    pub(crate) input: InputOptions,
-    #[command(flatten)]
     pub(crate) data: Data,
     /// Side that pictures of another size are stretched to first
     #[arg(long, value_name = "PIXELS")]
@@ -58,82 +56,50 @@ pub(crate) struct Arguments {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) place: Place,
+    // The last, because its heading holds for all that follows.
+    #[command(flatten)]
+    pub(crate) input: InputOptions,
 }
 
 /// Options of a descent in the input of a generator.
 #[derive(Args)]
+#[command(next_help_heading = "In the input of a generator")]
 pub(crate) struct InputOptions {
     /// Optimises the input of this generator in place of pixels: a run folder, a file, or the name of one in --weights
     #[arg(
         long,
         value_name = "RUN|FILE",
-        conflicts_with_all = ["data", "resize", "prior", "limit", "pairs"],
-        help_heading = "In the input of a generator"
-    )]
+        conflicts_with_all = ["data", "resize", "prior", "limit", "pairs"])]
     pub(crate) generator: Option<PathBuf>,
     /// Aim: photographs, or a file of features for each network (deepsim features); may be repeated
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "generator",
-        help_heading = "In the input of a generator"
-    )]
+    #[arg(long, value_name = "FILE", requires = "generator")]
     pub(crate) target: Vec<PathBuf>,
     /// Unit to make large, e.g. fc8:281 or squeezenet:LOGITS:281, the mean over positions; one picture for each
     #[arg(
         long,
         value_name = "[NET:]TAP:UNIT",
         requires = "generator",
-        conflicts_with_all = ["target", "tap"],
-        help_heading = "In the input of a generator"
-    )]
+        conflicts_with_all = ["target", "tap"])]
     pub(crate) unit: Vec<String>,
     /// Inputs to start from, a file of features [default: noise]
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "generator",
-        help_heading = "In the input of a generator"
-    )]
+    #[arg(long, value_name = "FILE", requires = "generator")]
     pub(crate) start: Option<PathBuf>,
     /// Bounds of inputs, from deepsim features --statistics (least and greatest values), or a .npy of shape (2, ...)
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "generator",
-        help_heading = "In the input of a generator"
-    )]
+    #[arg(long, value_name = "FILE", requires = "generator")]
     pub(crate) bounds: Option<PathBuf>,
     /// Bounds of so many deviations about the mean in place of the extremes
-    #[arg(
-        long,
-        value_name = "K",
-        requires = "bounds",
-        help_heading = "In the input of a generator"
-    )]
+    #[arg(long, value_name = "K", requires = "bounds")]
     pub(crate) deviations: Option<f64>,
     /// Rule of the steps: adam or momentum
-    #[arg(long, value_name = "RULE", requires = "generator", default_value_t = Settings::default().optimiser, help_heading = "In the input of a generator")]
+    #[arg(long, value_name = "RULE", requires = "generator", default_value_t = Settings::default().optimiser)]
     pub(crate) optimiser: Optimiser,
     /// Learning rate in deviations of the input; falls to a tenth
-    #[arg(long, value_name = "RATE", requires = "generator", default_value_t = Settings::default().rate, help_heading = "In the input of a generator")]
+    #[arg(long, value_name = "RATE", requires = "generator", default_value_t = Settings::default().rate)]
     pub(crate) rate: f64,
     /// Weight of the input's mean square, in deviations
-    #[arg(
-        long,
-        requires = "generator",
-        value_name = "WEIGHT",
-        default_value_t = 0.0,
-        help_heading = "In the input of a generator"
-    )]
+    #[arg(long, requires = "generator", value_name = "WEIGHT", default_value_t = 0.0)]
     pub(crate) l2: f64,
     /// Descents from other inputs, of which the best is kept
-    #[arg(
-        long,
-        requires = "generator",
-        value_name = "N",
-        default_value_t = 1,
-        help_heading = "In the input of a generator"
-    )]
+    #[arg(long, requires = "generator", value_name = "N", default_value_t = 1)]
     pub(crate) restarts: usize,
 }

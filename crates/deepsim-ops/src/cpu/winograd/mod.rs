@@ -69,7 +69,7 @@ pub(super) struct Algorithm {
 }
 
 /// Returns false if `DEEPSIM_WINOGRAD=0`.
-fn is_on() -> bool {
+pub(super) fn is_on() -> bool {
     static ON: OnceLock<bool> = OnceLock::new();
     *ON.get_or_init(|| std::env::var_os("DEEPSIM_WINOGRAD").is_none_or(|value| value != "0"))
 }
