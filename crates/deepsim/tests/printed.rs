@@ -20,7 +20,8 @@ const PAGES: [&str; 6] = [
     "docs/training.md",
 ];
 /// Options whose value must be there.
-const INPUTS: [&str; 6] = ["--data", "--ilsvrc", "--run", "--test", "--weights", "--tracks"];
+const INPUTS: [&str; 7] =
+    ["--data", "--generator", "--ilsvrc", "--run", "--test", "--weights", "--tracks"];
 /// Commands whose first argument must be there.
 const OF_FILES: [&str; 3] = ["diff-runs", "import", "replay"];
 const PHOTOGRAPHS: [&str; 6] =

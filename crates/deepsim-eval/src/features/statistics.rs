@@ -337,7 +337,7 @@ mod tests {
         write(&[2, 3], &[0.0, 0.0, 0.0, 1.0, f32::NAN, 3.0])?;
         refused("expected finite numbers, found NaN", None);
         std::fs::remove_file(&path)?;
-        refused("reading statistics from", None);
+        refused("reading bounds from", None);
         Ok(())
     }
 }
