@@ -14,7 +14,8 @@ use crate::{NetError, shipped};
 /// A comparator without weights: one that comes with the crate, or one that is described in a TOML file.
 ///
 /// In recipes and on the command line it is written as its name, `alexnet`, or as the path of its description,
-/// `nets/resnet18.toml`; [`ComparatorKind::read`] has the form of descriptions.
+/// `nets/resnet18.toml`; [`ComparatorKind::read`] has the form of descriptions. `alexnet@227` is AlexNet for images that
+/// are enlarged to 227 pixels ([`ComparatorKind::enlarging`]).
 ///
 /// ```
 /// use candle_core::Device;
@@ -33,7 +34,12 @@ struct Inner {
     spec: ComparatorSpec,
     /// The description, and the file of weights that it names.
     files: Option<(PathBuf, PathBuf)>,
+    /// The side that was asked for with [`ComparatorKind::enlarging`].
+    enlarging: Option<usize>,
 }
+
+/// Sign between a network and the side that images are enlarged to.
+const ENLARGED: char = '@';
 
 impl ComparatorKind {
     /// Takes a network that is made in the program.
@@ -42,7 +48,7 @@ impl ComparatorKind {
     /// If the table is no network: names the row.
     pub fn new(spec: ComparatorSpec) -> Result<Self, NetError> {
         spec.check()?;
-        Ok(Self(Arc::new(Inner { spec, files: None })))
+        Ok(Self(Arc::new(Inner { spec, files: None, enlarging: None })))
     }
 
     /// Reads a description: a table of layers as TOML. The weights lie beside it, in the file of the same name that
@@ -80,7 +86,27 @@ impl ComparatorKind {
     /// If the file cannot be read, or does not describe a network: names the row and the key.
     pub fn read(path: &Path) -> Result<Self, NetError> {
         let (spec, weights) = description::read(path)?;
-        Ok(Self(Arc::new(Inner { spec, files: Some((path.into(), weights)) })))
+        Ok(Self(Arc::new(Inner { spec, files: Some((path.into(), weights)), enlarging: None })))
+    }
+
+    /// The same network for images whose shorter side is enlarged, bilinearly, to `side` pixels before the first layer;
+    /// larger images stay as they are. With it, pictures of 64 pixels have the features of a network for 227.
+    ///
+    /// ```
+    /// use deepsim_nets::ComparatorKind;
+    /// let alexnet = ComparatorKind::alexnet().enlarging(227)?;
+    /// assert_eq!(alexnet.shape("CONV5", 64, 64)?, [256, 6, 6]);
+    /// assert_eq!(alexnet, "alexnet@227".parse()?);
+    /// # Ok::<(), deepsim_nets::NetError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the side is 0, or larger than images may be.
+    pub fn enlarging(&self, side: usize) -> Result<Self, NetError> {
+        let spec = self.spec().clone().input(side);
+        spec.check()?;
+        let files = self.0.files.clone();
+        Ok(Self(Arc::new(Inner { spec, files, enlarging: Some(side) })))
     }
 
     /// Writes the description that [`ComparatorKind::read`] reads as this network.
@@ -140,8 +166,12 @@ impl ComparatorKind {
 impl fmt::Display for ComparatorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.description() {
-            Some(path) => write!(f, "{}", path.display()),
-            None => f.write_str(self.name()),
+            Some(path) => write!(f, "{}", path.display())?,
+            None => f.write_str(self.name())?,
+        }
+        match self.0.enlarging {
+            Some(side) => write!(f, "{ENLARGED}{side}"),
+            None => Ok(()),
         }
     }
 }
@@ -171,10 +201,13 @@ impl FromStr for ComparatorKind {
         match known.iter().find(|kind| kind.name() == text) {
             Some(kind) => Ok(kind.clone()),
             None if text.ends_with(".toml") => Self::read(Path::new(text)),
-            None => Err(NetError::UnknownComparator {
-                known: known.iter().map(|kind| kind.name().to_owned()).collect(),
-                found: text.into(),
-            }),
+            None => match text.rsplit_once(ENLARGED).map(|(name, side)| (name, side.parse())) {
+                Some((name, Ok(side))) => name.parse::<Self>()?.enlarging(side),
+                _ => Err(NetError::UnknownComparator {
+                    known: known.iter().map(|kind| kind.name().to_owned()).collect(),
+                    found: text.into(),
+                }),
+            },
         }
     }
 }

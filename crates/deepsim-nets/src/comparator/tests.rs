@@ -346,3 +346,23 @@ fn broken_descriptions_name_the_row_and_the_key() -> Result<(), Box<dyn std::err
     assert!(message.contains("unknown network `alexnot`, expected one of `alexnet`"), "{message}");
     Ok(())
 }
+
+#[test]
+fn a_name_with_a_side_is_the_network_for_images_that_are_enlarged() -> Result<(), NetError> {
+    let kind: ComparatorKind = "alexnet@227".parse()?;
+    assert_eq!((kind.to_string().as_str(), kind.name()), ("alexnet@227", "alexnet"));
+    assert_ne!(kind, ComparatorKind::alexnet());
+    assert_eq!(kind.shape("CONV5", 64, 64)?, [256, 6, 6]);
+    assert_eq!(kind.cost("CONV5", 64)?, ComparatorKind::alexnet().cost("CONV5", 227)?);
+    for (wrong, words) in [
+        ("alexnet@0", "expected a side of 1 to 4096, found 0"),
+        ("alexnet@9999", "expected a side of 1 to 4096, found 9999"),
+        ("alexnet@large", "alexnet@large"),
+        ("lenet@227", "lenet"),
+        ("@227", "alexnet"),
+    ] {
+        let message = wrong.parse::<ComparatorKind>().expect_err(wrong).to_string();
+        assert!(message.contains(words), "{message}");
+    }
+    Ok(())
+}
