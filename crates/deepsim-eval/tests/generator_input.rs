@@ -22,15 +22,7 @@ type Checked = Result<(), Box<dyn std::error::Error>>;
 
 /// Writes an untrained generator for Exemplar-CNN's CONV2 and opens it.
 fn model(folder: &Path) -> Result<Model, EvalError> {
-    let config = InverterConfig {
-        encoder: ComparatorKind::exemplar_cnn(),
-        tap: "CONV2".into(),
-        features: SHAPE.into(),
-        side: SIDE,
-        plain: false,
-        noise: 0,
-        seed: 0,
-    };
+    let config = InverterConfig::new(ComparatorKind::exemplar_cnn(), "CONV2", &SHAPE, SIDE);
     let net = Inverter::new(config, 3, &Device::Cpu)?;
     let path = folder.join("generator.safetensors");
     net.params().save(&path, &net.spec())?;

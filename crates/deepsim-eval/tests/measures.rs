@@ -48,7 +48,7 @@ fn write_plan(run: &Path, crop: usize) -> Result<()> {
     let recipe = Recipe::parse(text, &[format!("crop={crop}"), "resize=136".into()])?;
     let (name, synthetic, images) = ("scenes".into(), true, 9);
     let data = DataPlan { name, synthetic, images, content: None, test: None };
-    let plan = Plan { data, encoder: None, comparator: None, recipe };
+    let plan = Plan { data, encoder: None, comparator: None, scale: Vec::new(), recipe };
     Ok(std::fs::write(run.join(files::PLAN), plan.to_toml()?)?)
 }
 

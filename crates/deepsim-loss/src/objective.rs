@@ -229,8 +229,8 @@ mod tests {
         let evaluated = evaluate(&terms, &Inputs::new(&output, &target))?;
         let split = backward_from(output.tensor(), &evaluated.gradient)?;
 
-        let whole = ((squared.distance.between(&output, &target)? * 0.5)?
-            + (absolute.distance.between(&output, &target)? * 3.0)?)?;
+        let whole = ((squared.distance.between(&output, &target, 1)? * 0.5)?
+            + (absolute.distance.between(&output, &target, 1)? * 3.0)?)?;
         let whole = (whole + (total_variation(&output)? * 0.25)?)?;
         let reports = evaluated.read()?;
         let total: f64 = reports.iter().map(TermReport::weighted).sum();

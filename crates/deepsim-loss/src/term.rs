@@ -57,11 +57,13 @@ pub trait Term {
 pub struct Inputs<'a> {
     /// Step, counted from 1.
     pub step: u64,
-    /// Indices of the images in the batch of all processes.
+    /// Indices of the real images in the batch of all processes.
     pub samples: Range<usize>,
-    /// Generated images, `(B, 3, H, W)`.
+    /// Images that are generated from each real one, with noise of their own; 1 in the paper.
+    pub draws: usize,
+    /// Generated images, `(B, 3, H, W)`: the first draw of all real images, then the second one, and so on.
     pub output: &'a Images,
-    /// Real images, `(B, 3, H, W)`.
+    /// Real images, as often as there are draws, `(B, 3, H, W)`.
     pub target: &'a Images,
     /// Features that the generator inverts, which a conditional discriminator is given too.
     pub features: Option<&'a Tensor>,
@@ -72,11 +74,11 @@ pub struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// Creates the inputs of step 1 from generated and real images.
+    /// Creates the inputs of step 1 from generated and real images, one draw of each.
     pub fn new(output: &'a Images, target: &'a Images) -> Self {
         let samples = 0..output.len();
         let (features, target_features, posterior) = (None, None, None);
-        Self { step: 1, samples, output, target, features, target_features, posterior }
+        Self { step: 1, samples, draws: 1, output, target, features, target_features, posterior }
     }
 }
 

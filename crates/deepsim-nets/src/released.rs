@@ -53,7 +53,7 @@ pub(crate) const fn first(name: &'static str, conv_: Conv) -> [Layer; 2] {
 }
 
 /// The paper's up-convolution: twice the height and width.
-const fn up(name: &'static str, out: usize) -> [Layer; 2] {
+pub(crate) const fn up(name: &'static str, out: usize) -> [Layer; 2] {
     [upconv_2(name, out), layer("lrelu", SLOPE)]
 }
 
@@ -67,7 +67,7 @@ const fn same(name: &'static str, out: usize) -> [Layer; 2] {
 }
 
 /// A 3x3 convolution, stored as one.
-const fn plain(name: &'static str, out: usize) -> [Layer; 2] {
+pub(crate) const fn plain(name: &'static str, out: usize) -> [Layer; 2] {
     [plain_3(name, out), layer("lrelu", SLOPE)]
 }
 
@@ -76,7 +76,7 @@ const fn plain_3(name: &'static str, out: usize) -> Layer {
 }
 
 /// `255 tanh`, the last layer of the generators for CONV1 to CONV4.
-const TANH: Layer = layer("tanh", Op::ScaledTanh(255.0));
+pub(crate) const TANH: Layer = layer("tanh", Op::ScaledTanh(255.0));
 
 impl GeneratorKind {
     /// Every kind, shallow to deep.
@@ -188,6 +188,24 @@ pub(crate) fn connected() -> Vec<Layer> {
     let body = [fc("defc7"), fc("defc6"), fc("defc5")];
     let maps = layer("reshape", Op::Unflatten { channels: 256, side: REACHED });
     [&body.concat()[..], &[maps]].concat()
+}
+
+/// Three convolutions of so many channels to maps whose side is a power of two, and that side.
+pub(crate) fn reduced(side: usize, channels: usize) -> (Vec<Layer>, usize) {
+    let reached = 1 << side.ilog2();
+    let mut left = side - reached;
+    let mut rows = Vec::new();
+    for (i, name) in ["Rconv6", "Rconv7", "Rconv8"].into_iter().enumerate() {
+        let shrink = left.div_ceil(3 - i);
+        left -= shrink;
+        // A kernel that is larger by one than what it takes away; the usual 3x3 where it takes nothing.
+        let conv = match shrink {
+            0 => Conv::new(channels, 3).pad(1),
+            shrink => Conv::new(channels, shrink + 1),
+        };
+        rows.extend(first(name, conv));
+    }
+    (rows, reached)
 }
 
 /// Rows from the largest maps to the smallest: of an up-convolution the name and channels, and the

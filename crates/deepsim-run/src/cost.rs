@@ -17,9 +17,7 @@
 //! ```
 
 use deepsim_nets::exemplar_cnn::{PATCH, TRAINED_TAP};
-use deepsim_nets::{
-    ComparatorKind, InverterConfig, LayerCost, NetError, Pass, SurrogateNet, VideoNet,
-};
+use deepsim_nets::{ComparatorKind, LayerCost, NetError, Pass, SurrogateNet, VideoNet};
 use serde::Serialize;
 
 use crate::recipe::{AdversarialTerm, ComparatorRecipe, FeatureTerm, Inversion, Learned, Recipe};
@@ -73,7 +71,11 @@ impl Cost {
     /// If the images do not fit a network, or a network has no such tap.
     pub fn of(recipe: &Recipe) -> Result<Self, NetError> {
         let side = recipe.crop;
-        let inverter = recipe.inversion.as_ref().map(|i| inverter(i, side)).transpose()?;
+        let config = |i: &Inversion| {
+            Ok::<_, NetError>(i.config(&i.encoder.shape(&i.tap, side, side)?, side, &[]))
+        };
+        let inverter = recipe.inversion.as_ref().map(config).transpose()?;
+        let draws = recipe.draws as f64;
         let pass = match (&inverter, &recipe.vae) {
             (Some(config), _) => config.cost()?,
             (None, Some(vae)) => vae.config(side).cost()?,
@@ -85,17 +87,17 @@ impl Cost {
             && recipe.micro_batch.is_some_and(|size| size < recipe.batch);
         let forward = if twice { 2.0 } else { 1.0 };
         let flops = (forward + 2.0) * pass.flops() - pass.first_flops();
-        count.add("generator", true, flops, pass, 1);
+        count.add("generator", true, draws * flops, pass, recipe.draws);
         count.frozen(recipe)?;
         if let Some(AdversarialTerm { discriminator, .. }) = recipe.adversarial {
             let features = inverter.map(|config| config.features.iter().product());
             let pass = discriminator.cost(side, features)?;
             let branch = discriminator.branch_cost(features)?;
-            // Update of the discriminator: forward and both gradients for a real and a generated image. Update of the
+            // Update of the discriminator: forward and both gradients for a real image and for each generated one. Update of the
             // generator: forward, and the gradient at the image, which does not go through the branch for features.
-            let update = 2.0 * (3.0 * pass.flops() - pass.first_flops());
-            let fooled = 2.0 * pass.flops() - branch.flops();
-            count.add("discriminator", true, update + fooled, pass, 2);
+            let update = (1.0 + draws) * (3.0 * pass.flops() - pass.first_flops());
+            let fooled = draws * (2.0 * pass.flops() - branch.flops());
+            count.add("discriminator", true, update + fooled, pass, 1 + recipe.draws);
         }
         Ok(count.cost())
     }
@@ -147,7 +149,8 @@ impl Count {
         let part = |f: &FeatureTerm| f.comparator.cost(&f.tap, recipe.crop - (f.places - 1));
         let pass = compared.map(part).transpose()?;
         // Forward for the generated image, and the gradient at it.
-        let generated = pass.as_ref().map_or(0.0, |pass| 2.0 * pass.flops());
+        let draws = recipe.draws;
+        let generated = pass.as_ref().map_or(0.0, |pass| 2.0 * draws as f64 * pass.flops());
         let encoder = encoder.map(|i| (&i.encoder, &i.weights, i.seed));
         // The encoder sees whole images.
         let whole = compared.is_none_or(|f| f.places == 1);
@@ -157,14 +160,14 @@ impl Count {
                 // One pass to the deeper of both layers for the real image.
                 let deeper = if seen.layers.len() > pass.layers.len() { seen } else { pass };
                 let flops = deeper.flops() + generated;
-                self.add("encoder and comparator", false, flops, deeper, 1);
+                self.add("encoder and comparator", false, flops, deeper, draws);
             }
             (seen, pass) => {
                 if let Some(seen) = seen {
                     self.add("encoder", false, seen.flops(), seen, 1);
                 }
                 if let Some(pass) = pass {
-                    self.add("comparator", false, pass.flops() + generated, pass, 1);
+                    self.add("comparator", false, pass.flops() + generated, pass, draws);
                 }
             }
         }
@@ -181,18 +184,4 @@ impl Count {
             networks,
         }
     }
-}
-
-/// Network that inverts the features of images of `side` pixels.
-fn inverter(inversion: &Inversion, side: usize) -> Result<InverterConfig, NetError> {
-    let Inversion { encoder, tap, plain, noise, seed, .. } = inversion;
-    Ok(InverterConfig {
-        encoder: encoder.clone(),
-        tap: tap.clone(),
-        features: encoder.shape(tap, side, side)?,
-        side,
-        plain: *plain,
-        noise: *noise,
-        seed: *seed,
-    })
 }

@@ -76,6 +76,7 @@ mod tests {
             },
             encoder: None,
             comparator: None,
+            scale: Vec::new(),
             recipe: Recipe::parse(text, &["name=mine".into()]).expect("a recipe"),
         };
         let done = Done { name: "mine".into(), step: 7, seconds: 1.5 };

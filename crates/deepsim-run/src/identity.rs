@@ -9,7 +9,7 @@ use crate::RunError;
 use crate::files::IDENTITY;
 use crate::plan::AnyPlan;
 use crate::read::read_json;
-use crate::recipe::{ComparatorRecipe, Recipe};
+use crate::recipe::{ComparatorRecipe, Inversion, Recipe};
 
 /// Identity of a run, kept in its folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,8 @@ pub enum Method {
     AdversarialOnly,
     /// Squared error alone, with the network of Dosovitskiy & Brox (2015).
     Plain,
+    /// Several images of the same features, with the energy score as image term.
+    EnergyScore,
     /// Optimisation baseline of Mahendran & Vedaldi, without a generator.
     Optimised,
     /// Generator released by the authors.
@@ -68,7 +70,10 @@ impl Method {
         let feature = recipe.feature.as_ref().filter(|term| term.weight != Some(0.0));
         let adversarial = recipe.adversarial.is_some_and(|term| term.weight > 0.0);
         let inversion = recipe.inversion.as_ref();
-        if inversion.is_some_and(|inversion| inversion.noise > 0) {
+        if recipe.image.distance == Distance::EnergyScore {
+            return Self::EnergyScore;
+        }
+        if inversion.is_some_and(Inversion::takes_noise) {
             return Self::Noise;
         }
         match (image, feature, adversarial) {
@@ -83,8 +88,8 @@ impl Method {
             (true, None, false) => match (inversion, recipe.image.distance) {
                 (Some(inversion), _) if inversion.plain => Self::Plain,
                 (_, Distance::AbsoluteError) => Self::AbsoluteError,
-                (Some(_), Distance::SquaredError) => Self::ImageOnly,
-                (None, Distance::SquaredError) => Self::SquaredError,
+                (Some(_), _) => Self::ImageOnly,
+                (None, _) => Self::SquaredError,
             },
             (false, _, false) => Self::Other,
         }
@@ -178,6 +183,7 @@ mod tests {
             (&["adversarial=", "image.weight=0"], Other),
             (&["feature.comparator=videonet"], OtherComparator),
             (&["inversion.noise=64"], Noise),
+            (&["inversion.noise=64", "draws=2", "image.distance=energy-score"], EnergyScore),
             (&["feature=", "adversarial=", "inversion.plain=true"], Plain),
         ] {
             assert_eq!(method("inversion-fc6", sets), expected, "{sets:?}");

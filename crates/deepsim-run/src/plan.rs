@@ -10,7 +10,7 @@ use crate::RunError;
 use crate::difference::differences;
 use crate::files;
 use crate::read::read;
-use crate::recipe::{ComparatorRecipe, Recipe};
+use crate::recipe::{ComparatorRecipe, Inversion, Recipe};
 
 /// Plan of a run that trains a generator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Plan {
     pub encoder: Option<String>,
     /// Origin of the comparator's weights.
     pub comparator: Option<String>,
+    /// Root mean squares of the channels of the features that are inverted, where `inversion.scaled` asks for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scale: Vec<f32>,
     /// The recipe; `feature.weight` is the calibrated weight where `feature.rho` was given.
     pub recipe: Recipe,
 }
@@ -61,10 +64,13 @@ impl Plan {
             "{}: {} steps of {} images from {} ({} images)",
             recipe.name, recipe.steps, recipe.batch, self.data.name, self.data.images
         )];
+        if recipe.draws > 1 {
+            lines.push(format!("{} draws of each image", recipe.draws));
+        }
         lines.extend(self.data.test.iter().map(|test| format!("test images: {test}")));
         lines.extend(recipe.transform.iter().map(|steps| format!("training images: {steps}")));
         if let (Some(inversion), Some(origin)) = (&recipe.inversion, &self.encoder) {
-            let (encoder, tap) = (inversion.encoder.name(), &inversion.tap);
+            let Inversion { encoder, tap, .. } = inversion;
             lines.push(format!("inverts {encoder} {tap}, {origin}"));
         }
         if let (Some(vae), Some(origin)) = (&recipe.vae, &self.encoder) {
@@ -81,7 +87,7 @@ impl Plan {
         if let (Some(feature), Some(origin)) = (&recipe.feature, &self.comparator) {
             lines.push(format!(
                 "comparator {} {}, {origin}, weight {:.4e}",
-                feature.comparator.name(),
+                feature.comparator,
                 feature.tap,
                 feature.weight.unwrap_or_default()
             ));
@@ -246,6 +252,7 @@ mod tests {
                 data: data(),
                 encoder: None,
                 comparator: Some("random weights of seed 0".into()),
+                scale: Vec::new(),
                 recipe: *recipe,
             })),
             AnyRecipe::Comparator(recipe) => AnyPlan::Comparator(Box::new(ComparatorPlan {

@@ -22,6 +22,8 @@ const ALL: &[(&str, &str)] = built_in![
     "inversion-fc6-plain",
     "inversion-fc7",
     "inversion-fc8",
+    "inversion-small",
+    "preimages",
     "vae-alexnet-conv5",
     "vae-alexnet-fc6",
     "vae-se",

@@ -1,6 +1,6 @@
 //! Networks in training, and their steps.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use candle_core::Device;
@@ -27,6 +27,11 @@ pub struct Trainer {
     accelerator: Accelerator,
     networks: Networks,
     micro_batch: Option<usize>,
+}
+
+/// File of the generator of a run folder, or that file itself.
+pub(crate) fn generator_file(init: &Path) -> PathBuf {
+    if init.is_dir() { init.join(GENERATOR) } else { init.to_owned() }
 }
 
 impl Trainer {
@@ -78,7 +83,7 @@ impl Trainer {
     /// # Errors
     /// As [`Generator::begin_with`].
     pub fn begin_with(&self, init: &Path) -> Result<(), TrainError> {
-        let file = if init.is_dir() { init.join(GENERATOR) } else { init.to_owned() };
+        let file = generator_file(init);
         self.generator().begin_with(&file)?;
         Ok(self.ema().map_or(Ok(()), |ema| ema.net().begin_with(&file))?)
     }

@@ -109,6 +109,9 @@ fn counted_costs_are_those_of_real_steps() -> Result<()> {
         ("inversion-conv5", &["batch=1", "feature.places=4"]),
         ("inversion-conv5", &["batch=1", "feature.comparator=videonet", "inversion.noise=8"]),
         ("inversion-conv5", &["batch=1", "inversion.tap=CONV2", "inversion.plain=false"]),
+        ("inversion-small", &["batch=2", "adversarial.after=0"]),
+        ("preimages", &["batch=2", "adversarial.after=0"]),
+        ("preimages", &["batch=2", "adversarial.after=0", "feature.places=4", "draws=3"]),
         ("inversion-fc6-plain", &["batch=1", "inversion.encoder=alexnet-stand-in"]),
     ] {
         let recipe = recipe(name, sets)?;

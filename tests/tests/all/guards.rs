@@ -191,7 +191,7 @@ fn gradients_of_parts_add_up_to_those_of_the_batch() -> Result<()> {
 
 #[test]
 fn the_running_mean_is_saved_as_the_generator_and_resumes() -> Result<()> {
-    let (mut averaging, _) = trainer(&["average=0.75"])?;
+    let (mut averaging, _) = trainer(&["average=0.5"])?;
     let weights = |params: &Params| -> Result<Vec<f32>> {
         Ok(params.iter().last().expect("a weight").1.flatten_all()?.to_vec1::<f32>()?)
     };
@@ -199,7 +199,7 @@ fn the_running_mean_is_saved_as_the_generator_and_resumes() -> Result<()> {
     for step in 0..3 {
         averaging.step(&batch(2, step)?)?;
         let now = weights(averaging.generator().params())?;
-        mean.iter_mut().zip(now).for_each(|(mean, x)| *mean = 0.75 * *mean + 0.25 * x);
+        mean.iter_mut().zip(now).for_each(|(mean, x)| *mean = 0.5 * *mean + 0.5 * x);
         let got = weights(averaging.product().params())?;
         let far = got.iter().zip(&mean).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(far < 1e-6, "{far}");

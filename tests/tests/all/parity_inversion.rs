@@ -68,15 +68,7 @@ fn inverters_equal_pytorch() -> Result<()> {
         [("pool5", &[256, 6, 6], 227), ("vector", &[24], 64), ("small", &[16, 3, 3], 64)];
     for (case, features, side) in cases {
         let name = format!("inverter-{case}");
-        let config = InverterConfig {
-            encoder: ComparatorKind::alexnet(),
-            tap: "CONV5".into(),
-            features: features.into(),
-            side,
-            plain: false,
-            noise: 0,
-            seed: 0,
-        };
+        let config = InverterConfig::new(ComparatorKind::alexnet(), "CONV5", features, side);
         let net = Inverter::new(config, 0, &Device::Cpu)?;
         fill(net.params(), &name, &tables[&name])?;
         let x = uniform(&format!("{name}/features"), &[&[2], features].concat(), 1.0)?;

@@ -58,6 +58,22 @@ fn image_and_feature_terms_are_normalised_as_coded() -> Result<()> {
 }
 
 #[test]
+fn the_energy_score_of_draws_equals_pytorch() -> Result<()> {
+    let fixture = Fixture::open("losses.safetensors")?;
+    let mut errors = Errors::below(TOLERANCE);
+    for draws in [2, 3] {
+        let name = format!("energy_score_{draws}");
+        let leaf = Var::from_tensor(&fixture.tensor(&format!("{name}/output"))?)?;
+        let output = Images::new(leaf.as_tensor().clone(), PixelFormat::CAFFE_BGR)?;
+        let target = output.with_tensor(fixture.tensor(&format!("{name}/target"))?)?;
+        let loss = terms::energy_score(&output, &target, draws)?;
+        compare(&mut errors, &fixture, &name, &loss, &leaf)?;
+    }
+    errors.settle("energy score");
+    Ok(())
+}
+
+#[test]
 fn the_divergence_of_codes_equals_pytorch() -> Result<()> {
     let fixture = Fixture::open("losses.safetensors")?;
     let mut errors = Errors::below(TOLERANCE);

@@ -333,10 +333,7 @@ mod tests {
 
     #[test]
     fn the_gradient_at_the_input_is_the_slope_of_the_objective() -> Result<(), EvalError> {
-        let (encoder, tap) = (ComparatorKind::exemplar_cnn(), "CONV2".into());
-        let (features, side) = (vec![128, 4, 4], 16);
-        let config =
-            InverterConfig { encoder, tap, features, side, plain: false, noise: 0, seed: 0 };
+        let config = InverterConfig::new(ComparatorKind::exemplar_cnn(), "CONV2", &[128, 4, 4], 16);
         let net = Inverter::new(config, 3, &Device::Cpu)?;
         let generator = Generator::Inverter(net.frozen());
         let model = Model { generator, encoder: None, resize: None, crop: None };

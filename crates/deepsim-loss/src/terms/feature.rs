@@ -44,7 +44,13 @@ impl Term for FeatureTerm {
         };
         let target = match inputs.target_features {
             Some(target) if self.places == 1 => target.clone(),
-            _ => features(inputs.target)?.detach(),
+            _ => {
+                // All draws of a real image have its features.
+                let real = inputs.target;
+                let once = real.tensor().narrow(0, 0, real.len() / inputs.draws.max(1))?;
+                let target = features(&real.with_tensor(once)?)?.detach();
+                Tensor::cat(&vec![&target; inputs.draws.max(1)], 0)?
+            }
         };
         at_images(inputs.output, |images| feature(&features(images)?, &target))
     }

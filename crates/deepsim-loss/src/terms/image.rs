@@ -1,10 +1,10 @@
-//! Distances of two images: squared error and l1.
+//! Distances of images to their targets: squared error, l1, and the energy score of several draws.
 
 use candle_core::Tensor;
 use deepsim_nets::Images;
 use serde::{Deserialize, Serialize};
 
-use super::{batch, half_mean_squared, same_shape};
+use super::{batch, energy_score, half_mean_squared, same_format, same_shape};
 use crate::LossError;
 use crate::term::{Inputs, Term, TermValue, at_images};
 
@@ -18,6 +18,17 @@ pub struct ImageTerm {
     pub weight: f64,
 }
 
+impl ImageTerm {
+    /// Weight of pixels beside which a feature term is calibrated; 0, for the paper's, with an energy score, whose weight
+    /// is that of norms.
+    pub fn calibrates(&self) -> f64 {
+        match self.distance {
+            Distance::SquaredError | Distance::AbsoluteError => self.weight,
+            Distance::EnergyScore => 0.0,
+        }
+    }
+}
+
 impl Term for ImageTerm {
     fn name(&self) -> &'static str {
         "image"
@@ -28,7 +39,9 @@ impl Term for ImageTerm {
     }
 
     fn evaluate(&self, inputs: &Inputs<'_>) -> Result<TermValue, LossError> {
-        at_images(inputs.output, |images| self.distance.between(images, inputs.target))
+        at_images(inputs.output, |images| {
+            self.distance.between(images, inputs.target, inputs.draws)
+        })
     }
 }
 
@@ -40,20 +53,29 @@ pub enum Distance {
     SquaredError,
     /// `1/B Σ |d|`
     AbsoluteError,
+    /// [`energy_score`], of several draws.
+    EnergyScore,
 }
 
 impl Distance {
-    /// The image term with this distance.
+    /// The image term with this distance, of `draws` images of each target. Only the energy score depends on which
+    /// images are of the same target.
     ///
     /// # Shapes
     /// two `(B, 3, H, W)` -> scalar
     ///
     /// # Errors
-    /// If the images differ in shape or pixel format.
-    pub fn between(self, output: &Images, target: &Images) -> Result<Tensor, LossError> {
+    /// If the images differ in shape or pixel format, or there are too few draws for the energy score.
+    pub fn between(
+        self,
+        output: &Images,
+        target: &Images,
+        draws: usize,
+    ) -> Result<Tensor, LossError> {
         match self {
             Distance::SquaredError => squared_error(output, target),
             Distance::AbsoluteError => absolute_error(output, target),
+            Distance::EnergyScore => energy_score(output, target, draws),
         }
     }
 }
@@ -104,17 +126,6 @@ pub fn absolute_error(output: &Images, target: &Images) -> Result<Tensor, LossEr
     Ok((sum / batch(output.tensor()))?)
 }
 
-fn same_format(output: &Images, target: &Images) -> Result<(), LossError> {
-    if output.format() == target.format() {
-        return Ok(());
-    }
-    Err(LossError::Mismatch {
-        operation: "image loss",
-        wanted: format!("pixels as in the target, {:?}", target.format()),
-        got: format!("{:?}", output.format()),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
@@ -129,8 +140,9 @@ mod tests {
         let rgb = Images::from_u8(&[1; 12], 1, 2, 2, PixelFormat::RGB_U8, &device)?;
         let large = Images::from_u8(&[1; 48], 1, 4, 4, PixelFormat::CAFFE_BGR, &device)?;
         for (a, b, words) in [(&bgr, &rgb, "Bgr"), (&bgr, &large, "[1, 3, 4, 4]")] {
-            for distance in [Distance::SquaredError, Distance::AbsoluteError] {
-                let message = distance.between(a, b).expect_err("a mismatch").to_string();
+            for distance in [Distance::SquaredError, Distance::AbsoluteError, Distance::EnergyScore]
+            {
+                let message = distance.between(a, b, 2).expect_err("a mismatch").to_string();
                 assert!(message.contains(words), "{message}");
             }
         }

@@ -11,15 +11,18 @@
 
 mod adversarial;
 mod divergence;
+mod energy_score;
 mod feature;
 mod image;
 mod total_variation;
 
 use candle_core::Tensor;
+use deepsim_nets::Images;
 use serde::{Deserialize, Serialize};
 
 pub use adversarial::{adversarial, discriminator_generated, discriminator_real};
 pub use divergence::{Divergence, divergence};
+pub use energy_score::energy_score;
 pub use feature::{FeatureTerm, feature};
 pub use image::{Distance, ImageTerm, absolute_error, squared_error};
 pub use total_variation::{TotalVariation, total_variation};
@@ -67,6 +70,17 @@ fn half_mean_squared(
 ) -> Result<Tensor, LossError> {
     same_shape(operation, output, target)?;
     Ok((deepsim_ops::squared_error(output, target)? / (2.0 * batch(output)))?)
+}
+
+fn same_format(output: &Images, target: &Images) -> Result<(), LossError> {
+    if output.format() == target.format() {
+        return Ok(());
+    }
+    Err(LossError::Mismatch {
+        operation: "image loss",
+        wanted: format!("pixels as in the target, {:?}", target.format()),
+        got: format!("{:?}", output.format()),
+    })
 }
 
 fn batch(tensor: &Tensor) -> f64 {

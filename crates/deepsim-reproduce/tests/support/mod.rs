@@ -23,7 +23,7 @@ pub(crate) fn run(folder: &Path, label: &str, recipe: &str, sets: &[&str], image
     let comparator = recipe.feature.as_ref().map(|_| "random weights (seed 0)".to_owned());
     let data =
         DataPlan { name: "some".into(), synthetic: images == 0, images, content: None, test: None };
-    let plan = Plan { data, encoder: None, comparator, recipe };
+    let plan = Plan { data, encoder: None, comparator, scale: Vec::new(), recipe };
     write(&dir, files::PLAN, plan.to_toml().expect("TOML"));
     let done = Done { name: label.into(), step: 40, seconds: 12.0 };
     write(&dir, files::DONE, done.to_json());

@@ -1,7 +1,9 @@
 //! Checks of a generator's recipe.
 
-use super::Recipe;
+use deepsim_loss::terms::Distance;
+
 use super::text::{at_least_one, below_one, not_negative, refuse};
+use super::{Inversion, Recipe};
 use crate::RunError;
 
 impl Recipe {
@@ -9,6 +11,23 @@ impl Recipe {
     pub(super) fn check(&self) -> Result<(), RunError> {
         at_least_one("steps", self.steps)?;
         at_least_one("batch", self.batch as u64)?;
+        if self.interpolate && self.inversion.as_ref().is_some_and(|inversion| inversion.small) {
+            return refuse(
+                "interpolate: expected false with inversion.small, which ends with a convolution, found true",
+            );
+        }
+        at_least_one("draws", self.draws as u64)?;
+        let takes_noise =
+            self.vae.is_some() || self.inversion.as_ref().is_some_and(Inversion::takes_noise);
+        if self.draws > 1 && !takes_noise {
+            return refuse(format!(
+                "draws: expected 1, or a generator that takes noise (`inversion.noise`), found {}",
+                self.draws
+            ));
+        }
+        if self.image.distance == Distance::EnergyScore && self.draws < 2 {
+            return refuse("image.distance: expected at least 2 draws for energy-score, found 1");
+        }
         self.output.check()?;
         at_least_one("crop", self.crop as u64)?;
         if self.resize.is_some_and(|side| side < self.crop) {

@@ -32,6 +32,7 @@ pub const GENERATOR: &[Key] = &rows([
     ("seed", "0", "seed of initial weights, order of images, crops and dropout"),
     ("steps", REQUIRED, "number of steps"),
     ("batch", REQUIRED, "images in a step"),
+    ("draws", "", "images generated from each of them, with noise of their own; 1 without it"),
     ("crop", REQUIRED, "side of the training crops in pixels, a multiple of 8 for an autoencoder"),
     (
         "resize",
@@ -58,7 +59,11 @@ pub const GENERATOR: &[Key] = &rows([
     ("precision", "\"f32\"", "precision of convolutions on a GPU: f32, tf32 or bf16"),
     ("generator.code_channels", "8", "channels of an autoencoder's code"),
     ("generator.slope", "0.3", "slope of an autoencoder's leaky ReLU for negative inputs"),
-    ("image.distance", REQUIRED, "image term: squared-error or absolute-error"),
+    (
+        "image.distance",
+        REQUIRED,
+        "image term: squared-error, absolute-error, or energy-score for several draws",
+    ),
     ("image.weight", REQUIRED, "weight of the image term; 0 leaves it out"),
     (
         "feature.comparator",
@@ -85,6 +90,7 @@ pub const GENERATOR: &[Key] = &rows([
         "\"code\"",
         "rule that pauses the discriminator or the generator: code, paper or off",
     ),
+    ("adversarial.after", "", "steps without the adversarial term, at the beginning"),
     (
         "adversarial.discriminator.dropout",
         "0.5",
@@ -115,7 +121,19 @@ pub const GENERATOR: &[Key] = &rows([
         "false",
         "leave out the 3x3 convolutions between up-convolutions, as in 2015",
     ),
+    ("inversion.small", "", "true takes the small network, for machines without a GPU"),
     ("inversion.noise", "0", "channels of noise that the generator gets beside the features"),
+    ("inversion.global_noise", "", "numbers of noise beside them, the same at all positions"),
+    (
+        "inversion.stage_noise",
+        "",
+        "channels of noise before each up-convolution of the small network",
+    ),
+    (
+        "inversion.scaled",
+        "",
+        "true divides channels of features by their size, so that noise is as large as they are",
+    ),
     (
         "vae.encoder",
         "\"caffenet\"",

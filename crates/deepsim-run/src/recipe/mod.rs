@@ -6,6 +6,7 @@
 mod any;
 mod check;
 mod comparator;
+mod inversion;
 pub mod keys;
 mod networks;
 mod optimiser;
@@ -29,6 +30,7 @@ pub use comparator::{
     VideoTask,
 };
 pub use deepsim_loss::terms::{Divergence, ExtraTerms, ImageTerm};
+pub use inversion::Inversion;
 pub use optimiser::{AdamConfig, Rate, SgdConfig};
 pub use output::{OnFailedWrite, OutputConfig};
 pub use retention::{Best, Candidate, Retention};
@@ -47,6 +49,9 @@ pub struct Recipe {
     pub steps: u64,
     /// Images per iteration; 64 in the paper.
     pub batch: usize,
+    /// Images that are generated from each image of the batch, with noise of their own; 1 in the paper.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub draws: usize,
     /// Side of the random training crops in pixels, a multiple of 8; 64 in the paper.
     pub crop: usize,
     /// Side that images of another size are brought to before crops are taken of them; 256 in the
@@ -117,29 +122,6 @@ pub enum Precision {
 /// file.
 pub const RANDOM: &str = "random";
 
-/// Inversion of the features of a frozen network (paper section 4.3).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Inversion {
-    /// The network.
-    pub encoder: ComparatorKind,
-    /// The layer, in the paper's names: CONV5, FC6, FC7, FC8 (the scores before the softmax).
-    pub tap: String,
-    /// File of its weights, or `random`. Without it they are looked for in `--weights`, then among those that come
-    /// with the project, and drawn at random if they are not there.
-    pub weights: Option<PathBuf>,
-    /// Seed of random weights.
-    #[serde(default)]
-    pub seed: u64,
-    /// Leaves out the 3x3 convolutions between up-convolutions, as Dosovitskiy & Brox (2015).
-    #[serde(default)]
-    pub plain: bool,
-    /// Channels of noise that the generator is given beside the features, anew in every step (paper v1,
-    /// "Sampling pre-images").
-    #[serde(default)]
-    pub noise: usize,
-}
-
 /// Distance in the feature space of a comparator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -172,6 +154,9 @@ pub struct AdversarialTerm {
     pub weight: f64,
     /// Rule that decides which network is updated.
     pub balance: BalanceRule,
+    /// Steps without the term, at the beginning; none in the paper.
+    #[serde(skip_serializing_if = "no_steps")]
+    pub after: u64,
     /// The discriminator.
     pub discriminator: DiscriminatorConfig,
 }
@@ -181,6 +166,7 @@ impl Default for AdversarialTerm {
         Self {
             weight: 100.0,
             balance: BalanceRule::default(),
+            after: 0,
             discriminator: DiscriminatorConfig::default(),
         }
     }
@@ -190,8 +176,12 @@ fn one() -> usize {
     1
 }
 
-fn is_one(places: &usize) -> bool {
-    *places == 1
+fn is_one(number: &usize) -> bool {
+    *number == 1
+}
+
+fn no_steps(steps: &u64) -> bool {
+    *steps == 0
 }
 
 impl Recipe {

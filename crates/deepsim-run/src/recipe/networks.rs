@@ -13,9 +13,12 @@ impl Recipe {
     /// Names the key.
     pub fn check_networks(&self) -> Result<(), RunError> {
         let crop = |error| RunError::recipe(format!("crop: {error}"));
-        if let Some(Inversion { encoder, tap, .. }) = &self.inversion {
+        if let Some(inversion) = &self.inversion {
+            let Inversion { encoder, tap, .. } = inversion;
             check_tap("inversion.tap", encoder, tap)?;
-            encoder.shape(tap, self.crop, self.crop).map_err(crop)?;
+            let features = encoder.shape(tap, self.crop, self.crop).map_err(crop)?;
+            let config = inversion.config(&features, self.crop, &[]);
+            config.cost().map_err(|error| RunError::recipe(format!("inversion: {error}")))?;
         }
         if let Some(FeatureTerm { comparator, tap, places, .. }) = &self.feature {
             check_tap("feature.tap", comparator, tap)?;

@@ -18,14 +18,36 @@ impl Ema {
         Self { decay, net }
     }
 
-    /// Moves the average towards `params` by one update, unless a number of `gate` is not finite.
+    /// Decay of the update that makes their number `updates`: that of the recipe, or less at the beginning, so that the
+    /// mean is never over more than about the last eighth of the updates. Otherwise the initial weights, which are noise,
+    /// would be in it for thousands of steps. It grows in steps, because a CUDA graph has one decay.
+    ///
+    /// ```
+    /// # use deepsim_nets::{Autoencoder, AutoencoderConfig, Generator};
+    /// # use deepsim_train::optim::Ema;
+    /// # let net = Autoencoder::new(AutoencoderConfig::default(), 0, &candle_core::Device::Cpu)?;
+    /// let ema = Ema::new(0.999, Generator::Autoencoder(net));
+    /// assert_eq!([1, 16, 100, 1000, 10_000].map(|n| ema.decay(n)), [0.5, 0.75, 0.875, 0.984375, 0.999]);
+    /// # Ok::<(), deepsim_nets::NetError>(())
+    /// ```
+    pub fn decay(&self, updates: u64) -> f64 {
+        let over = 1_u64 << (updates / 8 + 2).ilog2();
+        self.decay.min(1.0 - 1.0 / over as f64)
+    }
+
+    /// Moves the average towards `params`, which have had so many updates, unless a number of `gate` is not finite.
     ///
     /// # Errors
     /// If an operation fails.
-    pub fn update(&self, params: &Params, gate: Option<&Tensor>) -> Result<(), TrainError> {
+    pub fn update(
+        &self,
+        params: &Params,
+        updates: u64,
+        gate: Option<&Tensor>,
+    ) -> Result<(), TrainError> {
         let pairs = self.net.params().iter().zip(params.iter());
         let pairs: Vec<_> = pairs.map(|((_, mean), (_, var))| (mean, var.as_tensor())).collect();
-        Ok(ema_update_all(&pairs, self.decay, gate)?)
+        Ok(ema_update_all(&pairs, self.decay(updates), gate)?)
     }
 
     /// Returns the network with the averaged weights.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use deepsim_data::Dataset;
 use deepsim_data::atomic::write_atomic;
-use deepsim_nets::WeightsOrigin;
+use deepsim_nets::{Generator, WeightsOrigin};
 use deepsim_run::Identity;
 use deepsim_run::files::{IDENTITY, PLAN, TEST_PICTURES};
 use deepsim_run::plan::DataPlan;
@@ -15,11 +15,16 @@ use crate::TrainError;
 use crate::run::data::{calibration_batch, check_images};
 use crate::run::options::RunOptions;
 use crate::step::frozen::FrozenNetworks;
+use crate::trainer::generator_file;
 pub use deepsim_run::plan::Plan;
 
-/// Settles a recipe: opens the comparator and calibrates its weight on the data.
+/// Images on which the size of the features that are inverted is measured.
+const SCALED: usize = 256;
+
+/// Settles a recipe: opens the comparator, calibrates its weight on the data, and measures the size of the features that
+/// are inverted.
 ///
-/// A run that is continued keeps the weight of its `earlier` plan, so that it stays what it was even
+/// A run that is continued keeps the numbers of its `earlier` plan, so that they stay what they were even
 /// under a version of this program that calibrates a little differently.
 ///
 /// # Errors
@@ -44,10 +49,32 @@ pub fn settle(
             (Some(weight), _) => weight,
             (None, rho) => {
                 let images = calibration_batch(dataset, batch.max(16), crop, seed, device)?;
-                feature.calibrated(rho.unwrap_or_default(), recipe.image.weight, &images)?
+                feature.calibrated(rho.unwrap_or_default(), recipe.image.calibrates(), &images)?
             }
         };
         term.weight = Some(feature.weight);
+    }
+    if recipe.inversion.as_ref().is_some_and(|inversion| inversion.scaled) {
+        frozen.scale = match (earlier, &recipe.init) {
+            (Some(earlier), _) => earlier.scale.clone(),
+            // The scale is the generator's that it begins with.
+            (None, Some(init)) => match Generator::load(&generator_file(init), device)? {
+                Generator::Inverter(net) if !net.config().scale.is_empty() => {
+                    net.config().scale.clone()
+                }
+                _ => {
+                    let reason = format!(
+                        "inversion.scaled: expected a generator with a scale in init, found {} without",
+                        init.display()
+                    );
+                    return Err(TrainError::recipe(reason));
+                }
+            },
+            (None, None) => {
+                let images = calibration_batch(dataset, SCALED, crop, seed, device)?;
+                frozen.root_mean_squares(&images)?
+            }
+        };
     }
     let plan = Plan {
         data: DataPlan {
@@ -59,6 +86,7 @@ pub fn settle(
         },
         encoder: encoder_origin(&recipe, &frozen),
         comparator: comparator_origin(&frozen),
+        scale: frozen.scale.clone(),
         recipe,
     };
     Ok((plan, frozen))
@@ -73,7 +101,8 @@ pub fn reopen(
     weights: Option<&Path>,
     device: &Device,
 ) -> Result<FrozenNetworks, TrainError> {
-    let frozen = FrozenNetworks::open(&plan.recipe, weights, device)?;
+    let mut frozen = FrozenNetworks::open(&plan.recipe, weights, device)?;
+    frozen.scale.clone_from(&plan.scale);
     for (what, expected, found) in [
         ("encoder", &plan.encoder, encoder_origin(&plan.recipe, &frozen)),
         ("comparator", &plan.comparator, comparator_origin(&frozen)),

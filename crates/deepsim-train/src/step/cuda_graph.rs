@@ -18,12 +18,15 @@ use crate::step::numbers::StepNumbers;
 /// Eager warm-up iterations before capture, so that lazy initialisation is not recorded.
 const WARM_UP: u32 = 2;
 
-/// Kind of an iteration: whether it trains the discriminator and the generator, and the bits of the terms' weights.
+/// Kind of an iteration: whether it trains the discriminator and the generator, the bits of the terms' weights, and those
+/// of the mean's decay.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Kind {
     discriminator: bool,
     generator: bool,
     weights: Vec<u64>,
+    /// Bits of the decay of the weights' mean.
+    decay: Option<u64>,
 }
 
 /// Captured iterations.
@@ -57,6 +60,7 @@ impl Input {
         let batch = MicroBatch {
             real: batch.real.with_tensor(fixed(&real))?,
             samples: batch.samples.clone(),
+            draws: batch.draws,
             noise: noise.as_ref().map(fixed),
         };
         Ok(Self { batch, real, noise })
@@ -110,11 +114,24 @@ impl Graphs {
             // No other iteration would be like this one.
             return Ok(None);
         }
+        let trains = balance.unwrap_or_default().train_generator;
         let kind = Kind {
-            discriminator: balance.is_some_and(|balance| balance.train_discriminator),
-            generator: balance.unwrap_or_default().train_generator,
+            discriminator: networks
+                .adversary
+                .as_ref()
+                .is_some_and(|a| step > a.term.after && a.balance.train_discriminator),
+            generator: trains,
             weights: weights(step),
+            decay: networks
+                .ema
+                .as_ref()
+                .filter(|_| trains)
+                .map(|ema| ema.decay(networks.generator_adam.updates() + 1).to_bits()),
         };
+        // A decay that is over does not come back.
+        if kind.decay.is_some() {
+            self.captured.retain(|known, _| known.decay.is_none_or(|d| Some(d) == kind.decay));
+        }
         let input = match &self.input {
             Some(input) => input,
             None => self.input.insert(Input::new(one)?),

@@ -5,7 +5,6 @@ use std::ops::Range;
 use candle_core::{DType, Tensor, Var};
 use deepsim_loss::term::{Inputs, Term, TermValue, at_images};
 use deepsim_loss::{Balance, LossError, terms};
-use deepsim_nets::random::streams;
 use deepsim_nets::{Discriminator, Images};
 use deepsim_ops::{DeferredScalar, Moments, backward, copy_all, set_moments};
 use deepsim_run::recipe::AdversarialTerm;
@@ -15,7 +14,7 @@ use crate::TrainError;
 use crate::dist::ProcessGroup;
 use crate::optim::Adam;
 use crate::step::gradients::{GradientHook, add, checked_norm, sum};
-use crate::step::micro_batch::{Encoded, all_reduce};
+use crate::step::micro_batch::{Encoded, all_reduce, repeated, streams_of_draws};
 use crate::step::numbers::{DISCRIMINATOR, DiscriminatorNumbers};
 
 /// Discriminator with its optimiser and its balance against the generator.
@@ -95,13 +94,15 @@ impl Adversary {
         let net = if train { self.net.clone() } else { self.net.frozen() };
         let share = 1.0 / (batch.len() * group.size()) as f64;
         let (mut numbers, mut gradients) = (Vec::with_capacity(batch.len()), None);
-        for (Encoded { batch, features }, generated) in batch.iter().zip(generated) {
+        for (Encoded { batch, features, .. }, generated) in batch.iter().zip(generated) {
             // One pass over both: the update comes after both, so the weights are the same.
-            let twice = |features: &Tensor| Tensor::cat(&[features, features], 0);
-            let features = features.inverted.as_ref().map(twice).transpose()?;
+            let draws = generated.len() / batch.real.len();
+            let all = |features: &Tensor| repeated(features, 1 + draws);
+            let features = features.inverted.as_ref().map(all).transpose()?;
             let both = batch.real.followed_by(generated)?;
-            let passes = [Pass::Real, Pass::Generated];
-            let rngs = passes.map(|pass| dropout_streams(seed, step, pass, batch.samples.clone()));
+            let rngs = [(Pass::Real, 1), (Pass::Generated, draws)].map(|(pass, draws)| {
+                dropout_streams(seed, step, pass, batch.samples.clone(), draws)
+            });
             let logits = net.forward(&both, features.as_ref(), Some(&mut rngs.concat()))?;
             let real_logits = logits.narrow(0, 0, batch.real.len())?;
             let generated_logits = logits.narrow(0, batch.real.len(), generated.len())?;
@@ -161,6 +162,8 @@ pub(crate) struct Adversarial {
     pub(crate) net: Discriminator,
     /// Weight of the term.
     pub(crate) weight: f64,
+    /// Steps without the term, at the beginning.
+    pub(crate) after: u64,
     /// Seed of the run.
     pub(crate) seed: u64,
 }
@@ -170,15 +173,15 @@ impl Term for Adversarial {
         "adversarial"
     }
 
-    fn weight(&self, _step: u64) -> f64 {
-        self.weight
+    fn weight(&self, step: u64) -> f64 {
+        if step > self.after { self.weight } else { 0.0 }
     }
 
     fn evaluate(&self, inputs: &Inputs<'_>) -> Result<TermValue, LossError> {
         // Only the input needs a gradient here, no weight does.
         let net = self.net.frozen();
         let samples = inputs.samples.clone();
-        let mut rngs = dropout_streams(self.seed, inputs.step, Pass::Fool, samples);
+        let mut rngs = dropout_streams(self.seed, inputs.step, Pass::Fool, samples, inputs.draws);
         at_images(inputs.output, |images| {
             terms::adversarial(&net.forward(images, inputs.features, Some(&mut rngs))?)
         })
@@ -195,14 +198,20 @@ enum Pass {
     Fool,
 }
 
-/// Random streams for some images of the whole batch.
-fn dropout_streams(seed: u64, step: u64, pass: Pass, images: Range<usize>) -> Vec<ChaCha12Rng> {
+/// Random streams for the draws of some images of the whole batch.
+fn dropout_streams(
+    seed: u64,
+    step: u64,
+    pass: Pass,
+    images: Range<usize>,
+    draws: usize,
+) -> Vec<ChaCha12Rng> {
     let purpose = match pass {
         Pass::Real => "dropout/real",
         Pass::Generated => "dropout/generated",
         Pass::Fool => "dropout/fool",
     };
-    streams(seed, purpose, step, images)
+    streams_of_draws(seed, purpose, step, images, draws)
 }
 
 /// Share of samples whose logit for "real" is the larger one.

@@ -22,6 +22,8 @@ pub struct FrozenNetworks {
     /// File of the weights that the encoder of a variational autoencoder begins with, if it begins with
     /// any.
     pub initial_weights: Option<PathBuf>,
+    /// Numbers by which the channels of the features that are inverted are divided; empty if they are not.
+    pub scale: Vec<f32>,
 }
 
 /// A network with the layer whose features are inverted.
@@ -97,7 +99,8 @@ impl FrozenNetworks {
                 Some(terms::FeatureTerm { comparator, tap, weight, places })
             }
         };
-        Ok(Self { encoder: encoder.map(|(encoder, _)| encoder), feature, initial_weights })
+        let (encoder, scale) = (encoder.map(|(encoder, _)| encoder), Vec::new());
+        Ok(Self { encoder, feature, initial_weights, scale })
     }
 
     /// Computes the features of real images, in one pass where encoder and comparator are one network.
@@ -141,6 +144,43 @@ impl FrozenNetworks {
         Ok(Some(encoder.net.features(real, &encoder.tap)?.detach()))
     }
 
+    /// Root mean square of each channel of the features that are inverted, at least a tenth of that of all of them, for
+    /// channels that are almost always silent.
+    ///
+    /// # Shapes
+    /// `(N, 3, H, W)` -> one number for each channel
+    ///
+    /// # Errors
+    /// If the images do not fit, or all features are 0.
+    pub fn root_mean_squares(&self, real: &Images) -> Result<Vec<f32>, TrainError> {
+        const PART: usize = 32;
+        let mut sums = Vec::new();
+        let mut counted = 0;
+        for first in (0..real.len()).step_by(PART) {
+            let n = PART.min(real.len() - first);
+            let part = real.with_tensor(real.tensor().narrow(0, first, n)?.contiguous()?)?;
+            let features = self.features(&part)?;
+            let features =
+                features.ok_or_else(|| TrainError::recipe("inversion: no encoder is open"))?;
+            let positions: usize = features.dims()[2..].iter().product();
+            let channels = features.dims()[1];
+            sums.resize(channels, 0.0f64);
+            let values = features.flatten_all()?.to_vec1::<f32>()?;
+            for (at, map) in values.chunks_exact(positions).enumerate() {
+                sums[at % channels] += map.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
+            }
+            counted += n * positions;
+        }
+        let mean = |sum: f64, of: usize| (sum / of.max(1) as f64).sqrt();
+        let all = mean(sums.iter().sum(), counted * sums.len());
+        if !(all.is_finite() && all > 0.0) {
+            return Err(TrainError::recipe(format!(
+                "inversion.scaled: expected features that are not 0, found {all} as their size"
+            )));
+        }
+        Ok(sums.iter().map(|sum| mean(*sum, counted).max(0.1 * all) as f32).collect())
+    }
+
     /// The network that inverts these features, for images of `side` pixels.
     ///
     /// # Errors
@@ -155,15 +195,7 @@ impl FrozenNetworks {
         let features = self.features(&Images::new(blank, PixelFormat::CAFFE_BGR)?)?;
         let features =
             features.ok_or_else(|| TrainError::recipe("inversion: no encoder is open"))?;
-        Ok(InverterConfig {
-            encoder: inversion.encoder.clone(),
-            tap: inversion.tap.clone(),
-            features: features.dims()[1..].to_vec(),
-            side,
-            plain: inversion.plain,
-            noise: inversion.noise,
-            seed: inversion.seed,
-        })
+        Ok(inversion.config(&features.dims()[1..], side, &self.scale))
     }
 }
 
@@ -191,6 +223,32 @@ mod tests {
         // A network that is not shipped.
         let alexnet = ["feature.comparator=alexnet", "feature.seed=2"];
         assert_eq!(origin(&alexnet, None)?, "random weights (seed 2)");
+        Ok(())
+    }
+
+    #[test]
+    fn channels_are_measured_and_silent_ones_are_not_divided_by_zero()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let text = recipes::text("inversion-conv5").ok_or("a built-in recipe")?;
+        let sets = ["inversion.encoder=alexnet", "inversion.tap=CONV1", "feature=", "crop=64"];
+        let sets = sets.map(str::to_owned);
+        let frozen = FrozenNetworks::open(&Recipe::parse(text, &sets)?, None, &Device::Cpu)?;
+        let pixels: Vec<u8> = (0..3 * 3 * 64 * 64).map(|i| (i * i % 251) as u8).collect();
+        let format = PixelFormat::CAFFE_BGR;
+        let images = Images::from_u8(&pixels, 3, 64, 64, format, &Device::Cpu)?;
+        let found = frozen.root_mean_squares(&images)?;
+        let features = frozen.features(&images)?.ok_or("features")?;
+        let squares = features.sqr()?.mean(3)?.mean(2)?.mean(0)?.to_vec1::<f32>()?;
+        let all = squares.iter().sum::<f32>() / squares.len() as f32;
+        assert_eq!(found.len(), 96);
+        for (found, square) in found.iter().zip(&squares) {
+            let expected = square.sqrt().max(0.1 * all.sqrt());
+            assert!((found / expected - 1.0).abs() < 1e-4, "{found} {expected}");
+        }
+        let black = images.with_tensor((images.tensor() * 0.0)?)?;
+        // AlexNet's biases are 0 where it is random: nothing is seen in black images.
+        let message = frozen.root_mean_squares(&black).expect_err("black").to_string();
+        assert!(message.contains("features that are not 0"), "{message}");
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use deepsim_loss::{TermNumbers, TermReport};
 use deepsim_nets::random::streams;
 use deepsim_nets::{Generator, Images};
 use deepsim_ops::DeferredScalar;
+use rand_chacha::ChaCha12Rng;
 
 use crate::TrainError;
 use crate::dist::ProcessGroup;
@@ -23,7 +24,9 @@ pub(crate) struct MicroBatch {
     pub(crate) real: Images,
     /// Indices of the images in the batch of all ranks.
     pub(crate) samples: Range<usize>,
-    /// Noise for the generator, if it takes any.
+    /// Images that are generated from each real one.
+    pub(crate) draws: usize,
+    /// Noise for the generator, if it takes any: the first draw of all images, then the second one, and so on.
     pub(crate) noise: Option<Tensor>,
 }
 
@@ -33,11 +36,69 @@ pub(crate) struct Encoded {
     pub(crate) batch: MicroBatch,
     /// Features of the real images.
     pub(crate) features: FrozenFeatures,
+    /// What each generated image belongs to.
+    pub(crate) drawn: Drawn,
+}
+
+/// Real images and their features, as often as images are drawn of each.
+pub(crate) struct Drawn {
+    /// Draws of each image.
+    pub(crate) draws: usize,
+    /// Real images.
+    pub(crate) real: Images,
+    /// Their features.
+    pub(crate) features: FrozenFeatures,
+}
+
+impl Encoded {
+    /// Joins a micro-batch and the features of its images.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub(crate) fn new(batch: MicroBatch, features: FrozenFeatures) -> Result<Self, TrainError> {
+        let draws = batch.draws;
+        let all = |features: &Option<Tensor>| {
+            features.as_ref().map(|features| repeated(features, draws)).transpose()
+        };
+        let drawn = Drawn {
+            draws,
+            real: batch.real.with_tensor(repeated(batch.real.tensor(), draws)?)?,
+            features: FrozenFeatures {
+                inverted: all(&features.inverted)?,
+                target: all(&features.target)?,
+            },
+        };
+        Ok(Self { batch, features, drawn })
+    }
+}
+
+/// A tensor so many times along its first axis.
+pub(crate) fn repeated(tensor: &Tensor, times: usize) -> Result<Tensor, TrainError> {
+    Ok(match times {
+        1 => tensor.clone(),
+        times => Tensor::cat(&vec![tensor; times], 0)?,
+    })
+}
+
+/// A random stream for each draw of some samples of the whole batch: the first draw of all samples, then the second one,
+/// and so on.
+pub(crate) fn streams_of_draws(
+    seed: u64,
+    purpose: &str,
+    step: u64,
+    samples: Range<usize>,
+    draws: usize,
+) -> Vec<ChaCha12Rng> {
+    let of_draw = |draw: usize| {
+        let first = draw << 24;
+        streams(seed, purpose, step, first + samples.start..first + samples.end)
+    };
+    (0..draws).flat_map(of_draw).collect()
 }
 
 impl MicroBatch {
     /// Splits the images of this rank, which start at `first` of the batch of all ranks, into micro-batches of
-    /// `size`.
+    /// `size`, with the noise of `draws` images of each.
     ///
     /// # Errors
     /// If `size` does not divide the number of images.
@@ -46,16 +107,17 @@ impl MicroBatch {
         size: usize,
         first: usize,
         generator: &Generator,
+        draws: usize,
         (seed, step): (u64, u64),
     ) -> Result<Vec<Self>, TrainError> {
         let n = real.len();
         let with_noise = |real: Images, samples: Range<usize>| {
-            let mut rngs = streams(seed, NOISE, step, samples.clone());
+            let mut rngs = streams_of_draws(seed, NOISE, step, samples.clone(), draws);
             let noise = rngs.iter_mut().map(|rng| generator.noise(1, rng));
             let noise = noise.collect::<Result<Option<Vec<_>>, _>>()?;
             let device = real.tensor().device();
             let noise = noise.map(|noise| Tensor::cat(&noise, 0)?.to_device(device)).transpose()?;
-            Ok::<_, TrainError>(Self { real, samples, noise })
+            Ok::<_, TrainError>(Self { real, samples, draws, noise })
         };
         if n <= size {
             return Ok(vec![with_noise(real.clone(), first..first + n)?]);
@@ -136,4 +198,28 @@ pub(crate) fn all_reduce(
         let [sums] = sums;
         Ok(sums)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use deepsim_nets::random::rand_core::Rng;
+
+    use super::*;
+
+    #[test]
+    fn every_draw_of_a_sample_has_a_stream_of_its_own_in_any_part_of_the_batch() {
+        let numbers = |samples, draws| -> Vec<u64> {
+            let mut streams = streams_of_draws(3, "noise", 5, samples, draws);
+            streams.iter_mut().map(|stream| stream.next_u64()).collect()
+        };
+        let all = numbers(0..4, 3);
+        let mut distinct = all.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), 12);
+        // The first draws are those of a run with one draw, and a part has the streams of its samples.
+        assert_eq!(all[..4], numbers(0..4, 1));
+        let part = numbers(2..4, 3);
+        assert_eq!(part, [&all[2..4], &all[6..8], &all[10..12]].concat());
+    }
 }

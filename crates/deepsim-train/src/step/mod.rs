@@ -53,8 +53,10 @@ impl Networks {
 
         // 1. Encode: features of the real images.
         let span = trace_span!("encode").entered();
-        let encode =
-            |batch: MicroBatch| Ok(Encoded { features: self.frozen.encode(&batch.real)?, batch });
+        let encode = |batch: MicroBatch| {
+            let features = self.frozen.encode(&batch.real)?;
+            Encoded::new(batch, features)
+        };
         let batch = batch.into_iter().map(encode).collect::<Result<Vec<_>, TrainError>>()?;
         let whole = batch.len() == 1;
         let share = 1.0 / (batch.len() * group.size()) as f64;
@@ -63,7 +65,7 @@ impl Networks {
         // 2-6. Generate; the discriminator on real images and on generated ones, and one update for both. Of several
         // micro-batches only the images are kept, and generated again below.
         let (mut outputs, mut discriminator) = (Vec::new(), None);
-        if let Some(adversary) = &mut self.adversary {
+        if let Some(adversary) = self.adversary.as_mut().filter(|a| step > a.term.after) {
             // The discriminator is updated before the generator's terms are known.
             adversary.keep()?;
             let generator = if whole { self.generator.clone() } else { self.generator.frozen() };
@@ -106,7 +108,7 @@ impl Networks {
             let gate = DeferredScalar::gate(&numbers.scalars())?;
             self.generator_adam.step(params, &gradients, gate.as_ref())?;
             if let Some(ema) = &self.ema {
-                ema.update(params, gate.as_ref())?;
+                ema.update(params, self.generator_adam.updates(), gate.as_ref())?;
             }
         }
         Ok(numbers)
@@ -114,16 +116,19 @@ impl Networks {
 
     /// Evaluates all terms of the generator's loss.
     fn evaluate(&self, input: &Encoded, output: &Generated) -> Result<Evaluated, TrainError> {
-        let Encoded { batch, features } = input;
+        let Encoded { batch, drawn, .. } = input;
         let generated = detached(&output.images)?;
-        let terms: Vec<&dyn Term> = self.terms.iter().map(AsRef::as_ref).collect();
+        // Before the discriminator takes part, its term is left out.
+        let later = usize::from(self.adversary.as_ref().is_some_and(|a| self.step < a.term.after));
+        let terms: Vec<&dyn Term> = self.terms[later..].iter().map(AsRef::as_ref).collect();
         let inputs = Inputs {
             step: self.step + 1,
             samples: batch.samples.clone(),
+            draws: drawn.draws,
             output: &generated,
-            target: &batch.real,
-            features: features.inverted.as_ref(),
-            target_features: features.target.as_ref(),
+            target: &drawn.real,
+            features: drawn.features.inverted.as_ref(),
+            target_features: drawn.features.target.as_ref(),
             posterior: output.posterior.as_ref(),
         };
         Ok(objective::evaluate(&terms, &inputs)?)
@@ -165,8 +170,9 @@ impl Networks {
 /// Runs the generator on a micro-batch.
 fn generate(generator: &Generator, input: &Encoded) -> Result<Generated, TrainError> {
     let _span = trace_span!("generate").entered();
-    let Encoded { batch, features } = input;
-    Ok(generator.forward(&batch.real, features.inverted.as_ref(), batch.noise.as_ref())?)
+    let Encoded { batch, drawn, .. } = input;
+    let features = drawn.features.inverted.as_ref();
+    Ok(generator.forward(&drawn.real, features, batch.noise.as_ref())?)
 }
 
 /// Carries the gradients of the terms, `share` of the whole batch's, into the generator.

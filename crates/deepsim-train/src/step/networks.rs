@@ -5,7 +5,7 @@ use std::rc::Rc;
 use candle_core::Device;
 use deepsim_loss::Term;
 use deepsim_nets::{Autoencoder, Discriminator, Generator, Images, Inverter, Vae};
-use deepsim_run::recipe::Recipe;
+use deepsim_run::recipe::{AdversarialTerm, Recipe};
 
 use crate::TrainError;
 use crate::dist::{ProcessGroup, SingleProcess};
@@ -17,6 +17,8 @@ use crate::step::micro_batch::MicroBatch;
 /// State of the paper's algorithm.
 pub(crate) struct Networks {
     pub(crate) seed: u64,
+    /// Images that are generated from each real one.
+    draws: usize,
     /// Iterations made.
     pub(crate) step: u64,
     pub(crate) generator: Generator,
@@ -61,6 +63,7 @@ impl Networks {
         });
         Ok(Self {
             seed: recipe.seed,
+            draws: recipe.draws,
             step: 0,
             terms: terms(recipe, &frozen, adversary.as_ref()),
             generator,
@@ -83,7 +86,8 @@ impl Networks {
     ) -> Result<Vec<MicroBatch>, TrainError> {
         let n = real.len();
         let (size, first) = (size.unwrap_or(n).max(1), self.group.rank() * n);
-        MicroBatch::split(real, size, first, &self.generator, (self.seed, self.step + 1))
+        let at = (self.seed, self.step + 1);
+        MicroBatch::split(real, size, first, &self.generator, self.draws, at)
     }
 
     /// Takes back the updates of an iteration that fails.
@@ -118,8 +122,8 @@ fn terms(
 ) -> Vec<Box<dyn Term>> {
     let mut terms: Vec<Box<dyn Term>> = Vec::new();
     if let Some(adversary) = adversary {
-        let (net, weight) = (adversary.net.clone(), adversary.term.weight);
-        terms.push(Box::new(Adversarial { net, weight, seed: recipe.seed }));
+        let (net, AdversarialTerm { weight, after, .. }) = (adversary.net.clone(), adversary.term);
+        terms.push(Box::new(Adversarial { net, weight, after, seed: recipe.seed }));
     }
     if let Some(feature) = &frozen.feature {
         terms.push(Box::new(feature.clone()));

@@ -208,7 +208,7 @@ mod tests {
         let data =
             DataPlan { name: "none".into(), synthetic: true, images: 0, content: None, test: None };
         let mut trainer = Trainer::new(&recipe, FrozenNetworks::default(), &Device::Cpu)?;
-        let plan = Plan { data, encoder: None, comparator: None, recipe };
+        let plan = Plan { data, encoder: None, comparator: None, scale: Vec::new(), recipe };
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("checkpoint.safetensors");
         let bytes = to_bytes(&trainer, Cursor::default(), &plan)?;
