@@ -13,6 +13,7 @@
 //! | [`mod@compare`] | all distances of two pictures at once | - |
 //! | [`pair`] | one perceptual distance of two pictures, with a map | - |
 //! | [`folders`] | folders of pictures: pairs by name, and two sets as distributions | - |
+//! | [`preimages`] | different images of one feature vector | v1 section 4.3 |
 //! | [`prior`] | samples of a variational autoencoder | v1 Figure 4 |
 //! | [`features`] | files of features, their statistics, and the features of photographs | - |
 //! | [`mod@generate`] | images of given features by a generator | - |
@@ -34,6 +35,7 @@ pub mod measure;
 pub mod metrics;
 pub mod optimisation_baseline;
 pub mod pair;
+pub mod preimages;
 pub mod prior;
 pub mod probe;
 pub mod svm;

@@ -17,6 +17,9 @@ use crate::plan::Planned;
 /// File of a run's `eval` folder with the options it was measured under.
 const OPTIONS: &str = "options.json";
 
+/// Experiments whose generators invert features.
+const INVERSIONS: &[Experiment] = &[Experiment::Inversion, Experiment::SmallInversion];
+
 /// Measures a run, or says that its measures are reused.
 pub(crate) fn evaluate(job: &Job<'_>, planned: &Planned) -> Result<(), ReproduceError> {
     let (label, size, experiment) = (&planned.run.label, planned.size, planned.run.experiment);
@@ -29,7 +32,7 @@ pub(crate) fn evaluate(job: &Job<'_>, planned: &Planned) -> Result<(), Reproduce
         ("--seed", Some(job.options.seed.to_string())),
         ("--limit", limit(&Experiment::ALL, size.limit)),
         ("--svm-draws", limit(&[Experiment::Autoencoder], size.svm_draws)),
-        ("--train-limit", limit(&[Experiment::Inversion], size.train_limit)),
+        ("--train-limit", limit(INVERSIONS, size.train_limit)),
     ];
     for (option, number) in numbers {
         if let Some(number) = number {
@@ -40,7 +43,7 @@ pub(crate) fn evaluate(job: &Job<'_>, planned: &Planned) -> Result<(), Reproduce
         options.args(["--svm-input", "code"]);
     }
     let mut measures = planned.measures.clone();
-    if experiment == Experiment::Inversion && judged(job) {
+    if INVERSIONS.contains(&experiment) && judged(job) {
         measures.push("recognise");
     }
     let options: Vec<OsString> = options.get_args().map(ToOwned::to_owned).collect();

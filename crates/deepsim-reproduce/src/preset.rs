@@ -18,6 +18,12 @@ const HOUR_BEFORE: &[&str] =
 const AFTER: &[&str] =
     &["adam.learning_rate=7e-4", "feature.rho=0.5", "average=0.95", "feature.places=4"];
 
+/// Small inversions begin with squared error, too, and the others have the discriminator from their first step.
+const SMALL_BEFORE: &[&str] = &["adam.learning_rate=1e-3", "adam.milestones=[900, 1300]"];
+const SMALL_AFTER: &[&str] =
+    &["adam.learning_rate=5e-4", "adam.milestones=[700, 1000]", "adversarial.after=0"];
+const SMALL_PAPER: &[&str] = &["adam.milestones=[60000, 85000]"];
+
 /// A preset, `--scale` on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -51,7 +57,7 @@ pub struct Size {
     pub steps: u64,
     /// Overrides of recipes.
     pub sets: &'static [&'static str],
-    /// Beginning of the other autoencoders with the weights of the one of squared error, which are fresh where `None`.
+    /// Beginning of other runs with the weights of the one of squared error, which are fresh where `None`.
     pub begin: Option<Begin>,
     /// Images per step.
     pub batch: u64,
@@ -160,6 +166,24 @@ impl Preset {
                 Size { steps: longer * 500, batch: 16, limit: Some(300), ..paper }
             }
             (Self::Paper, Experiment::SmallVae) => Size { steps: 100_000, ..paper },
+            (Self::Paper, Experiment::SmallInversion) => {
+                Size { steps: 100_000, sets: SMALL_PAPER, ..paper }
+            }
+            (Self::Smoke, Experiment::SmallInversion) => {
+                let begin = Some(Begin { steps: 2, batch: 4, sets: SMALL_AFTER });
+                let (limit, train_limit) = (Some(8), Some(8));
+                Size { steps: 2, batch: 4, begin, limit, train_limit, ..paper }
+            }
+            (Self::Quick, Experiment::SmallInversion) => {
+                let begin = Some(Begin { steps: 150, batch: 16, sets: SMALL_AFTER });
+                let (sets, limit, train_limit) = (SMALL_BEFORE, Some(100), Some(1_000));
+                Size { steps: 500, batch: 16, sets, begin, limit, train_limit, ..paper }
+            }
+            (Self::Hour, Experiment::SmallInversion) => {
+                let begin = Some(Begin { steps: 1_200, batch: 16, sets: SMALL_AFTER });
+                let (sets, limit) = (SMALL_BEFORE, Some(200));
+                Size { steps: 1_500, batch: 16, sets, begin, limit, ..paper }
+            }
             (Self::Paper, _) => Size { steps: 1_000_000, ..paper },
         }
     }
@@ -230,15 +254,15 @@ mod tests {
     }
 
     #[test]
-    fn all_autoencoders_but_one_begin_with_its_weights_except_at_the_papers_scale() {
+    fn runs_begin_with_the_weights_of_squared_error_except_at_the_papers_scale() {
         let encoder = Encoder { name: "alexnet".into(), calibrated: true };
         for run in runs(&Layer::ALL, &encoder) {
             for preset in Preset::ALL {
                 let whole = preset.size(run.experiment);
                 let size = whole.of(&run);
-                let begins = run.id != "autoencoder-se"
-                    && run.experiment == Experiment::Autoencoder
-                    && preset != Preset::Paper;
+                let first = run.id == "autoencoder-se" || run.id.ends_with("-image");
+                let may = [Experiment::Autoencoder, Experiment::SmallInversion];
+                let begins = !first && may.contains(&run.experiment) && preset != Preset::Paper;
                 assert_eq!(size.begin.is_some(), begins, "{} at {}", run.id, preset.name());
                 let steps = whole.begin.filter(|_| begins).map_or(whole.steps, |b| b.steps);
                 assert_eq!(size.steps, steps, "{} at {}", run.id, preset.name());

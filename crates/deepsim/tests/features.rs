@@ -27,15 +27,7 @@ fn folder() -> Result<tempfile::TempDir, Box<dyn std::error::Error>> {
         photo.paste(&Picture::new(9, 7, [200, grey, 30]), 4, 6);
         photo.write_png(&photos.join(name))?;
     }
-    let config = InverterConfig {
-        encoder: ComparatorKind::exemplar_cnn(),
-        tap: "CONV2".into(),
-        features: vec![128, 4, 4],
-        side: SIDE,
-        plain: false,
-        noise: 0,
-        seed: 0,
-    };
+    let config = InverterConfig::new(ComparatorKind::exemplar_cnn(), "CONV2", &[128, 4, 4], SIDE);
     let net = Inverter::new(config, 3, &Device::Cpu)?;
     net.params().save(&folder.path().join("g.safetensors"), &net.spec())?;
     Ok(folder)
@@ -118,7 +110,7 @@ fn the_input_of_a_generator_is_optimised_to_a_photograph_and_to_a_unit() -> Chec
         assert!(at("out").join(file).is_file(), "{file}");
     }
     // The same aim from a file of features: the same bytes.
-    let both = ["--net", "exemplar-cnn", "--tap", "CONV1,CONV3", "--resize", "256", "--crop", "16"];
+    let both = ["--net", "exemplar-cnn", "--tap", "CONV1,CONV3", "--resize", "16", "--crop", "16"];
     printed(
         folder.path(),
         &[&["features", "photos"], &both[..], &["-o", "t.safetensors"]].concat(),

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use deepsim_data::picture::Picture;
 use serde_json::Value;
 
-use crate::inversion::TINY;
+use crate::inversion::{DRAWS, TINY};
 use crate::programs::{
     assert_success, bytes, checkpoint, deepsim, errors, folder_with_recipe, train,
 };
@@ -47,6 +47,70 @@ fn noise_is_drawn_anew_in_every_step_and_the_same_after_a_resume() {
     let path = whole.join("eval/presamples.png");
     let picture = Picture::read_png(&path).expect("a picture");
     assert_eq!((picture.height, picture.width), (12 * 64, 9 * 64));
+}
+
+#[test]
+fn pre_images_are_measured_and_drawn_of_a_photograph() {
+    let folder = folder_with_recipe(TINY);
+    let sets: Vec<&str> = DRAWS.iter().flat_map(|set| ["--set", *set]).collect();
+    assert_success(&train(folder.path(), "run", &sets));
+    let run = folder.path().join("run");
+    let name = run.to_str().expect("a name");
+    let measure = ["eval", "preimages", "--run", name, "--limit", "6", "--train-limit", "6"];
+    assert_success(&started(&[&measure[..], &["--set", "preimages.draws=3"]].concat()));
+    let found = rows(&run, "preimages");
+    let row = |begins: &str| {
+        let found = found.iter().find(|row| row["name"].as_str().unwrap_or("").starts_with(begins));
+        value(found.unwrap_or_else(|| panic!("{begins}")))
+    };
+    // After a few steps draws differ, less than photographs do.
+    let share = row("share of photographs' distance, image space");
+    assert!((0.01..150.0).contains(&share), "{share}");
+    let calibration = row("spread over skill, image space");
+    assert!((0.0001..1.5).contains(&calibration), "{calibration}");
+    assert!(row("feature error of draws, alexnet CONV3") > 1.0);
+    assert!(row("energy score, image space") > 1.0);
+    assert!(row("share of photographs' distance, details of 8.0 to 16.0 pixels") > 0.0);
+    assert!(row("nearest training image, image space") > 0.0);
+    let sheet = Picture::read_png(&run.join("eval/preimages.png")).expect("a picture");
+    assert_eq!((sheet.height, sheet.width), (6 * 64, 4 * 64));
+
+    let path = |name: &str| folder.path().join(name).to_str().expect("a name").to_owned();
+    let mut photo = Picture::new(90, 150, [200, 40, 10]);
+    photo.paste(&Picture::new(90, 75, [10, 60, 220]), 0, 75);
+    photo.write_png(&folder.path().join("photo.png")).expect("the photo is written");
+    let (photo, out) = (path("photo.png"), path("alike.png"));
+    // The encoder of the run is random.
+    let sample = ["sample", "--run", name, "--like", &photo, "-n", "5", "--columns", "3"];
+    assert_success(&started(&[&sample[..], &["--out", &out, "--refine", "3"]].concat()));
+    let sheet = Picture::read_png(Path::new(&out)).expect("a picture");
+    assert!(sheet.height > 2 * 64 && sheet.width > 3 * 64);
+    let errors_of = |name: &str| {
+        let rows: Value = serde_json::from_slice(&bytes(folder.path(), name)).expect("JSON");
+        rows.as_array().expect("rows").clone()
+    };
+    let refined = errors_of("alike.json");
+    assert_eq!(refined[0]["each"].as_array().map(Vec::len), Some(5));
+    assert!(value(&refined[0]) < value(&refined[1]), "refining lowers the error: {refined:?}");
+    // A picture is the same however many there are, and another one for another seed.
+    let numbers = [("1", "0", "one.png"), ("3", "0", "three.png"), ("1", "1", "other.png")];
+    for (n, seed, file) in numbers {
+        let out = path(file);
+        let sample = ["sample", "--run", name, "--like", &photo, "-n", n, "--seed", seed];
+        assert_success(&started(&[&sample[..], &["--columns", "1", "--out", &out]].concat()));
+    }
+    assert!(bytes(folder.path(), "one.png") != bytes(folder.path(), "other.png"));
+    let first = |file: &str| errors_of(file)[0]["each"][0].as_f64().expect("a number");
+    assert_eq!(first("one.json"), first("three.json"));
+    assert_ne!(first("one.json"), first("other.json"));
+    let output = started(&["sample", "--run", name]);
+    assert!(
+        errors(&output).contains("expected --like PHOTO or --features FILE"),
+        "{}",
+        errors(&output)
+    );
+    let output = started(&["sample", "--run", name, "--refine"]);
+    assert!(errors(&output).contains("--refine: expected --like"), "{}", errors(&output));
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub mod lpips;
 pub mod model;
 pub mod neighbours;
 pub mod options;
+pub mod preimages;
 pub mod presamples;
 pub mod recognise;
 pub mod reencode;
@@ -68,6 +69,7 @@ static MEASURES: &[Kind] = &[
     Kind::of::<recognise::Recognise>(),
     Kind::of::<neighbours::Neighbours>(),
     Kind::of::<presamples::Presamples>(),
+    Kind::of::<preimages::Preimages>(),
     Kind::of::<samples::Samples>(),
     Kind::of::<latent::Latent>(),
 ];

@@ -48,7 +48,9 @@ fn resize(plan: Option<&Plan>, generator: &Generator) -> Option<usize> {
     match plan {
         Some(plan) => plan.recipe.resize,
         // The authors' generators come without a plan; they are for crops of pictures of 256 pixels.
-        None => matches!(generator, Generator::Inverter(_)).then_some(256),
+        None => {
+            matches!(generator, Generator::Inverter(net) if net.config().side > 64).then_some(256)
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`lpips`] | two batches of images | learned perceptual image patch similarity |
 //! | [`sharpness`] | frequencies of a picture | power in bands of its spectrum |
 //! | [`naturalness`] | frequencies of two pictures | distance of band powers, excess of a grid of period two |
+//! | [`spread`] | draws of one thing, and what they are drawn for | distance of draws, energy score |
 //! | [`colour`] | colours of two sets of pictures | total variation, earth mover's distance of histograms |
 //! | [`distribution`] | two sets of feature vectors | Fréchet distance, kernel distance, random projections |
 //! | [`luma`] | - | brightness of colour pictures |
@@ -24,5 +25,6 @@ pub mod luma;
 pub mod naturalness;
 pub mod pixels;
 pub mod sharpness;
+pub mod spread;
 pub mod ssim;
 pub mod statistics;

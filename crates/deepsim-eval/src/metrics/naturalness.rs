@@ -86,8 +86,12 @@ pub fn powers(images: &Images) -> Result<Vec<Powers>, EvalError> {
     let (height, width) = (images.height(), images.width());
     let spectrum = Spectrum::new(height, width);
     let rgb = numbers(images.convert(PixelFormat::RGB_U8)?.tensor())?;
-    let one = |image: &[f32]| of(&spectrum, &luma::from_planes(image));
-    Ok(rgb.par_chunks_exact(3 * height * width).map(one).collect())
+    Ok(rgb.par_chunks_exact(3 * height * width).map(|rgb| powers_of(&spectrum, rgb)).collect())
+}
+
+/// Powers of the brightness of one image in planes of red, green and blue.
+pub(crate) fn powers_of(spectrum: &Spectrum, rgb: &[f32]) -> Powers {
+    of(spectrum, &luma::from_planes(rgb))
 }
 
 /// Powers of one image's brightness.

@@ -11,6 +11,7 @@
 //! follow from these rows, or are tested against them.
 
 mod claims;
+mod inverted;
 mod paper;
 mod runs;
 mod targets;
@@ -19,9 +20,10 @@ mod work;
 use deepsim_run::identity::Method;
 use serde::Serialize;
 
+pub use inverted::{Encoder, Layer};
 pub(crate) use paper::CODE;
 pub(crate) use runs::{ALEXNET, INSTANCE, built_in, released};
-pub use runs::{Encoder, Layer, Run, label, optimised_label, runs};
+pub use runs::{Run, label, optimised_label, runs};
 pub use targets::TARGETS;
 pub use work::{GROUPS, Group, Work, select};
 
@@ -36,11 +38,14 @@ pub enum Experiment {
     SmallVae,
     /// Section 4.3.
     Inversion,
+    /// Section 4.3 with images of 64 pixels.
+    SmallInversion,
 }
 
 impl Experiment {
     /// Every experiment, in the paper's order.
-    pub const ALL: [Self; 4] = [Self::Autoencoder, Self::Vae, Self::SmallVae, Self::Inversion];
+    pub const ALL: [Self; 5] =
+        [Self::Autoencoder, Self::Vae, Self::SmallVae, Self::Inversion, Self::SmallInversion];
 
     /// Name in sentences.
     pub fn name(self) -> &'static str {
@@ -49,12 +54,13 @@ impl Experiment {
             Self::Vae => "variational autoencoder",
             Self::SmallVae => "small variational autoencoder",
             Self::Inversion => "inversion",
+            Self::SmallInversion => "small inversion",
         }
     }
 
     /// True if the paper, or its small version here, trains on STL-10 and not on ILSVRC-2012.
     pub fn on_stl10(self) -> bool {
-        matches!(self, Self::Autoencoder | Self::SmallVae)
+        matches!(self, Self::Autoencoder | Self::SmallVae | Self::SmallInversion)
     }
 
     /// Measures of every run of the experiment.
@@ -64,7 +70,7 @@ impl Experiment {
             Self::Vae | Self::SmallVae => {
                 &["error", "sharpness", "grid", "interpolate", "latent", "samples"]
             }
-            Self::Inversion => &["error", "sharpness", "grid"],
+            Self::Inversion | Self::SmallInversion => &["error", "sharpness", "grid"],
         }
     }
 }

@@ -1,15 +1,12 @@
 //! The runs: generators to train, one row each; of inversions one row for all layers.
 
-use std::str::FromStr;
-
 use deepsim_run::RunError;
 use deepsim_run::identity::Method;
 use deepsim_run::recipe::Recipe;
 use deepsim_run::recipes;
-use serde::{Deserialize, Serialize};
 
 use super::Experiment;
-use crate::ReproduceError;
+use super::inverted::{Encoder, Layer};
 
 /// A generator to train.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +27,9 @@ pub struct Run {
     pub layer: Option<Layer>,
 }
 
+/// Side of the images that AlexNet is made for, to which those of small inversions are enlarged.
+const ENLARGED: usize = 227;
+
 /// A run that no layer is chosen for.
 struct Row {
     id: &'static str,
@@ -46,8 +46,8 @@ const fn row(id: &'static str, label: &'static str, experiment: Experiment, meth
     Row { id, label, recipe: id, overrides: &[], experiment, method, with_encoder: false }
 }
 
-use Experiment::{Autoencoder, SmallVae, Vae};
-use Method::{AbsoluteError, DeePSiM, SquaredError};
+use Experiment::{Autoencoder, SmallInversion, SmallVae, Vae};
+use Method::{AbsoluteError, DeePSiM, EnergyScore, ImageOnly, Noise, SquaredError};
 
 /// Run that compares with AlexNet.
 pub(crate) const ALEXNET: &str = "autoencoder-alexnet-conv3";
@@ -57,7 +57,18 @@ pub(crate) const INSTANCE: &str = "autoencoder-instance-conv3";
 /// Run whose weights those of the paper's method begin with, in presets that have them do so.
 pub(crate) const FIRST: &str = "autoencoder-se";
 
-/// Runs of sections 4.1 and 4.2.
+/// Noise of the recipe `preimages`.
+const NOISE: &[&str] =
+    &["inversion.noise=64", "inversion.global_noise=32", "inversion.stage_noise=16"];
+const NOISE_IMAGE: &[&str] = &[
+    "inversion.noise=64",
+    "inversion.global_noise=32",
+    "inversion.stage_noise=16",
+    "feature=",
+    "adversarial=",
+];
+
+/// Runs of sections 4.1 and 4.2, and of 4.3 at 64 pixels.
 const ROWS: &[Row] = &[
     row(FIRST, "SE", Autoencoder, SquaredError),
     row("autoencoder-l1", "l1", Autoencoder, AbsoluteError),
@@ -79,6 +90,46 @@ const ROWS: &[Row] = &[
     row("vae-videonet-conv5", "VAE VideoNet CONV5", Vae, DeePSiM),
     row("vae-small-se", "small VAE SE", SmallVae, SquaredError),
     row("vae-small-alexnet-conv3", "small VAE AlexNet CONV3", SmallVae, DeePSiM),
+    Row {
+        recipe: "inversion-small",
+        overrides: &["inversion.tap=CONV3", "feature=", "adversarial="],
+        ..row(
+            "inversion-small-conv3-image",
+            "small CONV3 image loss only",
+            SmallInversion,
+            ImageOnly,
+        )
+    },
+    Row {
+        recipe: "inversion-small",
+        overrides: &["inversion.tap=CONV3"],
+        ..row("inversion-small-conv3", "small CONV3 DeePSiM", SmallInversion, DeePSiM)
+    },
+    Row {
+        recipe: "inversion-small",
+        ..row("inversion-small-conv5", "small CONV5 DeePSiM", SmallInversion, DeePSiM)
+    },
+    Row {
+        recipe: "inversion-small",
+        overrides: &["feature=", "adversarial="],
+        ..row(
+            "inversion-small-conv5-image",
+            "small CONV5 image loss only",
+            SmallInversion,
+            ImageOnly,
+        )
+    },
+    Row {
+        recipe: "inversion-small",
+        overrides: NOISE,
+        ..row("preimages-noise", "small CONV5 DeePSiM, with noise", SmallInversion, Noise)
+    },
+    Row {
+        recipe: "inversion-small",
+        overrides: NOISE_IMAGE,
+        ..row("preimages-image", "small CONV5 image loss only, with noise", SmallInversion, Noise)
+    },
+    row("preimages", "small CONV5 energy score", SmallInversion, EnergyScore),
 ];
 
 /// Training method of an inversion.
@@ -140,82 +191,6 @@ const VARIANTS: &[Variant] = &[
     variant(Method::Noise, "DeePSiM, with noise", "-noise", &["inversion.noise=64"]),
 ];
 
-/// A layer of the inverted network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Layer {
-    /// Last convolution, with the pooling after it.
-    Conv5,
-    /// First fully connected layer.
-    Fc6,
-    /// Second fully connected layer.
-    Fc7,
-    /// Scores of classes.
-    Fc8,
-}
-
-impl Layer {
-    /// Every layer, from the image up.
-    pub const ALL: [Self; 4] = [Self::Conv5, Self::Fc6, Self::Fc7, Self::Fc8];
-
-    /// The paper's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Conv5 => "CONV5",
-            Self::Fc6 => "FC6",
-            Self::Fc7 => "FC7",
-            Self::Fc8 => "FC8",
-        }
-    }
-
-    /// The layer on which methods are compared: FC6 as in the paper, else the first.
-    pub fn main(layers: &[Self]) -> Option<Self> {
-        if layers.contains(&Self::Fc6) { Some(Self::Fc6) } else { layers.first().copied() }
-    }
-}
-
-impl FromStr for Layer {
-    type Err = ReproduceError;
-
-    fn from_str(name: &str) -> Result<Self, ReproduceError> {
-        let found = Self::ALL.into_iter().find(|layer| layer.name() == name);
-        let known = || Self::ALL.map(Self::name).join(", ");
-        found.ok_or_else(|| {
-            ReproduceError::usage(format!("expected a layer, one of {}, found {name}", known()))
-        })
-    }
-}
-
-/// The network that is inverted, that compares, and that a variational autoencoder begins with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Encoder {
-    /// Name of the network.
-    pub name: String,
-    /// True if the weight of the feature term is calibrated. The paper's is for BVLC's CaffeNet on photographs.
-    pub calibrated: bool,
-}
-
-impl Encoder {
-    /// The network whose convolutions it has: a stand-in for AlexNet's head has AlexNet's.
-    fn convolutions(&self) -> &str {
-        self.name.strip_suffix("-stand-in").unwrap_or(&self.name)
-    }
-
-    /// True if a variational autoencoder can begin with it.
-    pub fn begins_vae(&self) -> bool {
-        ["caffenet", "alexnet"].contains(&self.convolutions())
-    }
-
-    /// Overrides that make it the comparator.
-    fn as_comparator(&self) -> Vec<String> {
-        let mut overrides = vec![format!("feature.comparator={}", self.name)];
-        if self.calibrated {
-            overrides.extend(["feature.weight=".to_owned(), "feature.rho=2".to_owned()]);
-        }
-        overrides
-    }
-}
-
 /// Every run that the catalogue has for these layers of an encoder, in the order of plans and reports.
 pub fn runs(layers: &[Layer], encoder: &Encoder) -> Vec<Run> {
     // Nobody has an FC6 to compare with whose network has convolutions alone.
@@ -226,8 +201,17 @@ pub fn runs(layers: &[Layer], encoder: &Encoder) -> Vec<Run> {
         if row.id != row.recipe {
             overrides.push(format!("name={}", row.id));
         }
-        if row.with_encoder {
-            overrides.extend(encoder.as_comparator());
+        match row.experiment {
+            // Images are enlarged to the size that it is made for.
+            SmallInversion => {
+                let network = format!("{}@{ENLARGED}", encoder.convolutions());
+                overrides.push(format!("inversion.encoder={network}"));
+                if !row.overrides.contains(&"feature=") {
+                    overrides.push(format!("feature.comparator={network}"));
+                }
+            }
+            _ if row.with_encoder => overrides.extend(encoder.as_comparator()),
+            _ => {}
         }
         if row.experiment == Vae {
             overrides.push(format!("vae.encoder={}", encoder.convolutions()));
@@ -330,9 +314,17 @@ impl Run {
         Some(self.recipe().ok()?.feature?.comparator.name().to_owned())
     }
 
-    /// Id of the run whose weights it begins with, with a preset that begins so.
+    /// Id of the run whose weights it begins with, with a preset that begins so: that of the same network with the squared
+    /// error alone.
     pub fn begins_with(&self) -> Option<&'static str> {
-        (self.experiment == Autoencoder && self.id != FIRST).then_some(FIRST)
+        match (self.experiment, self.id.as_str()) {
+            (Autoencoder, FIRST) => None,
+            (Autoencoder, _) => Some(FIRST),
+            (_, "inversion-small-conv3") => Some("inversion-small-conv3-image"),
+            (_, "inversion-small-conv5") => Some("inversion-small-conv5-image"),
+            (_, "preimages-noise" | "preimages") => Some("preimages-image"),
+            _ => None,
+        }
     }
 
     /// True if an override `key=value` is meant for its recipe: those of terms and generators that the recipe does
@@ -370,7 +362,11 @@ mod tests {
         for run in all() {
             let recipe = run.recipe().expect("a recipe");
             let identity = Identity::of(&recipe);
-            let layer = run.layer.map(|layer| layer.name().to_owned());
+            let layer = match run.experiment {
+                // They are rows of their own, whatever layers are asked for.
+                SmallInversion => identity.layer.clone(),
+                _ => run.layer.map(|layer| layer.name().to_owned()),
+            };
             assert_eq!((identity.id, identity.method, identity.layer), (run.id, run.method, layer));
         }
     }

@@ -1,9 +1,11 @@
 //! The targets: tables and figures, one row each, in the paper's order.
 
-use deepsim_eval::measure::{interpolate, latent, neighbours, presamples, reencode, samples};
+use deepsim_eval::measure::{
+    interpolate, latent, neighbours, preimages, presamples, reencode, samples,
+};
 use deepsim_run::identity::Method::{
-    AbsoluteError, AdversarialOnly, DeePSiM, ImageOnly, NoAdversarial, NoFeature, NoImage, Noise,
-    Optimised, OtherComparator, Plain, SquaredError,
+    AbsoluteError, AdversarialOnly, DeePSiM, EnergyScore, ImageOnly, NoAdversarial, NoFeature,
+    NoImage, Noise, Optimised, OtherComparator, Plain, SquaredError,
 };
 
 use super::claims::{ABLATION, INVERSIONS, RECONSTRUCTIONS, SAMPLES, SHARPNESS};
@@ -66,7 +68,7 @@ const fn target(
     let section = match experiment {
         Experiment::Autoencoder => "4.1",
         Experiment::Vae | Experiment::SmallVae => "4.2",
-        Experiment::Inversion => "4.3",
+        Experiment::Inversion | Experiment::SmallInversion => "4.3",
     };
     Target {
         id,
@@ -305,6 +307,52 @@ pub static TARGETS: &[Target] = &[
         )
     },
     Target {
+        shown: &["error", "recognise"],
+        ..target(
+            "table6-small",
+            "",
+            Experiment::SmallInversion,
+            SMALL_INVERSIONS,
+            "Table 6 with images of 64 pixels, for machines without a GPU",
+            "Table 6 with images of 64 pixels",
+        )
+    },
+    Target {
+        shown: &["sharpness"],
+        pictures: INVERTED,
+        ..target(
+            "fig5-small",
+            "",
+            Experiment::SmallInversion,
+            SMALL_INVERSIONS,
+            "Figure 5 with images of 64 pixels, for machines without a GPU",
+            "Figure 5 with images of 64 pixels",
+        )
+    },
+    Target {
+        measures: &["preimages"],
+        shown: &["preimages"],
+        pictures: &[Pictures::File(
+            preimages::PICTURES,
+            "In each row an image, and images that the generator draws of its features with different noise.",
+        )],
+        claims: PREIMAGES,
+        ..target(
+            "preimages",
+            "",
+            Experiment::SmallInversion,
+            Runs::Named(&[
+                "preimages",
+                "preimages-noise",
+                "preimages-image",
+                "inversion-small-conv5",
+                "inversion-small-conv5-image",
+            ]),
+            "Different images of one feature vector, the problem that the paper leaves open",
+            "Pre-images: many images of one feature vector",
+        )
+    },
+    Target {
         section: "supplement",
         measures: &["neighbours"],
         shown: &["neighbours"],
@@ -323,5 +371,34 @@ pub static TARGETS: &[Target] = &[
         )
     },
 ];
+
+/// What a sampler of pre-images should show, after the measures of `docs/results/preimages`.
+const PREIMAGES: &[Claim] = &[Claim {
+    of: &[EnergyScore],
+    than: Than::Value(50.0),
+    measure: "preimages",
+    quantity: Quantity::Named("share of photographs' distance, image space"),
+    larger: true,
+    text: "{run}: images of one feature vector are at least half as far apart as photographs",
+    source: Source::Argument,
+    and: &[Claim {
+        of: &[EnergyScore],
+        than: Than::Method(DeePSiM),
+        measure: "preimages",
+        quantity: Quantity::Named("energy score, image space"),
+        larger: false,
+        text: "{run} has a smaller energy score than {other}",
+        source: Source::Argument,
+        and: &[],
+    }],
+}];
+
+/// Inversions of 64 pixels.
+const SMALL_INVERSIONS: Runs = Runs::Named(&[
+    "inversion-small-conv3",
+    "inversion-small-conv3-image",
+    "inversion-small-conv5",
+    "inversion-small-conv5-image",
+]);
 
 const VARIATIONAL: &[&str] = &["samples", "latent", "error", "sharpness"];

@@ -240,6 +240,7 @@ fn released(folder: &Path) -> Result<Option<Identity>, ReproduceError> {
 /// The experiment that a plan belongs to.
 fn experiment(plan: &Plan) -> Experiment {
     match (&plan.recipe.inversion, &plan.recipe.vae) {
+        (Some(inversion), _) if inversion.small => Experiment::SmallInversion,
         (Some(_), _) => Experiment::Inversion,
         (None, Some(vae)) if vae.encoder.name() == "autoencoder" => Experiment::SmallVae,
         (None, Some(_)) => Experiment::Vae,

@@ -13,7 +13,7 @@ type Flag = (&'static str, &'static [(&'static str, &'static str)]);
 
 /// Options with a flag of their own. All others are set by `--set`.
 const FLAGS: [Flag; 4] = [
-    ("train-limit", &[("neighbours", "train_images")]),
+    ("train-limit", &[("neighbours", "train_images"), ("preimages", "train_images")]),
     ("svm-draws", &[("svm", "draws")]),
     ("svm-input", &[("svm", "inputs")]),
     ("space", &[("error", "spaces"), ("samples", "spaces")]),

@@ -15,7 +15,7 @@ use super::locate;
 #[derive(Args)]
 pub(crate) struct Place {
     /// Folder with the networks' weights, or one file as hf://OWNER/NAME/PATH [default: those that come with the
-    /// project; other networks get random ones, except in compare, features, invert and optimise]
+    /// project; other networks get random ones, except in compare, features, invert, optimise and sample]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
     #[command(flatten)]

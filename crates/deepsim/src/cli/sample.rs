@@ -1,47 +1,137 @@
-//! `deepsim sample`: pictures from the prior of a variational autoencoder.
+//! `deepsim sample`: pictures from the prior of a variational autoencoder, or many of one feature vector.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use deepsim_eval::measure::Model;
+use deepsim_data::decode;
+use deepsim_eval::features::{Features, View};
+use deepsim_eval::measure::{self, Model};
+use deepsim_eval::preimages::{self, DrawOptions};
 use deepsim_eval::prior::{self, SampleOptions};
+use deepsim_nets::{Generator, Images, PixelFormat};
 
-use super::place::On;
+use super::exit::Failure;
+use super::locate;
+use super::place::Place;
+use super::show;
 
-/// Draw pictures from the prior of a variational autoencoder
+/// Draw pictures: of a variational autoencoder's prior, or different ones with the same features
+///
+/// With --like or --features, pictures that differ from one another and have the features of a photograph, or given ones,
+/// by a generator that inverts features and takes noise (the recipe preimages). How far the features of each are from
+/// those is written beside the pictures, in a file that ends in .json.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Folder of the run, with generator.safetensors
-    #[arg(long, value_name = "DIR")]
-    run: PathBuf,
-    /// Number of pictures
-    #[arg(short, long, value_name = "N", default_value_t = 64)]
-    n: usize,
-    /// Pictures in a row of the grid
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    columns: usize,
+    #[arg(long, value_name = "DIR", required_unless_present = "generator")]
+    run: Option<PathBuf>,
+    /// File of the generator, or the name of one in --weights
+    #[arg(long, value_name = "FILE", conflicts_with = "run")]
+    generator: Option<PathBuf>,
+    /// Photograph whose features the pictures are to have
+    #[arg(long, value_name = "PHOTO")]
+    like: Option<PathBuf>,
+    /// Features that the pictures are to have, of one picture: .npy or .safetensors
+    #[arg(long, value_name = "FILE", conflicts_with = "like")]
+    features: Option<PathBuf>,
+    /// Number of pictures [default: 64, or 16 with --like or --features]
+    #[arg(short, long, value_name = "N")]
+    n: Option<usize>,
+    /// Pictures in a row of the grid [default: 8, or 4 with --like or --features]
+    #[arg(long, value_name = "N")]
+    columns: Option<usize>,
     /// Seed; the same seed gives the same bytes
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Redraw code values that are further from 0 than this: less variety, fewer failures
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", conflicts_with_all = ["like", "features"])]
     truncation: Option<f64>,
+    /// Steps that change the noise of each picture so that its features come nearer, e.g. 10
+    #[arg(long, value_name = "STEPS", num_args = 0..=1, default_missing_value = "10")]
+    refine: Option<usize>,
     /// PNG file for the grid; an earlier one is replaced
     #[arg(long, value_name = "FILE", default_value = "samples.png")]
     out: PathBuf,
     #[command(flatten)]
-    on: On,
+    place: Place,
 }
 
 /// Draws, writes the grid and prints its path.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { n, columns, seed, truncation, .. } = *arguments;
+    let Arguments { seed, truncation, .. } = *arguments;
+    if arguments.like.is_some() || arguments.features.is_some() {
+        return alike(arguments);
+    }
+    if arguments.refine.is_some() {
+        let message = "--refine: expected --like or --features beside it, found neither";
+        return Err(Failure::usage(message).into());
+    }
+    let (n, columns) = (arguments.n.unwrap_or(64), arguments.columns.unwrap_or(8));
     let options = SampleOptions { n, columns, seed, truncation };
     options.check()?;
-    let model = Model::open(&arguments.run, None, &arguments.on.open()?)?;
+    let (device, weights) = arguments.place.open()?;
+    let model = Model::to_draw(&path(arguments, weights.as_deref())?, None, &device)?;
+    if let Generator::Inverter(_) = &model.generator {
+        let message = "sample: expected --like PHOTO or --features FILE for a generator that inverts features";
+        return Err(Failure::usage(message).into());
+    }
     let sheet = prior::sheet(prior::vae(&model, "sample")?, &options)?;
     sheet.write_png(&arguments.out)?;
     println!("{}", arguments.out.display());
+    Ok(())
+}
+
+/// File or folder of the generator.
+fn path(arguments: &Arguments, weights: Option<&Path>) -> Result<PathBuf> {
+    match (&arguments.run, &arguments.generator) {
+        (Some(run), _) => Ok(run.clone()),
+        (None, Some(file)) => locate::generator(file, weights),
+        (None, None) => Err(Failure::usage("--run: expected a folder, found none").into()),
+    }
+}
+
+/// Draws pictures with the same features, and writes the grid and the numbers.
+fn alike(arguments: &Arguments) -> Result<()> {
+    let numbers = arguments.out.with_extension("json");
+    if numbers == arguments.out {
+        let message =
+            format!("--out: expected a name that ends in .png, found {}", numbers.display());
+        return Err(Failure::usage(message).into());
+    }
+    let (device, weights) = arguments.place.open_with_data(false)?;
+    let model = Model::to_draw(&path(arguments, weights.as_deref())?, weights.as_deref(), &device)?;
+    preimages::check(&model)?;
+    let (tap, shape) = model.input()?;
+    let features = match (&arguments.like, &arguments.features) {
+        (Some(photo), _) => {
+            let side = model.side();
+            let view = View { resize: model.resize.unwrap_or(side).max(side), crop: side };
+            let picture = view.of(&decode::read_photo(photo)?)?;
+            let format = PixelFormat::CAFFE_BGR;
+            let image = Images::from_u8(&picture.to_planes(), 1, side, side, format, &device)?;
+            model.code(&image)?
+        }
+        (None, Some(file)) => Features::read(file)?.at(&tap, &shape)?.tensor,
+        (None, None) => return Err(Failure::usage("sample: expected --like or --features").into()),
+    };
+    if features.dims()[0] != 1 {
+        let found = features.dims()[0];
+        let message = format!("--features: expected those of one picture, found {found}");
+        return Err(Failure::usage(message).into());
+    }
+    let options = DrawOptions {
+        n: arguments.n.unwrap_or(16),
+        seed: arguments.seed,
+        refine: arguments.refine.unwrap_or(0),
+        ..DrawOptions::default()
+    };
+    let draws = preimages::draw(&model, &features, options)?;
+    draws.sheet(arguments.columns.unwrap_or(4)).write_png(&arguments.out)?;
+    let rows = draws.rows();
+    measure::write_rows(&numbers, &rows)?;
+    println!("{}", arguments.out.display());
+    println!("{}", numbers.display());
+    show::rows(&rows);
     Ok(())
 }

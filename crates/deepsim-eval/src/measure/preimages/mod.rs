@@ -1,0 +1,223 @@
+//! Pre-images: how far images of one feature vector are apart, how well that fits what the features leave open, and
+//! what it costs in feature error and naturalness.
+//!
+//! Writes `RUN/eval/preimages.png`: in each row a test image and images that the generator draws of its features. The
+//! rows compare with distances of *photographs*, not of generated images, which are closer together. A generator
+//! without noise is measured too: its draws are equal.
+
+mod bands;
+mod drawn;
+
+use deepsim_data::picture::{Picture, grid};
+use deepsim_nets::ComparatorKind;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use self::bands::shares_of_bands;
+use self::drawn::{Drawn, Judge};
+use super::context::Context;
+use super::distances::{KERNEL, SetDistances, Words};
+use super::{Measure, Opt, Row};
+use crate::EvalError;
+use crate::comparators::is_random;
+use crate::metrics::distribution::LEAST;
+use crate::metrics::spread::Spread;
+use crate::metrics::statistics::{euclidean_distance, mean_and_spread};
+
+/// Spread, calibration and naturalness of the images of one feature vector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Preimages {
+    /// Number of test images, the first of all.
+    pub photographs: usize,
+    /// Draws of each.
+    pub draws: usize,
+    /// Number of training images, for the spread of what was seen and for the nearest one; all if `None`.
+    pub train_images: Option<usize>,
+    /// Number of test images that are shown with their draws.
+    pub shown: usize,
+}
+
+impl Default for Preimages {
+    fn default() -> Self {
+        Self { photographs: 200, draws: 8, train_images: None, shown: 8 }
+    }
+}
+
+/// File with the pictures.
+pub const PICTURES: &str = "preimages.png";
+
+/// Begin of the names of rows with the distance of draws in percent of that of photographs.
+pub const SHARE: &str = "share of photographs' distance";
+
+/// Begin of the names of rows with the spread over the skill.
+pub const CALIBRATION: &str = "spread over skill";
+
+/// Begin of the name of the row with the error of the draws' features.
+pub const FEATURE_ERROR: &str = "feature error of draws";
+
+/// Training images whose draws are looked at.
+const SEEN: usize = 100;
+
+impl Measure for Preimages {
+    const NAME: &'static str = "preimages";
+    const ABOUT: &'static str =
+        "images of one feature vector: spread, calibration, feature error, naturalness";
+    const OPTIONS: &'static [Opt] = &[
+        Opt { key: "photographs", value: "N", about: "number of test images, the first of all" },
+        Opt { key: "draws", value: "N", about: "images that are drawn of the features of each" },
+        Opt {
+            key: "train_images",
+            value: "N",
+            about: "training images among which the nearest is looked for, the first of all",
+        },
+        Opt { key: "shown", value: "N", about: "test images that are shown with their draws" },
+    ];
+
+    fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {
+        let Some((encoder, tap)) = &context.model.encoder else {
+            let wanted = "a generator that inverts features ([inversion])";
+            return Err(EvalError::input("preimages", wanted, "another one"));
+        };
+        let (n, draws) = (self.photographs.min(context.test_len()), self.draws.max(1));
+        if n < 2 {
+            return Err(EvalError::input("preimages", "two photographs or more", n.to_string()));
+        }
+        let judge = judge(context)?;
+        let test = &context.dataset.test.images;
+        let drawn = Drawn::new(context, test, (n, draws), judge.as_ref())?;
+        self.show(context, &drawn)?;
+        let draws = drawn.draws;
+        let of = format!("{draws} draws of each of {n} test images, unclipped");
+        let share = |space: &str, spread: &Spread| {
+            let shares = spread.within.iter().map(|d| 100.0 * d / spread.between.mean);
+            let note = format!("mean distance of two of {of}; {}; {PICTURES}", spread.between);
+            Row::mean(format!("{SHARE}, {space}"), &shares.collect::<Vec<_>>(), "%", note)
+        };
+        let layer = format!("{} {tap}", encoder.name());
+        let pixels = drawn.pixels.spread(n)?;
+        let code = drawn.code.spread(n)?;
+        let mut rows = vec![
+            share("image space", &pixels),
+            share("means of blocks of 8 pixels", &drawn.blocks.spread(n)?),
+        ];
+        rows.extend(shares_of_bands(&drawn, context.side(), &of));
+        rows.push(share(&layer, &code).in_space_of(&**encoder));
+        if let Some(judge) = &judge {
+            let space = format!("{} {}", judge.net.name(), judge.objects);
+            rows.push(share(&space, &drawn.objects.spread(n)?).in_space_of(&*judge.net));
+        }
+        rows.push(calibration("image space", &pixels, &of));
+        let training = &context.dataset.unlabeled;
+        let m = self.train_images.map_or(training.len(), |m| m.min(training.len()));
+        let seen = SEEN.min(m);
+        if seen > 1 {
+            let seen = Drawn::new(context, training, (seen, draws), None)?;
+            let of = format!("{draws} draws of each of {} training images, unclipped", seen.n);
+            let spread = seen.pixels.spread(seen.n)?;
+            rows.push(calibration("image space, training images", &spread, &of));
+        }
+        let note = format!(
+            "mean distance from the image less half of that of two draws, in percent of that of test images; {of}; the \
+             less the better"
+        );
+        rows.push(Row::mean("energy score, image space", &pixels.scores(), "%", note));
+        let note = format!("distance of the features of each draw; {of}; {}", code.between);
+        let name = format!("{FEATURE_ERROR}, {layer}");
+        rows.push(Row::normalised(name, &code.error, &code.between, note).in_space_of(&**encoder));
+        if let Some(Judge { net, textures, .. }) = judge {
+            let sets = format!("{n} test images and one draw of each");
+            let words = Words { sets, reference: "the images'" };
+            // One draw of each, as many as there are images: those of one image are no independent samples.
+            let size = drawn.textures.targets.len() / n;
+            let firsts = drawn.textures.draws.chunks_exact(size).step_by(draws).flatten();
+            let sets = [(n, drawn.textures.targets.clone()), (n, firsts.copied().collect())];
+            rows.push(if n < LEAST {
+                let reason = format!("needs at least {LEAST} test images, found {n}");
+                Row::undefined(KERNEL, "", &reason, "")
+            } else {
+                SetDistances::new(&*net, textures, sets, words)?.kernel()?
+            });
+        }
+        if m > 0 {
+            rows.push(nearest(context, &drawn, m)?);
+        }
+        Ok(rows)
+    }
+}
+
+impl Preimages {
+    /// Writes the sheet.
+    fn show(&self, context: &Context<'_>, drawn: &Drawn) -> Result<(), EvalError> {
+        let side = context.side();
+        let size = 3 * side * side;
+        let tiles = |values: &[f32]| -> Result<Vec<Picture>, EvalError> {
+            let images = context.as_images(values)?;
+            crate::arrays::pictures(&images)
+        };
+        let (targets, draws) = (&drawn.pixels.targets, &drawn.pixels.draws);
+        let both = targets.chunks_exact(size).zip(draws.chunks_exact(drawn.draws * size));
+        let rows = both
+            .take(self.shown.max(1))
+            .map(|(target, draws)| Ok::<_, EvalError>([tiles(target)?, tiles(draws)?].concat()));
+        let sheet = rows.collect::<Result<Vec<_>, _>>()?;
+        grid(&sheet, 0).write_png(&context.folder()?.join(PICTURES))?;
+        Ok(())
+    }
+}
+
+/// Distance of draws from the nearest training image, against the same of the test images themselves: far below 100 %,
+/// draws may repeat what was seen. Blurred images are nearer to all others, too, and training saw other crops.
+fn nearest(context: &Context<'_>, drawn: &Drawn, m: usize) -> Result<Row, EvalError> {
+    let training = &context.dataset.unlabeled;
+    let size = drawn.pixels.targets.len() / drawn.n;
+    let n = drawn.n.min(SEEN);
+    let targets: Vec<&[f32]> = drawn.pixels.targets.chunks_exact(size).take(n).collect();
+    let firsts = drawn.pixels.draws.chunks_exact(size).step_by(drawn.draws).take(n);
+    let wanted: Vec<&[f32]> = targets.into_iter().chain(firsts).collect();
+    let mut nearest = vec![f64::INFINITY; wanted.len()];
+    let crop = deepsim_data::Crop::Center(context.side());
+    context.batches("nearest training images", training, m, crop, |_, images| {
+        let candidates = crate::arrays::numbers(images.tensor())?;
+        nearest.par_iter_mut().zip(&wanted).for_each(|(least, wanted)| {
+            for candidate in candidates.chunks_exact(size) {
+                *least = least.min(euclidean_distance(wanted, candidate));
+            }
+        });
+        Ok(())
+    })?;
+    let (of_images, of_draws) = nearest.split_at(n);
+    let note = format!(
+        "distance of a draw from the nearest of {m} training images over that of a test image, means over {n}; images of \
+         little contrast are nearer to all; centre crops"
+    );
+    let mean = |values: &[f64]| mean_and_spread(values).0;
+    Ok(Row::share("nearest training image, image space", mean(of_draws), mean(of_images), note))
+}
+
+/// Spread over skill in one space.
+fn calibration(space: &str, spread: &Spread, of: &str) -> Row {
+    let note = format!(
+        "mean distance of two draws over that of a draw from its image; 1 is calibrated, below it draws are too alike; \
+         {of}"
+    );
+    Row::new(format!("{CALIBRATION}, {space}"), spread.over_skill(), "", note)
+}
+
+/// A network that no generator is trained with: SqueezeNet where its weights are found, else the one that comes with the
+/// project, if it is there.
+fn judge(context: &Context<'_>) -> Result<Option<Judge>, EvalError> {
+    let found = [
+        (ComparatorKind::squeezenet(), "FIRE9", "POOL4"),
+        (ComparatorKind::efficientnet_lite0(), "STAGE5", "STAGE5"),
+    ];
+    for (kind, objects, textures) in found {
+        if kind.find_weights(context.weights).is_some() {
+            let net = context.comparator(&kind)?;
+            return Ok(
+                Some(Judge { net, objects, textures }).filter(|judge| !is_random(&*judge.net))
+            );
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,187 @@
+//! Different images of one feature vector, by a generator that takes noise.
+
+use candle_core::{Tensor, Var};
+use deepsim_data::picture::{Picture, grid};
+use deepsim_nets::{Comparator, Generator, Inverter};
+use deepsim_ops::{AdamStep, Moments, adam_update, backward};
+use tracing::field::Empty;
+use tracing::info_span;
+
+use crate::EvalError;
+use crate::arrays::{numbers, pictures, ranges};
+use crate::generate::relative;
+use crate::measure::{Model, Row};
+use crate::optimisation_baseline::GAP;
+
+/// Number of images, and how they are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DrawOptions {
+    /// Number of images.
+    pub n: usize,
+    /// Seed; the same one gives the same images, however many there are.
+    pub seed: u64,
+    /// Steps that change the noise, and nothing else, so that the features of the images become those that are given.
+    /// Each lowers the feature error at some cost of the spread.
+    pub refine: usize,
+    /// Images that are drawn together; changes the speed only.
+    pub batch: usize,
+}
+
+impl Default for DrawOptions {
+    fn default() -> Self {
+        Self { n: 16, seed: 0, refine: 0, batch: 16 }
+    }
+}
+
+/// Images of one feature vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draws {
+    /// The images.
+    pub pictures: Vec<Picture>,
+    /// Distance of the features of each, unclipped, from the given ones, in percent of their norm.
+    pub errors: Vec<f64>,
+    /// The same before the noise was refined; empty if it was not.
+    pub before: Vec<f64>,
+    /// Note on the weights of the network.
+    note: String,
+}
+
+/// Learning rate of the noise, whose numbers have a deviation of 1.
+const RATE: f64 = 0.05;
+
+fn refuse(wanted: &str, got: &str) -> EvalError {
+    EvalError::input("sample", wanted, got)
+}
+
+/// Checks that a model can draw images of features, and measure them.
+///
+/// # Errors
+/// If the generator takes no noise, or its network is not at hand.
+pub fn check(model: &Model) -> Result<(), EvalError> {
+    parts(model).map(drop)
+}
+
+/// The generator, and the network and layer that it inverts.
+fn parts(model: &Model) -> Result<(&Inverter, &dyn Comparator, &str), EvalError> {
+    let Generator::Inverter(net) = &model.generator else {
+        return Err(refuse("a generator that inverts features", "another generator"));
+    };
+    let Some((encoder, tap)) = &model.encoder else {
+        let wanted = format!("weights of {} in --weights", net.config().encoder);
+        return Err(refuse(&wanted, "none"));
+    };
+    match model.noise(1, 0, 0)? {
+        Some(_) => Ok((net, &**encoder, tap)),
+        None => Err(refuse("a generator that takes noise (`inversion.noise`)", "one without")),
+    }
+}
+
+/// Draws images of the features of one image.
+///
+/// # Shapes
+/// `features` as the generator takes them, `(1, ..)`
+///
+/// # Errors
+/// If the generator takes no noise, its network is not at hand, or the features do not fit.
+pub fn draw(model: &Model, features: &Tensor, options: DrawOptions) -> Result<Draws, EvalError> {
+    let (net, encoder, tap) = parts(model)?;
+    if options.n == 0 {
+        return Err(refuse("at least one image", "0"));
+    }
+    let one = |index: usize| -> Result<Tensor, EvalError> {
+        let noise = model.noise(1, options.seed, index as u64)?;
+        noise.ok_or_else(|| refuse("noise", "none"))
+    };
+    let mut draws = Draws {
+        pictures: Vec::with_capacity(options.n),
+        errors: Vec::new(),
+        before: Vec::new(),
+        note: encoder.origin().to_string(),
+    };
+    let batches = options.n.div_ceil(options.batch.max(1));
+    let total = (batches * (options.refine + 1)) as u64;
+    let span = info_span!("drawing pre-images", total, done = Empty).entered();
+    let mut done = 0;
+    for range in ranges(options.n, options.batch) {
+        let n = range.len();
+        let features = Tensor::cat(&vec![features; n], 0)?.to_device(model.device())?;
+        let noise = Tensor::cat(&range.map(one).collect::<Result<Vec<_>, _>>()?, 0)?;
+        let search = Search { net, encoder, tap, features };
+        let noise = Var::from_tensor(&noise.to_device(model.device())?)?;
+        let mut best: Vec<Option<(f64, Picture)>> = vec![None; n];
+        let mut moments = Moments::zeros_like(&noise)?;
+        for step in 0..=options.refine {
+            let (images, errors, loss) = search.look(&noise)?;
+            if step == 0 && options.refine > 0 {
+                draws.before.extend(&errors);
+            }
+            for ((best, picture), error) in best.iter_mut().zip(pictures(&images)?).zip(errors) {
+                if best.as_ref().is_none_or(|(least, _)| error < *least) {
+                    *best = Some((error, picture));
+                }
+            }
+            if step < options.refine {
+                let gradients = backward(&loss)?;
+                let gradient = gradients
+                    .get(&noise)
+                    .ok_or_else(|| refuse("images that depend on the noise", "others"))?;
+                let t = step as u64 + 1;
+                let step = AdamStep { t, epsilon: 1e-20, ..AdamStep::new(RATE) };
+                adam_update(&noise, gradient, &mut moments, step)?;
+            }
+            done += 1;
+            span.record("done", done);
+        }
+        for (error, picture) in best.into_iter().flatten() {
+            draws.errors.push(error);
+            draws.pictures.push(picture);
+        }
+    }
+    Ok(draws)
+}
+
+/// Images of given features in search of better noise.
+struct Search<'a> {
+    net: &'a Inverter,
+    encoder: &'a dyn Comparator,
+    tap: &'a str,
+    features: Tensor,
+}
+
+impl Search<'_> {
+    /// Images of some noise, the error of the features of each in percent, and a loss that falls with all of them.
+    fn look(&self, noise: &Var) -> Result<(deepsim_nets::Images, Vec<f64>, Tensor), EvalError> {
+        let images = self.net.forward(&self.features, Some(noise))?;
+        let found = self.encoder.features(&images, self.tap)?;
+        let n = self.features.dims()[0];
+        let errors = relative(&numbers(&self.features)?, &numbers(&found)?, n);
+        let loss = deepsim_ops::squared_error(&found, &self.features)?;
+        Ok((images, errors, loss))
+    }
+}
+
+impl Draws {
+    /// The images in rows of so many.
+    pub fn sheet(&self, columns: usize) -> Picture {
+        let rows: Vec<Vec<Picture>> =
+            self.pictures.chunks(columns.max(1)).map(<[_]>::to_vec).collect();
+        grid(&rows, GAP)
+    }
+
+    /// The errors as rows, one value for each image.
+    pub fn rows(&self) -> Vec<Row> {
+        let note = |what: &str| {
+            format!("{what}of the norm of the given ones, images not clipped; {}", self.note)
+        };
+        let mut rows = vec![Row::mean("feature error", &self.errors, "%", note(""))];
+        if !self.before.is_empty() {
+            rows.push(Row::mean(
+                "feature error before",
+                &self.before,
+                "%",
+                note("without refining the noise; "),
+            ));
+        }
+        rows
+    }
+}
