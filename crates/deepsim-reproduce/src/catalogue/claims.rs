@@ -4,7 +4,8 @@ use deepsim_eval::measure::error::IMAGE_SPACE;
 use deepsim_eval::measure::samples::{BAND_DISTANCE as OF_SAMPLES, FRECHET, KERNEL};
 use deepsim_eval::measure::sharpness::{BAND_DISTANCE, GRID, HIGH_FREQUENCIES};
 use deepsim_run::identity::Method::{
-    self, DeePSiM, ImageOnly, NoAdversarial, NoFeature, Optimised, OtherComparator, SquaredError,
+    self, DeePSiM, EnergyScore, ImageOnly, NoAdversarial, NoFeature, Optimised, OtherComparator,
+    SquaredError,
 };
 
 use super::{Claim, Quantity, Source, Than};
@@ -172,3 +173,24 @@ pub(super) const ABLATION: &[Claim] = &[
         )
     },
 ];
+
+/// What a sampler of pre-images should show, after the measures of `docs/results/preimages`.
+pub(super) const PREIMAGES: &[Claim] = &[Claim {
+    of: &[EnergyScore],
+    than: Than::Value(50.0),
+    measure: "preimages",
+    quantity: Quantity::Named("share of photographs' distance, image space"),
+    larger: true,
+    text: "{run}: images of one feature vector are at least half as far apart as photographs",
+    source: Source::Argument,
+    and: &[Claim {
+        of: &[EnergyScore],
+        than: Than::Method(DeePSiM),
+        measure: "preimages",
+        quantity: Quantity::Named("energy score, image space"),
+        larger: false,
+        text: "{run} has a smaller energy score than {other}",
+        source: Source::Argument,
+        and: &[],
+    }],
+}];
