@@ -44,7 +44,7 @@ pub struct Inverter {
     /// Numbers of noise for one image at each place where noise joins: beside the features, the same at all positions,
     /// and before each part but the first.
     noise: Vec<usize>,
-    /// What the features are divided by, as factors that fit them.
+    /// Factors of the channels of the features.
     scale: Option<Tensor>,
     params: Params,
 }

@@ -174,7 +174,7 @@ pub(super) const ABLATION: &[Claim] = &[
     },
 ];
 
-/// What a sampler of pre-images should show, after the measures of `docs/results/preimages`.
+/// Effects that a sampler of pre-images should show, after the measures of `docs/results/preimages`.
 pub(super) const PREIMAGES: &[Claim] = &[Claim {
     of: &[EnergyScore],
     than: Than::Value(50.0),

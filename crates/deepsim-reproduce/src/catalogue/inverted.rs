@@ -1,4 +1,4 @@
-//! What is inverted in section 4.3: layers, and the network that they are of.
+//! Layers that are inverted in section 4.3, and the network that they are of.
 
 use std::str::FromStr;
 

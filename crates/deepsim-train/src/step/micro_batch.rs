@@ -36,7 +36,7 @@ pub(crate) struct Encoded {
     pub(crate) batch: MicroBatch,
     /// Features of the real images.
     pub(crate) features: FrozenFeatures,
-    /// What each generated image belongs to.
+    /// Real image and features of each generated image.
     pub(crate) drawn: Drawn,
 }
 
