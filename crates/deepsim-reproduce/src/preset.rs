@@ -21,7 +21,7 @@ const AFTER: &[&str] =
 /// Small inversions begin with squared error, too, and the others have the discriminator from their first step.
 const SMALL_BEFORE: &[&str] = &["adam.learning_rate=1e-3", "adam.milestones=[900, 1300]"];
 const SMALL_AFTER: &[&str] =
-    &["adam.learning_rate=5e-4", "adam.milestones=[700, 1000]", "adversarial.after=0"];
+    &["adam.learning_rate=5e-4", "adam.milestones=[600, 850]", "adversarial.after=0"];
 const SMALL_PAPER: &[&str] = &["adam.milestones=[60000, 85000]"];
 
 /// A preset, `--scale` on the command line.
@@ -180,7 +180,7 @@ impl Preset {
                 Size { steps: 500, batch: 16, sets, begin, limit, train_limit, ..paper }
             }
             (Self::Hour, Experiment::SmallInversion) => {
-                let begin = Some(Begin { steps: 1_200, batch: 16, sets: SMALL_AFTER });
+                let begin = Some(Begin { steps: 1_000, batch: 16, sets: SMALL_AFTER });
                 let (sets, limit) = (SMALL_BEFORE, Some(200));
                 Size { steps: 1_500, batch: 16, sets, begin, limit, ..paper }
             }
