@@ -4,9 +4,8 @@ use std::path::Path;
 
 use candle_core::Device;
 use deepsim_data::picture::Picture;
-use deepsim_nets::{Images, PixelFormat, WeightsOrigin};
+use deepsim_nets::WeightsOrigin;
 
-use crate::features::View;
 use crate::measure::{self, Model, Row, Space};
 use crate::{EvalError, compare};
 
@@ -60,12 +59,9 @@ pub fn invert(
         let wanted = format!("weights of {} in --weights, or --random-weights", net.name());
         return Err(EvalError::input("invert", wanted, "none"));
     }
-    let original = middle(&model, photo)?;
-    let (height, width) = (original.height, original.width);
-    let format = PixelFormat::CAFFE_BGR;
-    let image = Images::from_u8(&original.to_planes(), 1, height, width, format, device)?;
+    let (original, image) = model.cut(photo)?;
     let drawn = model.reconstruct(&image)?;
-    let reconstruction = Picture::from_planes(&drawn.to_u8()?, height, width);
+    let reconstruction = Picture::from_planes(&drawn.to_u8()?, original.height, original.width);
 
     let compared = compare::compare(&original, &reconstruction, weights, random, device)?;
     let mut rows = compared.rows;
@@ -75,14 +71,6 @@ pub fn invert(
         rows.insert(0, Row { name: format!("inverted features, {}", row.name), ..row });
     }
     Ok(Inverted { original, reconstruction, rows, without_weights: compared.without_weights })
-}
-
-/// Cuts out what the generator reconstructs: the photograph is stretched to the size of training
-/// pictures, and the middle is taken, as in all measures.
-fn middle(model: &Model, photo: &Picture) -> Result<Picture, EvalError> {
-    let side = model.side();
-    let resize = model.resize.unwrap_or(side).max(side);
-    View { resize, crop: side }.of(photo)
 }
 
 impl Inverted {

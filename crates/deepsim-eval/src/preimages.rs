@@ -3,7 +3,7 @@
 use candle_core::{Tensor, Var};
 use deepsim_data::picture::{Picture, grid};
 use deepsim_nets::{Comparator, Generator, Inverter};
-use deepsim_ops::{AdamStep, Moments, adam_update, backward};
+use deepsim_ops::{AdamStep, Moments, adam_update, backward, squared_error};
 use tracing::field::Empty;
 use tracing::info_span;
 
@@ -106,12 +106,14 @@ pub fn draw(model: &Model, features: &Tensor, options: DrawOptions) -> Result<Dr
         let n = range.len();
         let features = Tensor::cat(&vec![features; n], 0)?.to_device(model.device())?;
         let noise = Tensor::cat(&range.map(one).collect::<Result<Vec<_>, _>>()?, 0)?;
-        let search = Search { net, encoder, tap, features };
+        let given = numbers(&features)?;
         let noise = Var::from_tensor(&noise.to_device(model.device())?)?;
         let mut best: Vec<Option<(f64, Picture)>> = vec![None; n];
         let mut moments = Moments::zeros_like(&noise)?;
         for step in 0..=options.refine {
-            let (images, errors, loss) = search.look(&noise)?;
+            let images = net.forward(&features, Some(&noise))?;
+            let found = encoder.features(&images, tap)?;
+            let errors = relative(&given, &numbers(&found)?, n);
             if step == 0 && options.refine > 0 {
                 draws.before.extend(&errors);
             }
@@ -121,7 +123,7 @@ pub fn draw(model: &Model, features: &Tensor, options: DrawOptions) -> Result<Dr
                 }
             }
             if step < options.refine {
-                let gradients = backward(&loss)?;
+                let gradients = backward(&squared_error(&found, &features)?)?;
                 let gradient = gradients
                     .get(&noise)
                     .ok_or_else(|| refuse("images that depend on the noise", "others"))?;
@@ -138,26 +140,6 @@ pub fn draw(model: &Model, features: &Tensor, options: DrawOptions) -> Result<Dr
         }
     }
     Ok(draws)
-}
-
-/// Images of given features in search of better noise.
-struct Search<'a> {
-    net: &'a Inverter,
-    encoder: &'a dyn Comparator,
-    tap: &'a str,
-    features: Tensor,
-}
-
-impl Search<'_> {
-    /// Images of some noise, the error of the features of each in percent, and a loss that falls with all of them.
-    fn look(&self, noise: &Var) -> Result<(deepsim_nets::Images, Vec<f64>, Tensor), EvalError> {
-        let images = self.net.forward(&self.features, Some(noise))?;
-        let found = self.encoder.features(&images, self.tap)?;
-        let n = self.features.dims()[0];
-        let errors = relative(&numbers(&self.features)?, &numbers(&found)?, n);
-        let loss = deepsim_ops::squared_error(&found, &self.features)?;
-        Ok((images, errors, loss))
-    }
 }
 
 impl Draws {

@@ -181,17 +181,6 @@ impl<'a> Context<'a> {
         Ok((Picture::from_planes(&planes, side, side), image))
     }
 
-    /// Images of [`Context::side`] pixels from their numbers in Caffe's format.
-    ///
-    /// # Errors
-    /// If the numbers are not those of whole images.
-    pub(super) fn as_images(&self, values: &[f32]) -> Result<Images, EvalError> {
-        let side = self.side();
-        let n = values.len() / (3 * side * side);
-        let tensor = Tensor::from_slice(values, (n, 3, side, side), self.device)?;
-        Ok(Images::new(tensor, PixelFormat::CAFFE_BGR)?)
-    }
-
     /// Centre crops of the test images with their reconstructions; computed once for all measures.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use deepsim_data::picture::Picture;
 use deepsim_nets::random::stream;
 use deepsim_nets::{Comparator, Generator, Images, PixelFormat};
 use deepsim_run::files::GENERATOR;
@@ -10,7 +11,9 @@ use deepsim_run::plan::{AnyPlan, Plan};
 use tracing::warn;
 
 use crate::EvalError;
+use crate::arrays;
 use crate::comparators::is_random;
+use crate::features::View;
 
 /// The generator of a run, with all that it needs to make images from images.
 pub struct Model {
@@ -173,6 +176,27 @@ impl Model {
             Generator::Inverter(net) => net.config().side,
             Generator::Vae(net) => net.config().side,
         }
+    }
+
+    /// Part of a photograph that it makes images of: stretched to the size of training pictures, and the middle of that,
+    /// as in all measures.
+    pub fn view(&self) -> View {
+        let side = self.side();
+        View { resize: self.resize.unwrap_or(side).max(side), crop: side }
+    }
+
+    /// Cuts out [`Model::view`] of a photograph, as a picture and as an image for networks.
+    ///
+    /// # Shapes
+    /// any size -> `(1, 3, side, side)`
+    ///
+    /// # Errors
+    /// If the photograph cannot be resized.
+    pub fn cut(&self, photo: &Picture) -> Result<(Picture, Images), EvalError> {
+        let picture = self.view().of(photo)?;
+        let one = std::iter::once(&picture);
+        let image = arrays::images(one, PixelFormat::CAFFE_BGR, self.device())?;
+        Ok((picture, image))
     }
 
     /// Returns the input of the generator: an autoencoder's code (the mean of a variational one's), or

@@ -1,5 +1,7 @@
 //! The energy score of several images of one target: a distance that images keep by differing from one another.
 
+use std::ops::RangeInclusive;
+
 use candle_core::Tensor;
 use deepsim_nets::Images;
 use deepsim_ops::{AvgPool2dConfig, Pool2dConfig, avg_pool2d};
@@ -7,8 +9,8 @@ use deepsim_ops::{AvgPool2dConfig, Pool2dConfig, avg_pool2d};
 use super::{same_format, same_shape};
 use crate::LossError;
 
-/// Scales that are scored, in pixels of the image to one of what is scored.
-const SCALES: [usize; 4] = [4, 8, 16, 32];
+/// Scales that are scored, the powers of two among these: sides in pixels of what becomes one pixel.
+const SCALES: RangeInclusive<usize> = 4..=32;
 
 /// Energy score of the draws of each target at several scales, a mean over targets: the sum of `b ES(images reduced b
 /// times)` over `b` of 4, 8, 16 and 32, where for the draws `s` of a target `x`
@@ -62,7 +64,7 @@ pub fn energy_score(output: &Images, target: &Images, draws: usize) -> Result<Te
     let side = output.height().min(output.width());
     let (mut s, mut x) = (output.tensor().clone(), target.tensor().clone());
     let (mut scale, mut scores) = (1, Vec::new());
-    while scale < 32 && 2 * scale <= side {
+    while scale < *SCALES.end() && 2 * scale <= side {
         (s, x, scale) = (half(&s)?, half(&x)?, 2 * scale);
         if SCALES.contains(&scale) {
             scores.push((score(&s, &x, draws)? * scale as f64)?);

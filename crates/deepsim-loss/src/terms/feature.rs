@@ -46,10 +46,10 @@ impl Term for FeatureTerm {
             Some(target) if self.places == 1 => target.clone(),
             _ => {
                 // All draws of a real image have its features.
-                let real = inputs.target;
-                let once = real.tensor().narrow(0, 0, real.len() / inputs.draws.max(1))?;
+                let (real, draws) = (inputs.target, inputs.draws.max(1));
+                let once = real.tensor().narrow(0, 0, real.len() / draws)?;
                 let target = features(&real.with_tensor(once)?)?.detach();
-                Tensor::cat(&vec![&target; inputs.draws.max(1)], 0)?
+                Tensor::cat(&vec![&target; draws], 0)?
             }
         };
         at_images(inputs.output, |images| feature(&features(images)?, &target))

@@ -120,12 +120,11 @@ impl InverterConfig {
     }
 
     /// Numbers of noise for one image: those joined to the features, the global ones, and those of each stage.
-    pub(super) fn numbers(&self) -> Result<Vec<usize>, NetError> {
+    pub(super) fn numbers(&self, parts: &[Part]) -> Vec<usize> {
         let positions = |shape: &[usize]| shape[1..].iter().product::<usize>();
-        let parts = self.parts()?;
         let beside = self.noise * positions(&self.features);
         let stages = parts[1..].iter().map(|part| self.stage_noise * positions(&part.input));
-        Ok([beside, self.global_noise].into_iter().chain(stages).collect())
+        [beside, self.global_noise].into_iter().chain(stages).collect()
     }
 
     /// Side of what the network draws: 256 for images of 227, else the next power of two.

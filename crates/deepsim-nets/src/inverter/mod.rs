@@ -57,8 +57,9 @@ impl Inverter {
     pub fn new(config: InverterConfig, seed: u64, device: &Device) -> Result<Self, NetError> {
         let mut builder = ParamBuilder::new("inversion", seed, device);
         let stack = |part: &Part| Stack::build(&part.rows, part.input[0], "", &mut builder);
-        let parts = config.parts()?.iter().map(stack).collect::<Result<_, _>>()?;
-        let noise = config.numbers()?;
+        let tables = config.parts()?;
+        let noise = config.numbers(&tables);
+        let parts = tables.iter().map(stack).collect::<Result<_, _>>()?;
         let scale = match config.scale.is_empty() {
             true => None,
             false => {
@@ -268,9 +269,9 @@ mod tests {
         // Features, numbers of noise for an image, and weights.
         let cases: [(&[usize], usize, usize); 4] = [
             (&[256, 6, 6], 64 * 36 + 32 + 16 * (16 + 64 + 256 + 1024), 3_847_776),
-            (&[384, 13, 13], 64 * 169 + 32 + 16 * (64 + 256 + 1024), 0),
-            (&[96, 27, 27], 64 * 729 + 32 + 16 * (256 + 1024), 0),
-            (&[256], 64 + 32 + 16 * (16 + 64 + 256 + 1024), 0),
+            (&[384, 13, 13], 64 * 169 + 32 + 16 * (64 + 256 + 1024), 2_889_312),
+            (&[96, 27, 27], 64 * 729 + 32 + 16 * (256 + 1024), 4_273_760),
+            (&[256], 64 + 32 + 16 * (16 + 64 + 256 + 1024), 5_260_640),
         ];
         for (features, numbers, weights) in cases {
             let plain = InverterConfig { small: true, ..config(features, 64, false) };
@@ -293,7 +294,7 @@ mod tests {
             assert!(other[0] != images[0]);
             let count: usize = net.params().iter().map(|(_, var)| var.elem_count()).sum();
             assert_eq!(noise.cost()?.weights(), count);
-            assert!(weights == 0 || weights == count, "{count}");
+            assert_eq!(count, weights, "{features:?}");
             let silent = Inverter::new(plain, 0, &Device::Cpu)?;
             assert_eq!(silent.forward(&x, None)?.tensor().dims(), [2, 3, 64, 64]);
         }

@@ -42,8 +42,6 @@ pub(crate) struct Encoded {
 
 /// Real images and their features, as often as images are drawn of each.
 pub(crate) struct Drawn {
-    /// Draws of each image.
-    pub(crate) draws: usize,
     /// Real images.
     pub(crate) real: Images,
     /// Their features.
@@ -61,7 +59,6 @@ impl Encoded {
             features.as_ref().map(|features| repeated(features, draws)).transpose()
         };
         let drawn = Drawn {
-            draws,
             real: batch.real.with_tensor(repeated(batch.real.tensor(), draws)?)?,
             features: FrozenFeatures {
                 inverted: all(&features.inverted)?,

@@ -124,7 +124,7 @@ impl Networks {
         let inputs = Inputs {
             step: self.step + 1,
             samples: batch.samples.clone(),
-            draws: drawn.draws,
+            draws: batch.draws,
             output: &generated,
             target: &drawn.real,
             features: drawn.features.inverted.as_ref(),

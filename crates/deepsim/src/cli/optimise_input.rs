@@ -199,8 +199,7 @@ pub(crate) fn run(arguments: &Arguments, generator: &Path) -> Result<u8> {
         let all = units.iter().map(|place| place.value).collect();
         goals.push(Goal { net, terms: vec![Term::units(&first.tap, 1.0, all)?] });
     } else {
-        let view = View { resize: model.resize.unwrap_or(side).max(side), crop: side };
-        let aim = Aim::read(&options.target, view)?;
+        let aim = Aim::read(&options.target, model.view())?;
         for (kind, places) in by_net(taps) {
             let taps: Vec<String> = places.iter().map(|place| place.tap.clone()).collect();
             let net = open(&kind, &taps)?;

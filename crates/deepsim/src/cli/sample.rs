@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use deepsim_data::decode;
-use deepsim_eval::features::{Features, View};
+use deepsim_eval::features::Features;
 use deepsim_eval::measure::{self, Model};
 use deepsim_eval::preimages::{self, DrawOptions};
 use deepsim_eval::prior::{self, SampleOptions};
-use deepsim_nets::{Generator, Images, PixelFormat};
+use deepsim_nets::Generator;
 
 use super::exit::Failure;
 use super::locate;
@@ -104,14 +104,7 @@ fn alike(arguments: &Arguments) -> Result<()> {
     preimages::check(&model)?;
     let (tap, shape) = model.input()?;
     let features = match (&arguments.like, &arguments.features) {
-        (Some(photo), _) => {
-            let side = model.side();
-            let view = View { resize: model.resize.unwrap_or(side).max(side), crop: side };
-            let picture = view.of(&decode::read_photo(photo)?)?;
-            let format = PixelFormat::CAFFE_BGR;
-            let image = Images::from_u8(&picture.to_planes(), 1, side, side, format, &device)?;
-            model.code(&image)?
-        }
+        (Some(photo), _) => model.code(&model.cut(&decode::read_photo(photo)?)?.1)?,
         (None, Some(file)) => Features::read(file)?.at(&tap, &shape)?.tensor,
         (None, None) => return Err(Failure::usage("sample: expected --like or --features").into()),
     };

@@ -33,6 +33,13 @@ impl Vectors {
         Ok(())
     }
 
+    /// The first draw of each of `n` photographs: several of one are no independent samples.
+    pub(super) fn firsts(&self, n: usize) -> impl Iterator<Item = &[f32]> {
+        let size = self.targets.len() / n.max(1);
+        let draws = self.draws.len() / self.targets.len().max(1);
+        self.draws.chunks_exact(size).step_by(draws)
+    }
+
     /// Distances in this space, of `n` photographs.
     pub(super) fn spread(&self, n: usize) -> Result<Spread, EvalError> {
         Spread::of(&self.targets, &self.draws, self.targets.len() / n.max(1))

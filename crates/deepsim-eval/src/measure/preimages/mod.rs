@@ -8,8 +8,10 @@
 mod bands;
 mod drawn;
 
+use candle_core::Tensor;
+use deepsim_data::Crop;
 use deepsim_data::picture::{Picture, grid};
-use deepsim_nets::ComparatorKind;
+use deepsim_nets::{ComparatorKind, Images, PixelFormat};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,7 @@ use super::context::Context;
 use super::distances::{KERNEL, SetDistances, Words};
 use super::{Measure, Opt, Row};
 use crate::EvalError;
-use crate::comparators::is_random;
+use crate::arrays::{numbers, pictures};
 use crate::metrics::distribution::LEAST;
 use crate::metrics::spread::Spread;
 use crate::metrics::statistics::{euclidean_distance, mean_and_spread};
@@ -128,10 +130,8 @@ impl Measure for Preimages {
         if let Some(Judge { net, textures, .. }) = judge {
             let sets = format!("{n} test images and one draw of each");
             let words = Words { sets, reference: "the images'" };
-            // One draw of each, as many as there are images: those of one image are no independent samples.
-            let size = drawn.textures.targets.len() / n;
-            let firsts = drawn.textures.draws.chunks_exact(size).step_by(draws).flatten();
-            let sets = [(n, drawn.textures.targets.clone()), (n, firsts.copied().collect())];
+            let firsts = drawn.textures.firsts(n).collect::<Vec<_>>().concat();
+            let sets = [(n, drawn.textures.targets.clone()), (n, firsts)];
             rows.push(if n < LEAST {
                 let reason = format!("needs at least {LEAST} test images, found {n}");
                 Row::undefined(KERNEL, "", &reason, "")
@@ -152,8 +152,9 @@ impl Preimages {
         let side = context.side();
         let size = 3 * side * side;
         let tiles = |values: &[f32]| -> Result<Vec<Picture>, EvalError> {
-            let images = context.as_images(values)?;
-            crate::arrays::pictures(&images)
+            let shape = (values.len() / size, 3, side, side);
+            let tensor = Tensor::from_slice(values, shape, context.device)?;
+            pictures(&Images::new(tensor, PixelFormat::CAFFE_BGR)?)
         };
         let (targets, draws) = (&drawn.pixels.targets, &drawn.pixels.draws);
         let both = targets.chunks_exact(size).zip(draws.chunks_exact(drawn.draws * size));
@@ -173,12 +174,12 @@ fn nearest(context: &Context<'_>, drawn: &Drawn, m: usize) -> Result<Row, EvalEr
     let size = drawn.pixels.targets.len() / drawn.n;
     let n = drawn.n.min(SEEN);
     let targets: Vec<&[f32]> = drawn.pixels.targets.chunks_exact(size).take(n).collect();
-    let firsts = drawn.pixels.draws.chunks_exact(size).step_by(drawn.draws).take(n);
+    let firsts = drawn.pixels.firsts(drawn.n).take(n);
     let wanted: Vec<&[f32]> = targets.into_iter().chain(firsts).collect();
     let mut nearest = vec![f64::INFINITY; wanted.len()];
-    let crop = deepsim_data::Crop::Center(context.side());
+    let crop = Crop::Center(context.side());
     context.batches("nearest training images", training, m, crop, |_, images| {
-        let candidates = crate::arrays::numbers(images.tensor())?;
+        let candidates = numbers(images.tensor())?;
         nearest.par_iter_mut().zip(&wanted).for_each(|(least, wanted)| {
             for candidate in candidates.chunks_exact(size) {
                 *least = least.min(euclidean_distance(wanted, candidate));
@@ -214,9 +215,7 @@ fn judge(context: &Context<'_>) -> Result<Option<Judge>, EvalError> {
     for (kind, objects, textures) in found {
         if kind.find_weights(context.weights).is_some() {
             let net = context.comparator(&kind)?;
-            return Ok(
-                Some(Judge { net, objects, textures }).filter(|judge| !is_random(&*judge.net))
-            );
+            return Ok(Some(Judge { net, objects, textures }));
         }
     }
     Ok(None)
