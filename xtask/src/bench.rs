@@ -5,18 +5,22 @@
 //! | [`cost`] | layers, weights and FLOPs, as the library counts them |
 //! | [`trainings`] | trainings by name, with their recipes |
 //! | [`statistics`] | medians, ratios and their spread |
+//! | [`folder`] | the folder of exchanged files |
 //! | [`server`] | talking to the programs that do the work |
 //! | [`torch`] | finding or installing PyTorch |
 //! | [`rounds`] | asking all servers in turn |
 //! | [`step`] | `cargo xtask bench step` |
 //! | [`ops`] | `cargo xtask bench ops` |
+//! | [`perceptual`] | `cargo xtask bench perceptual` |
 //! | [`data`] | `cargo xtask bench data` |
 //! | [`report`] | machine, versions, tables, files |
 
 mod cost;
 mod data;
+mod folder;
 mod machine;
 mod ops;
+mod perceptual;
 mod report;
 mod rounds;
 mod server;
@@ -44,6 +48,7 @@ pub(crate) struct Arguments {
 enum Command {
     Step(step::Arguments),
     Ops(ops::Arguments),
+    Perceptual(perceptual::Arguments),
     Data(data::Arguments),
 }
 
@@ -66,6 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Step(arguments) => step::run(arguments),
         Command::Ops(arguments) => ops::run(arguments),
+        Command::Perceptual(arguments) => perceptual::run(arguments),
         Command::Data(arguments) => data::run(arguments),
     }
 }

@@ -22,6 +22,7 @@ use self::agree::{agree, one_is_the_same};
 use self::measured::Measured;
 use self::platform::{Device, Platform, Precision};
 use super::cost::Cost;
+use super::folder::Folder;
 use super::machine::Use;
 use super::rounds;
 use super::server::Server;
@@ -177,7 +178,7 @@ impl Job {
         say(&format!("== {name}, batch {batch}: check"));
         let (mut worst, mut exact) = (0f64, None);
         for precision in platform.checked() {
-            let (difference, losses) = self.check(&folder.0, batch, precision)?;
+            let (difference, losses) = self.check(folder.path(), batch, precision)?;
             worst = difference;
             let name = precision.name();
             say(&format!(
@@ -212,10 +213,10 @@ impl Job {
         for at in 0..=platform.contestants().len() {
             let before = used();
             let mut server = match at.checked_sub(1) {
-                None => self.ours(&folder.0, batch, platform.precision, false)?,
+                None => self.ours(folder.path(), batch, platform.precision, false)?,
                 Some(at) => {
                     names.push(platform.contestants()[at].name);
-                    self.theirs(&folder.0, at, platform.precision, false)?
+                    self.theirs(folder.path(), at, platform.precision, false)?
                 }
             };
             // First steps select kernels and allocate memory.
@@ -308,23 +309,5 @@ impl Job {
         command.args(["--net", self.net.name]).arg("--folder").arg(folder);
         command.args(self.platform.flags(precision)).args(contestant.flags);
         Server::start(contestant.name, command.args(check.then_some("--check")))
-    }
-}
-
-/// A folder for exchanged weights and images, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(path: PathBuf) -> Result<Self> {
-        std::fs::create_dir_all(&path)
-            .with_context(|| format!("creating folder {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // A failure is harmless, because the folder lies below the target folder.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -153,6 +153,9 @@ pub(super) const OPS: (&str, &str) = ("deepsim-ops", "op_server");
 /// The server of training steps.
 pub(super) const STEP: (&str, &str) = ("deepsim-train", "step_server");
 
+/// The server of perceptual losses.
+pub(super) const PERCEPTUAL: (&str, &str) = ("deepsim-eval", "perceptual_server");
+
 /// Returns the path at which cargo puts one of our own servers.
 pub(super) fn path(target: &Path, name: &str) -> PathBuf {
     target.join("release/examples").join(name).with_extension(env::consts::EXE_EXTENSION)
