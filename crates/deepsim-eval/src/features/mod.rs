@@ -67,9 +67,17 @@ impl Features {
     /// different numbers of pictures.
     pub fn read(path: &Path) -> Result<Self, EvalError> {
         let bytes = std::fs::read(path).map_err(EvalError::io("reading features from", path))?;
+        Self::parse(path, &bytes)
+    }
+
+    /// Parses the bytes of a `.npy` or `.safetensors` file; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Features::read`].
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, EvalError> {
         let (origin, taps) = match bytes.starts_with(npy::MAGIC) {
-            true => (Origin::default(), vec![(None, tensor(npy::parse(path, &bytes)?)?)]),
-            false => from_safetensors(path, &bytes)?,
+            true => (Origin::default(), vec![(None, tensor(npy::parse(path, bytes)?)?)]),
+            false => from_safetensors(path, bytes)?,
         };
         Self { path: path.into(), origin, taps }.checked()
     }
