@@ -49,7 +49,7 @@ pub fn codes(
         let wanted = format!("a number of at least {LEAST}");
         return Err(EvalError::input("truncation", wanted, limit.to_string()));
     }
-    let (n, latent) = (positions.len(), net.config().latent);
+    let (n, latent) = (positions.len(), net.config().code());
     let inside = |value: &f32| truncation.is_none_or(|limit| f64::from(value.abs()) <= limit);
     let mut values = Vec::with_capacity(n * latent);
     for position in positions {

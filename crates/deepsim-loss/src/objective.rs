@@ -97,7 +97,11 @@ impl Evaluated {
     }
 }
 
-/// Evaluates every term, and the gradients of their weighted sum.
+/// Most that a relative weight is multiplied by, so that a term without a gradient gets a finite one.
+const MOST: f64 = 1e4;
+
+/// Evaluates every term, and the gradients of their weighted sum. Weights that are [relative](Term::relative) are known
+/// once all other terms are; on a GPU two norms are read for each of them.
 ///
 /// # Shapes
 /// images of `(B, 3, H, W)`, and a gradient of the same shape
@@ -128,11 +132,16 @@ pub fn evaluate(terms: &[&dyn Term], inputs: &Inputs<'_>) -> Result<Evaluated, L
     let output = inputs.output.with_tensor(output.as_tensor().clone())?;
     let inputs = Inputs { output: &output, ..inputs.clone() };
     let (mut numbers, mut gradient, mut codes) = (Vec::new(), None, None::<[Tensor; 2]>);
-    for term in terms {
+    let mut relative = Vec::new();
+    for (i, term) in terms.iter().enumerate() {
         let (name, weight) = (term.name(), term.weight(inputs.step));
         let _span = tracing::trace_span!("term", name).entered();
         let value = term.evaluate(&inputs)?;
         let (at, grad_norm) = match value.gradients {
+            Gradients::Images(of_term) if term.relative() => {
+                relative.push((i, of_term));
+                (At::Images, DeferredScalar::known(0.0))
+            }
             Gradients::Images(of_term) => {
                 let of_term = (of_term * weight)?;
                 let norm = DeferredScalar::norm(&[&of_term])?;
@@ -153,10 +162,20 @@ pub fn evaluate(terms: &[&dyn Term], inputs: &Inputs<'_>) -> Result<Evaluated, L
         let value = DeferredScalar::of(&value.value)?;
         numbers.push(TermNumbers { name, weight, at, value, grad_norm });
     }
-    let gradient = match gradient {
+    let mut gradient = match gradient {
         Some(gradient) => gradient,
         None => output.tensor().zeros_like()?,
     };
+    let others = gradient.clone();
+    for (i, of_term) in relative {
+        let norms = [DeferredScalar::norm(&[&others])?, DeferredScalar::norm(&[&of_term])?];
+        let norms = DeferredScalar::read(&norms)?;
+        let weight = numbers[i].weight * (norms[0] / norms[1]).min(MOST);
+        let of_term = (of_term * weight)?;
+        let grad_norm = DeferredScalar::norm(&[&of_term])?;
+        numbers[i] = TermNumbers { weight, grad_norm, ..numbers[i].clone() };
+        gradient = (gradient + of_term)?;
+    }
     Ok(Evaluated { terms: numbers, gradient, codes })
 }
 
@@ -211,6 +230,7 @@ mod tests {
     use deepsim_nets::{Images, PixelFormat, Posterior};
 
     use super::*;
+    use crate::term::{self, TermValue};
     use crate::terms::{Distance, Divergence, ImageTerm, TotalVariation, total_variation};
 
     #[test]
@@ -248,6 +268,54 @@ mod tests {
         // Neighbours differ by 2 to the right and by 4 downwards: -6, -2, 2, 6 at the four pixels of a channel.
         assert!((reports[2].grad_norm - 0.25 * (3.0 * 80f64).sqrt()).abs() < 1e-4);
         Ok(())
+    }
+
+    #[test]
+    fn a_relative_weight_is_that_of_the_other_gradients() -> Result<(), LossError> {
+        let device = Device::Cpu;
+        let images = |v: u8| Images::from_u8(&[v; 12], 1, 2, 2, PixelFormat::RGB_U8, &device);
+        let (output, target) = (images(12)?, images(10)?);
+        let squared = ImageTerm { distance: Distance::SquaredError, weight: 0.5 };
+        let absolute = ImageTerm { distance: Distance::AbsoluteError, weight: 3.0 };
+        let times = |factor: f64| {
+            let sum = move |x: &Images| Ok((x.tensor().sum_all()? * factor)?);
+            Wrapped(term::from_fn("relative", 0.25, sum))
+        };
+        let evaluated =
+            evaluate(&[&times(7.0), &squared, &absolute], &Inputs::new(&output, &target))?;
+        // The others have a gradient of 4 everywhere, this one of 7.
+        assert!((evaluated.gradient.max_all()?.to_scalar::<f32>()? - 5.0).abs() < 1e-5);
+        let reports = evaluated.read()?;
+        assert!((reports[0].weight - 0.25 * 4.0 / 7.0).abs() < 1e-6);
+        assert!((reports[0].grad_norm - 12f64.sqrt()).abs() < 1e-5);
+        assert!((reports[0].weighted() - 12.0 * 12.0).abs() < 1e-3);
+        // Nothing to be relative to, or no gradient of its own: both weights are finite.
+        let alone = evaluate(&[&times(7.0)], &Inputs::new(&output, &target))?;
+        assert_eq!(alone.read()?[0].weight, 0.0);
+        let flat = evaluate(&[&times(0.0), &squared], &Inputs::new(&output, &target))?;
+        assert_eq!(flat.read()?[0].weight, 0.25 * MOST);
+        Ok(())
+    }
+
+    /// A term as it is, with a relative weight.
+    struct Wrapped<T>(T);
+
+    impl<T: Term> Term for Wrapped<T> {
+        fn name(&self) -> &'static str {
+            self.0.name()
+        }
+
+        fn weight(&self, step: u64) -> f64 {
+            self.0.weight(step)
+        }
+
+        fn relative(&self) -> bool {
+            true
+        }
+
+        fn evaluate(&self, inputs: &Inputs<'_>) -> Result<TermValue, LossError> {
+            self.0.evaluate(inputs)
+        }
     }
 
     #[test]

@@ -45,6 +45,13 @@ pub trait Term {
     /// Returns the weight at a step, which is counted from 1.
     fn weight(&self, step: u64) -> f64;
 
+    /// Returns true if the weight is relative to the gradient of the other terms: [`objective::evaluate`](crate::objective::evaluate)
+    /// multiplies it by their norm over that of this term, both at the generated images, so that with a weight of 1 this term
+    /// pulls as hard as all others together. Only terms at the images can be relative.
+    fn relative(&self) -> bool {
+        false
+    }
+
     /// Computes the value and its gradients, both before weighting.
     ///
     /// # Errors

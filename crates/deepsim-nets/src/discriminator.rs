@@ -34,11 +34,16 @@ pub struct DiscriminatorConfig {
     /// If true, the network takes an image and the features that belong to it, as the inversion of
     /// AlexNet needs.
     pub conditional: bool,
+    /// If true, the network judges every patch of 35 pixels (63 with stride 4) by itself, one every 8 (16) pixels, after
+    /// Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks" (arXiv 1611.07004): a 1x1
+    /// convolution takes the place of pooling and the fully connected layers, and there is no dropout.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub patch: bool,
 }
 
 impl Default for DiscriminatorConfig {
     fn default() -> Self {
-        Self { dropout: 0.5, slope: 0.0, stride: 2, conditional: false }
+        Self { dropout: 0.5, slope: 0.0, stride: 2, conditional: false, patch: false }
     }
 }
 
@@ -96,10 +101,12 @@ impl DiscriminatorConfig {
         if self.slope == 0.0 { Op::Relu } else { Op::LeakyRelu(self.slope) }
     }
 
-    /// Image to 256 numbers. In the comments, sides of the maps of 64 and, with stride 4, 227 pixels.
-    fn trunk(self) -> [Layer; 11] {
+    /// Image to 256 numbers, or to as many maps for patches. In the comments, sides of the maps of 64 and, with stride 4,
+    /// 227 pixels.
+    fn trunk(self) -> Vec<Layer> {
         let relu = self.relu();
-        [
+        let pool = layer("pool", Op::GlobalAvgPool);
+        let convolutions = [
             conv("conv1", Conv::new(32, 7).stride(self.stride).fill(SMALL)), // 29, 56
             layer("relu1", relu),
             conv("conv2", Conv::new(64, 5)), // 25, 52
@@ -110,8 +117,8 @@ impl DiscriminatorConfig {
             layer("relu4", relu),
             conv("conv5", Conv::new(256, 3).stride(2)), // 4, 11
             layer("relu5", relu),
-            layer("pool", Op::GlobalAvgPool),
-        ]
+        ];
+        convolutions.into_iter().chain((!self.patch).then_some(pool)).collect()
     }
 
     /// Features to 512 numbers. How these weights start is not known; see `docs/differences.md`.
@@ -125,9 +132,12 @@ impl DiscriminatorConfig {
         ]
     }
 
-    /// 256 or 768 numbers to two logits.
-    fn head(self) -> [Layer; 5] {
-        [
+    /// 256 or 768 numbers to two logits, or as many maps to two logits at each position.
+    fn head(self) -> Vec<Layer> {
+        if self.patch {
+            return vec![conv("patch", Conv::new(2, 1).fill(SMALL))];
+        }
+        vec![
             layer("drop1", Op::Dropout(self.dropout)),
             layer("fc1", Op::Linear(512, SMALL)),
             layer("relu6", self.relu()),
@@ -201,12 +211,14 @@ impl Discriminator {
         Ok(Self { config, trunk, branch, head, params: builder.params })
     }
 
-    /// Two logits per image: [`REAL`] and [`GENERATED`]. Dropout is active only when random
+    /// Two logits per image: [`REAL`] and [`GENERATED`]; of a network for patches, those of all patches of the first image,
+    /// then of the second one, and so on. Dropout is active only when random
     /// streams are given, one for each image; the authors keep it active in all three passes of an iteration. A conditional
     /// network is given the features of the real image in all three, the others need none.
     ///
     /// # Shapes
-    /// `(N, 3, H, W)` and `(N, ..)` -> `(N, 2)`, e.g. `(N, 3, 227, 227)` and `(N, 4096)`; sides of at least
+    /// `(N, 3, H, W)` and `(N, ..)` -> `(N, 2)`, e.g. `(N, 3, 227, 227)` and `(N, 4096)`; of a network for patches
+    /// `(N, 3, H, W)` -> `(N * patches, 2)`, e.g. 16 of 64x64; sides of at least
     /// 35 pixels with stride 2, 63 with stride 4 ([`DiscriminatorConfig::sides`])
     ///
     /// # Errors
@@ -233,6 +245,10 @@ impl Discriminator {
                 got: format!("{:?}", features.map(Tensor::dims)),
             })?;
             pooled = Tensor::cat(&[pooled, branch.forward(&flat, None)?], 1)?;
+        }
+        if self.config.patch {
+            let logits = self.head.forward(&pooled, None)?;
+            return Ok(logits.permute((0, 2, 3, 1))?.reshape(((), 2))?);
         }
         self.head.forward(&pooled, dropout_rngs)
     }
@@ -282,6 +298,33 @@ mod tests {
                 assert_eq!(message, format!("{wanted}, found {found}"));
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn patches_are_judged_by_themselves() -> Result<(), NetError> {
+        let config = DiscriminatorConfig { patch: true, ..DiscriminatorConfig::default() };
+        let net = Discriminator::new(config, None, 1, &Device::Cpu)?;
+        assert_eq!(config.cost(64, None)?.weights(), net.params().count());
+        let logits = |bytes: &[u8]| -> Result<Vec<Vec<f32>>, NetError> {
+            let format = PixelFormat::CAFFE_BGR;
+            let images = Images::from_u8(bytes, 2, 64, 64, format, &Device::Cpu)?;
+            let logits = net.forward(&images, None, None)?;
+            assert_eq!(logits.dims(), [2 * 4 * 4, 2]);
+            Ok(logits.to_vec2()?)
+        };
+        let mut bytes: Vec<u8> = (0..2 * 3 * 64 * 64).map(|i| (i * 37 % 256) as u8).collect();
+        let before = logits(&bytes)?;
+        // A pixel in a corner of the second image belongs to its first patch alone.
+        bytes[3 * 64 * 64] ^= 255;
+        let changed: Vec<usize> = before
+            .iter()
+            .zip(logits(&bytes)?)
+            .enumerate()
+            .filter(|(_, (a, b))| *a != b)
+            .map(|(i, _)| i)
+            .collect();
+        assert_eq!(changed, [16]);
         Ok(())
     }
 

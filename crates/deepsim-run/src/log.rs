@@ -59,10 +59,10 @@ pub struct TermRecord {
 /// The discriminator's side of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdversaryRecord {
-    /// Cross-entropy on real images.
+    /// Loss on real images, a cross-entropy in the paper.
     #[serde(deserialize_with = "number")]
     pub d_real: f64,
-    /// Cross-entropy on generated images.
+    /// Loss on generated images.
     #[serde(deserialize_with = "number")]
     pub d_fake: f64,
     /// Accuracy on all images.

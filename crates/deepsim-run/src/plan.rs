@@ -74,7 +74,7 @@ impl Plan {
             lines.push(format!("inverts {encoder} {tap}, {origin}"));
         }
         if let (Some(vae), Some(origin)) = (&recipe.vae, &self.encoder) {
-            let (encoder, latent) = (vae.encoder.name(), vae.latent);
+            let (encoder, latent) = (vae.encoder.name(), vae.config(recipe.crop).code());
             let weight = vae.divergence.weight;
             lines.push(format!(
                 "variational autoencoder, codes of {latent} numbers, weight of the divergence {weight}; \
@@ -82,7 +82,8 @@ impl Plan {
             ));
         }
         if let Some(init) = &recipe.init {
-            lines.push(format!("begins with the generator of {}", init.display()));
+            let what = if recipe.init_matching { "matching weights" } else { "the generator" };
+            lines.push(format!("begins with {what} of {}", init.display()));
         }
         if let (Some(feature), Some(origin)) = (&recipe.feature, &self.comparator) {
             lines.push(format!(

@@ -15,6 +15,7 @@ const ALL: &[(&str, &str)] = built_in![
     "autoencoder-se",
     "exemplar-cnn",
     "exemplar-cnn-small",
+    "first-stage",
     "inversion-conv5",
     "inversion-fc6",
     "inversion-fc6-image",

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use candle_core::Device;
 use deepsim_loss::Balance;
 use deepsim_nets::random::stream;
-use deepsim_nets::{Generator, Images};
+use deepsim_nets::{Generator, Images, Matched};
 use deepsim_run::files::GENERATOR;
 use deepsim_run::recipe::Recipe;
 
@@ -86,6 +86,20 @@ impl Trainer {
         let file = generator_file(init);
         self.generator().begin_with(&file)?;
         Ok(self.ema().map_or(Ok(()), |ema| ema.net().begin_with(&file))?)
+    }
+
+    /// Gives the generator, and its moving average, those weights of a run folder or of any file that match by name and
+    /// shape. Says which do.
+    ///
+    /// # Errors
+    /// As [`Generator::begin_with_matching`].
+    pub fn begin_with_matching(&self, init: &Path) -> Result<Matched, TrainError> {
+        let file = generator_file(init);
+        let matched = self.generator().begin_with_matching(&file)?;
+        if let Some(ema) = self.ema() {
+            ema.net().begin_with_matching(&file)?;
+        }
+        Ok(matched)
     }
 
     /// Makes one iteration on a batch of real images (paper, Algorithm as coded in the authors' script).
@@ -171,6 +185,21 @@ impl Trainer {
         let Generator::Vae(net) = self.product() else { return Ok(None) };
         let codes = net.noise(n, &mut stream(self.networks.seed, NOISE, 0))?;
         Ok(Some(net.frozen().decode(&codes)?))
+    }
+
+    /// Returns the weighted sum of all terms but the adversarial one, with the generator to keep and the weights that terms
+    /// have in the end, as a mean over `batches` of real images. Noise is the same at any step.
+    ///
+    /// # Errors
+    /// If the images do not fit.
+    pub fn validate(&self, batches: &[Images]) -> Result<f64, TrainError> {
+        let generator = self.product().frozen();
+        let (mut sum, mut seen) = (0.0, 0);
+        for images in batches {
+            sum += images.len() as f64 * self.networks.measure(&generator, images, seen)?;
+            seen += images.len();
+        }
+        Ok(sum / seen.max(1) as f64)
     }
 
     /// Returns the generator's optimiser.

@@ -15,6 +15,7 @@
 //! | `shared/photographs` | are folders of real photographs trained on, resumed and reproduced? |
 //! | `comparators` | do runs that train comparators keep the same promises? |
 //! | `parallel` | do several processes make the run that one makes alone? |
+//! | `options` | do the options that the paper does not have do what they say, in runs? |
 //! | `resume` | does an interrupted run end with the bytes of an uninterrupted one? |
 //! | `run_folder` | can planners and reports read what training leaves? |
 //! | `guards` | is a number that is not finite caught, undone and kept for a repetition? |
@@ -40,6 +41,7 @@ mod hostile;
 mod inversion;
 mod inversion_measures;
 mod messages;
+mod options;
 mod own_pictures;
 mod pages;
 mod parallel;

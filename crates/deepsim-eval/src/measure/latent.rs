@@ -72,7 +72,7 @@ impl Measure for Latent {
             codes.extend(numbers(&posterior.sample(&noise)?)?);
             Ok(())
         })?;
-        let latent = net.config().latent;
+        let latent = net.config().code();
         let (dimensions, per_image) = dimensions(&means, &log_variances, latent);
         picture(&dimensions).write_png(&context.folder()?.join(PICTURE))?;
 

@@ -143,7 +143,7 @@ impl Model {
     pub fn input(&self) -> Result<(String, Vec<usize>), EvalError> {
         Ok(match &self.generator {
             Generator::Inverter(net) => (net.config().tap.clone(), net.config().features.clone()),
-            Generator::Vae(net) => (CODE.into(), vec![net.config().latent]),
+            Generator::Vae(net) => (CODE.into(), vec![net.config().code()]),
             Generator::Autoencoder(net) => {
                 let side = self.side();
                 let (image, format) = (vec![0; 3 * side * side], PixelFormat::CAFFE_BGR);

@@ -19,12 +19,19 @@ pub struct ImageTerm {
 }
 
 impl ImageTerm {
-    /// Weight of pixels beside which a feature term is calibrated; 0, for the paper's, with an energy score, whose weight
-    /// is that of norms.
+    /// Weight of squared pixels beside which a feature term is calibrated; 0, for the paper's, with the other distances, whose
+    /// weights are those of norms.
+    ///
+    /// ```
+    /// use deepsim_loss::terms::{Distance, ImageTerm};
+    /// let term = |distance| ImageTerm { distance, weight: 1e-3 };
+    /// assert_eq!(term(Distance::SquaredError).calibrates(), 1e-3);
+    /// assert_eq!(term(Distance::AbsoluteError).calibrates(), 0.0);
+    /// ```
     pub fn calibrates(&self) -> f64 {
         match self.distance {
-            Distance::SquaredError | Distance::AbsoluteError => self.weight,
-            Distance::EnergyScore => 0.0,
+            Distance::SquaredError => self.weight,
+            Distance::AbsoluteError | Distance::EnergyScore => 0.0,
         }
     }
 }

@@ -20,7 +20,7 @@ use candle_core::Tensor;
 use deepsim_nets::Images;
 use serde::{Deserialize, Serialize};
 
-pub use adversarial::{adversarial, discriminator_generated, discriminator_real};
+pub use adversarial::{AdversarialLoss, adversarial, discriminator_generated, discriminator_real};
 pub use divergence::{Divergence, divergence};
 pub use energy_score::energy_score;
 pub use feature::{FeatureTerm, feature};

@@ -13,6 +13,7 @@ use deepsim_run::folder::RunFolder;
 use deepsim_run::identity::{Identity, Method};
 use deepsim_run::log::Record;
 use deepsim_run::plan::{AnyPlan, Plan};
+use deepsim_run::recipe::AdversarialLoss;
 use serde_json::Value;
 
 use crate::ReproduceError;
@@ -81,6 +82,12 @@ impl Run {
             Some(AnyPlan::Generator(plan)) => Some(plan),
             _ => None,
         }
+    }
+
+    /// True if the discriminator's losses are hinges.
+    pub(super) fn has_hinge(&self) -> bool {
+        let term = self.plan().and_then(|plan| plan.recipe.adversarial);
+        term.is_some_and(|term| term.loss == AdversarialLoss::Hinge)
     }
 
     /// Samples per step.
@@ -242,7 +249,7 @@ fn experiment(plan: &Plan) -> Experiment {
     match (&plan.recipe.inversion, &plan.recipe.vae) {
         (Some(inversion), _) if inversion.small => Experiment::SmallInversion,
         (Some(_), _) => Experiment::Inversion,
-        (None, Some(vae)) if vae.encoder.name() == "autoencoder" => Experiment::SmallVae,
+        (None, Some(vae)) if vae.encoder.trained().is_none() => Experiment::SmallVae,
         (None, Some(_)) => Experiment::Vae,
         (None, None) => Experiment::Autoencoder,
     }

@@ -1,9 +1,11 @@
 //! Checks of a generator's recipe.
 
-use deepsim_loss::terms::Distance;
+use deepsim_loss::BalanceRule;
+use deepsim_loss::terms::{AdversarialLoss, Distance};
+use deepsim_nets::DiscriminatorConfig;
 
 use super::text::{at_least_one, below_one, not_negative, refuse};
-use super::{Inversion, Recipe};
+use super::{Inversion, Recipe, Validation};
 use crate::RunError;
 
 impl Recipe {
@@ -28,7 +30,20 @@ impl Recipe {
         if self.image.distance == Distance::EnergyScore && self.draws < 2 {
             return refuse("image.distance: expected at least 2 draws for energy-score, found 1");
         }
+        if self.init_matching && self.init.is_none() {
+            return refuse("init_matching: expected init beside it, found none");
+        }
+        if let Some(validation) = &self.validation {
+            validation.check()?;
+        }
         self.output.check()?;
+        let validated = format!("measure/{}", Validation::NAME);
+        let best = self.output.keep.best.as_ref().is_some_and(|best| best.measure == validated);
+        if best && self.validation.is_none() {
+            return refuse(format!(
+                "output.keep.best.measure: expected [validation] beside {validated}, found none"
+            ));
+        }
         at_least_one("crop", self.crop as u64)?;
         if self.resize.is_some_and(|side| side < self.crop) {
             return refuse(format!(
@@ -78,21 +93,7 @@ impl Recipe {
         }
         at_least_one("generator.code_channels", self.generator.code_channels as u64)?;
         below_one("generator.slope", "slope", self.generator.slope)?;
-        not_negative("adam.learning_rate", self.adam.learning_rate)?;
-        below_one("adam.beta1", "beta", self.adam.beta1)?;
-        below_one("adam.beta2", "beta", self.adam.beta2)?;
-        not_negative("adam.factor", self.adam.factor)?;
-        not_negative("adam.epsilon", self.adam.epsilon)?;
-        // A weight whose gradient has always been zero would be divided by it.
-        if self.adam.epsilon < f64::from(f32::MIN_POSITIVE) {
-            return refuse(format!(
-                "adam.epsilon: expected at least {:e}, found {:e}",
-                f32::MIN_POSITIVE,
-                self.adam.epsilon
-            ));
-        }
-        not_negative("adam.generator_decay", self.adam.generator_decay)?;
-        not_negative("adam.discriminator_decay", self.adam.discriminator_decay)?;
+        self.adam.check(self.steps)?;
         if let Some(feature) = &self.feature {
             match (feature.weight, feature.rho) {
                 (Some(value), None) => not_negative("feature.weight", value)?,
@@ -122,6 +123,40 @@ impl Recipe {
         }
         if let Some(adversarial) = &self.adversarial {
             not_negative("adversarial.weight", adversarial.weight)?;
+            if adversarial.loss == AdversarialLoss::Hinge && adversarial.balance != BalanceRule::Off
+            {
+                return refuse(
+                    "adversarial.balance: expected off with hinge, whose losses the rules cannot weigh, \
+                     found code or paper; set adversarial.balance=off too",
+                );
+            }
+            let discriminator = adversarial.discriminator;
+            if adversarial.adaptive && self.micro_batch.is_some_and(|size| size < self.batch) {
+                return refuse(
+                    "adversarial.adaptive: expected false with micro_batch, whose parts would have weights of their own, \
+                     found true",
+                );
+            }
+            let others = self.image.weight > 0.0 || self.feature.is_some();
+            if adversarial.adaptive && !others && self.terms.is_empty() {
+                return refuse(
+                    "adversarial.adaptive: expected another term at the images, to which the weight is relative, found none",
+                );
+            }
+            if discriminator.patch
+                && discriminator.dropout != DiscriminatorConfig::default().dropout
+            {
+                return refuse(format!(
+                    "adversarial.discriminator.dropout: expected none with patch, which has no dropout, found {}",
+                    discriminator.dropout
+                ));
+            }
+            if discriminator.patch && discriminator.conditional {
+                return refuse(
+                    "adversarial.discriminator.patch: expected false with conditional, whose features belong to \
+                     whole images, found true",
+                );
+            }
             at_least_one(
                 "adversarial.discriminator.stride",
                 adversarial.discriminator.stride as u64,

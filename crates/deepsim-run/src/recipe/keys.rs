@@ -42,6 +42,11 @@ pub const GENERATOR: &[Key] = &rows([
     ("transform", "", "list of transforms of training pictures (docs/data.md)"),
     ("init", "", "run folder or generator file whose weights the generator begins with"),
     (
+        "init_matching",
+        "",
+        "true takes of init the weights that match by name and shape, and lists the others",
+    ),
+    (
         "interpolate",
         "",
         "true begins with a last up-convolution that interpolates, without a grid of period two; not with init",
@@ -55,6 +60,11 @@ pub const GENERATOR: &[Key] = &rows([
         "average",
         "",
         "decay of a running mean of the generator's weights, e.g. 0.999, which is then saved",
+    ),
+    (
+        "validation.images",
+        "256",
+        "training images that are held out, to measure the loss before each checkpoint",
     ),
     ("precision", "\"f32\"", "precision of convolutions on a GPU: f32, tf32 or bf16"),
     ("generator.code_channels", "8", "channels of an autoencoder's code"),
@@ -75,7 +85,7 @@ pub const GENERATOR: &[Key] = &rows([
     (
         "feature.rho",
         "",
-        "chooses the weight: size of the feature term beside the image term, calibrated on the first images",
+        "chooses the weight: size of the feature term beside squared errors, calibrated on the first images",
     ),
     ("feature.weights", "", "file of the comparator's weights, or random"),
     ("feature.seed", "0", "seed of a comparator's random weights"),
@@ -89,6 +99,12 @@ pub const GENERATOR: &[Key] = &rows([
         "adversarial.balance",
         "\"code\"",
         "rule that pauses the discriminator or the generator: code, paper or off",
+    ),
+    ("adversarial.loss", "", "losses of both networks: cross-entropy, or hinge with balance off"),
+    (
+        "adversarial.adaptive",
+        "",
+        "true multiplies the weight by the gradient of the other terms over that of this one",
     ),
     ("adversarial.after", "", "steps without the adversarial term, at the beginning"),
     (
@@ -106,6 +122,11 @@ pub const GENERATOR: &[Key] = &rows([
         "adversarial.discriminator.conditional",
         "false",
         "give it the inverted features too; needs [inversion]",
+    ),
+    (
+        "adversarial.discriminator.patch",
+        "",
+        "true judges patches of 35 pixels, each by itself, without dropout",
     ),
     (
         "terms.total_variation.weight",
@@ -137,9 +158,9 @@ pub const GENERATOR: &[Key] = &rows([
     (
         "vae.encoder",
         "\"caffenet\"",
-        "variational autoencoder: its encoder, alexnet, caffenet or autoencoder",
+        "variational autoencoder: its encoder, alexnet, caffenet, autoencoder, or convolutional for a code of maps",
     ),
-    ("vae.latent", "4096", "numbers in a code"),
+    ("vae.latent", "4096", "numbers in a code; channels of its maps for the encoder convolutional"),
     ("vae.weights", "", "file of the weights that the encoder begins with"),
     ("vae.from_scratch", "false", "begin with random weights of the encoder"),
     ("vae.divergence.weight", "20.0", "weight of the divergence from the prior"),
@@ -156,6 +177,14 @@ pub const GENERATOR: &[Key] = &rows([
     ("adam.factor", "0.5", "factor at each milestone"),
     ("adam.generator_decay", "0.0", "L2 penalty of the generator's weights"),
     ("adam.discriminator_decay", "4e-4", "L2 penalty of the discriminator's weights"),
+    ("adam.warm_up", "", "updates over which the learning rate grows from 0"),
+    (
+        "adam.cosine",
+        "",
+        "updates over which the rate falls to 0 along half a cosine, not by milestones",
+    ),
+    ("adam.clip", "", "largest norm of a network's gradient; larger ones are scaled down to it"),
+    ("adam.decoupled", "", "true applies penalties to weights and not to gradients, as AdamW does"),
     OUTPUT[0],
     OUTPUT[1],
     OUTPUT[2],
@@ -300,7 +329,9 @@ mod tests {
         let best = ["output.keep.best.measure=value/image", "output.keep.best.number=1"];
         let feature = ["feature.comparator=alexnet", "feature.tap=CONV3", "feature.weight=1"];
         let inversion = ["inversion.encoder=alexnet", "inversion.tap=FC6", "crop=227"];
-        let mut found = generator(&[&best[..], &feature, &["adversarial.balance=code"]].concat())?;
+        let mut found = generator(
+            &[&best[..], &feature, &["adversarial.balance=code", "validation.images=256"]].concat(),
+        )?;
         found.extend(generator(&["vae.latent=4096", "crop=227"])?);
         found.extend(generator(&inversion)?);
         same(GENERATOR, &found);

@@ -15,6 +15,7 @@ mod retention;
 mod suggest;
 mod text;
 mod vae;
+mod validation;
 
 use std::path::PathBuf;
 
@@ -29,12 +30,13 @@ pub use comparator::{
     Classes, ComparatorRecipe, ExemplarTask, InstanceTask, Learned, Mining, PairSource, Pairs,
     VideoTask,
 };
-pub use deepsim_loss::terms::{Divergence, ExtraTerms, ImageTerm};
+pub use deepsim_loss::terms::{AdversarialLoss, Divergence, ExtraTerms, ImageTerm};
 pub use inversion::Inversion;
 pub use optimiser::{AdamConfig, Rate, SgdConfig};
 pub use output::{OnFailedWrite, OutputConfig};
 pub use retention::{Best, Candidate, Retention};
 pub use vae::Variational;
+pub use validation::Validation;
 
 /// Recipe of a generator: everything that decides the numbers of a run, except the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,9 +75,13 @@ pub struct Recipe {
     /// Run folder, or file of a generator, whose weights the generator begins with: of the same network, with the
     /// same numbers. Fresh weights if left out, as in the paper.
     pub init: Option<PathBuf>,
+    /// True if the generator begins with those weights of `init` that it has too, by name and shape, and with fresh ones
+    /// elsewhere; the file may be of another network.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub init_matching: bool,
     /// True if the generator begins with a last up-convolution that interpolates
     /// ([`Generator::interpolate`](deepsim_nets::Generator::interpolate)), so that it has no grid of period two to
-    /// unlearn. Independent weights in the paper. Without effect beside `init`, whose weights replace these.
+    /// unlearn. Independent weights in the paper. Weights of `init` replace these.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interpolate: bool,
     /// The image term.
@@ -93,6 +99,9 @@ pub struct Recipe {
     /// Decay of a running mean of the generator's weights, e.g. 0.999, which is then what is saved as
     /// the generator; none in the paper.
     pub average: Option<f64>,
+    /// Training images that are held out to watch the loss on; none in the paper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Validation>,
     /// Precision of convolutions on a GPU.
     #[serde(default)]
     pub precision: Precision,
@@ -152,6 +161,13 @@ pub struct FeatureTerm {
 pub struct AdversarialTerm {
     /// Weight of the term; 100 in the authors' code.
     pub weight: f64,
+    /// Losses of both networks; cross-entropies in the paper.
+    #[serde(skip_serializing_if = "is_cross_entropy")]
+    pub loss: AdversarialLoss,
+    /// True if the weight is relative: it is multiplied by the norm of the gradient of all other terms at the generated
+    /// images over that of this one, in each step. A constant weight in the paper.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub adaptive: bool,
     /// Rule that decides which network is updated.
     pub balance: BalanceRule,
     /// Steps without the term, at the beginning; none in the paper.
@@ -165,6 +181,8 @@ impl Default for AdversarialTerm {
     fn default() -> Self {
         Self {
             weight: 100.0,
+            loss: AdversarialLoss::default(),
+            adaptive: false,
             balance: BalanceRule::default(),
             after: 0,
             discriminator: DiscriminatorConfig::default(),
@@ -178,6 +196,10 @@ fn one() -> usize {
 
 fn is_one(number: &usize) -> bool {
     *number == 1
+}
+
+fn is_cross_entropy(loss: &AdversarialLoss) -> bool {
+    *loss == AdversarialLoss::CrossEntropy
 }
 
 fn no_steps(steps: &u64) -> bool {
@@ -242,7 +264,45 @@ weight = 1.0
 
     #[test]
     fn what_makes_no_sense_is_named() {
-        let cases: [(&[&str], &str); 33] = [
+        let cases: [(&[&str], &str); 48] = [
+            (&["validation.images=0"], "validation.images: expected at least 1, found 0"),
+            (&["validation.imges=9"], "did you mean `images`?"),
+            (
+                &["output.keep.best={measure=\"measure/validation\",number=1}"],
+                "output.keep.best.measure: expected [validation] beside measure/validation",
+            ),
+            (
+                &["adversarial.adaptive=true", "micro_batch=2"],
+                "adversarial.adaptive: expected false with micro_batch",
+            ),
+            (
+                &["adversarial.adaptive=true", "image.weight=0"],
+                "adversarial.adaptive: expected another term at the images",
+            ),
+            (
+                &["adversarial.discriminator={patch=true,dropout=0.1}"],
+                "adversarial.discriminator.dropout: expected none with patch",
+            ),
+            (&["vae.encoder=convolutional"], "vae.latent: expected at most 64 maps"),
+            (&["adam.cosine=9"], "adam.cosine: expected at least the 10 steps"),
+            (
+                &["adam.cosine=10", "adam.milestones=[5]"],
+                "adam.milestones: expected none with cosine, found [5]",
+            ),
+            (&["init_matching=true"], "init_matching: expected init beside it"),
+            (&["adversarial.loss=hinge"], "adversarial.balance: expected off with hinge"),
+            (&["adversarial.los=hinge"], "did you mean `loss`?"),
+            (&["adversarial.loss=hing"], "did you mean `hinge`?"),
+            (
+                &[
+                    "adversarial.discriminator={patch=true,conditional=true}",
+                    "crop=227",
+                    "inversion.encoder=alexnet",
+                    "inversion.tap=CONV5",
+                ],
+                "adversarial.discriminator.patch: expected false with conditional",
+            ),
+            (&["adam.clip=0"], "adam.clip: expected a number > 0, found 0"),
             (&["vae.encoder=alexnet"], "crop: expected 227 for the encoder alexnet, found 64"),
             (
                 &["vae.encoder=autoencoder", "vae.weights=x"],

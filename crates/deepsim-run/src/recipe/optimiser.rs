@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::text::refuse;
+use super::text::{below_one, not_negative, refuse};
 use crate::RunError;
 
 /// Adam with a multistep learning rate; the defaults are the authors' solver.
@@ -25,6 +25,25 @@ pub struct AdamConfig {
     pub generator_decay: f64,
     /// L2 penalty of the discriminator, added to its gradient.
     pub discriminator_decay: f64,
+    /// Updates over which the learning rate grows from 0 to its value; 0 in the paper.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub warm_up: u64,
+    /// Updates of a network over which its learning rate falls to 0 along half a cosine, in place of the milestones; none in
+    /// the paper.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cosine: Option<u64>,
+    /// Largest norm of the gradient of a network, over all its weights; a larger gradient is scaled down to it. None in the
+    /// paper.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
+    /// True if penalties are not added to gradients: each update first multiplies weights by `1 - rate * penalty`, as AdamW
+    /// does (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv 1711.05101).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub decoupled: bool,
+}
+
+fn is_zero(updates: &u64) -> bool {
+    *updates == 0
 }
 
 impl Default for AdamConfig {
@@ -38,21 +57,74 @@ impl Default for AdamConfig {
             factor: 0.5,
             generator_decay: 0.0,
             discriminator_decay: 4e-4,
+            warm_up: 0,
+            cosine: None,
+            clip: None,
+            decoupled: false,
         }
     }
 }
 
 impl AdamConfig {
-    /// Learning rate of a network after `updates` updates.
+    /// Learning rate of a network's update of this number, counted from 1.
     ///
     /// ```
     /// let adam = deepsim_run::recipe::AdamConfig::default();
     /// assert_eq!(adam.rate(299_999), 2e-4);
     /// assert_eq!(adam.rate(500_000), 0.5e-4);
+    /// let adam = deepsim_run::recipe::AdamConfig { warm_up: 10, cosine: Some(100), ..adam };
+    /// assert_eq!(adam.rate(5), 0.5 * adam.learning_rate * (1.0 + (0.04 * std::f64::consts::PI).cos()) / 2.0);
+    /// assert_eq!(adam.rate(51), 1e-4);
+    /// assert_eq!(adam.rate(101), 0.0);
     /// ```
     pub fn rate(&self, updates: u64) -> f64 {
-        let passed = self.milestones.iter().filter(|&&m| m <= updates).count();
-        self.learning_rate * self.factor.powi(passed as i32)
+        let share = |updates: u64, of: u64| updates.min(of) as f64 / of as f64;
+        let warm = if self.warm_up == 0 { 1.0 } else { share(updates, self.warm_up) };
+        let left = match self.cosine {
+            Some(over) => {
+                let done = share(updates.saturating_sub(1), over.max(1));
+                0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+            }
+            None => {
+                let passed = self.milestones.iter().filter(|&&m| m <= updates).count();
+                self.factor.powi(passed as i32)
+            }
+        };
+        self.learning_rate * warm * left
+    }
+
+    /// Refuses values that make no sense in a run of so many steps, naming the key.
+    pub(super) fn check(&self, steps: u64) -> Result<(), RunError> {
+        not_negative("adam.learning_rate", self.learning_rate)?;
+        below_one("adam.beta1", "beta", self.beta1)?;
+        below_one("adam.beta2", "beta", self.beta2)?;
+        not_negative("adam.factor", self.factor)?;
+        not_negative("adam.epsilon", self.epsilon)?;
+        // A weight whose gradient has always been zero would be divided by it.
+        if self.epsilon < f64::from(f32::MIN_POSITIVE) {
+            return refuse(format!(
+                "adam.epsilon: expected at least {:e}, found {:e}",
+                f32::MIN_POSITIVE,
+                self.epsilon
+            ));
+        }
+        not_negative("adam.generator_decay", self.generator_decay)?;
+        not_negative("adam.discriminator_decay", self.discriminator_decay)?;
+        if let Some(over) = self.cosine.filter(|over| *over < steps) {
+            return refuse(format!(
+                "adam.cosine: expected at least the {steps} steps, after which nothing is learned, found {over}"
+            ));
+        }
+        if self.cosine.is_some() && self.milestones != Self::default().milestones {
+            let found = &self.milestones;
+            return refuse(format!("adam.milestones: expected none with cosine, found {found:?}"));
+        }
+        match self.clip {
+            Some(clip) if !(clip.is_finite() && clip > 0.0) => {
+                refuse(format!("adam.clip: expected a number > 0, found {clip}"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

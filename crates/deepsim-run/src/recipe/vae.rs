@@ -17,7 +17,7 @@ pub struct Variational {
     /// Layers of the encoder; the decoder's follow from it. CaffeNet's as in the authors' code.
     #[serde(default = "caffenet")]
     pub encoder: VaeEncoder,
-    /// Length of a code; 4096 as in FC6, which the paper leaves open.
+    /// Length of a code, 4096 as in FC6, which the paper leaves open; channels of its maps if the encoder is convolutional.
     #[serde(default = "as_fc6")]
     pub latent: usize,
     /// File of the weights that the encoder begins with. Without it they are looked for in `--weights`,
@@ -35,6 +35,9 @@ fn as_fc6() -> usize {
     4096
 }
 
+/// Most maps of a code that keeps its places: the encoder has no more.
+const MOST_MAPS: usize = 64;
+
 fn caffenet() -> VaeEncoder {
     VaeEncoder::CaffeNet
 }
@@ -51,6 +54,12 @@ impl Variational {
             return refuse("expected [inversion] or [vae], found both");
         }
         at_least_one("vae.latent", self.latent as u64)?;
+        if self.encoder == VaeEncoder::Convolutional && self.latent > MOST_MAPS {
+            return refuse(format!(
+                "vae.latent: expected at most {MOST_MAPS} maps for the encoder convolutional, found {}",
+                self.latent
+            ));
+        }
         if self.encoder.trained().is_some() && recipe.crop != 227 {
             let (name, crop) = (self.encoder.name(), recipe.crop);
             return refuse(format!("crop: expected 227 for the encoder {name}, found {crop}"));

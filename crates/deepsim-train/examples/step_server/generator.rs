@@ -77,7 +77,7 @@ impl Generating {
 /// The noise of both steps of a variational autoencoder.
 fn save_noise(recipe: &Recipe, folder: &Path) -> Result<()> {
     let Some(vae) = &recipe.vae else { return Ok(()) };
-    let (n, latent) = (recipe.batch, vae.latent);
+    let (n, latent) = (recipe.batch, vae.config(recipe.crop).code());
     let noise = |step| {
         let rngs = streams(recipe.seed, "noise", step, 0..n);
         let values = rngs.into_iter().flat_map(|mut rng| normal(&mut rng, latent, 1.0)).collect();

@@ -40,7 +40,7 @@ impl Adam {
     /// ([`DeferredScalar::gate`](deepsim_ops::DeferredScalar::gate)); it counts as an update either way.
     ///
     /// # Errors
-    /// If a weight has no gradient.
+    /// If a weight has no gradient, or penalties are decoupled and numbers are on a GPU; then nothing is changed.
     pub fn step(
         &mut self,
         params: &Params,
@@ -58,6 +58,18 @@ impl Adam {
                 .ok_or_else(|| candle_core::Error::Msg(format!("Adam: no gradient for {name}")))?;
             updates.push(AdamUpdate { parameter, gradient, moments, decays });
         }
+        if self.config.decoupled && self.decay > 0.0 {
+            if only_if.is_some() {
+                // The update may be left out on the device, after the weights have shrunk.
+                return Err(TrainError::recipe(
+                    "adam.decoupled: expected false on a GPU, found true",
+                ));
+            }
+            let keep = 1.0 - step.learning_rate * self.decay;
+            for update in updates.iter().filter(|update| update.decays) {
+                update.parameter.set(&(update.parameter.as_tensor() * keep)?)?;
+            }
+        }
         Ok(adam_update_all(updates, step, only_if)?)
     }
 
@@ -68,7 +80,7 @@ impl Adam {
             beta1: self.config.beta1,
             beta2: self.config.beta2,
             epsilon: self.config.epsilon,
-            weight_decay: self.decay,
+            weight_decay: if self.config.decoupled { 0.0 } else { self.decay },
             // The authors' solver counts the iteration before it computes the update, and Caffe
             // adds one more: the first bias correction is that of t = 2.
             t: self.updates + 1,
@@ -103,6 +115,11 @@ impl Adam {
         self.config.rate(self.updates)
     }
 
+    /// Largest norm of a gradient; larger ones are to be scaled down to it.
+    pub(crate) fn clip(&self) -> Option<f64> {
+        self.config.clip
+    }
+
     /// Updates made so far.
     pub fn updates(&self) -> u64 {
         self.updates
@@ -125,5 +142,43 @@ impl Adam {
     pub fn restore(&mut self, updates: u64, moments: Vec<Moments>) {
         self.updates = updates;
         self.moments = moments;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+
+    #[test]
+    fn decoupled_penalties_shrink_weights_and_leave_moments_alone()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let config = AdamConfig { decoupled: true, ..AdamConfig::default() };
+        let device = &Device::Cpu;
+        let (a, b) = (Var::new(&[1f32, -2.0], device)?, Var::new(&[3f32], device)?);
+        let params: Params =
+            [("a".into(), a.clone()), ("b".into(), b.clone())].into_iter().collect();
+        let mut adam = Adam::new(&config, 0.5, |name| name == "a", &params)?;
+        // Gradients of zero: nothing is left but the penalty.
+        let mut gradients = (a.sum_all()? + b.sum_all()?)?.backward()?;
+        for var in [&a, &b] {
+            gradients.insert(var, var.zeros_like()?);
+        }
+        for _ in 0..2 {
+            adam.step(&params, &gradients, None)?;
+        }
+        let kept = (1.0 - 2e-4 * 0.5f64).powi(2);
+        let found = a.to_vec1::<f32>()?;
+        for (found, start) in found.iter().zip([1.0, -2.0]) {
+            assert!((f64::from(*found) - start * kept).abs() < 1e-6, "{found}");
+        }
+        assert_eq!(b.to_vec1::<f32>()?, [3.0]);
+        assert!(adam.moments().iter().all(|moments| moments.first().iter().all(|m| *m == 0.0)));
+        // Where the update may be left out on a device, weights would have shrunk in any case.
+        let gate = Tensor::new(&[1f32], device)?;
+        let refused = adam.step(&params, &gradients, Some(&gate));
+        assert!(refused.expect_err("a gate").to_string().contains("adam.decoupled"));
+        Ok(())
     }
 }

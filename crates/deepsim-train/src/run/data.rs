@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
-use deepsim_data::{Crop, Cursor, DataError, Dataset, Loader, LoaderConfig, Source};
+use deepsim_data::{Crop, Cursor, DataError, Dataset, Loader, LoaderConfig, Source, Subset};
 use deepsim_nets::{Images, PixelFormat};
 use deepsim_run::plan::DataPlan;
-use deepsim_run::recipe::Recipe;
+use deepsim_run::recipe::{Recipe, Validation};
 
 use crate::TrainError;
 use crate::run::options::RunOptions;
@@ -29,6 +29,48 @@ pub(crate) fn training_images(
     let images = dataset.training(recipe.transform.as_ref(), recipe.crop)?;
     check_source(&*images, "transformed training", recipe.crop)?;
     Ok(images)
+}
+
+/// Training images, and those that are held out of them.
+pub(crate) struct Training {
+    /// Images of the steps.
+    pub(crate) images: Arc<dyn Source>,
+    /// Batches of held-out images, in centre crops; none unless the recipe asks for them.
+    pub(crate) validation: Vec<Images>,
+}
+
+/// Returns the training images of a recipe, without those that it holds out. These are read by the process that leads, in
+/// batches as `loader` has them.
+///
+/// # Errors
+/// If no images would be left, or held-out ones cannot be read.
+pub(crate) fn training(
+    recipe: &Recipe,
+    dataset: &Dataset,
+    loader: LoaderConfig,
+    device: &Device,
+) -> Result<Training, TrainError> {
+    let all = training_images(recipe, dataset)?;
+    let Some(Validation { images: held_out }) = recipe.validation else {
+        return Ok(Training { images: all, validation: Vec::new() });
+    };
+    let share = held_out as f64 / all.len() as f64;
+    let (rest, _) = Subset::split(all, share, recipe.seed)?;
+    let mut validation = Vec::new();
+    if loader.rank == 0 {
+        // The same images without transforms. The loader passes over damaged ones.
+        let (_, held_out) = Subset::split(dataset.unlabeled.clone(), share, recipe.seed)?;
+        let batch = recipe.micro_batch.unwrap_or(loader.batch).min(held_out.len());
+        let batches = held_out.len() / batch;
+        let crop = Crop::Center(recipe.crop);
+        let config =
+            LoaderConfig { batch, crop, rank: 0, world: 1, prefetch: 1, workers: 1, ..loader };
+        let loader = Loader::new(Arc::new(held_out), config, Cursor::default())?;
+        for batch in loader.take(batches) {
+            validation.push(images(&batch?, device)?);
+        }
+    }
+    Ok(Training { images: Arc::new(rest), validation })
 }
 
 /// Returns the configuration of training batches, or of this process's share of them.
@@ -176,6 +218,42 @@ mod tests {
             let message = check_images(&recipe(crop)?, &dataset).expect_err(words).to_string();
             assert!(message.contains(words), "{message}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn held_out_images_are_in_no_step() -> Result<(), TrainError> {
+        let dataset = Dataset::scenes(0, SceneSizes { unlabeled: 20, train: 10, test: 10 });
+        let training = |set: &str, rank: usize| {
+            let config = LoaderConfig { batch: 4, seed: 3, rank, ..LoaderConfig::default() };
+            training(&recipe(set)?, &dataset, config, &Device::Cpu)
+        };
+        let whole = training("steps=1", 0)?;
+        assert_eq!((whole.images.len(), whole.validation.len()), (20, 0));
+        let split = training("validation.images=8", 0)?;
+        assert_eq!(split.images.len(), 12);
+        let batches: Vec<usize> = split.validation.iter().map(Images::len).collect();
+        assert_eq!(batches, [4, 4]);
+        // Each of the 20 images is on one side.
+        let crops = |source: &dyn Source| -> Result<Vec<Vec<u8>>, TrainError> {
+            let batch = deepsim_data::read_range(source, 0..source.len(), Crop::Center(64))?;
+            Ok(batch.pixels.chunks(3 * 64 * 64).map(<[u8]>::to_vec).collect())
+        };
+        let mut seen = crops(&*split.images)?;
+        for images in &split.validation {
+            seen.extend(images.to_u8()?.chunks(3 * 64 * 64).map(<[u8]>::to_vec));
+        }
+        let mut all = crops(&*dataset.unlabeled)?;
+        seen.sort();
+        all.sort();
+        assert!(seen == all);
+        // Another process trains on the same images and measures none.
+        let other = training("validation.images=8", 1)?;
+        assert_eq!((other.images.content(), other.validation.len()), (split.images.content(), 0));
+        let few = training("validation.images=3", 0)?;
+        assert_eq!(few.validation.iter().map(Images::len).collect::<Vec<_>>(), [3]);
+        let message = training("validation.images=20", 0).err().expect("none left").to_string();
+        assert!(message.contains("leaves some of 20 images"), "{message}");
         Ok(())
     }
 

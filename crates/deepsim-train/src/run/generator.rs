@@ -8,10 +8,11 @@ use deepsim_run::Identity;
 use deepsim_run::files::{CHECKPOINT, GENERATOR};
 use deepsim_run::plan::Plan;
 use deepsim_run::recipe::Recipe;
+use tracing::info;
 
 use crate::TrainError;
 use crate::run::control::{Outcome, Requests};
-use crate::run::data::{check_continues, dataset, images, loader, training_images};
+use crate::run::data::{Training, check_continues, dataset, images, loader, training};
 use crate::run::options::RunOptions;
 use crate::run::plan;
 use crate::run::precision;
@@ -35,6 +36,7 @@ pub fn run(
     let (out, device) = (&options.out, &options.device);
     precision::set(recipe.precision, device)?;
     let group = options.group.clone();
+    refuse_where_it_runs(recipe, options)?;
     let loader = loader(recipe, options)?;
     let checkpoint = earlier(out, options.resume)?;
     let state = checkpoint.as_deref().map(checkpoint::read_state).transpose()?;
@@ -54,10 +56,13 @@ pub fn run(
         }
         cursor = checkpoint::load(&checkpoint, &mut trainer)?.cursor;
     } else if let Some(init) = &plan.recipe.init {
-        trainer.begin_with(init)?;
+        match plan.recipe.init_matching {
+            true => info!("{}: {}", init.display(), trainer.begin_with_matching(init)?),
+            false => trainer.begin_with(init)?,
+        }
     }
     let samples = Samples::new(&dataset, plan.recipe.crop, device)?;
-    let source = training_images(&plan.recipe, &dataset)?;
+    let Training { images: source, validation } = training(&plan.recipe, &dataset, loader, device)?;
 
     // Nothing is written before all that can be refused has been.
     let identity = Identity::of(&plan.recipe);
@@ -72,14 +77,31 @@ pub fn run(
         output: &plan.recipe.output,
         group,
     };
-    let mut session = GeneratorSession::new(trainer, samples, &plan, device);
+    let mut session =
+        GeneratorSession { validation, ..GeneratorSession::new(trainer, samples, &plan, device) };
     training_loop(&mut session, &setup, cursor, requests)
+}
+
+/// Refuses what a recipe cannot have on this device, or with so many processes.
+fn refuse_where_it_runs(recipe: &Recipe, options: &RunOptions) -> Result<(), TrainError> {
+    if recipe.adam.decoupled && !options.device.is_cpu() {
+        return Err(TrainError::recipe("adam.decoupled: expected false on a GPU, found true"));
+    }
+    let ranks = options.group.size();
+    if recipe.adversarial.is_some_and(|term| term.adaptive) && ranks > 1 {
+        return Err(TrainError::recipe(format!(
+            "adversarial.adaptive: expected one process, whose gradients are those of the whole batch, found {ranks}"
+        )));
+    }
+    Ok(())
 }
 
 /// A generator in training.
 pub(crate) struct GeneratorSession<'a> {
     pub(crate) trainer: Trainer,
     samples: Samples,
+    /// Batches of held-out images.
+    validation: Vec<Images>,
     plan: &'a Plan,
     device: &'a Device,
     prefetch: Prefetch,
@@ -92,7 +114,8 @@ impl<'a> GeneratorSession<'a> {
         plan: &'a Plan,
         device: &'a Device,
     ) -> Self {
-        Self { trainer, samples, plan, device, prefetch: Prefetch::default() }
+        let (validation, prefetch) = (Vec::new(), Prefetch::default());
+        Self { trainer, samples, validation, plan, device, prefetch }
     }
 
     /// A batch as images, which may be on the device already.
@@ -140,6 +163,11 @@ impl Session for GeneratorSession<'_> {
         let reason = self.trainer.graphs_refused()?.to_owned();
         self.trainer.set_graphs(false);
         Some(format!("steps are not recorded as CUDA graphs: {reason}"))
+    }
+
+    fn validate(&self) -> Result<Option<f64>, TrainError> {
+        let batches = &self.validation;
+        (!batches.is_empty()).then(|| self.trainer.validate(batches)).transpose()
     }
 
     fn draw(&self) -> Result<Picture, TrainError> {

@@ -58,19 +58,21 @@ pub fn settle(
         frozen.scale = match (earlier, &recipe.init) {
             (Some(earlier), _) => earlier.scale.clone(),
             // The scale is the generator's that it begins with.
-            (None, Some(init)) => match Generator::load(&generator_file(init), device)? {
-                Generator::Inverter(net) if !net.config().scale.is_empty() => {
-                    net.config().scale.clone()
+            (None, Some(init)) if !recipe.init_matching => {
+                match Generator::load(&generator_file(init), device)? {
+                    Generator::Inverter(net) if !net.config().scale.is_empty() => {
+                        net.config().scale.clone()
+                    }
+                    _ => {
+                        let reason = format!(
+                            "inversion.scaled: expected a generator with a scale in init, found {} without",
+                            init.display()
+                        );
+                        return Err(TrainError::recipe(reason));
+                    }
                 }
-                _ => {
-                    let reason = format!(
-                        "inversion.scaled: expected a generator with a scale in init, found {} without",
-                        init.display()
-                    );
-                    return Err(TrainError::recipe(reason));
-                }
-            },
-            (None, None) => {
+            }
+            (None, _) => {
                 let images = calibration_batch(dataset, SCALED, crop, seed, device)?;
                 frozen.root_mean_squares(&images)?
             }

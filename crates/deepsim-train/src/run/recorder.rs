@@ -81,12 +81,14 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Warns of what looks wrong after a step, and writes a line of the log and a picture where they are due.
+    /// Warns of what looks wrong after a step, and writes a line of the log, if one is due or the step was `validated`,
+    /// and a picture where it is due.
     pub(crate) fn record(
         &mut self,
         session: &dyn Session,
         report: &StepReport,
         histograms: Vec<Value>,
+        validated: bool,
     ) -> Result<(), TrainError> {
         let LoopSetup { steps, output, loader, .. } = self.setup;
         let step = report.step;
@@ -97,7 +99,7 @@ impl<'a> Recorder<'a> {
             self.settle(logged)?;
             warn!("{text}");
         }
-        if step == 1 || step.is_multiple_of(output.log_every) || step == *steps {
+        if validated || step == 1 || step.is_multiple_of(output.log_every) || step == *steps {
             let (since, made) = self.window;
             let samples = made * (loader.batch * loader.world) as u64;
             let speed = samples as f64 / since.elapsed().as_secs_f64().max(1e-9);
@@ -193,6 +195,8 @@ impl<'a> Recorder<'a> {
             self.last.iter().flat_map(Record::scalars).collect();
         // Equal runs write equal checkpoints, however fast they are.
         numbers.remove("items_per_s");
+        // JSON has no others, and the best is none of them.
+        numbers.retain(|_, number| number.is_finite());
         self.store.save(session.steps(), numbers, &|put| session.save(cursor, put))?;
         let (name, bytes) = session.product()?;
         Ok(write_atomic(&self.setup.out.join(name), &bytes)?)

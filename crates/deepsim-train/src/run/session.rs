@@ -46,6 +46,11 @@ pub(crate) trait Session {
         None
     }
 
+    /// Measures the loss on held-out images, if there are any.
+    fn validate(&self) -> Result<Option<f64>, TrainError> {
+        Ok(None)
+    }
+
     /// Draws the grid of images that shows the progress.
     fn draw(&self) -> Result<Picture, TrainError>;
 
@@ -92,6 +97,11 @@ pub(crate) fn with_kernels(
 }
 
 impl LoopSetup<'_> {
+    /// Returns true if a checkpoint is due after a step, whatever signals ask for.
+    pub(crate) fn kept(&self, step: u64) -> bool {
+        step.is_multiple_of(self.output.checkpoint_every) || step == self.steps
+    }
+
     /// Returns true if a grid is drawn after a step.
     pub(crate) fn pictured(&self, step: u64) -> bool {
         step.is_multiple_of(self.output.grid_every) || step == self.steps

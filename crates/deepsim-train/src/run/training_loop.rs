@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use candle_core::Tensor;
 use deepsim_data::{Batch, Cursor, Loader, LoaderConfig};
 use deepsim_run::files::{CHECKPOINT, DONE};
+use deepsim_run::recipe::Validation;
 use tracing::{info, trace_span, warn};
 
 use crate::TrainError;
@@ -62,7 +63,7 @@ pub(crate) fn training_loop(
     mut cursor: Cursor,
     requests: &Requests,
 ) -> Result<Outcome, TrainError> {
-    let LoopSetup { out, steps, output, .. } = *setup;
+    let LoopSetup { out, steps, .. } = *setup;
     let group = &*setup.group;
     same_everywhere(group, session)?;
     let mut recorder = match group.leads() {
@@ -116,7 +117,7 @@ pub(crate) fn training_loop(
             Ok(())
         };
         let hook: Option<&mut GradientHook<'_>> = if pictured { Some(&mut hook) } else { None };
-        let report = match trace_span!("step").in_scope(|| session.step(&batch, hook)) {
+        let mut report = match trace_span!("step").in_scope(|| session.step(&batch, hook)) {
             Err(TrainError::NonFinite(found)) => {
                 let found = explained(found, setup, phase, session, cursor, batch)?;
                 return Err(TrainError::NonFinite(found));
@@ -134,12 +135,14 @@ pub(crate) fn training_loop(
             (cursor, batches) = (Cursor::default(), None);
         }
         if let Some(recorder) = &mut recorder {
-            recorder.record(session, &report, histograms)?;
+            let validation = if setup.kept(step) { session.validate()? } else { None };
+            report.measures.extend(validation.map(|loss| (Validation::NAME, loss)));
+            recorder.record(session, &report, histograms, validation.is_some())?;
         }
         let [asked_to_stop, asked_to_save] = asked(group, requests)?;
         stop = asked_to_stop;
         save |= asked_to_save;
-        if (save || step.is_multiple_of(output.checkpoint_every)) && step != steps {
+        if (save || setup.kept(step)) && step != steps {
             save = false;
             same_everywhere(group, session)?;
             if let Some(recorder) = &recorder {

@@ -2,7 +2,7 @@
 //!
 //! The kind is which networks are updated: the balance is decided between iterations, on the host, and chooses the
 //! graph. While the weight of a term changes, or the comparator sees another part of the images in each step, every
-//! iteration is a kind of its own and none is captured.
+//! iteration is a kind of its own and none is captured. None is either where gradients are clipped or a weight is relative.
 
 use std::collections::HashMap;
 
@@ -110,7 +110,10 @@ impl Graphs {
             networks.terms.iter().map(|term| term.weight(step).to_bits()).collect()
         };
         let moves = networks.frozen.feature.as_ref().is_some_and(|feature| feature.places > 1);
-        if moves || weights(step) != weights(step + 1) {
+        // Both read a norm within the iteration.
+        let reads = networks.terms.iter().any(|term| term.relative())
+            || networks.generator_adam.clip().is_some();
+        if moves || reads || weights(step) != weights(step + 1) {
             // No other iteration would be like this one.
             return Ok(None);
         }

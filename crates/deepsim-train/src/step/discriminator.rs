@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Tensor, Var};
 use deepsim_loss::term::{Inputs, Term, TermValue, at_images};
-use deepsim_loss::{Balance, LossError, terms};
+use deepsim_loss::{Balance, LossError};
 use deepsim_nets::{Discriminator, Images};
 use deepsim_ops::{DeferredScalar, Moments, backward, copy_all, set_moments};
 use deepsim_run::recipe::AdversarialTerm;
@@ -13,7 +13,7 @@ use rand_chacha::ChaCha12Rng;
 use crate::TrainError;
 use crate::dist::ProcessGroup;
 use crate::optim::Adam;
-use crate::step::gradients::{GradientHook, add, checked_norm, sum};
+use crate::step::gradients::{GradientHook, add, checked_norm, clip, sum};
 use crate::step::micro_batch::{Encoded, all_reduce, repeated, streams_of_draws};
 use crate::step::numbers::{DISCRIMINATOR, DiscriminatorNumbers};
 
@@ -104,10 +104,13 @@ impl Adversary {
                 dropout_streams(seed, step, pass, batch.samples.clone(), draws)
             });
             let logits = net.forward(&both, features.as_ref(), Some(&mut rngs.concat()))?;
-            let real_logits = logits.narrow(0, 0, batch.real.len())?;
-            let generated_logits = logits.narrow(0, batch.real.len(), generated.len())?;
-            let real_loss = terms::discriminator_real(&real_logits)?;
-            let generated_loss = terms::discriminator_generated(&generated_logits)?;
+            // Several logits an image are of patches.
+            let patches = logits.dim(0)? / both.len();
+            let [real, made] = [batch.real.len(), generated.len()].map(|images| images * patches);
+            let real_logits = logits.narrow(0, 0, real)?;
+            let generated_logits = logits.narrow(0, real, made)?;
+            let real_loss = self.term.loss.real(&real_logits)?;
+            let generated_loss = self.term.loss.generated(&generated_logits)?;
             numbers.push([
                 DeferredScalar::of(&real_loss)?,
                 DeferredScalar::of(&generated_loss)?,
@@ -125,6 +128,7 @@ impl Adversary {
         if let Some(mut gradients) = gradients {
             sum(group, &mut gradients, self.net.params())?;
             let norm = checked_norm(step, DISCRIMINATOR, self.net.params(), &gradients, hook)?;
+            clip(self.net.params(), &mut gradients, &norm, self.adam.clip())?;
             let gate = [numbers.real.clone(), numbers.generated.clone(), norm.clone()];
             numbers.gradient = Some(norm);
             self.adam.step(self.net.params(), &gradients, DeferredScalar::gate(&gate)?.as_ref())?;
@@ -160,10 +164,8 @@ fn reduce(
 pub(crate) struct Adversarial {
     /// The discriminator, which shares its weights with the one in training.
     pub(crate) net: Discriminator,
-    /// Weight of the term.
-    pub(crate) weight: f64,
-    /// Steps without the term, at the beginning.
-    pub(crate) after: u64,
+    /// Its weight, and from when on.
+    pub(crate) term: AdversarialTerm,
     /// Seed of the run.
     pub(crate) seed: u64,
 }
@@ -174,7 +176,11 @@ impl Term for Adversarial {
     }
 
     fn weight(&self, step: u64) -> f64 {
-        if step > self.after { self.weight } else { 0.0 }
+        if step > self.term.after { self.term.weight } else { 0.0 }
+    }
+
+    fn relative(&self) -> bool {
+        self.term.adaptive
     }
 
     fn evaluate(&self, inputs: &Inputs<'_>) -> Result<TermValue, LossError> {
@@ -183,7 +189,8 @@ impl Term for Adversarial {
         let samples = inputs.samples.clone();
         let mut rngs = dropout_streams(self.seed, inputs.step, Pass::Fool, samples, inputs.draws);
         at_images(inputs.output, |images| {
-            terms::adversarial(&net.forward(images, inputs.features, Some(&mut rngs))?)
+            let logits = net.forward(images, inputs.features, Some(&mut rngs))?;
+            self.term.loss.generator(&logits)
         })
     }
 }

@@ -9,7 +9,8 @@ use crate::TrainError;
 use crate::dist::ProcessGroup;
 use crate::error::{NonFinite, Quantity};
 
-/// Hook that is called with every gradient just before an update: network, name of the weight, gradient.
+/// Hook that is called with every gradient before an update: network, name of the weight, gradient as it is before
+/// clipping.
 pub type GradientHook<'a> = dyn FnMut(&str, &str, &Tensor) -> Result<(), TrainError> + 'a;
 
 /// Accumulates the gradients of `params` of one more micro-batch.
@@ -75,6 +76,31 @@ pub(crate) fn checked_norm(
     Ok(norm)
 }
 
+/// Scales the gradients of a network down to a norm of `most` if theirs, `norm`, is larger. The norm is read from a GPU
+/// for that.
+///
+/// # Errors
+/// If the device fails.
+pub(crate) fn clip(
+    params: &Params,
+    gradients: &mut GradStore,
+    norm: &DeferredScalar,
+    most: Option<f64>,
+) -> Result<(), TrainError> {
+    let Some(most) = most else { return Ok(()) };
+    let found: f64 = DeferredScalar::read(std::slice::from_ref(norm))?.into_iter().sum();
+    // Not so if it is not a number: the update is refused then.
+    if found > most && found.is_finite() {
+        for (_, var) in params.iter() {
+            if let Some(gradient) = gradients.get(var) {
+                let scaled = (gradient * (most / found))?;
+                gradients.insert(var, scaled);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Reads a number that may be on a GPU.
 ///
 /// # Errors
@@ -102,4 +128,30 @@ pub(crate) fn check(
     let (batch, reproducer) = (Vec::new(), None);
     let found = NonFinite { step, term, quantity, value, batch, reproducer };
     Err(TrainError::NonFinite(Box::new(found)))
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+
+    #[test]
+    fn gradients_are_scaled_down_to_a_norm_and_never_up() -> Result<(), Box<dyn std::error::Error>>
+    {
+        let var = Var::new(&[1f32, 1.0], &Device::Cpu)?;
+        let params: Params = [("w".into(), var.clone())].into_iter().collect();
+        let of = Tensor::new(&[3f32, 4.0], &Device::Cpu)?;
+        let clipped = |most| -> Result<(f64, Vec<f32>), TrainError> {
+            let mut gradients = (var.as_tensor() * &of)?.sum_all()?.backward()?;
+            let norm = DeferredScalar::norm(&[gradients.get(&var).expect("a gradient")])?;
+            clip(&params, &mut gradients, &norm, most)?;
+            let values = gradients.get(&var).expect("a gradient").to_vec1()?;
+            Ok((norm.value().expect("on the CPU"), values))
+        };
+        assert_eq!(clipped(None)?, (5.0, vec![3.0, 4.0]));
+        assert_eq!(clipped(Some(6.0))?, (5.0, vec![3.0, 4.0]));
+        assert_eq!(clipped(Some(2.5))?, (5.0, vec![1.5, 2.0]));
+        Ok(())
+    }
 }

@@ -25,13 +25,13 @@ pub(crate) mod report;
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use deepsim_loss::term::Inputs;
-use deepsim_loss::{Balance, Evaluated, Term, balance, objective};
+use deepsim_loss::{Balance, Evaluated, Term, TermReport, balance, objective};
 use deepsim_nets::{Generated, Generator, Images};
 use deepsim_ops::DeferredScalar;
 use tracing::trace_span;
 
 use crate::TrainError;
-use crate::step::gradients::{GradientHook, add, check, checked_norm, sum};
+use crate::step::gradients::{GradientHook, add, check, checked_norm, clip, sum};
 use crate::step::micro_batch::{Encoded, MicroBatch, reduce_terms};
 use crate::step::networks::Networks;
 use crate::step::numbers::{DISCRIMINATOR, GENERATOR, StepNumbers};
@@ -104,6 +104,7 @@ impl Networks {
             let params = self.generator.params();
             sum(&*group, &mut gradients, params)?;
             let norm = checked_norm(step, GENERATOR, params, &gradients, hook)?;
+            clip(params, &mut gradients, &norm, self.generator_adam.clip())?;
             numbers.generator_gradient = Some(norm);
             let gate = DeferredScalar::gate(&numbers.scalars())?;
             self.generator_adam.step(params, &gradients, gate.as_ref())?;
@@ -116,13 +117,49 @@ impl Networks {
 
     /// Evaluates all terms of the generator's loss.
     fn evaluate(&self, input: &Encoded, output: &Generated) -> Result<Evaluated, TrainError> {
-        let Encoded { batch, drawn, .. } = input;
-        let generated = detached(&output.images)?;
         // Before the discriminator takes part, its term is left out.
         let later = usize::from(self.adversary.as_ref().is_some_and(|a| self.step < a.term.after));
-        let terms: Vec<&dyn Term> = self.terms[later..].iter().map(AsRef::as_ref).collect();
+        self.terms_from(later, self.step + 1, input, output)
+    }
+
+    /// Returns the weighted sum of all terms but the adversarial one, with the weights that they have in the end, at the
+    /// images that `generator` makes of `real` ones. These are number `first` and the following of all that are measured:
+    /// each has the same noise at any step.
+    ///
+    /// # Errors
+    /// If the images do not fit.
+    pub(crate) fn measure(
+        &self,
+        generator: &Generator,
+        real: &Images,
+        first: usize,
+    ) -> Result<f64, TrainError> {
+        let others = usize::from(self.adversary.is_some());
+        let at = (self.seed, 0);
+        let mut total = 0.0;
+        for whole in MicroBatch::split(real, real.len(), first, generator, self.draws, at)? {
+            let features = self.frozen.encode(&whole.real)?;
+            let input = Encoded::new(whole, features)?;
+            let output = generate(generator, &input)?;
+            let terms = self.terms_from(others, u64::MAX, &input, &output)?.read()?;
+            total += terms.iter().map(TermReport::weighted).sum::<f64>();
+        }
+        Ok(total)
+    }
+
+    /// Evaluates the terms from the one at `from` on.
+    fn terms_from(
+        &self,
+        from: usize,
+        step: u64,
+        input: &Encoded,
+        output: &Generated,
+    ) -> Result<Evaluated, TrainError> {
+        let Encoded { batch, drawn, .. } = input;
+        let generated = detached(&output.images)?;
+        let terms: Vec<&dyn Term> = self.terms[from..].iter().map(AsRef::as_ref).collect();
         let inputs = Inputs {
-            step: self.step + 1,
+            step,
             samples: batch.samples.clone(),
             draws: batch.draws,
             output: &generated,

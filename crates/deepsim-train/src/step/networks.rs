@@ -5,7 +5,7 @@ use std::rc::Rc;
 use candle_core::Device;
 use deepsim_loss::Term;
 use deepsim_nets::{Autoencoder, Discriminator, Generator, Images, Inverter, Vae};
-use deepsim_run::recipe::{AdversarialTerm, Recipe};
+use deepsim_run::recipe::Recipe;
 
 use crate::TrainError;
 use crate::dist::{ProcessGroup, SingleProcess};
@@ -18,7 +18,7 @@ use crate::step::micro_batch::MicroBatch;
 pub(crate) struct Networks {
     pub(crate) seed: u64,
     /// Images that are generated from each real one.
-    draws: usize,
+    pub(crate) draws: usize,
     /// Iterations made.
     pub(crate) step: u64,
     pub(crate) generator: Generator,
@@ -122,8 +122,8 @@ fn terms(
 ) -> Vec<Box<dyn Term>> {
     let mut terms: Vec<Box<dyn Term>> = Vec::new();
     if let Some(adversary) = adversary {
-        let (net, AdversarialTerm { weight, after, .. }) = (adversary.net.clone(), adversary.term);
-        terms.push(Box::new(Adversarial { net, weight, after, seed: recipe.seed }));
+        let (net, term) = (adversary.net.clone(), adversary.term);
+        terms.push(Box::new(Adversarial { net, term, seed: recipe.seed }));
     }
     if let Some(feature) = &frozen.feature {
         terms.push(Box::new(feature.clone()));

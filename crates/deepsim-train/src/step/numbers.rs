@@ -26,9 +26,9 @@ pub(crate) struct StepNumbers<T> {
 /// The discriminator's numbers of one iteration.
 #[derive(Clone, Debug)]
 pub(crate) struct DiscriminatorNumbers<T> {
-    /// Cross-entropy on real images.
+    /// Loss on real images.
     pub(crate) real: T,
-    /// Cross-entropy on generated images.
+    /// Loss on generated images.
     pub(crate) generated: T,
     /// Share of real images taken for real.
     pub(crate) real_accepted: T,
@@ -39,7 +39,7 @@ pub(crate) struct DiscriminatorNumbers<T> {
 }
 
 impl<T> DiscriminatorNumbers<T> {
-    /// Takes cross-entropies and shares in the order of the fields.
+    /// Takes losses and shares in the order of the fields.
     pub(crate) fn new([real, generated, real_accepted, generated_accepted]: [T; 4]) -> Self {
         Self { real, generated, real_accepted, generated_accepted, gradient: None }
     }

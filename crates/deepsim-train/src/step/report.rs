@@ -31,9 +31,9 @@ impl StepReport {
 /// The discriminator's side of one iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdversaryReport {
-    /// Cross-entropy on real images.
+    /// Loss on real images, a cross-entropy in the paper.
     pub real: f64,
-    /// Cross-entropy on generated images.
+    /// Loss on generated images.
     pub generated: f64,
     /// Share of all images that it classified correctly, before its update.
     pub accuracy: f64,

@@ -1,5 +1,6 @@
 //! Training: lengths, speeds and curves.
 
+use std::collections::BTreeSet;
 use std::f64::consts::LN_2;
 use std::fmt::Write;
 
@@ -62,12 +63,18 @@ pub(super) fn curves(run: &Run) -> String {
     let gradients =
         networks.map(|(i, net)| line(run, net, 2 + i, |r| r.gradients.get(*net).copied()));
     let generator = line(run, "generator", 2, |r| Some(r.terms.get("adversarial")?.value));
-    let entropies = vec![
+    let hinge = run.has_hinge();
+    let (losses, guessing): (_, &[f64]) = match hinge {
+        true => ("hinge losses", &[]),
+        false => ("cross-entropies (dashed: ln 2, guessing)", &[LN_2]),
+    };
+    let of_both = vec![
         adversary("discriminator, real", 3, |a| a.d_real),
         adversary("discriminator, generated", 4, |a| a.d_fake),
         generator,
     ];
-    let ratio = vec![adversary("ratio", 3, |a| a.ratio)];
+    // Of hinges it says nothing, and decides nothing.
+    let ratio = if hinge { Vec::new() } else { vec![adversary("ratio", 3, |a| a.ratio)] };
     let right = vec![
         adversary("real", 3, |a| a.d_accuracy_real),
         adversary("generated", 4, |a| a.d_accuracy_fake),
@@ -86,7 +93,7 @@ pub(super) fn curves(run: &Run) -> String {
             of_terms(|term| term.grad_norm),
         ),
         ("gradient norm of all weights, per network", true, &[], gradients.collect()),
-        ("cross-entropies (dashed: ln 2, guessing)", false, &[LN_2], entropies),
+        (losses, false, guessing, of_both),
         (
             "discriminator's loss / generator's (dashed: off below 0.1, on above 0.5)",
             true,
@@ -101,8 +108,10 @@ pub(super) fn curves(run: &Run) -> String {
         ),
         ("share of steps in which a network was updated", false, &[], updated),
     ];
-    let last = run.run.log.last();
-    let measures = last.into_iter().flat_map(|record| record.measures.keys()).enumerate();
+    // Some are measured from time to time.
+    let measures: BTreeSet<&String> =
+        run.run.log.iter().flat_map(|record| record.measures.keys()).collect();
+    let measures = measures.into_iter().enumerate();
     charts.extend(measures.map(|(index, name)| {
         let number = line(run, name, 3 + index, |r| r.measures.get(name).copied());
         (name.as_str(), false, &[][..], vec![number])

@@ -2,162 +2,25 @@
 //! Gaussian, and a decoder that draws images from samples of it, or of N(0, 1).
 //!
 //! The paper's encoder is AlexNet to FC6, its decoder the generator for FC6 (v1 Table 5). For images of
-//! 64 pixels there is a small one of the autoencoder's layers.
+//! 64 pixels there is a small one of the autoencoder's layers, and one whose code keeps its places.
+
+mod config;
 
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use rand_core::Rng;
-use serde::{Deserialize, Serialize};
 
-use crate::alexnet::{self, Order};
-use crate::autoencoder::{self, AutoencoderConfig, DOWNSAMPLING};
 use crate::image::{Images, PixelFormat};
-use crate::init::Filler;
-use crate::inverter::{from_numbers, middle};
-use crate::layers::{Layer, Op, Stack, layer};
+use crate::inverter::middle;
+use crate::layers::Stack;
 use crate::params::{ParamBuilder, parse, read};
 use crate::random::normal;
 use crate::spec::Spec;
-use crate::{ComparatorKind, NetError, Params, Pass, Posterior};
+use crate::{NetError, Params, Posterior};
 
-/// Layers of the encoder, which is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum VaeEncoder {
-    /// AlexNet's convolutions, normalisation before pooling; images of 227 pixels.
-    #[serde(rename = "alexnet")]
-    AlexNet,
-    /// AlexNet's convolutions, pooling before normalisation; images of 227 pixels.
-    #[serde(rename = "caffenet")]
-    CaffeNet,
-    /// The convolutions of the autoencoder of section 4.1; images whose sides are multiples of 8.
-    Autoencoder,
-}
-
-impl VaeEncoder {
-    /// The name in recipes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AlexNet => "alexnet",
-            Self::CaffeNet => "caffenet",
-            Self::Autoencoder => "autoencoder",
-        }
-    }
-
-    /// The network whose weights it can begin with.
-    pub fn trained(self) -> Option<ComparatorKind> {
-        match self {
-            Self::AlexNet => Some(ComparatorKind::alexnet()),
-            Self::CaffeNet => Some(ComparatorKind::caffenet()),
-            Self::Autoencoder => None,
-        }
-    }
-}
-
-/// Shape of a variational autoencoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VaeConfig {
-    /// Layers of the encoder.
-    pub encoder: VaeEncoder,
-    /// Numbers in the latent code; 4096 as in FC6.
-    pub latent: usize,
-    /// Side of the images in pixels.
-    pub side: usize,
-}
-
-/// Side of AlexNet's images, and positions of its last maps.
-const ALEXNET: (usize, usize) = (227, 6 * 6);
-/// Grey levels in a unit of the small network's pixels: maps and codes are then of one scale from the first
-/// step, as weights at those of Caffe's pixels would not have it.
-const UNIT: f64 = 64.0;
-/// Channels of the small network's smallest maps.
-const CHANNELS: usize = 64;
-/// Prefixes of the names of weights, and names of the heads.
-const ENCODER: &str = "encoder.";
-const DECODER: &str = "decoder.";
-const MEAN: &str = "mean";
-const LOG_VARIANCE: &str = "log_variance";
-/// Filler of the head for the variance, which begins at 1.
-const VARIANCE: Filler = Filler::Gaussian { std: 0.0, bias: 0.0 };
-
-impl VaeConfig {
-    /// The encoder to flat numbers, and how the mean's weights are drawn: so that codes begin about as
-    /// wide as N(0, 1).
-    fn encoder(&self) -> Result<(Vec<Layer>, Filler), NetError> {
-        let order = match self.encoder {
-            VaeEncoder::AlexNet => Order::NormPool,
-            VaeEncoder::CaffeNet => Order::PoolNorm,
-            VaeEncoder::Autoencoder => {
-                let smallest = self.smallest()?;
-                let mut rows = autoencoder::contracting(AutoencoderConfig::default());
-                rows.push(layer("flatten", Op::Flatten(smallest * smallest)));
-                return Ok((rows, Filler::Msra { coeff: 1.0 }));
-            }
-        };
-        if self.side != ALEXNET.0 {
-            return Err(self.wrong("images of 227 pixels"));
-        }
-        let mut rows = alexnet::trunk(order);
-        rows.push(layer("flatten", Op::Flatten(ALEXNET.1)));
-        Ok((rows, Filler::Gaussian { std: 0.005, bias: 0.0 }))
-    }
-
-    fn decoder(&self) -> Result<Vec<Layer>, NetError> {
-        if self.encoder != VaeEncoder::Autoencoder {
-            return from_numbers(self.latent, self.side);
-        }
-        let (config, side) = (AutoencoderConfig::default(), self.smallest()?);
-        let mut rows = vec![
-            layer("fc", Op::Linear(CHANNELS * side * side, Filler::Msra { coeff: 0.25 })),
-            layer("activation", Op::LeakyRelu(config.slope)),
-            layer("reshape", Op::Unflatten { channels: CHANNELS, side }),
-        ];
-        rows.extend(autoencoder::expanding(config));
-        Ok(rows)
-    }
-
-    /// Layer of the heads for the mean and the logarithm of the variance, with `filler`.
-    fn head(&self, name: &'static str, filler: Filler) -> [Layer; 1] {
-        [layer(name, Op::Linear(self.latent, filler))]
-    }
-
-    /// Cost of one pass over an image, to its distribution of codes and back.
-    ///
-    /// # Errors
-    /// If there is no network for images of this size.
-    pub fn cost(&self) -> Result<Pass, NetError> {
-        let (rows, filler) = self.encoder()?;
-        let mut pass = Pass::default();
-        let maps = pass.begin(&rows, ENCODER, &[3, self.side, self.side])?;
-        pass.extend(&self.head(MEAN, filler), ENCODER, &maps)?;
-        let code = pass.extend(&self.head(LOG_VARIANCE, VARIANCE), ENCODER, &maps)?;
-        pass.extend(&self.decoder()?, DECODER, &code)?;
-        Ok(pass)
-    }
-
-    /// Grey levels in a unit of the network's pixels.
-    fn unit(&self) -> f64 {
-        if self.encoder == VaeEncoder::Autoencoder { UNIT } else { 1.0 }
-    }
-
-    /// Side of the small network's smallest maps.
-    fn smallest(&self) -> Result<usize, NetError> {
-        match self.side.is_multiple_of(DOWNSAMPLING) && self.side > 0 {
-            true => Ok(self.side / DOWNSAMPLING),
-            false => Err(self.wrong("images whose sides are multiples of 8")),
-        }
-    }
-
-    fn wrong(&self, wanted: &str) -> NetError {
-        NetError::Shape {
-            operation: "the variational autoencoder",
-            wanted: format!("{wanted} for the encoder {}", self.encoder.name()),
-            got: format!("{} pixels", self.side),
-        }
-    }
-}
+use config::{DECODER, ENCODER, LOG_VARIANCE, MEAN, VARIANCE};
+pub use config::{VaeConfig, VaeEncoder};
 
 /// Image -> distribution of codes; code -> image.
 ///
@@ -190,17 +53,14 @@ impl Vae {
     pub fn new(config: VaeConfig, seed: u64, device: &Device) -> Result<Self, NetError> {
         let mut builder = ParamBuilder::new("vae", seed, device);
         let (rows, filler) = config.encoder()?;
-        let channels = match config.encoder {
-            VaeEncoder::Autoencoder => CHANNELS * config.smallest()?.pow(2),
-            _ => 256 * ALEXNET.1,
-        };
+        let channels = config.channels()?;
         let encoder = Stack::build(&rows, 3, ENCODER, &mut builder)?;
         let mut head = |name, filler| {
-            Stack::build(&config.head(name, filler), channels, ENCODER, &mut builder)
+            Stack::build(&config.head(name, filler)?, channels, ENCODER, &mut builder)
         };
         let mean = head(MEAN, filler)?;
         let log_variance = head(LOG_VARIANCE, VARIANCE)?;
-        let decoder = Stack::build(&config.decoder()?, config.latent, DECODER, &mut builder)?;
+        let decoder = Stack::build(&config.decoder()?, config.code(), DECODER, &mut builder)?;
         Ok(Self { config, encoder, mean, log_variance, decoder, params: builder.params })
     }
 
@@ -246,19 +106,19 @@ impl Vae {
     /// Draws numbers from N(0, 1) for `n` codes.
     ///
     /// # Shapes
-    /// `(n, latent)`
+    /// `(n, code)`
     ///
     /// # Errors
     /// If they cannot be made a tensor.
     pub fn noise(&self, n: usize, rng: &mut impl Rng) -> Result<Tensor, NetError> {
-        let values = normal(rng, n * self.config.latent, 1.0);
-        Ok(Tensor::from_vec(values, (n, self.config.latent), &Device::Cpu)?)
+        let code = self.config.code();
+        Ok(Tensor::from_vec(normal(rng, n * code, 1.0), (n, code), &Device::Cpu)?)
     }
 
     /// Computes the distributions of the codes of images.
     ///
     /// # Shapes
-    /// `(N, 3, side, side) ->` two `(N, latent)`
+    /// `(N, 3, side, side) ->` two `(N, code)`; code as [`VaeConfig::code`], maps one after the other
     ///
     /// # Errors
     /// If the images have another size.
@@ -280,12 +140,12 @@ impl Vae {
     /// Computes the images of codes, in Caffe's format and not clipped.
     ///
     /// # Shapes
-    /// `(N, latent) -> (N, 3, side, side)`
+    /// `(N, code) -> (N, 3, side, side)`
     ///
     /// # Errors
     /// If the codes have another length.
     pub fn decode(&self, codes: &Tensor) -> Result<Images, NetError> {
-        let latent = self.config.latent;
+        let latent = self.config.code();
         if codes.dims().get(1..) != Some(&[latent]) {
             return Err(NetError::Shape {
                 operation: "Vae::decode",
@@ -303,7 +163,7 @@ impl Vae {
     /// and the distributions.
     ///
     /// # Shapes
-    /// `(N, 3, side, side)`, noise `(N, latent) -> (N, 3, side, side)`
+    /// `(N, 3, side, side)`, noise `(N, code) -> (N, 3, side, side)`
     ///
     /// # Errors
     /// As [`Vae::encode`] and [`Posterior::sample`].
@@ -341,6 +201,7 @@ impl Vae {
 mod tests {
     use super::*;
     use crate::Generator;
+    use crate::layers::Op;
     use crate::random::stream;
 
     const SMALL: VaeConfig = VaeConfig { encoder: VaeEncoder::Autoencoder, latent: 16, side: 64 };
@@ -374,6 +235,29 @@ mod tests {
         assert_eq!(values(quiet.tensor())?, values(vae.decode(&posterior.mean)?.tensor())?);
         let (noisy, _) = vae.forward(&images, Some(&noise))?;
         assert_ne!(values(quiet.tensor())?, values(noisy.tensor())?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_code_of_maps_keeps_its_places() -> Result<(), NetError> {
+        let config = VaeConfig { encoder: VaeEncoder::Convolutional, latent: 4, side: 64 };
+        let vae = Vae::new(config, 3, &Device::Cpu)?;
+        assert_eq!(config.cost()?.weights(), vae.params().count());
+        let posterior = vae.encode(&images(2, 64)?)?;
+        assert_eq!(posterior.mean.dims(), [2, 4 * 8 * 8]);
+        assert_eq!(values(&posterior.log_variance)?, [0.0; 512]);
+        // The last number of a code is that of the last place of the last map: it changes pixels of that corner alone.
+        let code = vae.noise(1, &mut stream(2, "noise", 0))?;
+        let mut moved = values(&code)?;
+        moved[255] += 1.0;
+        let moved = Tensor::from_vec(moved, (1, 256), &Device::Cpu)?;
+        let change = (vae.decode(&moved)?.tensor() - vae.decode(&code)?.tensor())?.abs()?;
+        let corner = |from: usize, n: usize| -> Result<f32, NetError> {
+            Ok(change.narrow(2, from, n)?.narrow(3, from, n)?.max_all()?.to_scalar()?)
+        };
+        // Tiles of a convolution share their rounding.
+        let (far, near) = (corner(0, 16)?, corner(48, 16)?);
+        assert!(far < 1e-4 * near, "{far} far away, {near} there");
         Ok(())
     }
 
