@@ -67,6 +67,11 @@ struct Common {
     save: bool,
 }
 
+/// Folders of CUDA's libraries in the packages of an interpreter; `None` if there are none.
+pub(crate) fn cuda_libraries(python: &std::path::Path) -> Option<std::ffi::OsString> {
+    torch::libraries(python)
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Step(arguments) => step::run(arguments),

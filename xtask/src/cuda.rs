@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod gpu;
+mod proof;
 mod stand_ins;
 mod test;
 mod toolkit;
@@ -31,6 +32,7 @@ enum Command {
     Test(test::Arguments),
     /// Look at this machine's GPU, driver and libraries
     Check,
+    Proof(proof::Arguments),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -39,5 +41,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Command::Build(arguments) => build::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Check => check::run(),
+        Command::Proof(arguments) => proof::run(arguments),
     }
 }

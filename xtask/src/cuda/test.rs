@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Builds the emulator under the names of CUDA's libraries; returns folders for the loader, with NVRTC's.
-fn emulator(target: &Path) -> Result<OsString> {
+pub(super) fn emulator(target: &Path) -> Result<OsString> {
     let nvrtc = toolkit::nvrtc()?;
     let mut cargo = workspace::cargo(&["build", "--release", "-p", "cuda-emulator"]);
     cargo.arg("--target-dir").arg(target);

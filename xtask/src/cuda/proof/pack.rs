@@ -1,0 +1,86 @@
+//! What has to travel to a machine with a GPU and without Rust.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{self, say};
+use crate::workspace;
+
+/// Bytes that may travel, with the checkout.
+const MOST: u64 = 64 << 20;
+const ARCHIVE: &str = "programs.tar.xz";
+const SCRIPT: &str = "run.sh";
+
+/// Unpacks and runs the proof: `sh run.sh OUT`, in the checkout.
+const TEXT: &str = r#"#!/bin/sh
+# Runs `xtask cuda proof` on a machine with a GPU and without Rust: sh run.sh OUT [more options]
+set -e
+pack=$(cd "$(dirname "$0")" && pwd)
+out=$1
+shift
+mkdir -p "$pack/programs"
+tar -xJf "$pack/programs.tar.xz" -C "$pack/programs"
+CARGO_MANIFEST_DIR="$PWD/xtask" exec "$pack/programs/xtask" cuda proof --out "$out" --programs "$pack/programs" "$@"
+"#;
+
+/// Packs the programs, with this one, into a folder, and lists what travels.
+///
+/// # Errors
+/// If `tar` or `xz` fail, or all together is too large.
+pub(super) fn run(programs: &Path, folder: &Path) -> Result<()> {
+    let work = folder.join("work");
+    std::fs::create_dir_all(&work)
+        .with_context(|| format!("creating folder {}", work.display()))?;
+    let own = std::env::current_exe().context("the path of this program")?;
+    let mut files: Vec<PathBuf> = vec![own];
+    for entry in programs.read_dir().with_context(|| format!("reading {}", programs.display()))? {
+        let path = entry?.path();
+        // Its tests need two GPUs and the folder that they were built in.
+        if path.file_name().is_some_and(|name| name != "deepsim-cuda-tests") {
+            files.push(path);
+        }
+    }
+    let mut names = Vec::new();
+    for file in &files {
+        let name = file.file_name().context("a file without a name")?;
+        let copy = work.join(name);
+        std::fs::copy(file, &copy).with_context(|| format!("copying {}", file.display()))?;
+        let _ = Command::new("strip").arg(&copy).status();
+        say(&listed(&copy)?);
+        names.push(name.to_owned());
+    }
+    let archive = folder.join(ARCHIVE);
+    let mut tar = Command::new("tar");
+    tar.arg("-cJf").arg(&archive).arg("-C").arg(&work).args(&names);
+    process::run(&mut tar, "packing")?;
+    let _ = std::fs::remove_dir_all(&work);
+    let script = folder.join(SCRIPT);
+    std::fs::write(&script, TEXT).with_context(|| format!("writing {}", script.display()))?;
+    let checkout = checkout()?;
+    say("has to travel:");
+    say(&format!("{}, all of them above", listed(&archive)?));
+    say(&format!("{:>8} KiB  the checkout: data, weights, scripts, recipes", checkout >> 10));
+    let all = archive.metadata().map_or(0, |data| data.len()) + checkout;
+    say(&format!("{:>8} KiB  together, of {} that may", all >> 10, MOST >> 10));
+    if all > MOST {
+        bail!("{} KiB are too much, expected at most {}", all >> 10, MOST >> 10);
+    }
+    Ok(())
+}
+
+fn listed(path: &Path) -> Result<String> {
+    let size = path.metadata().with_context(|| format!("reading {}", path.display()))?.len();
+    Ok(format!("{:>8} KiB  {}", size >> 10, path.display()))
+}
+
+/// Bytes of the files that git knows.
+fn checkout() -> Result<u64> {
+    let root = workspace::root();
+    let output = Command::new("git").arg("-C").arg(&root).args(["ls-files", "-z"]).output();
+    let output = output.context("git ls-files")?;
+    let names = String::from_utf8_lossy(&output.stdout).into_owned();
+    let sizes = names.split('\0').filter(|name| !name.is_empty());
+    Ok(sizes.filter_map(|name| root.join(name).metadata().ok()).map(|data| data.len()).sum())
+}
