@@ -106,6 +106,12 @@ fn so_they_are_of_a_variational_autoencoder() -> Result<(), TrainError> {
     follows_the_cpu(&VARIATIONAL)
 }
 
+#[test]
+fn so_they_are_with_clipped_gradients_and_a_relative_weight_of_patches() -> Result<(), TrainError> {
+    let adversarial = "adversarial={loss=\"hinge\",adaptive=true,balance=\"off\",weight=0.5,discriminator={patch=true}}";
+    follows_the_cpu(&[adversarial, "adam.clip=0.01", "adam.warm_up=3", "adam.cosine=10"])
+}
+
 fn follows_the_cpu(sets: &[&str]) -> Result<(), TrainError> {
     let Some(gpu) = gpu() else { return Ok(()) };
     let trainer = |device: &Device| trainer(sets, device);
