@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BUILTINS "libnvrtc-builtins.so.13.0"
+
 extern void *SLOTS[] __attribute__((visibility("hidden")));
 
 static const char *const names[] = {
@@ -29,8 +31,15 @@ static void try_in(const char *folder, size_t length)
 {
     char path[4096];
     int written = snprintf(path, sizeof path, "%.*s/%s", (int)length, folder, LIBRARY);
-    if (!library && length > 0 && written > 0 && (size_t)written < sizeof path)
-        library = dlopen(path, RTLD_LAZY | RTLD_GLOBAL);
+    if (library || length == 0 || written <= 0 || (size_t)written >= sizeof path)
+        return;
+    /* NVRTC opens this one by its name alone, which the loader finds only if it is open already. */
+    if (strncmp(LIBRARY, "libnvrtc.so", 11) == 0) {
+        char builtins[4096];
+        snprintf(builtins, sizeof builtins, "%.*s/" BUILTINS, (int)length, folder);
+        dlopen(builtins, RTLD_LAZY | RTLD_GLOBAL);
+    }
+    library = dlopen(path, RTLD_LAZY | RTLD_GLOBAL);
 }
 
 static void open_library(void)

@@ -55,6 +55,7 @@ fn gpu() -> Option<Gpu> {
         Ok(device) => Some(Gpu { device, _turn: turn }),
         Err(error) => {
             let error = error.to_string();
+            assert!(std::env::var_os("DEEPSIM_NEEDS_GPU").is_none(), "no GPU: {error}");
             eprintln!("not tested, no GPU: {}", error.lines().next().unwrap_or_default());
             None
         }

@@ -47,6 +47,7 @@ fn gpu() -> Option<Device> {
         Ok(device) => Some(device),
         Err(error) => {
             let error = error.to_string();
+            assert!(std::env::var_os("DEEPSIM_NEEDS_GPU").is_none(), "no GPU: {error}");
             eprintln!("not tested, no GPU: {}", error.lines().next().unwrap_or_default());
             None
         }

@@ -61,6 +61,9 @@ pub(super) struct Arguments {
     /// With --device cuda: run our steps eagerly, not as CUDA graphs
     #[arg(long)]
     without_graphs: bool,
+    /// With --device cuda: without PyTorch's compiled side, which takes a minute or more to begin
+    #[arg(long)]
+    without_compiled: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -92,7 +95,8 @@ const BUSY: u64 = 2 << 30;
 /// Compares, and prints a table.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let common = &arguments.common;
-    let platform = Platform::new(arguments.device, arguments.precision)?;
+    let platform =
+        Platform::new(arguments.device, arguments.precision, !arguments.without_compiled)?;
     let gpu = platform.device == Device::Cuda;
     if arguments.server.is_some() && !gpu {
         return Err(Failure::usage("--server needs --device cuda"));
@@ -127,7 +131,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             .flatten(),
         python,
     };
-    let before = Use::before(common.save)?;
+    // On a GPU other work of the processor matters less; the file says how much there was.
+    let before = Use::before(common.save && !gpu)?;
     let batches = match &arguments.batch[..] {
         [] if gpu => vec![net.recipes_batch()?],
         [] => net.batches.to_vec(),
@@ -166,6 +171,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     if gpu {
         kind += &format!("-{}", platform.precision.name());
+        // Batches that are given may be measured one by one.
+        kind.extend(arguments.batch.iter().map(|batch| format!("-{batch}")));
     }
     let gpu = platform.gpu().map(|gpu| (gpu.name, gpu.driver));
     report::finish(&kind, common.save, before, &version, gpu, numbers)

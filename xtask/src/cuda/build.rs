@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::gpu::{Gpu, gpus};
 use super::stand_ins;
@@ -36,6 +36,8 @@ const NCCL: &str = "deepsim/nccl";
 /// Suffix of test names.
 const TESTS: &str = "-tests";
 const CUDA_VERSION: &str = "13000";
+/// File beside the programs with what they were built from.
+pub(super) const NOTE: &str = "built.json";
 
 /// Builds and copies; existing files are kept.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
@@ -55,7 +57,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         server.args(["--example", "step_server", "--features", "deepsim-train/cuda"]);
         copy(built(server, &target, &capability)?, &out)?;
     }
-    Ok(())
+    note(&out)
+}
+
+/// Writes down what the programs were built from, for a machine that cannot tell.
+fn note(out: &Path) -> Result<()> {
+    let rustc = Command::new("rustc").arg("-V").current_dir(workspace::root()).output();
+    let rustc = rustc.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let note = json!({ "git_commit": workspace::git_commit(), "rustc": rustc.ok() });
+    workspace::write_atomic(&out.join(NOTE), note.to_string().as_bytes())
 }
 
 /// The tests that need a GPU, by name.

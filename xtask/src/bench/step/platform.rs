@@ -72,6 +72,8 @@ const CUDA: [Contestant; 2] = [
 pub(super) struct Platform {
     pub(super) device: Device,
     pub(super) precision: Precision,
+    /// True if PyTorch's compiled side is a contestant on a GPU.
+    pub(super) compiled: bool,
 }
 
 impl Platform {
@@ -79,7 +81,7 @@ impl Platform {
     ///
     /// # Errors
     /// If the CPU is asked for another precision than its own, or there is no GPU.
-    pub(super) fn new(device: Device, precision: Precision) -> Result<Self> {
+    pub(super) fn new(device: Device, precision: Precision, compiled: bool) -> Result<Self> {
         if device == Device::Cpu && precision != Precision::F32 {
             let precision = precision.name();
             let text = format!("--precision {precision} needs --device cuda: the CPU has f32");
@@ -88,12 +90,16 @@ impl Platform {
         if device == Device::Cuda && cuda::gpus().is_empty() {
             bail!("--device cuda: nvidia-smi names no GPU; see `cargo xtask cuda check`");
         }
-        Ok(Self { device, precision })
+        Ok(Self { device, precision, compiled })
     }
 
     /// Returns the contestants beside ours.
     pub(super) fn contestants(self) -> &'static [Contestant] {
-        if self.device == Device::Cpu { &CPU } else { &CUDA }
+        match (self.device, self.compiled) {
+            (Device::Cpu, _) => &CPU,
+            (Device::Cuda, true) => &CUDA,
+            (Device::Cuda, false) => &CUDA[..1],
+        }
     }
 
     /// Returns the precisions in which both sides must agree.
@@ -161,12 +167,14 @@ mod tests {
 
     #[test]
     fn the_cpu_has_one_precision() -> Result<()> {
-        let cpu = Platform::new(Device::Cpu, Precision::F32)?;
+        let cpu = Platform::new(Device::Cpu, Precision::F32, true)?;
         assert_eq!(cpu.checked(), [Precision::F32]);
         assert_eq!(cpu.gpu(), None);
-        let error = Platform::new(Device::Cpu, Precision::Bf16).expect_err("no bf16 on the CPU");
+        let error =
+            Platform::new(Device::Cpu, Precision::Bf16, true).expect_err("no bf16 on the CPU");
         assert_eq!(process::exit_code(&error), process::USAGE);
-        let gpu = Platform { device: Device::Cuda, precision: Precision::Bf16 };
+        let gpu = Platform { device: Device::Cuda, precision: Precision::Bf16, compiled: false };
+        assert_eq!((cpu.contestants().len(), gpu.contestants().len()), (2, 1));
         assert_eq!(gpu.checked(), [Precision::F32, Precision::Bf16]);
         assert_eq!(gpu.flags(Precision::F32), ["--device", "cuda", "--precision", "f32"]);
         Ok(())

@@ -1,15 +1,19 @@
 //! What has to travel to a machine with a GPU and without Rust.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::super::build;
 use crate::process::{self, say};
 use crate::workspace;
 
 /// Bytes that may travel, with the checkout.
 const MOST: u64 = 64 << 20;
+/// What the proof runs. The tests of the program itself need two GPUs and the folder that they were built in.
+const PROGRAMS: [&str; 5] =
+    ["deepsim", "step_server", "deepsim-ops-cuda-tests", "deepsim-train-cuda-tests", build::NOTE];
 const ARCHIVE: &str = "programs.tar.xz";
 const SCRIPT: &str = "run.sh";
 
@@ -18,10 +22,12 @@ const TEXT: &str = r#"#!/bin/sh
 # Runs `xtask cuda proof` on a machine with a GPU and without Rust: sh run.sh OUT [more options]
 set -e
 pack=$(cd "$(dirname "$0")" && pwd)
-out=$1
+out=${1:?usage: sh run.sh OUT [more options of cargo xtask cuda proof]}
 shift
+[ -f xtask/bench/step.py ] || { echo "run.sh: expected the checkout as the current folder" >&2; exit 2; }
 mkdir -p "$pack/programs"
-tar -xJf "$pack/programs.tar.xz" -C "$pack/programs"
+tar -xJf "$pack/programs.tar.xz" -C "$pack/programs" || python3 -c \
+  'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])' "$pack/programs.tar.xz" "$pack/programs"
 CARGO_MANIFEST_DIR="$PWD/xtask" exec "$pack/programs/xtask" cuda proof --out "$out" --programs "$pack/programs" "$@"
 "#;
 
@@ -34,20 +40,15 @@ pub(super) fn run(programs: &Path, folder: &Path) -> Result<()> {
     std::fs::create_dir_all(&work)
         .with_context(|| format!("creating folder {}", work.display()))?;
     let own = std::env::current_exe().context("the path of this program")?;
-    let mut files: Vec<PathBuf> = vec![own];
-    for entry in programs.read_dir().with_context(|| format!("reading {}", programs.display()))? {
-        let path = entry?.path();
-        // Its tests need two GPUs and the folder that they were built in.
-        if path.file_name().is_some_and(|name| name != "deepsim-cuda-tests") {
-            files.push(path);
-        }
-    }
+    let files = PROGRAMS.map(|name| programs.join(name));
+    let files: Vec<PathBuf> = std::iter::once(own).chain(files).collect();
     let mut names = Vec::new();
     for file in &files {
         let name = file.file_name().context("a file without a name")?;
         let copy = work.join(name);
         std::fs::copy(file, &copy).with_context(|| format!("copying {}", file.display()))?;
-        let _ = Command::new("strip").arg(&copy).status();
+        // A failure is harmless: it is not stripped then, or no program.
+        let _ = Command::new("strip").arg(&copy).stderr(Stdio::null()).status();
         say(&listed(&copy)?);
         names.push(name.to_owned());
     }
@@ -75,12 +76,16 @@ fn listed(path: &Path) -> Result<String> {
     Ok(format!("{:>8} KiB  {}", size >> 10, path.display()))
 }
 
-/// Bytes of the files that git knows.
+/// Bytes of the files that git knows, and of those that it does not ignore.
 fn checkout() -> Result<u64> {
     let root = workspace::root();
-    let output = Command::new("git").arg("-C").arg(&root).args(["ls-files", "-z"]).output();
-    let output = output.context("git ls-files")?;
+    let mut git = Command::new("git");
+    git.arg("-C").arg(&root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+    let output = git.output().context("git ls-files")?;
+    if !output.status.success() {
+        bail!("git ls-files failed ({})", output.status);
+    }
     let names = String::from_utf8_lossy(&output.stdout).into_owned();
-    let sizes = names.split('\0').filter(|name| !name.is_empty());
-    Ok(sizes.filter_map(|name| root.join(name).metadata().ok()).map(|data| data.len()).sum())
+    let names = names.split('\0').filter(|name| !name.is_empty());
+    Ok(names.filter_map(|name| root.join(name).metadata().ok()).map(|data| data.len()).sum())
 }

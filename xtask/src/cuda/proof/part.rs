@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,12 @@ impl Log {
     /// # Errors
     /// If it cannot be written.
     pub(super) fn create(path: &Path) -> Result<Self> {
-        let file = File::options().create(true).truncate(true).read(true).write(true).open(path);
-        Ok(Self(file.with_context(|| format!("creating {}", path.display()))?))
+        let create = || {
+            File::create(path)?;
+            // For appending, so that a program that outlives its part overwrites nothing.
+            File::options().read(true).append(true).open(path)
+        };
+        Ok(Self(create().with_context(|| format!("creating {}", path.display()))?))
     }
 
     fn line(&mut self, text: &str) -> Result<()> {
@@ -33,14 +37,12 @@ impl Log {
         self.0.seek(SeekFrom::End(0)).context("reading the log")
     }
 
-    /// Returns the last lines since a place.
-    fn tail(&mut self, from: u64) -> Result<Vec<String>> {
+    /// Returns what was said since a place.
+    fn since(&mut self, from: u64) -> Result<String> {
         let mut bytes = Vec::new();
         self.0.seek(SeekFrom::Start(from)).context("reading the log")?;
         self.0.read_to_end(&mut bytes).context("reading the log")?;
-        let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        Ok(lines[lines.len().saturating_sub(TAIL)..].iter().map(|&line| line.into()).collect())
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
@@ -49,8 +51,8 @@ const TAIL: usize = 12;
 /// Pause between two looks at a program.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What is found once all programs have ended.
-type Finding = Box<dyn Fn() -> Result<Value>>;
+/// What is found once all programs have ended, given what they said; an error fails the part.
+type Finding = Box<dyn Fn(&str) -> (Value, Result<()>)>;
 
 /// Programs that run one after the other, within a budget of seconds.
 pub(super) struct Part {
@@ -58,8 +60,6 @@ pub(super) struct Part {
     pub(super) budget: Duration,
     commands: Vec<Command>,
     finding: Option<Finding>,
-    /// Folders that are removed at the end.
-    folders: Vec<PathBuf>,
 }
 
 impl Part {
@@ -69,50 +69,41 @@ impl Part {
         budget: Duration,
         commands: Vec<Command>,
     ) -> Self {
-        Self { name: name.into(), budget, commands, finding: None, folders: Vec::new() }
+        Self { name: name.into(), budget, commands, finding: None }
     }
 
-    /// Adds what is found in the end: an error fails the part.
-    pub(super) fn finding(self, finding: impl Fn() -> Result<Value> + 'static) -> Self {
+    /// Adds what is found in the end, and whether it is as it should be.
+    pub(super) fn finding(self, finding: impl Fn(&str) -> (Value, Result<()>) + 'static) -> Self {
         Self { finding: Some(Box::new(finding)), ..self }
     }
 
-    /// Removes a folder at the end.
-    pub(super) fn without(mut self, folder: PathBuf) -> Self {
-        self.folders.push(folder);
-        self
-    }
-
-    /// Runs the programs until one fails or the time is over.
+    /// Runs the programs until one fails or the time is over, at the latest `last`.
     ///
     /// # Errors
     /// If the log cannot be written; programs that fail are an [`End`].
-    pub(super) fn run(self, log: &mut Log) -> Result<End> {
-        let Self { name, budget, commands, finding, folders } = self;
+    pub(super) fn run(self, log: &mut Log, last: Instant) -> Result<End> {
+        let Self { name, budget, commands, finding } = self;
         let start = Instant::now();
+        let deadline = last.min(start + budget);
         log.line(&format!("== {name}"))?;
         let from = log.end()?;
         let mut outcome = Outcome::Passed;
         for command in commands {
             log.line(&format!("$ {}", process::shown(&command)))?;
-            outcome = run(command, log, start + budget)?;
+            outcome = run(command, log, deadline)?;
             if outcome != Outcome::Passed {
                 break;
             }
         }
-        let mut found = Value::Null;
-        if let Some(finding) = finding.filter(|_| outcome == Outcome::Passed) {
-            match finding() {
-                Ok(value) => found = value,
-                Err(error) => outcome = Outcome::Failed(format!("{error:#}")),
-            }
+        let said = log.since(from)?;
+        // Of a part that failed there may be something to find, too.
+        let (found, as_it_should_be) = finding.map_or((Value::Null, Ok(())), |find| find(&said));
+        if let (Outcome::Passed, Err(error)) = (&outcome, as_it_should_be) {
+            outcome = Outcome::Failed(format!("{error:#}"));
         }
-        for folder in folders {
-            // A failure is harmless.
-            let _ = std::fs::remove_dir_all(folder);
-        }
-        let last = log.tail(from)?;
-        log.end()?;
+        let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last = lines[lines.len().saturating_sub(TAIL)..].iter().map(|&line| line.into());
+        let last = last.collect();
         Ok(End { name, seconds: start.elapsed().as_secs_f64(), outcome, found, last })
     }
 }
@@ -121,6 +112,9 @@ impl Part {
 fn run(mut command: Command, log: &Log, deadline: Instant) -> Result<Outcome> {
     let output = || log.0.try_clone().context("the log");
     command.stdin(Stdio::null()).stdout(output()?).stderr(output()?);
+    // A group of its own, so that the programs it starts can be ended with it.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => return Ok(Outcome::Failed(format!("it cannot be started: {error}"))),
@@ -130,6 +124,8 @@ fn run(mut command: Command, log: &Log, deadline: Instant) -> Result<Outcome> {
             Some(status) if status.success() => return Ok(Outcome::Passed),
             Some(status) => return Ok(Outcome::Failed(status.to_string())),
             None if Instant::now() >= deadline => {
+                let group = format!("-{}", child.id());
+                let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
                 let _ = child.kill();
                 let _ = child.wait();
                 return Ok(Outcome::OutOfTime);
@@ -166,7 +162,7 @@ impl End {
         match outcome {
             Outcome::Passed if found.is_null() => format!("passed in {seconds:.1} s"),
             Outcome::Passed => format!("passed in {seconds:.1} s: {found}"),
-            Outcome::OutOfTime => format!("stopped: out of time after {seconds:.1} s"),
+            Outcome::OutOfTime => format!("FAILED: out of time after {seconds:.1} s"),
             Outcome::Failed(reason) => {
                 let last = last.last().map_or("", String::as_str);
                 format!("FAILED after {seconds:.1} s ({reason}): {last}")
@@ -210,7 +206,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut end = |name: &str, words: &[&str]| {
             let commands = words.iter().map(|text| shell(text)).collect();
-            Part::programs(name, second, commands).run(&mut log)
+            Part::programs(name, second, commands).run(&mut log, Instant::now() + 60 * second)
         };
         let good = end("good", &["echo one", "echo two >&2"])?;
         assert!(good.passed() && good.said().starts_with("passed in"));
@@ -220,21 +216,27 @@ mod tests {
         assert!(!bad.passed() && bad.said().ends_with("broken"), "{}", bad.said());
         assert_eq!(bad.json()["end"], "failed");
         let start = Instant::now();
-        let slow = end("slow", &["echo begun; exec sleep 60"])?;
+        // What it has started ends with it.
+        let slow = end("slow", &["echo begun; sleep 60 | cat; echo never"])?;
         assert!(start.elapsed() < 20 * second);
         assert_eq!((slow.json()["end"].as_str(), slow.last.len()), (Some("out of time"), 2));
         let missing = Part::programs("missing", second, vec![Command::new("no such program")]);
-        assert!(missing.run(&mut log)?.said().contains("cannot be started"));
+        let later = start + 600 * second;
+        assert!(missing.run(&mut log, later)?.said().contains("cannot be started"));
+        // The time of all parts together may be over before a part's own.
+        let late = Part::programs("late", 60 * second, vec![shell("sleep 60")]);
+        assert_eq!(late.run(&mut log, Instant::now())?.json()["end"], "out of time");
 
-        // What is found decides in the end, and folders go.
-        let left = folder.path().join("left");
-        std::fs::create_dir(&left)?;
-        let found = Part::programs("found", second, vec![shell("true")]).without(left.clone());
-        let found = found.finding(|| Ok(json!({ "difference": 0.5 }))).run(&mut log)?;
-        assert!(found.said().contains("\"difference\":0.5") && !left.exists());
-        let apart = Part::programs("apart", second, vec![shell("true")]);
-        let apart = apart.finding(|| anyhow::bail!("too far")).run(&mut log)?;
+        // What is found decides in the end.
+        let found = Part::programs("found", second, vec![shell("true")]);
+        let found = found.finding(|_| (json!({ "difference": 0.5 }), Ok(())));
+        let found = found.run(&mut log, later)?;
+        assert!(found.said().contains("\"difference\":0.5"));
+        let apart = Part::programs("apart", second, vec![shell("echo far")]);
+        let judge = |said: &str| (json!(said.contains("far\n")), Err(anyhow::anyhow!("too far")));
+        let apart = apart.finding(judge).run(&mut log, later)?;
         assert!(!apart.passed() && apart.said().contains("too far"));
+        assert_eq!(apart.json()["found"], true);
         let text = std::fs::read_to_string(&path)?;
         assert!(text.contains("== slow") && text.contains("begun") && !text.contains("never\n$"));
         Ok(())
