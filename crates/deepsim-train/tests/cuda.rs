@@ -10,10 +10,11 @@ use deepsim_nets::{Images, Params, PixelFormat};
 use deepsim_run::files::{CHECKPOINT, GENERATOR, LOG};
 use deepsim_run::plan::Plan;
 use deepsim_run::recipe::Recipe;
+use deepsim_train::TrainError;
 use deepsim_train::run::plan;
 use deepsim_train::run::{Outcome, Requests, RunOptions, run};
+use deepsim_train::store::checkpoint;
 use deepsim_train::trainer::{StepReport, Trainer};
-use deepsim_train::{TrainError, checkpoint};
 
 /// All terms, with dropout; the paper's networks on a few small crops.
 const RECIPE: &str = r#"

@@ -183,7 +183,8 @@ impl Graphs {
             StepGraph::record(device, step, || {
                 let numbers = networks.iterate(batch.clone(), &mut |_, _, _| Ok(()))?;
                 let scalars = numbers.scalars();
-                Ok::<_, TrainError>((numbers, scalars))
+                // Memory that is allocated in a graph must be freed in it, so that no scalar may stay.
+                Ok::<_, TrainError>((numbers.emptied(), scalars))
             })
         };
         // NCCL requires that all ranks capture an iteration, or none.

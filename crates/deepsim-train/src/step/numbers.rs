@@ -112,6 +112,16 @@ impl StepNumbers<DeferredScalar> {
         }
     }
 
+    /// Returns the same numbers without their scalars, for [`StepNumbers::filled`].
+    #[cfg(feature = "cuda")]
+    pub(crate) fn emptied(self) -> Self {
+        let emptied: Result<_, std::convert::Infallible> =
+            self.try_map(|_, _, _| Ok(DeferredScalar::known(f64::NAN)));
+        match emptied {
+            Ok(numbers) => numbers,
+        }
+    }
+
     /// Puts values, in the order of [`StepNumbers::scalars`], in place of the scalars. Missing ones are NaN.
     pub(crate) fn filled(self, values: Vec<f64>) -> StepNumbers<f64> {
         let mut values = values.into_iter();
