@@ -29,6 +29,8 @@ pub(super) struct Arguments {
     out: Option<PathBuf>,
 }
 
+/// Packages with tests that need a GPU, the program's last.
+const PACKAGES: [&str; 6] = ["-p", "deepsim-ops", "-p", "deepsim-train", "-p", "deepsim"];
 /// Feature of the program and of the tests.
 const FEATURE: &str = "deepsim/cuda";
 /// Feature of the program, and of its test, for several GPUs.
@@ -44,18 +46,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let target = workspace::target_dir()?.join("cuda");
     let out = arguments.out.clone().unwrap_or_else(|| target.join("programs"));
     let capability = arguments.compute_capability.to_string();
-    let mut programs = workspace::cargo(&["build", "--release", "--bins"]);
-    programs.args(["-p", "deepsim", "--features", FEATURE]);
     let nccl = arguments.nccl || needs_no_nccl();
-    if nccl {
-        programs.args(["--features", NCCL]);
-    }
+    let mut programs = workspace::cargo(&["build", "--release", "--bins"]);
+    match arguments.tests {
+        // The packages of the tests, so that both share one build of their dependencies.
+        true => programs.args(PACKAGES).args(["--example", "step_server"]),
+        false => programs.args(&PACKAGES[4..]),
+    };
+    programs.args(features(nccl));
     copy(built(programs, &target, &capability)?, &out)?;
     if arguments.tests {
         copy(tests(&target, &capability, nccl)?, &out)?;
-        let mut server = workspace::cargo(&["build", "--release", "-p", "deepsim-train"]);
-        server.args(["--example", "step_server", "--features", "deepsim-train/cuda"]);
-        copy(built(server, &target, &capability)?, &out)?;
     }
     note(&out)
 }
@@ -71,23 +72,17 @@ fn note(out: &Path) -> Result<()> {
 /// The tests that need a GPU, by name.
 pub(super) fn tests(target: &Path, capability: &str, nccl: bool) -> Result<Vec<(String, PathBuf)>> {
     let mut tests = workspace::cargo(&["test", "--release", "--no-run", "--test", "cuda"]);
-    tests.args([
-        "-p",
-        "deepsim-ops",
-        "-p",
-        "deepsim-train",
-        "-p",
-        "deepsim",
-        "--features",
-        FEATURE,
-    ]);
-    if nccl {
-        tests.args(["--features", NCCL]);
-    }
+    tests.args(PACKAGES).args(features(nccl));
     let mut files = built(tests, target, capability)?;
     // Cargo builds the programs of a package beside its tests.
     files.retain(|(name, _)| name.ends_with(TESTS));
     Ok(files)
+}
+
+/// Features of a build, with several GPUs or without.
+fn features(nccl: bool) -> Vec<&'static str> {
+    let several = if nccl { &["--features", NCCL][..] } else { &[] };
+    [&["--features", FEATURE], several].concat()
 }
 
 /// Returns true if a program can be linked for several GPUs although NCCL is not installed.
