@@ -43,7 +43,7 @@ struct Arguments {
     check: bool,
 }
 
-/// What is timed.
+/// Work that is timed.
 struct Work {
     net: Arc<dyn Comparator>,
     tap: String,

@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     common: Common,
 }
 
-/// What is timed.
+/// Work that is timed.
 struct Job {
     name: &'static str,
     net: &'static str,

@@ -55,7 +55,7 @@ pub(super) struct Arguments {
     emulate: bool,
 }
 
-/// What parts need to know.
+/// Programs, folders and variables of all parts.
 struct Machine<'a> {
     programs: &'a Path,
     python: &'a Path,

@@ -1,4 +1,4 @@
-//! What has to travel to a machine with a GPU and without Rust.
+//! Pack of all that has to travel to a machine with a GPU and without Rust.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use crate::workspace;
 
 /// Bytes that may travel, with the checkout.
 const MOST: u64 = 64 << 20;
-/// What the proof runs. The tests of the program itself need two GPUs and the folder that they were built in.
+/// Programs that the proof runs. The tests of the program itself need two GPUs and the folder that they were built in.
 const PROGRAMS: [&str; 5] =
     ["deepsim", "step_server", "deepsim-ops-cuda-tests", "deepsim-train-cuda-tests", build::NOTE];
 const ARCHIVE: &str = "programs.tar.xz";

@@ -51,7 +51,7 @@ const TAIL: usize = 12;
 /// Pause between two looks at a program.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What is found once all programs have ended, given what they said; an error fails the part.
+/// Judgement of a part once all programs have ended, given what they said; an error fails it.
 type Finding = Box<dyn Fn(&str) -> (Value, Result<()>)>;
 
 /// Programs that run one after the other, within a budget of seconds.
