@@ -191,7 +191,8 @@ fn times(rounds: usize, batch: usize) -> Result<[Duration; 2]> {
     for (a, b) in gradients[0].iter().zip(&gradients[1]) {
         let norm = |tensor: &Tensor| tensor.sqr()?.sum_all()?.sqrt()?.to_scalar::<f32>();
         let apart = norm(&(a - b)?)? / norm(a)?;
-        anyhow::ensure!(apart < 1e-4, "gradients are {apart} apart");
+        // candle-nn draws weights without a seed: in some, rounding decides about a ReLU.
+        anyhow::ensure!(apart < 1e-3, "gradients are {apart} apart");
     }
     Ok(all.map(|mut times| {
         times.sort();
