@@ -64,6 +64,9 @@ impl Plan {
             "{}: {} steps of {} images from {} ({} images)",
             recipe.name, recipe.steps, recipe.batch, self.data.name, self.data.images
         )];
+        lines.extend(recipe.validation.map(|validation| {
+            format!("{} of the images are held out for validation", validation.images)
+        }));
         if recipe.draws > 1 {
             lines.push(format!("{} draws of each image", recipe.draws));
         }

@@ -5,8 +5,11 @@ use deepsim_loss::terms::{AdversarialLoss, Distance};
 use deepsim_nets::DiscriminatorConfig;
 
 use super::text::{at_least_one, below_one, not_negative, refuse};
-use super::{Inversion, Recipe, Validation};
+use super::{Inversion, Recipe};
 use crate::RunError;
+
+/// Largest weight relative to the other terms. The default for constant weights would drown these.
+const MOST_ADAPTIVE: f64 = 10.0;
 
 impl Recipe {
     /// Refuses values that make no sense, naming the key.
@@ -37,13 +40,7 @@ impl Recipe {
             validation.check()?;
         }
         self.output.check()?;
-        let validated = format!("measure/{}", Validation::NAME);
-        let best = self.output.keep.best.as_ref().is_some_and(|best| best.measure == validated);
-        if best && self.validation.is_none() {
-            return refuse(format!(
-                "output.keep.best.measure: expected [validation] beside {validated}, found none"
-            ));
-        }
+        self.check_best()?;
         at_least_one("crop", self.crop as u64)?;
         if self.resize.is_some_and(|side| side < self.crop) {
             return refuse(format!(
@@ -136,6 +133,13 @@ impl Recipe {
                     "adversarial.adaptive: expected false with micro_batch, whose parts would have weights of their own, \
                      found true",
                 );
+            }
+            if adversarial.adaptive && adversarial.weight > MOST_ADAPTIVE {
+                return refuse(format!(
+                    "adversarial.weight: expected at most {MOST_ADAPTIVE} with adaptive, as a multiple of the other terms' \
+                     gradient, e.g. 0.5; found {}",
+                    adversarial.weight
+                ));
             }
             let others = self.image.weight > 0.0 || self.feature.is_some();
             if adversarial.adaptive && !others && self.terms.is_empty() {

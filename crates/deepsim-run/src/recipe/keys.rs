@@ -49,7 +49,7 @@ pub const GENERATOR: &[Key] = &rows([
     (
         "interpolate",
         "",
-        "true begins with a last up-convolution that interpolates, without a grid of period two; not with init",
+        "true begins with a last up-convolution that interpolates, without a grid of period two; weights of init replace it",
     ),
     (
         "micro_batch",
@@ -64,7 +64,7 @@ pub const GENERATOR: &[Key] = &rows([
     (
         "validation.images",
         "256",
-        "training images that are held out, to measure the loss before each checkpoint",
+        "if [validation] is given: training images that are held out, to measure the loss before each checkpoint",
     ),
     ("precision", "\"f32\"", "precision of convolutions on a GPU: f32, tf32 or bf16"),
     ("generator.code_channels", "8", "channels of an autoencoder's code"),

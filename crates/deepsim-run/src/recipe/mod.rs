@@ -8,6 +8,7 @@ mod check;
 mod comparator;
 mod inversion;
 pub mod keys;
+mod logged;
 mod networks;
 mod optimiser;
 mod output;
@@ -264,19 +265,27 @@ weight = 1.0
 
     #[test]
     fn what_makes_no_sense_is_named() {
-        let cases: [(&[&str], &str); 48] = [
+        let cases: [(&[&str], &str); 50] = [
             (&["validation.images=0"], "validation.images: expected at least 1, found 0"),
             (&["validation.imges=9"], "did you mean `images`?"),
             (
                 &["output.keep.best={measure=\"measure/validation\",number=1}"],
-                "output.keep.best.measure: expected [validation] beside measure/validation",
+                "(measure/validation needs [validation]), found `measure/validation`",
             ),
             (
-                &["adversarial.adaptive=true", "micro_batch=2"],
+                &["output.keep.best={measure=\"value/imge\",number=1}"],
+                "found `value/imge`\ndid you mean `value/image`?",
+            ),
+            (
+                &["adversarial.adaptive=true"],
+                "adversarial.weight: expected at most 10 with adaptive",
+            ),
+            (
+                &["adversarial={adaptive=true,weight=1}", "micro_batch=2"],
                 "adversarial.adaptive: expected false with micro_batch",
             ),
             (
-                &["adversarial.adaptive=true", "image.weight=0"],
+                &["adversarial={adaptive=true,weight=1}", "image.weight=0"],
                 "adversarial.adaptive: expected another term at the images",
             ),
             (

@@ -112,7 +112,8 @@ impl AdamConfig {
         not_negative("adam.discriminator_decay", self.discriminator_decay)?;
         if let Some(over) = self.cosine.filter(|over| *over < steps) {
             return refuse(format!(
-                "adam.cosine: expected at least the {steps} steps, after which nothing is learned, found {over}"
+                "adam.cosine: expected at least the {steps} steps, after which nothing is learned, found {over}; a longer \
+                 schedule is another run, which `init` begins with this one's weights"
             ));
         }
         if self.cosine.is_some() && self.milestones != Self::default().milestones {

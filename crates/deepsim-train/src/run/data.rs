@@ -54,6 +54,12 @@ pub(crate) fn training(
     let Some(Validation { images: held_out }) = recipe.validation else {
         return Ok(Training { images: all, validation: Vec::new() });
     };
+    if held_out >= all.len() {
+        return Err(TrainError::recipe(format!(
+            "validation.images: expected less than the {} training images, found {held_out}",
+            all.len()
+        )));
+    }
     let share = held_out as f64 / all.len() as f64;
     let (rest, _) = Subset::split(all, share, recipe.seed)?;
     let mut validation = Vec::new();
@@ -253,7 +259,7 @@ mod tests {
         let few = training("validation.images=3", 0)?;
         assert_eq!(few.validation.iter().map(Images::len).collect::<Vec<_>>(), [3]);
         let message = training("validation.images=20", 0).err().expect("none left").to_string();
-        assert!(message.contains("leaves some of 20 images"), "{message}");
+        assert!(message.contains("less than the 20 training images, found 20"), "{message}");
         Ok(())
     }
 
