@@ -5,7 +5,6 @@
 //! | [`cost`] | layers, weights and FLOPs, as the library counts them |
 //! | [`trainings`] | trainings by name, with their recipes |
 //! | [`statistics`] | medians, ratios and their spread |
-//! | [`folder`] | the folder of exchanged files |
 //! | [`server`] | talking to the programs that do the work |
 //! | [`torch`] | finding or installing PyTorch |
 //! | [`rounds`] | asking all servers in turn |
@@ -17,7 +16,6 @@
 
 mod cost;
 mod data;
-mod folder;
 mod machine;
 mod ops;
 mod perceptual;

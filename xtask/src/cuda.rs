@@ -14,6 +14,9 @@ use clap::Subcommand;
 pub(crate) use build::prepare;
 pub(crate) use gpu::{Gpu, first, gpus};
 
+/// Variable with the folders in which programs look for CUDA's libraries first.
+pub(crate) const LIBRARIES: &str = "DEEPSIM_CUDA_LIBRARIES";
+
 /// Build for NVIDIA GPUs, and say what a machine lacks for it.
 #[derive(clap::Args)]
 #[command(after_help = "Neither a GPU nor a driver is needed to build; see docs/gpus.md.")]

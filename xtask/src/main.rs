@@ -15,6 +15,7 @@ mod bench;
 mod ci;
 mod cuda;
 mod deepsim;
+mod folder;
 mod mpi;
 mod process;
 mod prose;

@@ -106,18 +106,7 @@ impl Work {
 
 fn main() -> ExitCode {
     deepsim_ops::keep_freed_memory();
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&*error);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "a program talks to its user")]
-fn complain(error: &dyn std::error::Error) {
-    eprintln!("perceptual_server: {error}");
+    serve::ended("perceptual_server", run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {

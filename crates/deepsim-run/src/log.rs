@@ -92,7 +92,7 @@ pub struct AdversaryRecord {
 }
 
 impl Record {
-    /// Returns names and values for curves, e.g. `terms/image`, `discriminator/ratio`.
+    /// Returns names and values for curves, e.g. `value/image`, `discriminator/ratio`.
     pub fn scalars(&self) -> Vec<(String, f64)> {
         let mut all = vec![
             ("total".to_owned(), self.total),

@@ -190,6 +190,9 @@ impl Trainer {
     /// Returns the weighted sum of all terms but the adversarial one, with the generator to keep and the weights that terms
     /// have in the end, as a mean over `batches` of real images. Noise is the same at any step.
     ///
+    /// # Shapes
+    /// batches of `(B, 3, H, W)` -> a number
+    ///
     /// # Errors
     /// If the images do not fit.
     pub fn validate(&self, batches: &[Images]) -> Result<f64, TrainError> {

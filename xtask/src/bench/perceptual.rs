@@ -6,11 +6,11 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::folder::Folder;
 use super::machine::Use;
 use super::rounds::{self, Times};
 use super::server::Server;
 use super::{Common, report, torch};
+use crate::folder::Folder;
 use crate::process::say;
 use crate::workspace;
 

@@ -22,12 +22,13 @@ use self::agree::{agree, one_is_the_same};
 use self::measured::Measured;
 use self::platform::{Device, Platform, Precision};
 use super::cost::Cost;
-use super::folder::Folder;
 use super::machine::Use;
 use super::rounds;
 use super::server::Server;
 use super::trainings::{NETS, Net};
 use super::{Common, report, torch};
+use crate::cuda::LIBRARIES;
+use crate::folder::Folder;
 use crate::process::{Failure, complain, say};
 use crate::workspace;
 
@@ -87,8 +88,6 @@ struct Job {
     libraries: Option<OsString>,
 }
 
-/// Variable with the folders in which programs look for CUDA's libraries first.
-const LIBRARIES: &str = "DEEPSIM_CUDA_LIBRARIES";
 /// Bytes in use on a GPU above which it counts as busy.
 const BUSY: u64 = 2 << 30;
 

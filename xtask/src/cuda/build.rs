@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     out: Option<PathBuf>,
 }
 
-/// Packages with tests that need a GPU, the program's last.
+/// Packages with tests that need a GPU.
 const PACKAGES: [&str; 6] = ["-p", "deepsim-ops", "-p", "deepsim-train", "-p", "deepsim"];
 /// Feature of the program and of the tests.
 const FEATURE: &str = "deepsim/cuda";
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     match arguments.tests {
         // The packages of the tests, so that both share one build of their dependencies.
         true => programs.args(PACKAGES).args(["--example", "step_server"]),
-        false => programs.args(&PACKAGES[4..]),
+        false => programs.args(["-p", "deepsim"]),
     };
     programs.args(features(nccl));
     copy(built(programs, &target, &capability)?, &out)?;

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use super::LIBRARIES;
 use super::gpu::{Gpu, gpus};
 use super::stand_ins;
 use super::toolkit::Toolkit;
@@ -68,7 +69,7 @@ fn too_old(gpu: &Gpu) -> Option<String> {
 
 /// Folders in which libraries are looked for, beside those that the loader knows.
 fn folders(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Vec<PathBuf> {
-    let named = ["DEEPSIM_CUDA_LIBRARIES", "LD_LIBRARY_PATH"].into_iter().filter_map(variable);
+    let named = [LIBRARIES, "LD_LIBRARY_PATH"].into_iter().filter_map(variable);
     let named = named.flat_map(|paths| env::split_paths(&paths).collect::<Vec<_>>());
     let usual = ["/usr/local/nvidia/lib64", "/usr/local/cuda/lib64", "/usr/lib/x86_64-linux-gnu"];
     named.chain(usual.map(PathBuf::from)).collect()

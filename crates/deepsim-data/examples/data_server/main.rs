@@ -11,7 +11,6 @@ mod index;
 #[path = "../../../deepsim-ops/examples/op_server/serve.rs"]
 mod serve;
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,13 +24,7 @@ use serve::Result;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    serve::ended("data_server", run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()))
 }
 
 fn run(arguments: &[&str]) -> Result<()> {

@@ -62,10 +62,10 @@ pub struct VaeConfig {
 
 /// Side of AlexNet's images, and positions of its last maps.
 const ALEXNET: (usize, usize) = (227, 6 * 6);
-/// Grey levels in a unit of the small network's pixels: maps and codes are then of one scale from the first
+/// Grey levels in a unit of the small networks' pixels: maps and codes are then of one scale from the first
 /// step, as weights at those of Caffe's pixels would not have it.
 const UNIT: f64 = 64.0;
-/// Channels of the small network's smallest maps.
+/// Channels of the small networks' smallest maps.
 const CHANNELS: usize = 64;
 /// Prefixes of the names of weights, and names of the heads.
 pub(super) const ENCODER: &str = "encoder.";
@@ -76,7 +76,7 @@ pub(super) const LOG_VARIANCE: &str = "log_variance";
 pub(super) const VARIANCE: Filler = Filler::Gaussian { std: 0.0, bias: 0.0 };
 
 impl VaeConfig {
-    /// The encoder to flat numbers, and how the mean's weights are drawn: so that codes begin about as
+    /// The encoder to flat numbers, or to maps if it is convolutional, and how the mean's weights are drawn: so that codes begin about as
     /// wide as N(0, 1).
     pub(super) fn encoder(&self) -> Result<(Vec<Layer>, Filler), NetError> {
         let order = match self.encoder {
@@ -175,7 +175,7 @@ impl VaeConfig {
         if self.encoder.trained().is_none() { UNIT } else { 1.0 }
     }
 
-    /// Side of the small network's smallest maps.
+    /// Side of the small networks' smallest maps.
     pub(super) fn smallest(&self) -> Result<usize, NetError> {
         match self.side.is_multiple_of(DOWNSAMPLING) && self.side > 0 {
             true => Ok(self.side / DOWNSAMPLING),

@@ -145,11 +145,11 @@ impl Vae {
     /// # Errors
     /// If the codes have another length.
     pub fn decode(&self, codes: &Tensor) -> Result<Images, NetError> {
-        let latent = self.config.code();
-        if codes.dims().get(1..) != Some(&[latent]) {
+        let code = self.config.code();
+        if codes.dims().get(1..) != Some(&[code]) {
             return Err(NetError::Shape {
                 operation: "Vae::decode",
-                wanted: format!("codes of (N, {latent})"),
+                wanted: format!("codes of (N, {code})"),
                 got: format!("{:?}", codes.dims()),
             });
         }
@@ -258,6 +258,23 @@ mod tests {
         // Tiles of a convolution share their rounding.
         let (far, near) = (corner(0, 16)?, corner(48, 16)?);
         assert!(far < 1e-4 * near, "{far} far away, {near} there");
+        Ok(())
+    }
+
+    #[test]
+    fn weights_of_another_kind_of_network_match_and_are_named()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let device = Device::Cpu;
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("generator.safetensors");
+        let vae = Generator::Vae(Vae::new(SMALL, 0, &device)?);
+        crate::Autoencoder::new(Default::default(), 0, &device)?.save(&path)?;
+        let found = vae.begin_with_matching(&path)?;
+        assert!(found.other_kind && found.to_string().contains("another kind"), "{found}");
+        assert!(found.taken > 10 && found.unused > 0, "{found}");
+        vae.params().save(&path, &vae.spec())?;
+        let found = vae.begin_with_matching(&path)?;
+        assert_eq!((found.other_kind, found.fresh.len(), found.unused), (false, 0, 0));
         Ok(())
     }
 

@@ -31,18 +31,7 @@ fn main() -> ExitCode {
         let Prepared { call, repeats, .. } = prepared.as_mut().ok_or("nothing is prepared")?;
         serve::time(*repeats, call)
     });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&*error);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "a program talks to its user")]
-fn complain(error: &dyn std::error::Error) {
-    eprintln!("op_server: {error}");
+    serve::ended("op_server", done)
 }
 
 /// A request, ready to be timed.

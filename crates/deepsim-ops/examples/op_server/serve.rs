@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::io::{BufRead, Write};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Result of any part of a server.
@@ -27,6 +28,18 @@ pub(crate) fn serve(
         out.flush()?;
     }
     Ok(())
+}
+
+/// Exit code of a server; its error goes to standard error.
+pub(crate) fn ended(server: &str, done: Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody may listen.
+            let _ = writeln!(std::io::stderr(), "{server}: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Time of one call.

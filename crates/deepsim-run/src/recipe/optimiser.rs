@@ -26,7 +26,7 @@ pub struct AdamConfig {
     /// L2 penalty of the discriminator, added to its gradient.
     pub discriminator_decay: f64,
     /// Updates over which the learning rate grows from 0 to its value; 0 in the paper.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "super::no_steps")]
     pub warm_up: u64,
     /// Updates of a network over which its learning rate falls to 0 along half a cosine, in place of the milestones; none in
     /// the paper.
@@ -40,10 +40,6 @@ pub struct AdamConfig {
     /// does (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", arXiv 1711.05101).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub decoupled: bool,
-}
-
-fn is_zero(updates: &u64) -> bool {
-    *updates == 0
 }
 
 impl Default for AdamConfig {

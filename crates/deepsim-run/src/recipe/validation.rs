@@ -11,7 +11,7 @@ use crate::RunError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Validation {
-    /// Number of images, drawn by the run's seed.
+    /// Number of images, drawn by the run's seed; whole batches of them are measured.
     pub images: usize,
 }
 

@@ -84,18 +84,7 @@ fn open(arguments: &Arguments, device: &Device) -> Result<Box<dyn Training>> {
 
 fn main() -> ExitCode {
     deepsim_ops::keep_freed_memory();
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&*error);
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "a program talks to its user")]
-fn complain(error: &dyn std::error::Error) {
-    eprintln!("step_server: {error}");
+    serve::ended("step_server", run(&Arguments::parse()))
 }
 
 /// Cost of a step as JSON.

@@ -40,7 +40,7 @@ impl Adam {
     /// ([`DeferredScalar::gate`](deepsim_ops::DeferredScalar::gate)); it counts as an update either way.
     ///
     /// # Errors
-    /// If a weight has no gradient, or penalties are decoupled and numbers are on a GPU; then nothing is changed.
+    /// If a weight has no gradient, or penalties are decoupled and numbers are on a GPU; then no weight is changed.
     pub fn step(
         &mut self,
         params: &Params,

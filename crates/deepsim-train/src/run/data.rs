@@ -69,8 +69,7 @@ pub(crate) fn training(
         let batch = recipe.micro_batch.unwrap_or(loader.batch).min(held_out.len());
         let batches = held_out.len() / batch;
         let crop = Crop::Center(recipe.crop);
-        let config =
-            LoaderConfig { batch, crop, rank: 0, world: 1, prefetch: 1, workers: 1, ..loader };
+        let config = LoaderConfig { batch, crop, world: 1, prefetch: 1, workers: 1, ..loader };
         let loader = Loader::new(Arc::new(held_out), config, Cursor::default())?;
         for batch in loader.take(batches) {
             validation.push(images(&batch?, device)?);

@@ -20,9 +20,10 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use self::part::{Log, Part};
-use super::build;
 use super::gpu::gpus;
 use super::test::emulator;
+use super::{LIBRARIES, build};
+use crate::folder::Folder;
 use crate::process::{Failure, complain, say};
 use crate::{bench, workspace};
 
@@ -95,8 +96,6 @@ const TRACE: &str = "trace.json";
 const ALL: Duration = Duration::from_secs(480);
 /// Time for a part, and for all, of a rehearsal, where kernels are computed thread by thread.
 const REHEARSAL: Duration = Duration::from_secs(1200);
-/// Folders of CUDA's libraries, unless the user names others.
-const LIBRARIES: &str = "DEEPSIM_CUDA_LIBRARIES";
 
 /// Runs all parts; fails at the end if one has.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
@@ -114,14 +113,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let began = (Instant::now(), SystemTime::now());
     let Some(out) = &arguments.out else { bail!("expected --out") };
-    let create = |folder: &Path| {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("creating folder {}", folder.display()))
-    };
-    create(out)?;
+    std::fs::create_dir_all(out).with_context(|| format!("creating folder {}", out.display()))?;
     let out = std::path::absolute(out).context("--out")?;
-    let work = env::temp_dir().join(format!("deepsim-proof-{}", std::process::id()));
-    create(&work)?;
+    let work = Folder::new(env::temp_dir().join(format!("deepsim-proof-{}", std::process::id())))?;
     let python = match arguments.python.components().count() {
         1 => arguments.python.clone(),
         _ => std::path::absolute(&arguments.python).context("--python")?,
@@ -130,7 +124,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         programs: &programs,
         python: &python,
         out: &out,
-        work: &work,
+        work: work.path(),
         emulate: arguments.emulate,
         environment: environment(arguments, &python, &target)?,
     };
@@ -164,8 +158,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         workspace::write_atomic(&out.join(SUMMARY), text.as_bytes())?;
         copy_benchmarks(&out, began.1)?;
     }
-    // A failure is harmless.
-    let _ = std::fs::remove_dir_all(&work);
     say(&format!("{}: read this first", out.join(SUMMARY).display()));
     match failed.is_empty() {
         true => Ok(()),

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::super::build;
+use crate::folder::Folder;
 use crate::process::{self, say};
 use crate::workspace;
 
@@ -36,16 +37,14 @@ CARGO_MANIFEST_DIR="$PWD/xtask" exec "$pack/programs/xtask" cuda proof --out "$o
 /// # Errors
 /// If `tar` or `xz` fail, or all together is too large.
 pub(super) fn run(programs: &Path, folder: &Path) -> Result<()> {
-    let work = folder.join("work");
-    std::fs::create_dir_all(&work)
-        .with_context(|| format!("creating folder {}", work.display()))?;
+    let work = Folder::new(folder.join("work"))?;
     let own = std::env::current_exe().context("the path of this program")?;
     let files = PROGRAMS.map(|name| programs.join(name));
     let files: Vec<PathBuf> = std::iter::once(own).chain(files).collect();
     let mut names = Vec::new();
     for file in &files {
         let name = file.file_name().context("a file without a name")?;
-        let copy = work.join(name);
+        let copy = work.path().join(name);
         std::fs::copy(file, &copy).with_context(|| format!("copying {}", file.display()))?;
         // A failure is harmless: it is not stripped then, or no program.
         let _ = Command::new("strip").arg(&copy).stderr(Stdio::null()).status();
@@ -54,9 +53,9 @@ pub(super) fn run(programs: &Path, folder: &Path) -> Result<()> {
     }
     let archive = folder.join(ARCHIVE);
     let mut tar = Command::new("tar");
-    tar.arg("-cJf").arg(&archive).arg("-C").arg(&work).args(&names);
+    tar.arg("-cJf").arg(&archive).arg("-C").arg(work.path()).args(&names);
     process::run(&mut tar, "packing")?;
-    let _ = std::fs::remove_dir_all(&work);
+    drop(work);
     let script = folder.join(SCRIPT);
     std::fs::write(&script, TEXT).with_context(|| format!("writing {}", script.display()))?;
     let checkout = checkout()?;
