@@ -21,6 +21,9 @@ pub const NUMBERS: &str = "numbers.json";
 pub struct InvertOptions<'a> {
     /// Folder with the weights of the inverted network and of those that judge.
     pub weights: Option<&'a Path>,
+    /// Side in pixels of the reconstruction, a multiple of 8, which only an autoencoder can choose; that of the run's training
+    /// crops, else 64, if `None`. Without a run the whole photograph is stretched to it.
+    pub side: Option<usize>,
     /// Lets networks take random weights where there is no file.
     pub random_weights: bool,
     /// Device to compute on.
@@ -40,18 +43,21 @@ pub struct Inverted {
     pub without_weights: Vec<Space>,
 }
 
-/// Reconstructs a photograph by the generator of a run folder.
+/// Reconstructs a photograph by the generator of a run folder, or of a weight file.
 ///
 /// # Errors
 /// As [`Model::open`], if the inverted network has no weights and `random_weights` is not set, or if
-/// weights do not fit.
+/// weights do not fit, or the generator is not for images of this side.
 pub fn invert(
     photo: &Picture,
     run: &Path,
     options: &InvertOptions<'_>,
 ) -> Result<Inverted, EvalError> {
-    let InvertOptions { weights, random_weights: random, device } = *options;
-    let model = Model::open(run, weights, device)?;
+    let InvertOptions { weights, side, random_weights: random, device } = *options;
+    let mut model = Model::open(run, weights, device)?;
+    if let Some(side) = side {
+        model.set_side(side)?;
+    }
     let planned = run.join("plan.toml").exists();
     if let Some((net, _)) = model.encoder.as_ref().filter(|_| !random && !planned)
         && matches!(net.origin(), WeightsOrigin::Random(_))

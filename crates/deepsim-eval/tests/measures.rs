@@ -70,7 +70,8 @@ fn images_have_the_size_that_the_run_was_trained_with() -> Result<()> {
         measure::evaluate(&measure::grid::Grid { images: vec![0, 1] }, &context)?;
         let grid = Picture::read_png(&run.join("eval/originals.png"))?;
         assert_eq!((grid.height, grid.width), (side, 2 * side));
-        let options = InvertOptions { weights: None, random_weights: false, device: &device };
+        let options =
+            InvertOptions { weights: None, side: None, random_weights: false, device: &device };
         let inverted = invert(&photo, run, &options)?;
         for picture in [&inverted.original, &inverted.reconstruction] {
             assert_eq!((picture.height, picture.width), (side, side));

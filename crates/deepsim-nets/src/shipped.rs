@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 /// Variable that names a folder with `weights` and `photos`.
 pub const VARIABLE: &str = "DEEPSIM_BOX";
 
+/// Generators that come with the project, each a file `weights/NAME.safetensors` with a card beside it.
+pub const GENERATORS: [&str; 1] = ["autoencoder-alexnet-conv3"];
+
 /// Returns the file of this name among the shipped weights, if it is there.
 ///
 /// ```

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use deepsim_data::photos::{CATALOGUE, Set, Split};
 use deepsim_data::{Crop, Dataset, Photographs, Source, picture::Picture, read_range};
 use deepsim_nets::ComparatorKind;
+use deepsim_nets::shipped::GENERATORS;
 use sha2::{Digest, Sha256};
 
 use crate::programs::workspace;
@@ -78,7 +79,9 @@ fn every_file_has_a_licence_and_its_hash() -> Result<()> {
     }
     let listed = attribution.iter().filter(|row| row[0].starts_with('[')).count();
     let shipped = ComparatorKind::all().into_iter().filter(|kind| kind.spec().shipped);
-    let weights: Vec<String> = shipped.map(|kind| format!("{}.safetensors", kind.name())).collect();
+    let networks = shipped.map(|kind| kind.name().to_owned());
+    let names = networks.chain(GENERATORS.map(str::to_owned));
+    let weights: Vec<String> = names.map(|name| format!("{name}.safetensors")).collect();
     assert!(weights.iter().all(|name| checked.contains(name)), "{weights:?}: {checked:?}");
     assert_eq!(checked.len(), listed + weights.len(), "rows without files: {checked:?}");
     Ok(())

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use deepsim_data::picture::Picture;
+use deepsim_nets::autoencoder::DOWNSAMPLING;
 use deepsim_nets::random::stream;
 use deepsim_nets::{Comparator, Generator, Images, PixelFormat};
 use deepsim_run::files::GENERATOR;
@@ -23,7 +24,7 @@ pub struct Model {
     pub encoder: Option<(Box<dyn Comparator>, String)>,
     /// Side that images were stretched to before crops were taken of them, if the run says so.
     pub resize: Option<usize>,
-    /// Side of the training crops, if the run says so.
+    /// Side of the training crops, if the run says so, or the one that was chosen ([`Self::set_side`]).
     pub crop: Option<usize>,
 }
 
@@ -33,8 +34,11 @@ const CROP: usize = 64;
 /// Name of an autoencoder's input.
 const CODE: &str = "code";
 
-/// File of the generator of a run folder.
+/// File of the generator of a run folder, or the file that it is.
 fn generator_of(run: &Path) -> Result<PathBuf, EvalError> {
+    if run.is_file() {
+        return Ok(run.to_path_buf());
+    }
     let missing = |reason: &str| EvalError::Run { path: run.into(), reason: reason.into() };
     if !run.is_dir() {
         return Err(missing("no such folder"));
@@ -44,6 +48,14 @@ fn generator_of(run: &Path) -> Result<PathBuf, EvalError> {
         true => Ok(path),
         false => Err(missing("it holds no generator.safetensors; has the run been trained?")),
     }
+}
+
+/// The plan of a run folder; none of a file.
+fn plan_of(run: &Path) -> Result<Option<AnyPlan>, EvalError> {
+    if run.is_file() {
+        return Ok(None);
+    }
+    Ok(AnyPlan::read(run)?)
 }
 
 /// Side that images were stretched to before crops were taken of them.
@@ -58,15 +70,15 @@ fn resize(plan: Option<&Plan>, generator: &Generator) -> Option<usize> {
 }
 
 impl Model {
-    /// Opens the generator of a run folder (`generator.safetensors`). An encoder whose weights were
+    /// Opens the generator of a run folder (`generator.safetensors`), or of a weight file. An encoder whose weights were
     /// random in training, as the run's plan says, gets the same; those of others are looked for in
     /// `weights`, and drawn at random, with a warning, only if there is no plan.
     ///
     /// # Errors
-    /// If the folder is missing or holds no generator, or weights are missing or do not fit.
+    /// If the folder or file is missing or holds no generator, or weights are missing or do not fit.
     pub fn open(run: &Path, weights: Option<&Path>, device: &Device) -> Result<Self, EvalError> {
         let generator = Generator::load(&generator_of(run)?, device)?.frozen();
-        let plan = AnyPlan::read(run)?;
+        let plan = plan_of(run)?;
         let plan = plan.as_ref().and_then(AnyPlan::generator);
         let trained_with = plan.and_then(|plan| plan.encoder.as_deref());
         let encoder = match &generator {
@@ -105,11 +117,8 @@ impl Model {
         weights: Option<&Path>,
         device: &Device,
     ) -> Result<Self, EvalError> {
-        let (file, plan) = match path.is_file() {
-            true => (path.to_path_buf(), None),
-            false => (generator_of(path)?, AnyPlan::read(path)?),
-        };
-        let generator = Generator::load(&file, device)?.frozen();
+        let generator = Generator::load(&generator_of(path)?, device)?.frozen();
+        let plan = plan_of(path)?;
         let plan = plan.as_ref().and_then(AnyPlan::generator);
         let random = plan
             .and_then(|plan| plan.encoder.as_deref())
@@ -168,14 +177,31 @@ impl Model {
         }
     }
 
-    /// Returns the side in pixels of the images that it is for: its own, or that of the training crops of an
-    /// autoencoder, which takes any; 64 where the run does not say it.
+    /// Returns the side in pixels of the images that it is for: its own, or or of an autoencoder, which takes any, the one
+    /// that was chosen, or that of the training crops; 64 where the run does not say it.
     pub fn side(&self) -> usize {
         match &self.generator {
             Generator::Autoencoder(_) => self.crop.unwrap_or(CROP),
             Generator::Inverter(net) => net.config().side,
             Generator::Vae(net) => net.config().side,
         }
+    }
+
+    /// Chooses the side in pixels of the images of an autoencoder.
+    ///
+    /// # Errors
+    /// If it is no multiple of 8 from 8 on, or another generator has another side.
+    pub fn set_side(&mut self, side: usize) -> Result<(), EvalError> {
+        let wanted = match &self.generator {
+            Generator::Autoencoder(_) if side > 0 && side.is_multiple_of(DOWNSAMPLING) => {
+                self.crop = Some(side);
+                return Ok(());
+            }
+            Generator::Autoencoder(_) => format!("a multiple of {DOWNSAMPLING}"),
+            _ if side == self.side() => return Ok(()),
+            _ => format!("{}, that of the generator", self.side()),
+        };
+        Err(EvalError::input("side", wanted, side.to_string()))
     }
 
     /// Part of a photograph that it makes images of: stretched to the size of training pictures, and the middle of that,

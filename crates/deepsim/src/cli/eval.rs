@@ -9,6 +9,7 @@ use deepsim_eval::measure::{self, AnyMeasure, Context, Kind, Model, Sampling};
 use deepsim_run::plan::{AnyPlan, DataPlan};
 
 use super::data_options::Data;
+use super::locate;
 use super::measure_options::{self, MeasureOptions};
 use super::place::Place;
 use super::show;
@@ -82,7 +83,7 @@ fn measure_all(arguments: &Arguments) -> Result<()> {
 
     let mut dataset = arguments.data.options()?.open(arguments.seed)?;
     let weights = weights.as_deref();
-    let model = Model::open(run, weights, &device)?;
+    let model = Model::open(locate::run(run)?, weights, &device)?;
     if let Some(AnyPlan::Generator(plan)) = AnyPlan::read(run).ok().flatten() {
         let DataPlan { name, images, content, .. } = &plan.data;
         if content.as_ref().is_some_and(|content| *content != dataset.unlabeled.content()) {

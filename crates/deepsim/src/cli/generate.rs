@@ -22,7 +22,8 @@ pub(crate) struct Arguments {
     /// Folder of the run, with generator.safetensors
     #[arg(long, value_name = "DIR", required_unless_present = "generator")]
     run: Option<PathBuf>,
-    /// File of the generator, or the name of one in --weights, e.g. generator-fc6 that deepsim import has written
+    /// File of the generator, or the name of one in --weights or that comes with the project, e.g. generator-fc6 that deepsim
+    /// import has written
     #[arg(long, value_name = "FILE", conflicts_with = "run")]
     generator: Option<PathBuf>,
     /// Features: .npy of shape (n, ...), or .safetensors with a tensor of the tap's name. In other shapes with as many

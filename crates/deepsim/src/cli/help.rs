@@ -59,7 +59,13 @@ pub(crate) const EXAMPLES: [(&str, &[&str]); 20] = [
         ],
     ),
     ("probe", &["deepsim probe pixels exemplar-cnn:CONV3 exemplar-cnn:CONV3@random"]),
-    ("invert", &["deepsim invert PHOTO.jpg --run run --weights DIR"]),
+    (
+        "invert",
+        &[
+            "deepsim invert PHOTO.jpg --side 256",
+            "deepsim invert PHOTO.jpg --run run --weights DIR",
+        ],
+    ),
     ("sample", &["deepsim sample --run run -n 64 --truncation 0.8 --out samples.png"]),
     (
         "features",

@@ -8,7 +8,7 @@ use deepsim_data::decode;
 use deepsim_eval::invert::{InvertOptions, NUMBERS, ORIGINAL, RECONSTRUCTION, invert};
 
 use super::exit::{FAILED, Failure};
-use super::locate::DataFolders;
+use super::locate::{self, DataFolders};
 use super::place::Place;
 use super::show;
 
@@ -19,7 +19,15 @@ pub(crate) struct Arguments {
     photo: PathBuf,
     /// Folder of the run, with generator.safetensors
     #[arg(long, value_name = "DIR")]
-    run: PathBuf,
+    run: Option<PathBuf>,
+    /// File of the generator, or the name of one in --weights or that comes with the project [default:
+    /// autoencoder-alexnet-conv3]
+    #[arg(long, value_name = "FILE", conflicts_with = "run")]
+    generator: Option<PathBuf>,
+    /// Side in pixels of the reconstruction, a multiple of 8, for an autoencoder; without a run the whole photograph is
+    /// stretched to it [default: that of the run's crops, else 64]
+    #[arg(long, value_name = "PIXELS")]
+    side: Option<usize>,
     /// Use random weights for networks without a file
     #[arg(long)]
     random_weights: bool,
@@ -39,10 +47,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     check_out(&out)?;
     let (device, weights) = arguments.place.open()?;
-    let random_weights = arguments.random_weights;
+    let Arguments { random_weights, side, .. } = *arguments;
     let photo = decode::read_photo(&arguments.photo)?;
+    let run = match (&arguments.run, &arguments.generator) {
+        (Some(run), _) => locate::run(run)?.to_path_buf(),
+        (None, Some(file)) => locate::generator(file, weights.as_deref())?,
+        (None, None) => locate::default_generator()?,
+    };
     let with = |weights: Option<&Path>| {
-        invert(&photo, &arguments.run, &InvertOptions { weights, random_weights, device: &device })
+        invert(&photo, &run, &InvertOptions { weights, side, random_weights, device: &device })
     };
     let mut result = with(weights.as_deref());
     if result.is_err()

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use deepsim_nets::shipped;
 
 use super::exit::Failure;
 
@@ -83,25 +84,67 @@ pub(crate) fn folder(path: &Path) -> Result<PathBuf> {
     Ok(local.parent().filter(|_| is_address).unwrap_or(&local).to_path_buf())
 }
 
+/// Returns a run folder.
+///
+/// # Errors
+/// If it is a file.
+pub(crate) fn run(path: &Path) -> Result<&Path> {
+    match path.is_file() {
+        false => Ok(path),
+        true => {
+            let name = path.display();
+            Err(Failure::usage(format!("{name}: expected a run folder, found a file")).into())
+        }
+    }
+}
+
+/// Returns the file of a generator that comes with the project; none if it has none of this name, or if this program lies
+/// alone.
+fn shipped_generator(name: &str) -> Option<PathBuf> {
+    let known = shipped::GENERATORS.contains(&name);
+    known.then(|| shipped::find(&format!("{name}.safetensors"))).flatten()
+}
+
+/// Returns the file of the generator that is taken where none is named: the paper's loss in AlexNet's CONV3.
+///
+/// # Errors
+/// If this program lies alone.
+pub(crate) fn default_generator() -> Result<PathBuf> {
+    shipped_generator(shipped::GENERATORS[0]).ok_or_else(|| {
+        let message = format!(
+            "--run: expected a run folder, because the generator that comes with the project was not found (in {}, beside \
+             this program, or where it was built)",
+            shipped::VARIABLE
+        );
+        Failure::usage(message).into()
+    })
+}
+
 /// Returns a generator as a local path: a run folder, a file, one of the hub, or the file `NAME.safetensors` in the folder
-/// of weights.
+/// of weights, or of those that come with the project.
 ///
 /// # Errors
 /// If there is none, or as [`file`].
 pub(crate) fn generator(path: &Path, weights: Option<&Path>) -> Result<PathBuf> {
     let local = file(path)?;
     // A name may have a dot, generator-v1.2, or the ending already.
-    let named = weights.map(|folder| match path.extension() {
-        Some(ending) if ending == "safetensors" => folder.join(path),
-        _ => folder.join(format!("{}.safetensors", path.display())),
-    });
-    match named.filter(|named| !local.exists() && named.is_file()) {
-        Some(named) => Ok(named),
-        None if local.exists() => Ok(local),
+    let file = match path.extension() {
+        Some(ending) if ending == "safetensors" => path.display().to_string(),
+        _ => format!("{}.safetensors", path.display()),
+    };
+    let named = || {
+        let given = weights.map(|folder| folder.join(&file)).filter(|named| named.is_file());
+        let name = file.trim_end_matches(".safetensors");
+        given.or_else(|| shipped_generator(name))
+    };
+    match local.exists().then_some(local).or_else(named) {
+        Some(found) => Ok(found),
         None => {
             let name = path.display();
             let message = format!(
-                "{name}: expected a run folder, a file, or the name of one in --weights, found none"
+                "{name}: expected a run folder, a file, or the name of one in --weights or that comes with the project \
+                 ({}), found none",
+                shipped::GENERATORS.join(", ")
             );
             Err(Failure::usage(message).into())
         }

@@ -65,7 +65,8 @@ pub(crate) struct Arguments {
 #[derive(Args)]
 #[command(next_help_heading = "In the input of a generator")]
 pub(crate) struct InputOptions {
-    /// Optimises the input of this generator in place of pixels: a run folder, a file, or the name of one in --weights
+    /// Optimises the input of this generator in place of pixels: a run folder, a file, or the name of one in
+    /// --weights or that comes with the project
     #[arg(
         long,
         value_name = "RUN|FILE",

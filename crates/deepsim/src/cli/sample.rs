@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     /// Folder of the run, with generator.safetensors
     #[arg(long, value_name = "DIR", required_unless_present = "generator")]
     run: Option<PathBuf>,
-    /// File of the generator, or the name of one in --weights
+    /// File of the generator, or the name of one in --weights or that comes with the project
     #[arg(long, value_name = "FILE", conflicts_with = "run")]
     generator: Option<PathBuf>,
     /// Photograph whose features the pictures are to have
