@@ -74,6 +74,18 @@ fn the_energy_score_of_draws_equals_pytorch() -> Result<()> {
 }
 
 #[test]
+fn mode_seeking_equals_pytorch() -> Result<()> {
+    let fixture = Fixture::open("losses.safetensors")?;
+    let mut errors = Errors::below(TOLERANCE);
+    let leaf = Var::from_tensor(&fixture.tensor("mode_seeking/output")?)?;
+    let output = Images::new(leaf.as_tensor().clone(), PixelFormat::CAFFE_BGR)?;
+    let loss = terms::mode_seeking(&output, 2)?;
+    compare(&mut errors, &fixture, "mode_seeking", &loss, &leaf)?;
+    errors.settle("mode seeking");
+    Ok(())
+}
+
+#[test]
 fn the_divergence_of_codes_equals_pytorch() -> Result<()> {
     let fixture = Fixture::open("losses.safetensors")?;
     let mut errors = Errors::below(TOLERANCE);

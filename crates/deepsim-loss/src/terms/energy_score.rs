@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use deepsim_nets::Images;
 use deepsim_ops::{AvgPool2dConfig, Pool2dConfig, avg_pool2d};
 
-use super::{same_format, same_shape};
+use super::{same_format, same_shape, several};
 use crate::LossError;
 
 /// Scales that are scored, the powers of two among these: sides in pixels of what becomes one pixel.
@@ -53,27 +53,26 @@ const SCALES: RangeInclusive<usize> = 4..=32;
 pub fn energy_score(output: &Images, target: &Images, draws: usize) -> Result<Tensor, LossError> {
     same_format(output, target)?;
     same_shape("energy score", output.tensor(), target.tensor())?;
-    let n = output.len();
-    if draws < 2 || !n.is_multiple_of(draws) {
-        return Err(LossError::Mismatch {
-            operation: "energy score",
-            wanted: "two draws or more, and as many of each target".into(),
-            got: format!("{draws} draws in {n} images"),
-        });
-    }
-    let side = output.height().min(output.width());
-    let (mut s, mut x) = (output.tensor().clone(), target.tensor().clone());
-    let (mut scale, mut scores) = (1, Vec::new());
-    while scale < *SCALES.end() && 2 * scale <= side {
-        (s, x, scale) = (half(&s)?, half(&x)?, 2 * scale);
+    several("energy score", output, draws)?;
+    let scores = scales(output.tensor())?.into_iter().zip(scales(target.tensor())?);
+    let scores = scores.map(|((scale, s), (_, x))| Ok((score(&s, &x, draws)? * scale)?));
+    Ok(Tensor::stack(&scores.collect::<Result<Vec<_>, LossError>>()?, 0)?.sum_all()?)
+}
+
+/// Images at each scale that is scored, and the factor of that scale; as they are, if they are smaller than all.
+pub(super) fn scales(images: &Tensor) -> Result<Vec<(f64, Tensor)>, LossError> {
+    let (_, _, height, width) = images.dims4()?;
+    let (mut reduced, mut scale, mut scales) = (images.clone(), 1, Vec::new());
+    while scale < *SCALES.end() && 2 * scale <= height.min(width) {
+        (reduced, scale) = (half(&reduced)?, 2 * scale);
         if SCALES.contains(&scale) {
-            scores.push((score(&s, &x, draws)? * scale as f64)?);
+            scales.push((scale as f64, reduced.clone()));
         }
     }
-    match scores.is_empty() {
-        true => score(output.tensor(), target.tensor(), draws),
-        false => Ok(Tensor::stack(&scores, 0)?.sum_all()?),
+    if scales.is_empty() {
+        scales.push((1.0, images.clone()));
     }
+    Ok(scales)
 }
 
 /// Images of half the height and width: means of 3 x 3 pixels, then of 2 x 2.
@@ -85,18 +84,22 @@ fn half(images: &Tensor) -> Result<Tensor, LossError> {
 
 /// Energy score of draws of targets, a mean over targets.
 fn score(output: &Tensor, target: &Tensor, draws: usize) -> Result<Tensor, LossError> {
+    let error = distance(&output.flatten_from(1)?, &target.flatten_from(1)?)?.mean_all()?;
+    Ok((error - (between(output, draws)? * 0.5)?)?)
+}
+
+/// Mean distance of two draws of one target.
+pub(super) fn between(output: &Tensor, draws: usize) -> Result<Tensor, LossError> {
     let output = output.flatten_from(1)?;
     let targets = output.dim(0)? / draws;
     let draw = |at: usize| output.narrow(0, at * targets, targets);
-    let error = distance(&output, &target.flatten_from(1)?)?.mean_all()?;
     let mut between = Vec::new();
     for one in 0..draws {
         for other in 0..one {
             between.push(distance(&draw(one)?, &draw(other)?)?.mean_all()?);
         }
     }
-    let spread = Tensor::stack(&between, 0)?.mean_all()?;
-    Ok((error - (spread * 0.5)?)?)
+    Ok(Tensor::stack(&between, 0)?.mean_all()?)
 }
 
 /// Euclidean distance of each row; its gradient is 0 where two rows are equal.

@@ -14,6 +14,8 @@ mod divergence;
 mod energy_score;
 mod feature;
 mod image;
+mod mode_seeking;
+mod spread;
 mod total_variation;
 
 use candle_core::Tensor;
@@ -25,6 +27,8 @@ pub use divergence::{Divergence, divergence};
 pub use energy_score::energy_score;
 pub use feature::{FeatureTerm, feature};
 pub use image::{Distance, ImageTerm, absolute_error, squared_error};
+pub use mode_seeking::{ModeSeeking, mode_seeking};
+pub use spread::{Spread, spread};
 pub use total_variation::{TotalVariation, total_variation};
 
 use crate::LossError;
@@ -54,6 +58,10 @@ macro_rules! extra_terms {
 extra_terms! {
     /// Penalty on differences of neighbouring pixels.
     total_variation: TotalVariation,
+    /// Reward for draws of one input that differ.
+    mode_seeking: ModeSeeking,
+    /// Reward for the distance of draws, as in the energy score.
+    spread: Spread,
 }
 
 impl ExtraTerms {
@@ -80,6 +88,19 @@ fn same_format(output: &Images, target: &Images) -> Result<(), LossError> {
         operation: "image loss",
         wanted: format!("pixels as in the target, {:?}", target.format()),
         got: format!("{:?}", output.format()),
+    })
+}
+
+/// Refuses fewer than two draws, or a number of images that is no multiple of them.
+fn several(operation: &'static str, images: &Images, draws: usize) -> Result<(), LossError> {
+    let n = images.len();
+    if draws >= 2 && n.is_multiple_of(draws) {
+        return Ok(());
+    }
+    Err(LossError::Mismatch {
+        operation,
+        wanted: "two draws or more, and as many of each target".into(),
+        got: format!("{draws} draws in {n} images"),
     })
 }
 

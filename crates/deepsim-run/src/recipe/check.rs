@@ -33,6 +33,19 @@ impl Recipe {
         if self.image.distance == Distance::EnergyScore && self.draws < 2 {
             return refuse("image.distance: expected at least 2 draws for energy-score, found 1");
         }
+        if self.terms.mode_seeking.is_some() && self.draws < 2 {
+            return refuse("terms.mode_seeking: expected at least 2 draws, found 1");
+        }
+        if self.terms.spread.is_some() && self.image.distance != Distance::EnergyScore {
+            return refuse(
+                "terms.spread: expected it beside image.distance = \"energy-score\", which bounds it, found another",
+            );
+        }
+        if self.terms.mode_seeking.is_some() && self.micro_batch.is_some_and(|n| n < self.batch) {
+            return refuse(
+                "micro_batch: expected none with terms.mode_seeking, which is no mean over images, found one",
+            );
+        }
         if self.init_matching && self.init.is_none() {
             return refuse("init_matching: expected init beside it, found none");
         }

@@ -133,6 +133,16 @@ pub const GENERATOR: &[Key] = &rows([
         REQUIRED,
         "penalty on differences of neighbouring pixels, not of the paper",
     ),
+    (
+        "terms.spread.weight",
+        REQUIRED,
+        "reward for the distance of draws beside energy-score, not of the paper; below 0.4 of image.weight",
+    ),
+    (
+        "terms.mode_seeking.weight",
+        REQUIRED,
+        "reward for the first two draws of an input that differ, not of the paper; needs at least 2 draws",
+    ),
     ("inversion.encoder", REQUIRED, "invert the features of this network, e.g. alexnet"),
     ("inversion.tap", REQUIRED, "layer whose features are inverted, e.g. FC6"),
     ("inversion.weights", "", "file of the encoder's weights, or random"),

@@ -265,7 +265,7 @@ weight = 1.0
 
     #[test]
     fn what_makes_no_sense_is_named() {
-        let cases: [(&[&str], &str); 50] = [
+        let cases: [(&[&str], &str); 52] = [
             (&["validation.images=0"], "validation.images: expected at least 1, found 0"),
             (&["validation.imges=9"], "did you mean `images`?"),
             (
@@ -365,6 +365,18 @@ weight = 1.0
             ),
             (&["terms.total_variatoin.weight=1"], "did you mean `total_variation`?"),
             (&["terms.total_variation.wieght=1"], "did you mean `weight`?"),
+            (&["terms.mode_seeking.weight=1"], "at least 2 draws, found 1"),
+            (
+                &[
+                    "terms.mode_seeking.weight=1",
+                    "inversion.encoder=alexnet",
+                    "inversion.tap=CONV5",
+                    "inversion.noise=4",
+                    "draws=2",
+                    "micro_batch=2",
+                ],
+                "micro_batch: expected none with terms.mode_seeking",
+            ),
             (&["image.distance=l3"], "unknown variant `l3`"),
             (&["feature.comparator=alexnet", "feature.tap=CONV3"], "exactly one of"),
             (&["adversarial.discriminator.dropout=1"], "expected 0 <= p < 1, found 1"),

@@ -88,6 +88,11 @@ fn refuse_where_it_runs(recipe: &Recipe, options: &RunOptions) -> Result<(), Tra
         return Err(TrainError::recipe("adam.decoupled: expected false on a GPU, found true"));
     }
     let ranks = options.group.size();
+    if recipe.terms.mode_seeking.is_some() && ranks > 1 {
+        return Err(TrainError::recipe(format!(
+            "terms.mode_seeking: expected one process, because it is no mean over images, found {ranks}"
+        )));
+    }
     if recipe.adversarial.is_some_and(|term| term.adaptive) && ranks > 1 {
         return Err(TrainError::recipe(format!(
             "adversarial.adaptive: expected one process, whose gradients are those of the whole batch, found {ranks}"
