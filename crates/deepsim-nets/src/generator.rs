@@ -51,7 +51,8 @@ impl Generator {
         Ok(net)
     }
 
-    /// Loads the weights of a file of the same network.
+    /// Loads the weights of a file of the same network. A network that inverts features may take more noise than that of the
+    /// file: the weights of what it takes more keep their values.
     ///
     /// # Errors
     /// If the file cannot be read, describes another network, or its tensors are not exactly the network's. The
@@ -75,7 +76,13 @@ impl Generator {
     /// # }
     /// ```
     pub fn begin_with(&self, path: &Path) -> Result<(), NetError> {
-        let (own, found) = (self.spec(), Spec::read(path)?.to_json());
+        let found = Spec::read(path)?;
+        if let (Self::Inverter(net), Spec::Inverter(config)) = (self, &found)
+            && net.config().has_more_noise_than(config)
+        {
+            return self.params().load_leading(path, "the generator");
+        }
+        let (own, found) = (self.spec(), found.to_json());
         if own != found {
             let reason = format!("expected weights of {own}, found those of {found}");
             return Err(NetError::Description { path: path.into(), reason });

@@ -74,6 +74,17 @@ impl InverterConfig {
         Spec::Inverter(self.clone()).to_json()
     }
 
+    /// True if the network of another configuration is this one with less noise, whose channels come first among this one's.
+    pub(crate) fn has_more_noise_than(&self, other: &Self) -> bool {
+        let Self { noise, global_noise, stage_noise, .. } = *other;
+        let without = *other == Self { noise, global_noise, stage_noise, ..self.clone() };
+        let leading = match noise + global_noise {
+            0 => true,
+            _ => noise == self.noise && global_noise <= self.global_noise,
+        };
+        without && leading && stage_noise <= self.stage_noise && self != other
+    }
+
     /// Cost of one pass over the features of one image.
     ///
     /// # Errors
