@@ -2,7 +2,7 @@
 
 use candle_core::{Tensor, Var};
 use deepsim_data::picture::{Picture, grid};
-use deepsim_nets::{Comparator, Generator, Inverter};
+use deepsim_nets::{Comparator, Generator, Images};
 use deepsim_ops::{AdamStep, Moments, adam_update, backward, squared_error};
 use tracing::field::Empty;
 use tracing::info_span;
@@ -58,20 +58,20 @@ fn refuse(wanted: &str, got: &str) -> EvalError {
 /// # Errors
 /// If the generator takes no noise, or its network is not at hand.
 pub fn check(model: &Model) -> Result<(), EvalError> {
-    parts(model).map(drop)
+    encoder(model).map(drop)
 }
 
-/// The generator, and the network and layer that it inverts.
-fn parts(model: &Model) -> Result<(&Inverter, &dyn Comparator, &str), EvalError> {
+/// The network that a generator with noise inverts.
+fn encoder(model: &Model) -> Result<&dyn Comparator, EvalError> {
     let Generator::Inverter(net) = &model.generator else {
         return Err(refuse("a generator that inverts features", "another generator"));
     };
-    let Some((encoder, tap)) = &model.encoder else {
+    let Some((encoder, _)) = &model.encoder else {
         let wanted = format!("weights of {} in --weights", net.config().encoder);
         return Err(refuse(&wanted, "none"));
     };
     match model.noise(1, 0, 0)? {
-        Some(_) => Ok((net, &**encoder, tap)),
+        Some(_) => Ok(&**encoder),
         None => Err(refuse("a generator that takes noise (`inversion.noise`)", "one without")),
     }
 }
@@ -84,7 +84,7 @@ fn parts(model: &Model) -> Result<(&Inverter, &dyn Comparator, &str), EvalError>
 /// # Errors
 /// If the generator takes no noise, its network is not at hand, or the features do not fit.
 pub fn draw(model: &Model, features: &Tensor, options: DrawOptions) -> Result<Draws, EvalError> {
-    let (net, encoder, tap) = parts(model)?;
+    let encoder = encoder(model)?;
     if options.n == 0 {
         return Err(refuse("at least one image", "0"));
     }
@@ -103,43 +103,74 @@ pub fn draw(model: &Model, features: &Tensor, options: DrawOptions) -> Result<Dr
     let span = info_span!("drawing pre-images", total, done = Empty).entered();
     let mut done = 0;
     for range in ranges(options.n, options.batch) {
-        let n = range.len();
-        let features = Tensor::cat(&vec![features; n], 0)?.to_device(model.device())?;
+        let features = Tensor::cat(&vec![features; range.len()], 0)?.to_device(model.device())?;
         let noise = Tensor::cat(&range.map(one).collect::<Result<Vec<_>, _>>()?, 0)?;
-        let given = numbers(&features)?;
-        let noise = Var::from_tensor(&noise.to_device(model.device())?)?;
-        let mut best: Vec<Option<(f64, Picture)>> = vec![None; n];
-        let mut moments = Moments::zeros_like(&noise)?;
-        for step in 0..=options.refine {
-            let images = net.forward(&features, Some(&noise))?;
-            let found = encoder.features(&images, tap)?;
-            let errors = relative(&given, &numbers(&found)?, n);
-            if step == 0 && options.refine > 0 {
-                draws.before.extend(&errors);
-            }
-            for ((best, picture), error) in best.iter_mut().zip(pictures(&images)?).zip(errors) {
-                if best.as_ref().is_none_or(|(least, _)| error < *least) {
-                    *best = Some((error, picture));
-                }
-            }
-            if step < options.refine {
-                let gradients = backward(&squared_error(&found, &features)?)?;
-                let gradient = gradients
-                    .get(&noise)
-                    .ok_or_else(|| refuse("images that depend on the noise", "others"))?;
-                let t = step as u64 + 1;
-                let step = AdamStep { t, epsilon: 1e-20, ..AdamStep::new(RATE) };
-                adam_update(&noise, gradient, &mut moments, step)?;
-            }
+        let refined = refined("sample", model, &features, &noise, options.refine, || {
             done += 1;
             span.record("done", done);
-        }
-        for (error, picture) in best.into_iter().flatten() {
-            draws.errors.push(error);
-            draws.pictures.push(picture);
+        })?;
+        draws.pictures.extend(pictures(&refined.images)?);
+        draws.errors.extend(refined.errors);
+        if options.refine > 0 {
+            draws.before.extend(refined.before);
         }
     }
     Ok(draws)
+}
+
+/// Images of features, by noise that was changed until their own features came nearer.
+pub(crate) struct Refined {
+    /// The images, each the nearest on the way.
+    pub(crate) images: Images,
+    /// Distance of the features of each, unclipped, from the given ones, in percent of their norm.
+    errors: Vec<f64>,
+    /// The same with the noise as it was given.
+    before: Vec<f64>,
+}
+
+/// Draws images of features and noise, one of each, and changes the noise, and nothing else, in some steps of Adam that
+/// lower the squared distance of the images' features from those given. `each` is called after each step and at the end.
+///
+/// # Errors
+/// If the features or the noise do not fit.
+pub(crate) fn refined(
+    operation: &'static str,
+    model: &Model,
+    features: &Tensor,
+    noise: &Tensor,
+    steps: usize,
+    mut each: impl FnMut(),
+) -> Result<Refined, EvalError> {
+    let n = features.dims()[0];
+    let given = numbers(features)?;
+    let noise = Var::from_tensor(&noise.to_device(model.device())?)?;
+    let mut moments = Moments::zeros_like(&noise)?;
+    let mut images = model.draw(features, Some(&noise))?;
+    let mut found = model.code(&images)?;
+    let before = relative(&given, &numbers(&found)?, n);
+    let (mut errors, mut nearest) = (before.clone(), numbers(images.tensor())?);
+    for t in 1..=steps {
+        let gradients = backward(&squared_error(&found, features)?)?;
+        let gradient = gradients.get(&noise).ok_or_else(|| {
+            EvalError::input(operation, "images that depend on the noise", "others")
+        })?;
+        let step = AdamStep { t: t as u64, epsilon: 1e-20, ..AdamStep::new(RATE) };
+        adam_update(&noise, gradient, &mut moments, step)?;
+        each();
+        images = model.draw(features, Some(&noise))?;
+        found = model.code(&images)?;
+        let drawn = numbers(images.tensor())?;
+        let size = drawn.len() / n;
+        for (at, error) in relative(&given, &numbers(&found)?, n).into_iter().enumerate() {
+            if error < errors[at] {
+                errors[at] = error;
+                nearest[at * size..][..size].copy_from_slice(&drawn[at * size..][..size]);
+            }
+        }
+    }
+    each();
+    let nearest = Tensor::from_vec(nearest, images.tensor().shape(), model.device())?;
+    Ok(Refined { images: images.with_tensor(nearest)?, errors, before })
 }
 
 impl Draws {

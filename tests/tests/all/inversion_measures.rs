@@ -59,10 +59,11 @@ fn pre_images_are_measured_and_drawn_of_a_photograph() {
     let measure = ["eval", "preimages", "--run", name, "--limit", "6", "--train-limit", "6"];
     assert_success(&started(&[&measure[..], &["--set", "preimages.draws=3"]].concat()));
     let found = rows(&run, "preimages");
-    let row = |begins: &str| {
-        let found = found.iter().find(|row| row["name"].as_str().unwrap_or("").starts_with(begins));
-        value(found.unwrap_or_else(|| panic!("{begins}")))
+    let of = |rows: &[Value], begins: &str| {
+        let row = rows.iter().find(|row| row["name"].as_str().unwrap_or("").starts_with(begins));
+        row.unwrap_or_else(|| panic!("{begins}")).clone()
     };
+    let row = |begins: &str| value(&of(&found, begins));
     // After a few steps draws differ, less than photographs do.
     let share = row("share of photographs' distance, image space");
     assert!((0.01..150.0).contains(&share), "{share}");
@@ -74,6 +75,20 @@ fn pre_images_are_measured_and_drawn_of_a_photograph() {
     assert!(row("nearest training image, image space") > 0.0);
     let sheet = Picture::read_png(&run.join("eval/preimages.png")).expect("a picture");
     assert_eq!((sheet.height, sheet.width), (6 * 64, 4 * 64));
+    // Noise that is refined brings the features nearer, and draws still differ.
+    let sets = ["--set", "preimages.draws=3", "--set", "preimages.refine=3"];
+    assert_success(&started(&[&measure[..], &sets].concat()));
+    let refined = rows(&run, "preimages");
+    let [before, after] = [&found, &refined].map(|rows| value(&of(rows, "feature error of draws")));
+    assert!(after < before, "{after} {before}");
+    let share = of(&refined, "share of photographs' distance, image space");
+    assert!(value(&share) > 0.0);
+    assert!(share["note"].to_string().contains("noise refined in 3 steps"), "{share}");
+    // Descent from other starts gives other images, which are no nearer than photographs.
+    let sets = ["--set", "preimages.draws=2", "--set", "preimages.descent=3"];
+    assert_success(&started(&[&measure[..], &sets].concat()));
+    let share = of(&rows(&run, "preimages"), "share of photographs' distance, image space");
+    assert!(value(&share) > 10.0 && share["note"].to_string().contains("by 3 steps of descent"));
 
     let path = |name: &str| folder.path().join(name).to_str().expect("a name").to_owned();
     let mut photo = Picture::new(90, 150, [200, 40, 10]);
@@ -180,6 +195,22 @@ fn a_picture_of_ones_own_is_inverted() {
     let rows: Value = serde_json::from_slice(&numbers).expect("JSON");
     assert_eq!(rows[0]["name"], "inverted features, alexnet CONV3 feature space, random weights");
     assert!(value(&rows[0]) > 0.0 && rows.as_array().is_some_and(|rows| rows.len() > 3));
+
+    // Without a run by the autoencoder that comes with the project, at any side.
+    let out = path("shipped");
+    assert_success(&started(&["invert", &photo, "--side", "72", "--out", &out]));
+    let read = |file: &str| Picture::read_png(&folder.path().join("shipped").join(file));
+    let (original, image) = (read("original.png"), read("reconstruction.png"));
+    let (original, image) = (original.expect("the original"), image.expect("the reconstruction"));
+    assert_eq!((image.height, image.width), (72, 72));
+    // It has been trained: a red and a blue half stay red and blue.
+    let off = original.rgb.iter().zip(&image.rgb).map(|(a, b)| u64::from(a.abs_diff(*b)));
+    assert!(off.sum::<u64>() < 30 * 3 * 72 * 72, "far from the photograph");
+    for (side, more) in [("70", &[][..]), ("72", &["--run", &run])] {
+        let output = started(&[&["invert", &photo, "--side", side][..], more].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(errors(&output).contains("side: expected"), "{}", errors(&output));
+    }
 
     std::fs::write(folder.path().join("text.jpg"), "no picture").expect("a file");
     let output = started(&["invert", &path("text.jpg"), "--run", &run, "--out", &path("nothing")]);

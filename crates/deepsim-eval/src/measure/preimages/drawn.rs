@@ -12,6 +12,8 @@ use crate::arrays::numbers;
 use crate::measure::Context;
 use crate::measure::distances::pooled;
 use crate::metrics::spread::Spread;
+use crate::optimisation_baseline::{Settings, invert};
+use crate::preimages::refined;
 
 /// Side of the blocks whose means are compared: brightness, colours, large shapes.
 const BLOCK: usize = 8;
@@ -53,6 +55,15 @@ pub(super) struct Judge {
     pub(super) textures: &'static str,
 }
 
+/// How images of features are made.
+#[derive(Clone, Copy)]
+pub(super) enum By {
+    /// By the generator, and so many steps that refine its noise.
+    Generator { refine: usize },
+    /// By so many steps of Mahendran and Vedaldi's descent, from a start of its own for each draw.
+    Descent { steps: usize },
+}
+
 /// Photographs and their draws in several spaces.
 #[derive(Default)]
 pub(super) struct Drawn {
@@ -81,11 +92,13 @@ impl Drawn {
         context: &Context<'_>,
         source: &Arc<dyn Source>,
         (n, draws): (usize, usize),
+        by: By,
         judge: Option<&Judge>,
     ) -> Result<Self, EvalError> {
         let (n, seed) = (n.min(source.len()), context.sampling.seed);
         // Without noise all draws are one.
-        let draws = if context.model.noise(1, seed, 0)?.is_some() { draws } else { 1 };
+        let differ = matches!(by, By::Descent { .. }) || context.model.noise(1, seed, 0)?.is_some();
+        let draws = if differ { draws } else { 1 };
         let mut drawn = Self { n, draws, ..Self::default() };
         let crop = Crop::Center(context.side());
         let mut done = 0;
@@ -93,7 +106,7 @@ impl Drawn {
             let step = (PART / draws).max(1);
             for from in (0..batch.n).step_by(step) {
                 let part = from..(from + step).min(batch.n);
-                drawn.add(context, images, part, done, judge)?;
+                drawn.add(context, images, part, (done, by), judge)?;
             }
             done += batch.n;
             Ok(())
@@ -107,24 +120,18 @@ impl Drawn {
         context: &Context<'_>,
         images: &Images,
         part: std::ops::Range<usize>,
-        before: usize,
+        (before, by): (usize, By),
         judge: Option<&Judge>,
     ) -> Result<(), EvalError> {
-        let (model, seed) = (context.model, context.sampling.seed);
+        let model = context.model;
         let cut = |tensor: &Tensor| tensor.narrow(0, part.start, part.len())?.contiguous();
         let targets = images.with_tensor(cut(images.tensor())?)?;
         let code = model.code(&targets)?;
         let mut codes = Vec::with_capacity(part.len());
-        let mut noise = Vec::with_capacity(part.len());
         for at in 0..part.len() {
             codes.extend(std::iter::repeat_n(code.narrow(0, at, 1)?, self.draws));
-            noise.extend(model.noise(self.draws, seed, (before + part.start + at) as u64)?);
         }
-        let noise = match noise.is_empty() {
-            true => None,
-            false => Some(Tensor::cat(&noise, 0)?),
-        };
-        let drawn = model.draw(&Tensor::cat(&codes, 0)?, noise.as_ref())?;
+        let drawn = self.draw(context, &Tensor::cat(&codes, 0)?, before + part.start, by)?;
         let drawn = drawn.convert(PixelFormat::CAFFE_BGR)?;
         self.pixels.add(targets.tensor(), drawn.tensor())?;
         // Images that are smaller than a block have one mean.
@@ -139,5 +146,44 @@ impl Drawn {
             self.textures.draws.extend(pooled(&**net, textures, &drawn)?);
         }
         Ok(())
+    }
+
+    /// Makes the draws of some images, of which the first has this index.
+    fn draw(
+        &self,
+        context: &Context<'_>,
+        codes: &Tensor,
+        first: usize,
+        by: By,
+    ) -> Result<Images, EvalError> {
+        let (model, seed) = (context.model, context.sampling.seed);
+        let refine = match (by, &model.encoder) {
+            (By::Generator { refine }, _) => refine,
+            (By::Descent { steps }, Some((net, tap))) => {
+                let settings = Settings::mahendran_vedaldi(tap).with_steps(steps);
+                let (size, start) = ((context.side(), context.side()), (first * self.draws) as u64);
+                let found = invert(&**net, tap, codes, size, &settings, seed, start)?;
+                return match found.endings.iter().find(|ending| !ending.is_finished()) {
+                    None => Ok(found.images),
+                    Some(ending) => {
+                        let wanted = "a descent that ends with an image";
+                        Err(EvalError::input("preimages", wanted, ending.to_string()))
+                    }
+                };
+            }
+            (By::Descent { .. }, None) => {
+                return Err(EvalError::input("preimages", "a network that is inverted", "none"));
+            }
+        };
+        let indices = first..first + codes.dims()[0] / self.draws;
+        let noise = indices.map(|index| model.noise(self.draws, seed, index as u64));
+        let noise = noise.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+        let noise = (!noise.is_empty()).then(|| Tensor::cat(&noise, 0)).transpose()?;
+        match noise {
+            Some(noise) if refine > 0 => {
+                Ok(refined("preimages", model, codes, &noise, refine, || ())?.images)
+            }
+            noise => model.draw(codes, noise.as_ref()),
+        }
     }
 }

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use self::bands::shares_of_bands;
-use self::drawn::{Drawn, Judge};
+use self::drawn::{By, Drawn, Judge};
 use super::context::Context;
 use super::distances::{KERNEL, SetDistances, Words};
 use super::{Measure, Opt, Row};
@@ -34,6 +34,12 @@ pub struct Preimages {
     pub photographs: usize,
     /// Draws of each.
     pub draws: usize,
+    /// Steps that change the noise of each draw so that its features come nearer; see
+    /// [`DrawOptions`](crate::preimages::DrawOptions::refine).
+    pub refine: usize,
+    /// Steps of Mahendran and Vedaldi's descent that makes the draws in place of the generator, each from noise of its own;
+    /// 0 for the generator.
+    pub descent: usize,
     /// Number of training images, for the spread of what was seen and for the nearest one; all if `None`.
     pub train_images: Option<usize>,
     /// Number of test images that are shown with their draws.
@@ -42,7 +48,7 @@ pub struct Preimages {
 
 impl Default for Preimages {
     fn default() -> Self {
-        Self { photographs: 200, draws: 8, train_images: None, shown: 8 }
+        Self { photographs: 200, draws: 8, refine: 0, descent: 0, train_images: None, shown: 8 }
     }
 }
 
@@ -69,6 +75,16 @@ impl Measure for Preimages {
         Opt { key: "photographs", value: "N", about: "number of test images, the first of all" },
         Opt { key: "draws", value: "N", about: "images that are drawn of the features of each" },
         Opt {
+            key: "refine",
+            value: "STEPS",
+            about: "steps that change the noise of each draw so that its features come nearer",
+        },
+        Opt {
+            key: "descent",
+            value: "STEPS",
+            about: "steps of Mahendran and Vedaldi's descent that draws in the generator's place",
+        },
+        Opt {
             key: "train_images",
             value: "N",
             about: "training images among which the nearest is looked for, the first of all",
@@ -86,11 +102,28 @@ impl Measure for Preimages {
             return Err(EvalError::input("preimages", "two photographs or more", n.to_string()));
         }
         let judge = judge(context)?;
+        let by = match (self.descent, self.refine) {
+            (0, refine) => By::Generator { refine },
+            (steps, 0) => By::Descent { steps },
+            (_, refine) => {
+                let wanted = "no refine beside descent, which takes no noise";
+                return Err(EvalError::input("preimages", wanted, refine.to_string()));
+            }
+        };
+        if self.refine > 0 && context.model.noise(1, 0, 0)?.is_none() {
+            let wanted = "a generator that takes noise, to refine it";
+            return Err(EvalError::input("preimages", wanted, "one without"));
+        }
         let test = &context.dataset.test.images;
-        let drawn = Drawn::new(context, test, (n, draws), judge.as_ref())?;
+        let drawn = Drawn::new(context, test, (n, draws), by, judge.as_ref())?;
         self.show(context, &drawn)?;
         let draws = drawn.draws;
-        let of = format!("{draws} draws of each of {n} test images, unclipped");
+        let made = match by {
+            By::Generator { refine: 0 } => String::new(),
+            By::Generator { refine } => format!(", noise refined in {refine} steps"),
+            By::Descent { steps } => format!(", by {steps} steps of descent"),
+        };
+        let of = format!("{draws} draws of each of {n} test images, unclipped{made}");
         let share = |space: &str, spread: &Spread| {
             let shares = spread.within.iter().map(|d| 100.0 * d / spread.between.mean);
             let note = format!("mean distance of two of {of}; {}; {PICTURES}", spread.between);
@@ -99,10 +132,9 @@ impl Measure for Preimages {
         let layer = format!("{} {tap}", encoder.name());
         let pixels = drawn.pixels.spread(n)?;
         let code = drawn.code.spread(n)?;
-        let mut rows = vec![
-            share("image space", &pixels),
-            share("means of blocks of 8 pixels", &drawn.blocks.spread(n)?),
-        ];
+        let means = "means of blocks of 8 pixels";
+        let blocks = drawn.blocks.spread(n)?;
+        let mut rows = vec![share("image space", &pixels), share(means, &blocks)];
         rows.extend(shares_of_bands(&drawn, context.side(), &of));
         rows.push(share(&layer, &code).in_space_of(&**encoder));
         if let Some(judge) = &judge {
@@ -110,12 +142,14 @@ impl Measure for Preimages {
             rows.push(share(&space, &drawn.objects.spread(n)?).in_space_of(&*judge.net));
         }
         rows.push(calibration("image space", &pixels, &of));
+        rows.push(calibration(means, &blocks, &of));
         let training = &context.dataset.unlabeled;
         let m = self.train_images.map_or(training.len(), |m| m.min(training.len()));
-        let seen = SEEN.min(m);
+        let seen = if self.descent > 0 { 0 } else { SEEN.min(m) };
         if seen > 1 {
-            let seen = Drawn::new(context, training, (seen, draws), None)?;
-            let of = format!("{draws} draws of each of {} training images, unclipped", seen.n);
+            let seen = Drawn::new(context, training, (seen, draws), by, None)?;
+            let of =
+                format!("{draws} draws of each of {} training images, unclipped{made}", seen.n);
             let spread = seen.pixels.spread(seen.n)?;
             rows.push(calibration("image space, training images", &spread, &of));
         }
