@@ -1,5 +1,6 @@
 //! Presets: how long runs train, and how much of the test set they are measured on.
 
+use deepsim_run::identity::Method;
 use serde::{Deserialize, Serialize};
 
 use crate::ReproduceError;
@@ -18,10 +19,17 @@ const HOUR_BEFORE: &[&str] =
 const AFTER: &[&str] =
     &["adam.learning_rate=7e-4", "feature.rho=0.5", "average=0.95", "feature.places=4"];
 
-/// Small inversions begin with squared error, too, and the others have the discriminator from their first step.
+/// Small inversions begin with the image term alone, too, and the others have the discriminator from their first step.
 const SMALL_BEFORE: &[&str] = &["adam.learning_rate=1e-3", "adam.milestones=[900, 1300]"];
 const SMALL_AFTER: &[&str] =
     &["adam.learning_rate=5e-4", "adam.milestones=[600, 850]", "adversarial.after=0"];
+/// The gradient of the energy score does not shrink with the error: at the rate of squared error its training diverges.
+const SCORE_BEFORE: &[&str] = &[
+    "adam.learning_rate=4e-4",
+    "adam.milestones=[900, 1300]",
+    "adam.warm_up=100",
+    "adam.clip=15000",
+];
 const SMALL_PAPER: &[&str] = &["adam.milestones=[60000, 85000]"];
 
 /// A preset, `--scale` on the command line.
@@ -57,7 +65,7 @@ pub struct Size {
     pub steps: u64,
     /// Overrides of recipes.
     pub sets: &'static [&'static str],
-    /// Beginning of other runs with the weights of the one of squared error, which are fresh where `None`.
+    /// Beginning of other runs with the weights of the one of the image term alone, which are fresh where `None`.
     pub begin: Option<Begin>,
     /// Images per step.
     pub batch: u64,
@@ -194,6 +202,9 @@ impl Size {
     pub fn of(self, run: &Run) -> Self {
         match self.begin.filter(|_| run.begins_with().is_some()) {
             Some(Begin { steps, batch, sets }) => Self { steps, batch, sets, ..self },
+            None if run.method == Method::ScoreOnly && self.begin.is_some() => {
+                Self { begin: None, sets: SCORE_BEFORE, ..self }
+            }
             None => Self { begin: None, ..self },
         }
     }
@@ -254,13 +265,15 @@ mod tests {
     }
 
     #[test]
-    fn runs_begin_with_the_weights_of_squared_error_except_at_the_papers_scale() {
+    fn runs_begin_with_the_weights_of_the_image_term_alone_except_at_the_papers_scale() {
         let encoder = Encoder { name: "alexnet".into(), calibrated: true };
         for run in runs(&Layer::ALL, &encoder) {
             for preset in Preset::ALL {
                 let whole = preset.size(run.experiment);
                 let size = whole.of(&run);
-                let first = run.id == "autoencoder-se" || run.id.ends_with("-image");
+                let first = run.id == "autoencoder-se"
+                    || run.id.ends_with("-image")
+                    || run.id == "preimages-score";
                 let may = [Experiment::Autoencoder, Experiment::SmallInversion];
                 let begins = !first && may.contains(&run.experiment) && preset != Preset::Paper;
                 assert_eq!(size.begin.is_some(), begins, "{} at {}", run.id, preset.name());

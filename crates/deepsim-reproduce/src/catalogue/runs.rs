@@ -7,6 +7,7 @@ use deepsim_run::recipes;
 
 use super::Experiment;
 use super::inverted::{Encoder, Layer};
+use super::rows::{FIRST, ROWS, Row, VARIANTS, Variant};
 
 /// A generator to train.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,167 +31,6 @@ pub struct Run {
 /// Side of the images that AlexNet is made for, to which those of small inversions are enlarged.
 const ENLARGED: usize = 227;
 
-/// A run that no layer is chosen for.
-struct Row {
-    id: &'static str,
-    label: &'static str,
-    recipe: &'static str,
-    overrides: &'static [&'static str],
-    experiment: Experiment,
-    method: Method,
-    /// True if it compares with the network that is inverted in section 4.3.
-    with_encoder: bool,
-}
-
-const fn row(id: &'static str, label: &'static str, experiment: Experiment, method: Method) -> Row {
-    Row { id, label, recipe: id, overrides: &[], experiment, method, with_encoder: false }
-}
-
-use Experiment::{Autoencoder, SmallInversion, SmallVae, Vae};
-use Method::{AbsoluteError, DeePSiM, EnergyScore, ImageOnly, Noise, SquaredError};
-
-/// Run that compares with AlexNet.
-pub(crate) const ALEXNET: &str = "autoencoder-alexnet-conv3";
-/// Run that stands in for it where AlexNet's weights are not there: with a network of the same shape, which was
-/// trained without labels and comes with the project.
-pub(crate) const INSTANCE: &str = "autoencoder-instance-conv3";
-/// Run whose weights those of the paper's method begin with, in presets that have them do so.
-pub(crate) const FIRST: &str = "autoencoder-se";
-
-/// Noise of the recipe `preimages`.
-const NOISE: &[&str] =
-    &["inversion.noise=64", "inversion.global_noise=32", "inversion.stage_noise=16"];
-const NOISE_IMAGE: &[&str] = &[
-    "inversion.noise=64",
-    "inversion.global_noise=32",
-    "inversion.stage_noise=16",
-    "feature=",
-    "adversarial=",
-];
-
-/// Runs of sections 4.1 and 4.2, and of 4.3 at 64 pixels.
-const ROWS: &[Row] = &[
-    row(FIRST, "SE", Autoencoder, SquaredError),
-    row("autoencoder-l1", "l1", Autoencoder, AbsoluteError),
-    row(ALEXNET, "AlexNet CONV3", Autoencoder, DeePSiM),
-    Row {
-        recipe: "autoencoder-alexnet-conv3",
-        overrides: &["feature.comparator=alexnet-instance"],
-        ..row(INSTANCE, "Instance net CONV3", Autoencoder, DeePSiM)
-    },
-    row("autoencoder-exemplar-cnn-conv3", "Exemplar-CNN CONV3", Autoencoder, DeePSiM),
-    Row {
-        recipe: "autoencoder-alexnet-conv3",
-        overrides: &["feature.tap=CONV5"],
-        ..row("autoencoder-alexnet-conv5", "AlexNet CONV5", Autoencoder, DeePSiM)
-    },
-    row("vae-se", "VAE SE", Vae, SquaredError),
-    Row { with_encoder: true, ..row("vae-alexnet-conv5", "VAE AlexNet CONV5", Vae, DeePSiM) },
-    Row { with_encoder: true, ..row("vae-alexnet-fc6", "VAE AlexNet FC6", Vae, DeePSiM) },
-    row("vae-videonet-conv5", "VAE VideoNet CONV5", Vae, DeePSiM),
-    row("vae-small-se", "small VAE SE", SmallVae, SquaredError),
-    row("vae-small-alexnet-conv3", "small VAE AlexNet CONV3", SmallVae, DeePSiM),
-    Row {
-        recipe: "inversion-small",
-        overrides: &["inversion.tap=CONV3", "feature=", "adversarial="],
-        ..row(
-            "inversion-small-conv3-image",
-            "small CONV3 image loss only",
-            SmallInversion,
-            ImageOnly,
-        )
-    },
-    Row {
-        recipe: "inversion-small",
-        overrides: &["inversion.tap=CONV3"],
-        ..row("inversion-small-conv3", "small CONV3 DeePSiM", SmallInversion, DeePSiM)
-    },
-    Row {
-        recipe: "inversion-small",
-        ..row("inversion-small-conv5", "small CONV5 DeePSiM", SmallInversion, DeePSiM)
-    },
-    Row {
-        recipe: "inversion-small",
-        overrides: &["feature=", "adversarial="],
-        ..row(
-            "inversion-small-conv5-image",
-            "small CONV5 image loss only",
-            SmallInversion,
-            ImageOnly,
-        )
-    },
-    Row {
-        recipe: "inversion-small",
-        overrides: NOISE,
-        ..row("preimages-noise", "small CONV5 DeePSiM, with noise", SmallInversion, Noise)
-    },
-    Row {
-        recipe: "inversion-small",
-        overrides: NOISE_IMAGE,
-        ..row("preimages-image", "small CONV5 image loss only, with noise", SmallInversion, Noise)
-    },
-    row("preimages", "small CONV5 energy score", SmallInversion, EnergyScore),
-];
-
-/// Training method of an inversion.
-struct Variant {
-    method: Method,
-    label: &'static str,
-    suffix: &'static str,
-    overrides: &'static [&'static str],
-}
-
-const fn variant(
-    method: Method,
-    label: &'static str,
-    suffix: &'static str,
-    overrides: &'static [&'static str],
-) -> Variant {
-    Variant { method, label, suffix, overrides }
-}
-
-/// Runs of section 4.3, each for every layer.
-const VARIANTS: &[Variant] = &[
-    variant(Method::DeePSiM, "DeePSiM", "", &[]),
-    variant(Method::NoImage, "without image loss", "-no-image", &["image.weight=0"]),
-    variant(Method::NoFeature, "without feature loss", "-no-feature", &["feature="]),
-    variant(
-        Method::NoAdversarial,
-        "without adversarial loss",
-        "-no-adversarial",
-        &["adversarial="],
-    ),
-    variant(Method::ImageOnly, "image loss only", "-image", &["feature=", "adversarial="]),
-    variant(
-        Method::AdversarialOnly,
-        "adversarial loss only",
-        "-adversarial",
-        &["feature=", "image.weight=0"],
-    ),
-    // With Adam the weight of a lone term hardly matters.
-    variant(
-        Method::AbsoluteError,
-        "absolute error only",
-        "-l1",
-        &["feature=", "adversarial=", "image.distance=absolute-error", "image.weight=2e-4"],
-    ),
-    // Squared error, and no convolutions between up-convolutions.
-    variant(
-        Method::Plain,
-        "Dosovitskiy & Brox 2015",
-        "-plain",
-        &["feature=", "adversarial=", "inversion.plain=true"],
-    ),
-    // The paper does not say with which weight.
-    variant(
-        Method::OtherComparator,
-        "DeePSiM, VideoNet CONV5",
-        "-videonet",
-        &["feature.comparator=videonet", "feature.weight=", "feature.rho=2"],
-    ),
-    variant(Method::Noise, "DeePSiM, with noise", "-noise", &["inversion.noise=64"]),
-];
-
 /// Every run that the catalogue has for these layers of an encoder, in the order of plans and reports.
 pub fn runs(layers: &[Layer], encoder: &Encoder) -> Vec<Run> {
     // Nobody has an FC6 to compare with whose network has convolutions alone.
@@ -203,7 +43,7 @@ pub fn runs(layers: &[Layer], encoder: &Encoder) -> Vec<Run> {
         }
         match row.experiment {
             // Images are enlarged to the size that it is made for.
-            SmallInversion => {
+            Experiment::SmallInversion => {
                 let network = format!("{}@{ENLARGED}", encoder.convolutions());
                 overrides.push(format!("inversion.encoder={network}"));
                 if !row.overrides.contains(&"feature=") {
@@ -213,7 +53,7 @@ pub fn runs(layers: &[Layer], encoder: &Encoder) -> Vec<Run> {
             _ if row.with_encoder => overrides.extend(encoder.as_comparator()),
             _ => {}
         }
-        if row.experiment == Vae {
+        if row.experiment == Experiment::Vae {
             overrides.push(format!("vae.encoder={}", encoder.convolutions()));
         }
         let (id, label) = (row.id.to_owned(), row.label.to_owned());
@@ -314,15 +154,16 @@ impl Run {
         Some(self.recipe().ok()?.feature?.comparator.name().to_owned())
     }
 
-    /// Id of the run whose weights it begins with, with a preset that begins so: that of the same network with the squared
-    /// error alone.
+    /// Id of the run whose weights it begins with, with a preset that begins so: that of the same network with the image
+    /// term alone.
     pub fn begins_with(&self) -> Option<&'static str> {
         match (self.experiment, self.id.as_str()) {
-            (Autoencoder, FIRST) => None,
-            (Autoencoder, _) => Some(FIRST),
+            (Experiment::Autoencoder, FIRST) => None,
+            (Experiment::Autoencoder, _) => Some(FIRST),
             (_, "inversion-small-conv3") => Some("inversion-small-conv3-image"),
             (_, "inversion-small-conv5") => Some("inversion-small-conv5-image"),
-            (_, "preimages-noise" | "preimages") => Some("preimages-image"),
+            (_, "preimages-noise" | "preimages-mode-seeking") => Some("preimages-image"),
+            (_, "preimages") => Some("preimages-score"),
             _ => None,
         }
     }
@@ -364,7 +205,7 @@ mod tests {
             let identity = Identity::of(&recipe);
             let layer = match run.experiment {
                 // They are rows of their own, whatever layers are asked for.
-                SmallInversion => identity.layer.clone(),
+                Experiment::SmallInversion => identity.layer.clone(),
                 _ => run.layer.map(|layer| layer.name().to_owned()),
             };
             assert_eq!((identity.id, identity.method, identity.layer), (run.id, run.method, layer));
