@@ -89,6 +89,10 @@ fn pre_images_are_measured_and_drawn_of_a_photograph() {
     assert_success(&started(&[&measure[..], &sets].concat()));
     let share = of(&rows(&run, "preimages"), "share of photographs' distance, image space");
     assert!(value(&share) > 10.0 && share["note"].to_string().contains("by 3 steps of descent"));
+    let both = ["--set", "preimages.refine=1", "--set", "preimages.descent=1"];
+    let output = started(&[&measure[..], &both].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors(&output).contains("expected no refine beside descent"), "{}", errors(&output));
 
     let path = |name: &str| folder.path().join(name).to_str().expect("a name").to_owned();
     let mut photo = Picture::new(90, 150, [200, 40, 10]);
@@ -210,6 +214,18 @@ fn a_picture_of_ones_own_is_inverted() {
         let output = started(&[&["invert", &photo, "--side", side][..], more].concat());
         assert_eq!(output.status.code(), Some(2));
         assert!(errors(&output).contains("side: expected"), "{}", errors(&output));
+    }
+
+    // Measures are written into a run folder; a file has none.
+    let file = path("run/generator.safetensors");
+    for command in [&["eval", "error", "--run", &file][..], &["invert", &photo, "--run", &file]] {
+        let output = started(command);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            errors(&output).contains("expected a run folder, found a file"),
+            "{}",
+            errors(&output)
+        );
     }
 
     std::fs::write(folder.path().join("text.jpg"), "no picture").expect("a file");

@@ -60,7 +60,7 @@ pub fn energy_score(output: &Images, target: &Images, draws: usize) -> Result<Te
 }
 
 /// Images at each scale that is scored, and the factor of that scale; as they are, if they are smaller than all.
-pub(super) fn scales(images: &Tensor) -> Result<Vec<(f64, Tensor)>, LossError> {
+fn scales(images: &Tensor) -> Result<Vec<(f64, Tensor)>, LossError> {
     let (_, _, height, width) = images.dims4()?;
     let (mut reduced, mut scale, mut scales) = (images.clone(), 1, Vec::new());
     while scale < *SCALES.end() && 2 * scale <= height.min(width) {
@@ -89,7 +89,7 @@ fn score(output: &Tensor, target: &Tensor, draws: usize) -> Result<Tensor, LossE
 }
 
 /// Mean distance of two draws of one target.
-pub(super) fn between(output: &Tensor, draws: usize) -> Result<Tensor, LossError> {
+fn between(output: &Tensor, draws: usize) -> Result<Tensor, LossError> {
     let output = output.flatten_from(1)?;
     let targets = output.dim(0)? / draws;
     let draw = |at: usize| output.narrow(0, at * targets, targets);

@@ -15,7 +15,6 @@ mod energy_score;
 mod feature;
 mod image;
 mod mode_seeking;
-mod spread;
 mod total_variation;
 
 use candle_core::Tensor;
@@ -28,7 +27,6 @@ pub use energy_score::energy_score;
 pub use feature::{FeatureTerm, feature};
 pub use image::{Distance, ImageTerm, absolute_error, squared_error};
 pub use mode_seeking::{ModeSeeking, mode_seeking};
-pub use spread::{Spread, spread};
 pub use total_variation::{TotalVariation, total_variation};
 
 use crate::LossError;
@@ -60,8 +58,6 @@ extra_terms! {
     total_variation: TotalVariation,
     /// Reward for draws of one input that differ.
     mode_seeking: ModeSeeking,
-    /// Reward for the distance of draws, as in the energy score.
-    spread: Spread,
 }
 
 impl ExtraTerms {

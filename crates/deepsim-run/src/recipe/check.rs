@@ -36,11 +36,6 @@ impl Recipe {
         if self.terms.mode_seeking.is_some() && self.draws < 2 {
             return refuse("terms.mode_seeking: expected at least 2 draws, found 1");
         }
-        if self.terms.spread.is_some() && self.image.distance != Distance::EnergyScore {
-            return refuse(
-                "terms.spread: expected it beside image.distance = \"energy-score\", which bounds it, found another",
-            );
-        }
         if self.terms.mode_seeking.is_some() && self.micro_batch.is_some_and(|n| n < self.batch) {
             return refuse(
                 "micro_batch: expected none with terms.mode_seeking, which is no mean over images, found one",

@@ -134,11 +134,6 @@ pub const GENERATOR: &[Key] = &rows([
         "penalty on differences of neighbouring pixels, not of the paper",
     ),
     (
-        "terms.spread.weight",
-        REQUIRED,
-        "reward for the distance of draws beside energy-score, not of the paper; below 0.4 of image.weight",
-    ),
-    (
         "terms.mode_seeking.weight",
         REQUIRED,
         "reward for the first two draws of an input that differ, not of the paper; needs at least 2 draws",

@@ -110,7 +110,7 @@ fn lead(report: &Report) -> String {
     };
     let steps = match (most(false), most(true)) {
         (Some(steps), Some(more)) => format!(
-            ": the image term alone trained for {steps} steps, and the others began with its weights and made {more} more"
+            ": {steps} steps of the image term alone, from whose weights the others made {more} more"
         ),
         (Some(steps), None) | (None, Some(steps)) => format!(" trained for {steps} steps"),
         (None, None) => String::new(),
