@@ -17,8 +17,10 @@ use std::path::{Path, PathBuf};
 /// Variable that names a folder with `weights` and `photos`.
 pub const VARIABLE: &str = "DEEPSIM_BOX";
 
-/// Generators that come with the project, each a file `weights/NAME.safetensors` with a card beside it.
-pub const GENERATORS: [&str; 1] = ["autoencoder-alexnet-conv3"];
+/// Generators that come with the project, each a file `weights/NAME.safetensors` with a card beside it; the first is taken where
+/// none is named.
+pub const GENERATORS: [&str; 3] =
+    ["autoencoder-alexnet-conv3", "autoencoder-se", "inverter-instance-conv5"];
 
 /// Returns the file of this name among the shipped weights, if it is there.
 ///

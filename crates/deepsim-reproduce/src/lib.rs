@@ -36,6 +36,7 @@ pub mod record;
 mod released;
 pub mod report;
 mod reproduce;
+mod shipped;
 pub mod status;
 mod train;
 

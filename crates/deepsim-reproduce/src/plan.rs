@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
+use deepsim_data::atomic::write_atomic;
 use deepsim_run::cost::Cost;
-use deepsim_run::files::{DONE, GENERATOR};
+use deepsim_run::files::{DONE, GENERATOR, IDENTITY};
+use deepsim_run::identity::Identity;
 use deepsim_train::store;
 use deepsim_train::store::checkpoint::{self, RunState as Checkpoint};
 
 use crate::ReproduceError;
 use crate::catalogue::Run;
+use crate::job::Job;
 use crate::machine::{Machine, duration};
 use crate::preset::Size;
 
@@ -80,6 +83,29 @@ impl Planned {
             State::New
         };
         Ok(Self { run, measures, size: wanted.size, folder, state, cost })
+    }
+
+    /// A generator that is not trained here, in a folder of its own.
+    ///
+    /// # Errors
+    /// If the options make no sense for its experiment.
+    pub(crate) fn given(job: &Job<'_>, run: Run, folder: PathBuf) -> Result<Self, ReproduceError> {
+        Ok(Self {
+            measures: run.experiment.measures().to_vec(),
+            size: job.options.size(run.experiment)?,
+            run,
+            folder,
+            state: State::Finished,
+            cost: Cost::default(),
+        })
+    }
+
+    /// Writes its identity, which follows from no plan if it is not trained here.
+    pub(crate) fn identify(&self) -> Result<(), ReproduceError> {
+        let Run { id, method, layer, .. } = &self.run;
+        let layer = layer.map(|layer| layer.name().to_owned());
+        let identity = Identity { id: id.clone(), method: *method, layer };
+        Ok(write_atomic(&self.folder.join(IDENTITY), identity.to_json().as_bytes())?)
     }
 
     /// Folder of the run whose weights it begins with.

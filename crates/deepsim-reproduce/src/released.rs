@@ -2,17 +2,15 @@
 
 use std::path::Path;
 
-use deepsim_data::atomic::write_atomic;
-use deepsim_run::cost::Cost;
-use deepsim_run::files::{GENERATOR, IDENTITY};
-use deepsim_run::identity::{Identity, Method};
+use deepsim_run::files::GENERATOR;
+use deepsim_run::identity::Method;
 
 use crate::ReproduceError;
 use crate::catalogue::{Experiment, Layer, Run};
 use crate::evaluate::evaluate;
 use crate::failures::Failures;
 use crate::job::Job;
-use crate::plan::{Planned, State};
+use crate::plan::Planned;
 
 /// A generator of the release.
 #[derive(Clone, Copy)]
@@ -89,14 +87,7 @@ impl Released {
             method: self.method,
             layer: Some(self.layer),
         };
-        Ok(Planned {
-            folder: job.options.out.join("reference").join(self.folder),
-            measures: run.experiment.measures().to_vec(),
-            run,
-            size: job.options.size(Experiment::Inversion)?,
-            state: State::Finished,
-            cost: Cost::default(),
-        })
+        Planned::given(job, run, job.options.out.join("reference").join(self.folder))
     }
 
     fn import(
@@ -105,7 +96,7 @@ impl Released {
         release: &Path,
         planned: &Planned,
     ) -> Result<(), ReproduceError> {
-        let Self { folder, net, layer, method } = self;
+        let Self { folder, net, .. } = self;
         let from = release.join(folder).join(FILE);
         if !planned.folder.join(GENERATOR).is_file() {
             if !from.is_file() {
@@ -118,8 +109,6 @@ impl Released {
             command.arg("--out").arg(planned.folder.join(GENERATOR));
             job.host.run(&mut command, &format!("importing {}", planned.run.label), None)?;
         }
-        let layer = Some(layer.name().to_owned());
-        let identity = Identity { id: planned.run.id.clone(), method, layer };
-        Ok(write_atomic(&planned.folder.join(IDENTITY), identity.to_json().as_bytes())?)
+        planned.identify()
     }
 }

@@ -18,7 +18,7 @@ use crate::options::{Device, Options};
 use crate::plan::{Planned, Wanted, table};
 use crate::record::{RECORD, Record, RecordedRun};
 use crate::report::{self, Entry};
-use crate::{evaluate, jobs, labels, released};
+use crate::{evaluate, jobs, labels, released, shipped};
 
 /// Runs and inversions to make.
 struct Plan {
@@ -63,8 +63,6 @@ pub fn reproduce(options: &Options, host: &Host<'_>) -> Result<(), ReproduceErro
         return failures.settle();
     }
     failures.note(OPTIMISED, evaluate::optimise(&job, &optimised))?;
-    // With the time that it took.
-    record()?;
     let mut entries: Vec<Entry> = runs.iter().map(Planned::entry).collect();
     let inverts = job.targets.iter().any(|target| target.experiment == Experiment::Inversion);
     if let Some(release) = options.reference.as_ref().filter(|_| inverts) {
@@ -72,6 +70,11 @@ pub fn reproduce(options: &Options, host: &Host<'_>) -> Result<(), ReproduceErro
         entries.extend(measured.iter().map(Planned::entry));
     }
     entries.retain(|entry| entry.folder.is_dir());
+    if !entries.is_empty() {
+        entries.extend(shipped::measure(&job, &mut failures)?.iter().map(Planned::entry));
+    }
+    // With the time that it took.
+    record()?;
     if !entries.is_empty() {
         let optimised = !optimised.is_empty() && !failures.has(OPTIMISED);
         failures.note("report", job.report(&entries, optimised, start))?;
@@ -131,6 +134,9 @@ impl Job<'_> {
         lines.push(format!("weights: {weights}"));
         let chosen = self.chosen(&runs);
         lines.push(table(&chosen, self.machine(), options.jobs.into()));
+        if options.only.is_empty() && shipped::are_measured(self) {
+            lines.push("measured beside them: autoencoders that come with the project".into());
+        }
         for layer in &work.optimised {
             let (images, _) = options.size(Experiment::Inversion)?.optimised;
             lines.push(format!("Mahendran & Vedaldi: {} of {images} images", layer.name()));

@@ -8,6 +8,8 @@ use std::path::Path;
 use deepsim_data::picture::Picture;
 use deepsim_reproduce::record::Record;
 use deepsim_reproduce::report::Entry;
+use deepsim_run::files;
+use deepsim_run::identity::{Identity, Method};
 use deepsim_run::log::AdversaryRecord;
 use serde_json::{Value, json};
 use support::{log, measured, picture, report, results, step, write};
@@ -122,6 +124,37 @@ fn the_page_holds_everything_and_needs_nothing() {
     let claims = results["targets"][0]["claims"].as_array().expect("claims");
     assert!(claims.iter().all(|claim| claim["holds"] == true), "{claims:?}");
     assert_eq!(claims.len(), 4, "two comparators, two claims each");
+}
+
+#[test]
+fn shipped_generators_stand_beside_runs_and_claim_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut runs = all_runs(folder.path(), false);
+    let shipped = run(folder.path(), ("SE, shipped", "mine"), 10.0, false);
+    for trained in [files::PLAN, files::LOG, files::DONE] {
+        std::fs::remove_file(shipped.folder.join(trained)).expect("a file of a run");
+    }
+    let method = Method::Shipped;
+    let identity = Identity { id: "shipped-autoencoder-se".into(), method, layer: None };
+    write(&shipped.folder, files::IDENTITY, identity.to_json());
+    runs.insert(0, shipped);
+    let out = folder.path().join("report");
+    let page = report(&runs, None, &TARGETS, &none(), &out).expect("a report");
+    let html = std::fs::read_to_string(page).expect("the page");
+    let (lead, hero) = html.split_once("<figure class=\"strips hero\">").expect("pictures");
+    assert!(lead.contains("Shipped: autoencoders that come with the project"), "{lead}");
+    let place = |text: &str| hero.find(text).expect(text);
+    assert!(place("<span>AlexNet CONV3</span>") < place("<span>SE, shipped</span>"), "last");
+    let (_, training) = html.split_once("<section id=\"training\">").expect("a section");
+    assert!(!training.contains("shipped"), "it was not trained here");
+    assert!(html.contains(": 4 runs trained for 40 steps"), "nor is it counted");
+
+    let table = &results(&out)["targets"][0];
+    let rows = table["rows"].as_array().expect("rows");
+    let row = rows.iter().find(|row| row["run"] == "SE, shipped").expect("its row");
+    assert_eq!((&row["value"], &row["paper"]), (&json!(10.0), &Value::Null));
+    let claims = table["claims"].as_array().expect("claims");
+    assert!(claims.iter().all(|claim| !claim.to_string().contains("shipped")), "{claims:?}");
 }
 
 #[test]

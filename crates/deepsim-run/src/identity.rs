@@ -61,6 +61,8 @@ pub enum Method {
     Released,
     /// Generator released by the authors that was trained with the squared error alone.
     ReleasedImageOnly,
+    /// Autoencoder that comes with the project, trained before.
+    Shipped,
     /// Anything else, e.g. the training of a comparator.
     Other,
 }

@@ -38,6 +38,11 @@ struct Report {
 }
 
 impl Report {
+    /// The runs that were trained here.
+    fn trained(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(|run| run.trained())
+    }
+
     /// Seconds of training of all finished runs, of all their sessions, and of comparators that were trained
     /// for them.
     fn training_seconds(&self) -> f64 {

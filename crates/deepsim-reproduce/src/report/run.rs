@@ -67,8 +67,12 @@ impl Run {
         let experiment = match &run.plan {
             Some(AnyPlan::Generator(plan)) => Some(experiment(plan)),
             Some(AnyPlan::Comparator(_)) => None,
-            // Only the authors' generators have no plan.
-            None => identity.as_ref().map(|_| Experiment::Inversion),
+            // Two kinds of generators have no plan: the authors', which invert features, and the autoencoders that come
+            // with the project.
+            None => identity.as_ref().map(|identity| match identity.method {
+                Method::Shipped => Experiment::Autoencoder,
+                _ => Experiment::Inversion,
+            }),
         };
         let (id, method, layer) =
             identity.map_or((String::new(), Method::Other, None), |i| (i.id, i.method, i.layer));
@@ -122,7 +126,8 @@ impl Run {
 
     /// True if it was trained here, and is not something else that was measured.
     pub(super) fn trained(&self) -> bool {
-        !matches!(self.method, Method::Optimised | Method::Released | Method::ReleasedImageOnly)
+        use Method::{Optimised, Released, ReleasedImageOnly, Shipped};
+        !matches!(self.method, Optimised | Released | ReleasedImageOnly | Shipped)
     }
 
     /// True if it does the same as another run, except that the authors trained it.

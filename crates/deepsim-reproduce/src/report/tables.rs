@@ -90,9 +90,10 @@ pub(super) fn target(
     let measured = |run: &&Run| {
         target.columns.iter().any(|column| run.measurements.contains_key(column.measure))
     };
+    let mut ours = runs.iter().filter(|run| run.method != Method::Shipped);
     let empty = match target.pictures {
-        [_, ..] => !runs.iter().any(has_pictures),
-        [] => !runs.iter().any(measured),
+        [_, ..] => !ours.any(has_pictures),
+        [] => !ours.any(measured),
     };
     let figures = Figure::all(target, &runs)?;
     let catalogue::Target { id, section, title, .. } = *target;

@@ -48,8 +48,8 @@ pub(super) fn page(report: &Report) -> Result<String, ReproduceError> {
         html += "</section>";
     }
     html += "<section id=\"training\"><h2>Training</h2>";
-    html += &training::overview(&report.runs);
-    for run in report.runs.iter().filter(|run| run.trained()) {
+    html += &training::overview(report.trained());
+    for run in report.trained() {
         html += &training::curves(run);
     }
     html += "</section>";
@@ -93,7 +93,7 @@ pub(super) fn curves(runs: &[Run]) -> String {
          <title>DeePSiM: training</title><style>{}</style></head><body><main>\
          <header><h1>Training</h1></header>{}{charts}</main></body></html>\n",
         include_str!("../style.css"),
-        training::overview(runs)
+        training::overview(runs.iter())
     )
 }
 
@@ -115,7 +115,7 @@ fn lead(report: &Report) -> String {
         (Some(steps), None) | (None, Some(steps)) => format!(" trained for {steps} steps"),
         (None, None) => String::new(),
     };
-    let runs = match report.runs.len() {
+    let runs = match report.trained().count() {
         1 => "1 run".to_owned(),
         n => format!("{n} runs"),
     };
@@ -123,8 +123,14 @@ fn lead(report: &Report) -> String {
         0.0 => String::new(),
         seconds => format!(", {} in all", duration(seconds)),
     };
+    let shipped = match report.runs.iter().any(|run| run.method == Method::Shipped) {
+        true => {
+            " Shipped: autoencoders that come with the project, trained for longer on other photographs."
+        }
+        false => "",
+    };
     format!(
-        "Reproduction of Dosovitskiy & Brox (2016), v1, section {}: {runs}{steps}{time}. Data: {}.",
+        "Reproduction of Dosovitskiy & Brox (2016), v1, section {}: {runs}{steps}{time}. Data: {}.{shipped}",
         sections(report),
         report.dataset
     )
@@ -252,7 +258,7 @@ fn facts(report: &Report) -> String {
         let _ = write!(text, "<dt>{name}</dt><dd>{}</dd>", escape(&value));
     }
     text += "</dl>";
-    for run in &report.runs {
+    for run in report.trained() {
         let plan = run.run.plan_text.as_deref().unwrap_or("missing: plan.toml");
         let _ = write!(
             text,

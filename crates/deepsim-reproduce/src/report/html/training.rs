@@ -9,7 +9,7 @@ use crate::report::run::Run;
 use deepsim_run::log::{AdversaryRecord, Record, TermRecord};
 
 /// One row per run: how long, how fast, and who was updated.
-pub(super) fn overview(runs: &[Run]) -> String {
+pub(super) fn overview<'r>(runs: impl Iterator<Item = &'r Run>) -> String {
     let mut text = String::from(
         "<div class=\"scroll\"><table><thead><tr><th>loss</th><th>steps</th><th>batch</th>\
          <th>minutes</th><th>images/s</th><th>discriminator updated</th>\
