@@ -38,21 +38,15 @@ pub(crate) fn measure(
     failures: &mut Failures,
 ) -> Result<Vec<Planned>, ReproduceError> {
     let mut measured = Vec::new();
-    for (name, label) in SHIPPED.into_iter().filter(|_| are_measured(job)) {
+    if !are_measured(job) {
+        return Ok(measured);
+    }
+    for (name, label) in SHIPPED {
         let Some(file) = shipped::find(&format!("{name}.safetensors")) else {
             tracing::warn!("{label}: left out, because weights/{name}.safetensors was not found");
             continue;
         };
-        let run = Run {
-            id: format!("shipped-{name}"),
-            label: label.to_owned(),
-            recipe: String::new(),
-            overrides: Vec::new(),
-            experiment: Experiment::Autoencoder,
-            method: Method::Shipped,
-            layer: None,
-        };
-        let planned = Planned::given(job, run, job.options.out.join("shipped").join(name))?;
+        let planned = planned(job, name, label)?;
         let done = place(&planned, &file).and_then(|()| evaluate(job, &planned));
         let id = planned.run.id.clone();
         failures.note(&id, done)?;
@@ -61,6 +55,19 @@ pub(crate) fn measure(
         }
     }
     Ok(measured)
+}
+
+fn planned(job: &Job<'_>, name: &str, label: &str) -> Result<Planned, ReproduceError> {
+    let run = Run {
+        id: format!("shipped-{name}"),
+        label: label.to_owned(),
+        recipe: String::new(),
+        overrides: Vec::new(),
+        experiment: Experiment::Autoencoder,
+        method: Method::Shipped,
+        layer: None,
+    };
+    Planned::given(job, run, job.options.out.join("shipped").join(name))
 }
 
 /// Copies a generator into its folder, unless it is there: a new file would have to be measured again.
@@ -81,7 +88,13 @@ mod tests {
     use super::*;
     use crate::Options;
     use crate::host::tests::with;
+    use deepsim_nets::shipped::GENERATORS;
     use deepsim_run::identity::Identity;
+
+    #[test]
+    fn they_come_with_the_project() {
+        assert!(SHIPPED.iter().all(|(name, _)| GENERATORS.contains(name)), "{SHIPPED:?}");
+    }
 
     #[test]
     fn they_stand_beside_short_runs_on_the_photographs_that_come_along() {
@@ -104,19 +117,9 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let options = Options { out: folder.path().join("out"), ..Options::default() };
         let file = folder.path().join("autoencoder.safetensors");
-        let (id, label) = ("shipped-mine".to_owned(), "mine".to_owned());
-        let run = Run {
-            id: id.clone(),
-            label,
-            recipe: String::new(),
-            overrides: Vec::new(),
-            experiment: Experiment::Autoencoder,
-            method: Method::Shipped,
-            layer: None,
-        };
         let planned = with(|host| {
             let job = Job::new(&options, host).expect("good options");
-            Planned::given(&job, run, options.out.join("shipped/mine")).expect("planned")
+            planned(&job, "mine", "mine").expect("planned")
         });
         let missing = place(&planned, &file).expect_err("no such file").to_string();
         assert!(missing.contains("autoencoder.safetensors"), "{missing}");
@@ -128,7 +131,8 @@ mod tests {
             copy.metadata()?.modified()
         };
         let first = placed("weights")?;
-        let identity = Identity { id, method: Method::Shipped, layer: None };
+        let (id, method) = ("shipped-mine".into(), Method::Shipped);
+        let identity = Identity { id, method, layer: None };
         assert_eq!(Identity::read(&planned.folder).expect("an identity"), Some(identity));
         let long_ago = first - std::time::Duration::from_secs(9);
         std::fs::File::options().write(true).open(&copy)?.set_modified(long_ago)?;
