@@ -20,6 +20,9 @@ pub struct DrawOptions {
     pub n: usize,
     /// Seed; the same one gives the same images, however many there are.
     pub seed: u64,
+    /// Deviation of the noise, which is 1 in training. More makes the images differ more: a generator is too sure of
+    /// photographs that it was not trained on.
+    pub noise: f64,
     /// Steps that change the noise, and nothing else, so that the features of the images become those that are given.
     /// Each lowers the feature error at some cost of the spread.
     pub refine: usize,
@@ -29,7 +32,7 @@ pub struct DrawOptions {
 
 impl Default for DrawOptions {
     fn default() -> Self {
-        Self { n: 16, seed: 0, refine: 0, batch: 16 }
+        Self { n: 16, seed: 0, noise: 1.0, refine: 0, batch: 16 }
     }
 }
 
@@ -61,6 +64,20 @@ pub fn check(model: &Model) -> Result<(), EvalError> {
     encoder(model).map(drop)
 }
 
+/// Checks a deviation of noise, for an operation.
+///
+/// # Errors
+/// If it is negative or not finite.
+pub(crate) fn check_noise(operation: &'static str, deviation: f64) -> Result<(), EvalError> {
+    match deviation.is_finite() && deviation >= 0.0 {
+        true => Ok(()),
+        false => {
+            let wanted = "noise of a deviation >= 0";
+            Err(EvalError::input(operation, wanted, deviation.to_string()))
+        }
+    }
+}
+
 /// The network that a generator with noise inverts.
 fn encoder(model: &Model) -> Result<&dyn Comparator, EvalError> {
     let Generator::Inverter(net) = &model.generator else {
@@ -82,12 +99,14 @@ fn encoder(model: &Model) -> Result<&dyn Comparator, EvalError> {
 /// `features` as the generator takes them, `(1, ..)`
 ///
 /// # Errors
-/// If the generator takes no noise, its network is not at hand, or the features do not fit.
+/// If the generator takes no noise, its network is not at hand, the features do not fit, or the deviation of the noise is
+/// negative or not finite.
 pub fn draw(model: &Model, features: &Tensor, options: DrawOptions) -> Result<Draws, EvalError> {
     let encoder = encoder(model)?;
     if options.n == 0 {
         return Err(refuse("at least one image", "0"));
     }
+    check_noise("sample", options.noise)?;
     let one = |index: usize| -> Result<Tensor, EvalError> {
         let noise = model.noise(1, options.seed, index as u64)?;
         noise.ok_or_else(|| refuse("noise", "none"))
@@ -105,6 +124,7 @@ pub fn draw(model: &Model, features: &Tensor, options: DrawOptions) -> Result<Dr
     for range in ranges(options.n, options.batch) {
         let features = Tensor::cat(&vec![features; range.len()], 0)?.to_device(model.device())?;
         let noise = Tensor::cat(&range.map(one).collect::<Result<Vec<_>, _>>()?, 0)?;
+        let noise = (noise * options.noise)?;
         let refined = refined("sample", model, &features, &noise, options.refine, || {
             done += 1;
             span.record("done", done);

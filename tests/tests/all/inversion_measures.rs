@@ -84,6 +84,15 @@ fn pre_images_are_measured_and_drawn_of_a_photograph() {
     let share = of(&refined, "share of photographs' distance, image space");
     assert!(value(&share) > 0.0);
     assert!(share["note"].to_string().contains("noise refined in 3 steps"), "{share}");
+    // More noise puts draws farther apart.
+    let sets = ["--set", "preimages.draws=3", "--set", "preimages.noise=2"];
+    assert_success(&started(&[&measure[..], &sets].concat()));
+    let wide = of(&rows(&run, "preimages"), "share of photographs' distance, image space");
+    assert!(value(&wide) > row("share of photographs' distance, image space"));
+    assert!(wide["note"].to_string().contains("noise of deviation 2"), "{wide}");
+    let output = started(&[&measure[..], &["--set", "preimages.noise=-1"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors(&output).contains("deviation >= 0, found -1"), "{}", errors(&output));
     // Descent from other starts gives other images, which are no nearer than photographs.
     let sets = ["--set", "preimages.draws=2", "--set", "preimages.descent=3"];
     assert_success(&started(&[&measure[..], &sets].concat()));
@@ -93,6 +102,9 @@ fn pre_images_are_measured_and_drawn_of_a_photograph() {
     let output = started(&[&measure[..], &both].concat());
     assert_eq!(output.status.code(), Some(2));
     assert!(errors(&output).contains("expected no refine beside descent"), "{}", errors(&output));
+    let both = ["--set", "preimages.noise=2", "--set", "preimages.descent=1"];
+    let output = started(&[&measure[..], &both].concat());
+    assert!(errors(&output).contains("expected no noise beside descent"), "{}", errors(&output));
 
     let path = |name: &str| folder.path().join(name).to_str().expect("a name").to_owned();
     let mut photo = Picture::new(90, 150, [200, 40, 10]);
@@ -128,8 +140,17 @@ fn pre_images_are_measured_and_drawn_of_a_photograph() {
         "{}",
         errors(&output)
     );
-    let output = started(&["sample", "--run", name, "--refine"]);
-    assert!(errors(&output).contains("--refine: expected --like"), "{}", errors(&output));
+    let out = path("alike.png");
+    let sample = ["sample", "--run", name, "--like", &photo, "-n", "2", "--out", &out];
+    assert_success(&started(&[&sample[..], &["--noise", "0"]].concat()));
+    let equal = errors_of("alike.json")[0]["each"].clone();
+    assert_eq!(equal[0], equal[1], "without noise pictures are equal");
+    let output = started(&[&sample[..], &["--noise=-1"]].concat());
+    assert!(errors(&output).contains("deviation >= 0, found -1"), "{}", errors(&output));
+    for option in ["--refine", "--noise=2"] {
+        let output = started(&["sample", "--run", name, option]);
+        assert!(errors(&output).contains(": expected --like"), "{}", errors(&output));
+    }
 }
 
 #[test]

@@ -47,6 +47,9 @@ pub(crate) struct Arguments {
     /// Redraw code values that are further from 0 than this: less variety, fewer failures
     #[arg(long, value_name = "T", conflicts_with_all = ["like", "features"])]
     truncation: Option<f64>,
+    /// Deviation of the noise of each picture, 1 in training: with more, pictures differ more, e.g. 1.2
+    #[arg(long, value_name = "DEVIATION")]
+    noise: Option<f64>,
     /// Steps that change the noise of each picture so that its features come nearer, e.g. 10
     #[arg(long, value_name = "STEPS", num_args = 0..=1, default_missing_value = "10")]
     refine: Option<usize>,
@@ -63,8 +66,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.like.is_some() || arguments.features.is_some() {
         return alike(arguments);
     }
-    if arguments.refine.is_some() {
-        let message = "--refine: expected --like or --features beside it, found neither";
+    let given = [("refine", arguments.refine.is_some()), ("noise", arguments.noise.is_some())];
+    if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+        let message = format!("--{option}: expected --like or --features beside it, found neither");
         return Err(Failure::usage(message).into());
     }
     let (n, columns) = (arguments.n.unwrap_or(64), arguments.columns.unwrap_or(8));
@@ -116,6 +120,7 @@ fn alike(arguments: &Arguments) -> Result<()> {
     let options = DrawOptions {
         n: arguments.n.unwrap_or(16),
         seed: arguments.seed,
+        noise: arguments.noise.unwrap_or(1.0),
         refine: arguments.refine.unwrap_or(0),
         ..DrawOptions::default()
     };

@@ -58,8 +58,8 @@ pub(super) struct Judge {
 /// How images of features are made.
 #[derive(Clone, Copy)]
 pub(super) enum By {
-    /// By the generator, and so many steps that refine its noise.
-    Generator { refine: usize },
+    /// By the generator, from noise of this deviation, which so many steps refine.
+    Generator { noise: f64, refine: usize },
     /// By so many steps of Mahendran and Vedaldi's descent, from a start of its own for each draw.
     Descent { steps: usize },
 }
@@ -157,8 +157,8 @@ impl Drawn {
         by: By,
     ) -> Result<Images, EvalError> {
         let (model, seed) = (context.model, context.sampling.seed);
-        let refine = match (by, &model.encoder) {
-            (By::Generator { refine }, _) => refine,
+        let (deviation, refine) = match (by, &model.encoder) {
+            (By::Generator { noise, refine }, _) => (noise, refine),
             (By::Descent { steps }, Some((net, tap))) => {
                 let settings = Settings::mahendran_vedaldi(tap).with_steps(steps);
                 let (size, start) = ((context.side(), context.side()), (first * self.draws) as u64);
@@ -178,7 +178,7 @@ impl Drawn {
         let indices = first..first + codes.dims()[0] / self.draws;
         let noise = indices.map(|index| model.noise(self.draws, seed, index as u64));
         let noise = noise.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
-        let noise = (!noise.is_empty()).then(|| Tensor::cat(&noise, 0)).transpose()?;
+        let noise = (!noise.is_empty()).then(|| Tensor::cat(&noise, 0)? * deviation).transpose()?;
         match noise {
             Some(noise) if refine > 0 => {
                 Ok(refined("preimages", model, codes, &noise, refine, || ())?.images)

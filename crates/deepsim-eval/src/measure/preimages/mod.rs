@@ -25,6 +25,7 @@ use crate::arrays::{numbers, pictures};
 use crate::metrics::distribution::LEAST;
 use crate::metrics::spread::Spread;
 use crate::metrics::statistics::{euclidean_distance, mean_and_spread};
+use crate::preimages::check_noise;
 
 /// Spread, calibration and naturalness of the images of one feature vector.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub struct Preimages {
     pub photographs: usize,
     /// Draws of each.
     pub draws: usize,
+    /// Deviation of the noise of the draws; see [`DrawOptions`](crate::preimages::DrawOptions::noise).
+    pub noise: f64,
     /// Steps that change the noise of each draw so that its features come nearer; see
     /// [`DrawOptions`](crate::preimages::DrawOptions::refine).
     pub refine: usize,
@@ -48,7 +51,15 @@ pub struct Preimages {
 
 impl Default for Preimages {
     fn default() -> Self {
-        Self { photographs: 200, draws: 8, refine: 0, descent: 0, train_images: None, shown: 8 }
+        Self {
+            photographs: 200,
+            draws: 8,
+            noise: 1.0,
+            refine: 0,
+            descent: 0,
+            train_images: None,
+            shown: 8,
+        }
     }
 }
 
@@ -74,6 +85,11 @@ impl Measure for Preimages {
     const OPTIONS: &'static [Opt] = &[
         Opt { key: "photographs", value: "N", about: "number of test images, the first of all" },
         Opt { key: "draws", value: "N", about: "images that are drawn of the features of each" },
+        Opt {
+            key: "noise",
+            value: "DEVIATION",
+            about: "deviation of the noise, 1 in training; more makes draws differ more",
+        },
         Opt {
             key: "refine",
             value: "STEPS",
@@ -103,13 +119,18 @@ impl Measure for Preimages {
         }
         let judge = judge(context)?;
         let by = match (self.descent, self.refine) {
-            (0, refine) => By::Generator { refine },
+            (0, refine) => By::Generator { noise: self.noise, refine },
             (steps, 0) => By::Descent { steps },
             (_, refine) => {
                 let wanted = "no refine beside descent, which takes no noise";
                 return Err(EvalError::input("preimages", wanted, refine.to_string()));
             }
         };
+        check_noise("preimages", self.noise)?;
+        if self.noise != 1.0 && self.descent > 0 {
+            let wanted = "no noise beside descent, which takes none";
+            return Err(EvalError::input("preimages", wanted, self.noise.to_string()));
+        }
         if self.refine > 0 && context.model.noise(1, 0, 0)?.is_none() {
             let wanted = "a generator that takes noise, to refine it";
             return Err(EvalError::input("preimages", wanted, "one without"));
@@ -119,8 +140,13 @@ impl Measure for Preimages {
         self.show(context, &drawn)?;
         let draws = drawn.draws;
         let made = match by {
-            By::Generator { refine: 0 } => String::new(),
-            By::Generator { refine } => format!(", noise refined in {refine} steps"),
+            By::Generator { noise, refine } => [
+                (noise != 1.0).then(|| format!(", noise of deviation {noise}")),
+                (refine > 0).then(|| format!(", noise refined in {refine} steps")),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             By::Descent { steps } => format!(", by {steps} steps of descent"),
         };
         let of = format!("{draws} draws of each of {n} test images, unclipped{made}");
