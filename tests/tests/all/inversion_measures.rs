@@ -147,9 +147,11 @@ fn pre_images_are_measured_and_drawn_of_a_photograph() {
     assert_eq!(equal[0], equal[1], "without noise pictures are equal");
     let output = started(&[&sample[..], &["--noise=-1"]].concat());
     assert!(errors(&output).contains("deviation >= 0, found -1"), "{}", errors(&output));
-    for option in ["--refine", "--noise=2"] {
+    for (option, words) in
+        [("--refine", "--refine: expected --like"), ("--noise=2", "--noise: expected --like")]
+    {
         let output = started(&["sample", "--run", name, option]);
-        assert!(errors(&output).contains(": expected --like"), "{}", errors(&output));
+        assert!(errors(&output).contains(words), "{}", errors(&output));
     }
 }
 
