@@ -18,7 +18,7 @@ use crate::train::train;
 pub(crate) fn run(
     job: &Job<'_>,
     chosen: &[&Planned],
-    failures: Failures,
+    mut failures: Failures,
 ) -> Result<Failures, ReproduceError> {
     let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
     let lanes = Lane::all(job.options, job.cores(), visible.as_deref());
@@ -26,11 +26,18 @@ pub(crate) fn run(
         let files = job.options.out.join("runs/RUN.txt");
         tracing::info!("the output of each run is in {}", files.display());
     }
-    // Runs that begin with the weights of another come after all others.
-    let (then, first): (Vec<&Planned>, Vec<&Planned>) =
-        chosen.iter().partition(|planned| planned.begins_with().is_some());
-    let failures = all(job, &lanes, first, failures)?;
-    all(job, &lanes, then, failures)
+    // Runs that begin with the weights of another come after it.
+    let mut waiting = chosen.to_vec();
+    while !waiting.is_empty() {
+        let waits = |planned: &&Planned| {
+            let first = planned.begins_with();
+            first.is_some_and(|first| waiting.iter().any(|other| other.folder == first))
+        };
+        let (then, now) = waiting.iter().partition(|planned| waits(planned));
+        failures = all(job, &lanes, now, failures)?;
+        waiting = then;
+    }
+    Ok(failures)
 }
 
 /// Trains and measures runs of which none needs another.
@@ -104,10 +111,15 @@ mod tests {
         program
     }
 
-    /// Runs trained in this order, and those that failed.
-    fn order(jobs: u16, fails: &str) -> (Vec<String>, Failures, Vec<String>) {
+    /// Runs of a target trained in this order, those that failed, and all of them.
+    fn order(target: &str, jobs: u16, fails: &str) -> (Vec<String>, Failures, Vec<String>) {
         let folder = tempfile::tempdir().expect("a folder");
-        let options = Options { jobs, out: folder.path().join("out"), ..Options::default() };
+        let options = Options {
+            targets: vec![target.to_owned()],
+            jobs,
+            out: folder.path().join("out"),
+            ..Options::default()
+        };
         with(|host| {
             let host = Host { program: program(folder.path(), fails), ..host.clone() };
             let job = Job::new(&options, &host).expect("good options");
@@ -123,7 +135,7 @@ mod tests {
     #[test]
     fn runs_that_begin_with_the_weights_of_another_wait_for_it() {
         for jobs in [1, 2] {
-            let (trained, failures, mut all) = order(jobs, "");
+            let (trained, failures, mut all) = order("autoencoder", jobs, "");
             assert_eq!(trained[0], "autoencoder-se", "{jobs} at the same time");
             assert!(all.len() > 2 && failures.settle().is_ok());
             let mut trained = trained;
@@ -134,8 +146,19 @@ mod tests {
     }
 
     #[test]
+    fn pre_images_wait_for_the_papers_loss_and_that_for_squared_error() {
+        let (trained, failures, all) = order("preimages", 2, "");
+        assert!(failures.settle().is_ok());
+        assert_eq!(trained[..2], ["inversion-small-conv5-image", "inversion-small-conv5"]);
+        assert_eq!(trained.len(), all.len());
+        let (trained, failures, _) = order("preimages", 2, "inversion-small-conv5");
+        assert_eq!(trained, ["inversion-small-conv5-image"]);
+        assert!(failures.has("preimages") && !failures.has("inversion-small-conv5-image"));
+    }
+
+    #[test]
     fn runs_fail_by_name_where_the_one_they_begin_with_did() {
-        let (trained, failures, all) = order(2, "autoencoder-se");
+        let (trained, failures, all) = order("autoencoder", 2, "autoencoder-se");
         assert!(trained.is_empty(), "{trained:?}");
         assert!(all.iter().all(|id| failures.has(id)), "{failures:?}");
     }

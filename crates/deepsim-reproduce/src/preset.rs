@@ -1,6 +1,5 @@
 //! Presets: how long runs train, and how much of the test set they are measured on.
 
-use deepsim_run::identity::Method;
 use serde::{Deserialize, Serialize};
 
 use crate::ReproduceError;
@@ -23,13 +22,6 @@ const AFTER: &[&str] =
 const SMALL_BEFORE: &[&str] = &["adam.learning_rate=1e-3", "adam.milestones=[900, 1300]"];
 const SMALL_AFTER: &[&str] =
     &["adam.learning_rate=5e-4", "adam.milestones=[600, 850]", "adversarial.after=0"];
-/// The gradient of the energy score does not shrink with the error: at the rate of squared error its training diverges.
-const SCORE_BEFORE: &[&str] = &[
-    "adam.learning_rate=4e-4",
-    "adam.milestones=[900, 1300]",
-    "adam.warm_up=100",
-    "adam.clip=15000",
-];
 const SMALL_PAPER: &[&str] = &["adam.milestones=[60000, 85000]"];
 
 /// A preset, `--scale` on the command line.
@@ -65,7 +57,7 @@ pub struct Size {
     pub steps: u64,
     /// Overrides of recipes.
     pub sets: &'static [&'static str],
-    /// Beginning of other runs with the weights of the one of the image term alone, which are fresh where `None`.
+    /// Beginning of runs with the weights of [another](Run::begins_with), which are fresh where `None`.
     pub begin: Option<Begin>,
     /// Images per step.
     pub batch: u64,
@@ -202,9 +194,6 @@ impl Size {
     pub fn of(self, run: &Run) -> Self {
         match self.begin.filter(|_| run.begins_with().is_some()) {
             Some(Begin { steps, batch, sets }) => Self { steps, batch, sets, ..self },
-            None if run.method == Method::ScoreOnly && self.begin.is_some() => {
-                Self { begin: None, sets: SCORE_BEFORE, ..self }
-            }
             None => Self { begin: None, ..self },
         }
     }
@@ -271,9 +260,7 @@ mod tests {
             for preset in Preset::ALL {
                 let whole = preset.size(run.experiment);
                 let size = whole.of(&run);
-                let first = run.id == "autoencoder-se"
-                    || run.id.ends_with("-image")
-                    || run.id == "preimages-score";
+                let first = run.id == "autoencoder-se" || run.id.ends_with("-image");
                 let may = [Experiment::Autoencoder, Experiment::SmallInversion];
                 let begins = !first && may.contains(&run.experiment) && preset != Preset::Paper;
                 assert_eq!(size.begin.is_some(), begins, "{} at {}", run.id, preset.name());

@@ -53,8 +53,6 @@ pub enum Method {
     Plain,
     /// Several images of the same features, with the energy score as image term.
     EnergyScore,
-    /// The energy score alone.
-    ScoreOnly,
     /// Optimisation baseline of Mahendran & Vedaldi, without a generator.
     Optimised,
     /// Generator released by the authors.
@@ -75,10 +73,7 @@ impl Method {
         let adversarial = recipe.adversarial.is_some_and(|term| term.weight > 0.0);
         let inversion = recipe.inversion.as_ref();
         if recipe.image.distance == Distance::EnergyScore {
-            return match (feature, adversarial) {
-                (None, false) => Self::ScoreOnly,
-                _ => Self::EnergyScore,
-            };
+            return Self::EnergyScore;
         }
         if inversion.is_some_and(Inversion::takes_noise) {
             return Self::Noise;
@@ -191,16 +186,6 @@ mod tests {
             (&["feature.comparator=videonet"], OtherComparator),
             (&["inversion.noise=64"], Noise),
             (&["inversion.noise=64", "draws=2", "image.distance=energy-score"], EnergyScore),
-            (
-                &[
-                    "inversion.noise=64",
-                    "draws=2",
-                    "image.distance=energy-score",
-                    "feature=",
-                    "adversarial=",
-                ],
-                ScoreOnly,
-            ),
             (&["feature=", "adversarial=", "inversion.plain=true"], Plain),
         ] {
             assert_eq!(method("inversion-fc6", sets), expected, "{sets:?}");

@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering::{Equal, Less};
 
-use deepsim_nets::ComparatorKind;
+use deepsim_nets::{Comparator, ComparatorKind, Images};
 use serde::{Deserialize, Serialize};
 use tracing::field::Empty;
 use tracing::info_span;
@@ -32,30 +32,44 @@ impl Measure for Recognise {
             return Err(EvalError::input("recognise", wanted, "random ones"));
         }
         let images = context.reconstructions()?;
-        let (mut first, mut among_five) = (0, 0);
+        let mut all = Vec::with_capacity(images.len());
         let total = images.len() as u64;
         let span = info_span!("recognising", total, done = Empty).entered();
         for range in images.ranges() {
             let (original, reconstruction) = images.images(range.clone())?;
-            let scores = |images| -> Result<Vec<Vec<f32>>, EvalError> {
-                Ok(net.features(images, "PROB")?.to_vec2::<f32>()?)
-            };
-            for (wanted, got) in scores(&original)?.iter().zip(scores(&reconstruction)?) {
-                let rank = rank(wanted, &got);
-                first += usize::from(rank == 0);
-                among_five += usize::from(rank < 5);
-            }
+            all.extend(ranks(&*net, &original, &reconstruction)?);
             span.record("done", range.end as u64);
         }
-        let (n, side, origin) = (images.len(), images.side(), net.origin());
-        let row = |name: &str, count: usize| {
-            let share = count as f64 / n as f64;
-            let spread = 100.0 * (share * (1.0 - share)).sqrt();
-            let note = format!("{}, {origin}; {side}x{side} centre crops, unclipped", net.name());
-            Row::new(name, 100.0 * share, "%", note).with_spread(spread).over(n)
-        };
-        Ok(vec![row("recognised, top-1", first), row("recognised, top-5", among_five)])
+        let side = images.side();
+        Ok(shares(&*net, &all, &format!("{side}x{side} centre crops, unclipped")))
     }
+}
+
+/// Ranks of the originals' classes in images of theirs, of which there are equally many for each original, in a row.
+pub(super) fn ranks(
+    net: &dyn Comparator,
+    originals: &Images,
+    images: &Images,
+) -> Result<Vec<usize>, EvalError> {
+    let scores = |images| -> Result<Vec<Vec<f32>>, EvalError> {
+        Ok(net.features(images, "PROB")?.to_vec2::<f32>()?)
+    };
+    let (wanted, got) = (scores(originals)?, scores(images)?);
+    let of_each = got.len() / wanted.len().max(1);
+    let ranks = got.chunks_exact(of_each.max(1)).zip(&wanted);
+    Ok(ranks.flat_map(|(of_one, wanted)| of_one.iter().map(|got| rank(wanted, got))).collect())
+}
+
+/// Shares of images whose originals' class is the first, or one of the first five.
+pub(super) fn shares(net: &dyn Comparator, ranks: &[usize], of: &str) -> Vec<Row> {
+    let row = |name: &str, below: usize| {
+        let count = ranks.iter().filter(|rank| **rank < below).count();
+        let share = count as f64 / ranks.len() as f64;
+        let spread = 100.0 * (share * (1.0 - share)).sqrt();
+        let note = format!("{}, {}; {of}", net.name(), net.origin());
+        Row::new(name, 100.0 * share, "%", note).with_spread(spread).over(ranks.len())
+    };
+    vec![row("recognised, top-1", 1), row("recognised, top-5", 5)]
 }
 
 /// Returns the rank in `got`, from 0, of the class that is at the top in `wanted`.
@@ -67,7 +81,10 @@ fn rank(wanted: &[f32], got: &[f32]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::rank;
+    use candle_core::{Device, Tensor};
+    use deepsim_nets::PixelFormat;
+
+    use super::*;
 
     #[test]
     fn the_rank_is_that_of_the_originals_class() {
@@ -75,5 +92,26 @@ mod tests {
         assert_eq!(rank(&original, &[0.0, 0.9, 0.1]), 0);
         assert_eq!(rank(&original, &[0.5, 0.2, 0.3]), 2);
         assert_eq!(rank(&original, &[f32::NAN; 3]), 3, "nothing is recognised in it");
+    }
+
+    #[test]
+    fn each_image_is_compared_with_the_original_that_it_belongs_to() -> Result<(), EvalError> {
+        let net = ComparatorKind::squeezenet().open(None, 0, &Device::Cpu)?;
+        let numbers = (0..5 * 3 * 32 * 32).map(|i| (f64::from(i) * 0.7).sin() as f32 * 100.0);
+        let numbers = Tensor::from_iter(numbers, &Device::Cpu)?.reshape((5, 3, 32, 32))?;
+        let ranks_of = |originals: &[usize], images: &[usize]| {
+            let cut = |indices: &[usize]| -> Result<Images, EvalError> {
+                let parts = indices.iter().map(|i| numbers.narrow(0, *i, 1));
+                let all = Tensor::cat(&parts.collect::<Result<Vec<_>, _>>()?, 0)?;
+                Ok(Images::new(all, PixelFormat::CAFFE_BGR)?)
+            };
+            ranks(&*net, &cut(originals)?, &cut(images)?)
+        };
+        assert_eq!(ranks_of(&[0, 1], &[0, 0, 1, 1])?, [0; 4]);
+        let apart = [ranks_of(&[0], &[2, 3])?, ranks_of(&[1], &[4, 2])?].concat();
+        assert_eq!(ranks_of(&[0, 1], &[2, 3, 4, 2])?, apart);
+        let rows = shares(&*net, &[0, 3, 5, 0], "four images");
+        assert_eq!(rows.iter().map(|row| row.value).collect::<Vec<_>>(), [Some(50.0), Some(75.0)]);
+        Ok(())
     }
 }

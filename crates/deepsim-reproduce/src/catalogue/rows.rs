@@ -5,7 +5,7 @@ use deepsim_run::identity::Method;
 
 use super::Experiment;
 use super::Experiment::{Autoencoder, SmallInversion, SmallVae, Vae};
-use Method::{AbsoluteError, DeePSiM, EnergyScore, ImageOnly, Noise, ScoreOnly, SquaredError};
+use Method::{AbsoluteError, DeePSiM, EnergyScore, ImageOnly, Noise, SquaredError};
 
 /// A run that no layer is chosen for.
 pub(super) struct Row {
@@ -33,8 +33,6 @@ pub(crate) const FIRST: &str = "autoencoder-se";
 
 /// Noise beside the features, as in the recipe `preimages`.
 const NOISE: &[&str] = &["inversion.noise=64", "inversion.global_noise=32"];
-const NOISE_IMAGE: &[&str] =
-    &["inversion.noise=64", "inversion.global_noise=32", "feature=", "adversarial="];
 /// [`NOISE`], with a reward for draws that differ of the weight of the adversarial term.
 const NOISE_SEEKING: &[&str] = &[
     "inversion.noise=64",
@@ -42,10 +40,6 @@ const NOISE_SEEKING: &[&str] = &[
     "draws=2",
     "terms.mode_seeking.weight=100",
 ];
-/// The energy score, with a little total variation, because the score ignores fine noise. Noise at every stage would draw noise
-/// here, where no discriminator is.
-const SCORE: &[&str] =
-    &["feature=", "adversarial=", "inversion.stage_noise=0", "terms.total_variation.weight=3e-5"];
 
 /// Runs of sections 4.1 and 4.2, and of 4.3 at 64 pixels.
 pub(super) const ROWS: &[Row] = &[
@@ -105,11 +99,6 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         recipe: "inversion-small",
-        overrides: NOISE_IMAGE,
-        ..row("preimages-image", "small CONV5 image loss only, with noise", SmallInversion, Noise)
-    },
-    Row {
-        recipe: "inversion-small",
         overrides: NOISE_SEEKING,
         ..row(
             "preimages-mode-seeking",
@@ -117,11 +106,6 @@ pub(super) const ROWS: &[Row] = &[
             SmallInversion,
             Noise,
         )
-    },
-    Row {
-        recipe: "preimages",
-        overrides: SCORE,
-        ..row("preimages-score", "small CONV5 energy score only", SmallInversion, ScoreOnly)
     },
     row("preimages", "small CONV5 energy score", SmallInversion, EnergyScore),
 ];

@@ -155,15 +155,16 @@ impl Run {
     }
 
     /// Id of the run whose weights it begins with, with a preset that begins so: that of the same network with the image
-    /// term alone.
+    /// term alone, or for pre-images with the paper's loss.
     pub fn begins_with(&self) -> Option<&'static str> {
         match (self.experiment, self.id.as_str()) {
             (Experiment::Autoencoder, FIRST) => None,
             (Experiment::Autoencoder, _) => Some(FIRST),
             (_, "inversion-small-conv3") => Some("inversion-small-conv3-image"),
             (_, "inversion-small-conv5") => Some("inversion-small-conv5-image"),
-            (_, "preimages-noise" | "preimages-mode-seeking") => Some("preimages-image"),
-            (_, "preimages") => Some("preimages-score"),
+            (_, "preimages" | "preimages-noise" | "preimages-mode-seeking") => {
+                Some("inversion-small-conv5")
+            }
             _ => None,
         }
     }

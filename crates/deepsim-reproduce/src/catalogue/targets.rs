@@ -347,10 +347,8 @@ pub static TARGETS: &[Target] = &[
             Experiment::SmallInversion,
             Runs::Named(&[
                 "preimages",
-                "preimages-score",
                 "preimages-mode-seeking",
                 "preimages-noise",
-                "preimages-image",
                 "inversion-small-conv5",
                 "inversion-small-conv5-image",
             ]),

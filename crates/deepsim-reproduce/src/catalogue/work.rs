@@ -214,7 +214,7 @@ mod tests {
         let without = ids(&["fig4"], &[Layer::Conv5]);
         assert_eq!(without, ["vae-se", "vae-alexnet-conv5", "vae-videonet-conv5"]);
         let all = ids(&["inversion"], &Layer::ALL);
-        assert_eq!(all.len(), 16 + 9, "{all:?}");
+        assert_eq!(all.len(), 16 + 7, "{all:?}");
         assert_eq!(
             ids(&["fig5", "fig8"], &[Layer::Conv5, Layer::Fc6]),
             ["inversion-conv5", "inversion-fc6"]

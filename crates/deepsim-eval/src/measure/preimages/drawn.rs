@@ -11,6 +11,7 @@ use crate::EvalError;
 use crate::arrays::numbers;
 use crate::measure::Context;
 use crate::measure::distances::pooled;
+use crate::measure::recognise::ranks;
 use crate::metrics::spread::Spread;
 use crate::optimisation_baseline::{Settings, invert};
 use crate::preimages::refined;
@@ -53,6 +54,8 @@ pub(super) struct Judge {
     pub(super) net: Box<dyn Comparator>,
     pub(super) objects: &'static str,
     pub(super) textures: &'static str,
+    /// True if it tells the classes of photographs.
+    pub(super) classifies: bool,
 }
 
 /// How images of features are made.
@@ -81,6 +84,8 @@ pub(super) struct Drawn {
     pub(super) objects: Vectors,
     /// Features of textures in the judge, averaged over positions.
     pub(super) textures: Vectors,
+    /// Ranks of the photographs' classes in the judge's view of their draws.
+    pub(super) ranks: Vec<usize>,
 }
 
 impl Drawn {
@@ -139,7 +144,10 @@ impl Drawn {
         let means = |images: &Images| avg_pool2d(images.tensor(), Pool2dConfig::new(block, block));
         self.blocks.add(&means(&targets)?, &means(&drawn)?)?;
         self.code.add(&code, &model.code(&drawn)?)?;
-        if let Some(Judge { net, objects, textures }) = judge {
+        if let Some(Judge { net, objects, textures, classifies }) = judge {
+            if *classifies {
+                self.ranks.extend(ranks(&**net, &targets, &drawn)?);
+            }
             let objects = |images: &Images| net.features(images, objects);
             self.objects.add(&objects(&targets)?, &objects(&drawn)?)?;
             self.textures.targets.extend(pooled(&**net, textures, &targets)?);

@@ -19,6 +19,7 @@ use self::bands::shares_of_bands;
 use self::drawn::{By, Drawn, Judge};
 use super::context::Context;
 use super::distances::{KERNEL, SetDistances, Words};
+use super::recognise::shares;
 use super::{Measure, Opt, Row};
 use crate::EvalError;
 use crate::arrays::{numbers, pictures};
@@ -187,7 +188,7 @@ impl Measure for Preimages {
         let note = format!("distance of the features of each draw; {of}; {}", code.between);
         let name = format!("{FEATURE_ERROR}, {layer}");
         rows.push(Row::normalised(name, &code.error, &code.between, note).in_space_of(&**encoder));
-        if let Some(Judge { net, textures, .. }) = judge {
+        if let Some(Judge { net, textures, classifies, .. }) = judge {
             let sets = format!("{n} test images and one draw of each");
             let words = Words { sets, reference: "the images'" };
             let firsts = drawn.textures.firsts(n).collect::<Vec<_>>().concat();
@@ -198,6 +199,9 @@ impl Measure for Preimages {
             } else {
                 SetDistances::new(&*net, textures, sets, words)?.kernel()?
             });
+            if classifies {
+                rows.extend(shares(&*net, &drawn.ranks, &of));
+            }
         }
         if m > 0 {
             rows.push(nearest(context, &drawn, m)?);
@@ -269,13 +273,13 @@ fn calibration(space: &str, spread: &Spread, of: &str) -> Row {
 /// project, if it is there.
 fn judge(context: &Context<'_>) -> Result<Option<Judge>, EvalError> {
     let found = [
-        (ComparatorKind::squeezenet(), "FIRE9", "POOL4"),
-        (ComparatorKind::efficientnet_lite0(), "STAGE5", "STAGE5"),
+        (ComparatorKind::squeezenet(), "FIRE9", "POOL4", true),
+        (ComparatorKind::efficientnet_lite0(), "STAGE5", "STAGE5", false),
     ];
-    for (kind, objects, textures) in found {
+    for (kind, objects, textures, classifies) in found {
         if kind.find_weights(context.weights).is_some() {
             let net = context.comparator(&kind)?;
-            return Ok(Some(Judge { net, objects, textures }));
+            return Ok(Some(Judge { net, objects, textures, classifies }));
         }
     }
     Ok(None)
