@@ -127,6 +127,26 @@ fn the_page_holds_everything_and_needs_nothing() {
 }
 
 #[test]
+fn every_term_has_a_colour_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = support::run(folder.path(), "SE", "autoencoder-se", &[], 10);
+    let names = ["adversarial", "feature", "image", "mode_seeking", "total_variation"];
+    let terms = names.map(|name| (name, 2.0, 1.0));
+    log(&run.folder, (1..=3).map(|number| step(number, &terms)));
+    let page = folder.path().join("curves.html");
+    deepsim_reproduce::report::curves(&[run], &page).expect("curves");
+    let html = std::fs::read_to_string(page).expect("the page");
+    let chart = html.split("aria-label=\"weighted terms of the loss\"").nth(1).expect("the chart");
+    let legend = chart.split("</figure>").next().unwrap_or_default();
+    let colours: Vec<&str> = names
+        .iter()
+        .map(|name| legend.split(&format!("\"></i>{name} ")).next().expect("a name"))
+        .map(|before| before.rsplit("<i class=\"").next().expect("a class"))
+        .collect();
+    assert_eq!(colours, ["c2", "c1", "c0", "c3", "c4"]);
+}
+
+#[test]
 fn shipped_generators_stand_beside_runs_and_claim_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut runs = all_runs(folder.path(), false);

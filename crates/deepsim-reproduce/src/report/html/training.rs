@@ -49,11 +49,12 @@ pub(super) fn curves(run: &Run) -> String {
         Line { name: name.into(), colour, points: run.series(number) }
     }
     let of_terms = |number: fn(&TermRecord) -> f64| -> Vec<Line> {
-        let one = |(index, term): (usize, &String)| {
-            let colour = colour(term).unwrap_or(3 + index);
+        let mut others = 3..;
+        let one = |term: &String| {
+            let colour = colour(term).or_else(|| others.next()).unwrap_or_default();
             line(run, term, colour, |r| Some(number(r.terms.get(term)?)))
         };
-        run.terms().iter().enumerate().map(one).collect()
+        run.terms().iter().map(one).collect()
     };
     let adversary = |name: &str, colour, number: fn(&AdversaryRecord) -> f64| {
         line(run, name, colour, |r| Some(number(r.adversary.as_ref()?)))
