@@ -18,7 +18,8 @@ const HOUR_BEFORE: &[&str] =
 const AFTER: &[&str] =
     &["adam.learning_rate=7e-4", "feature.rho=0.5", "average=0.95", "feature.places=4"];
 
-/// Small inversions begin with the image term alone, too, and the others have the discriminator from their first step.
+/// Small inversions begin with the image term alone, too, and pre-images with the whole loss; both have the discriminator from
+/// their first step.
 const SMALL_BEFORE: &[&str] = &["adam.learning_rate=1e-3", "adam.milestones=[900, 1300]"];
 const SMALL_AFTER: &[&str] =
     &["adam.learning_rate=5e-4", "adam.milestones=[600, 850]", "adversarial.after=0"];
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_begin_with_the_weights_of_the_image_term_alone_except_at_the_papers_scale() {
+    fn runs_begin_with_the_weights_of_another_except_at_the_papers_scale() {
         let encoder = Encoder { name: "alexnet".into(), calibrated: true };
         for run in runs(&Layer::ALL, &encoder) {
             for preset in Preset::ALL {
@@ -264,6 +265,13 @@ mod tests {
                 let may = [Experiment::Autoencoder, Experiment::SmallInversion];
                 let begins = !first && may.contains(&run.experiment) && preset != Preset::Paper;
                 assert_eq!(size.begin.is_some(), begins, "{} at {}", run.id, preset.name());
+                if size.begin.is_some() {
+                    let first = run.begins_with().expect("another run");
+                    let image = first == "autoencoder-se" || first.ends_with("-image");
+                    let of_pre_images = run.id.starts_with("preimages");
+                    assert_eq!(of_pre_images, first == "inversion-small-conv5", "{}", run.id);
+                    assert!(image != of_pre_images, "{} begins with {first}", run.id);
+                }
                 let steps = whole.begin.filter(|_| begins).map_or(whole.steps, |b| b.steps);
                 assert_eq!(size.steps, steps, "{} at {}", run.id, preset.name());
                 // Overrides of the preset fit the recipes that take them.

@@ -41,7 +41,7 @@ impl Measure for Recognise {
             span.record("done", range.end as u64);
         }
         let side = images.side();
-        Ok(shares(&*net, &all, &format!("{side}x{side} centre crops, unclipped")))
+        Ok(shares(&*net, &all, 1, &format!("{side}x{side} centre crops, unclipped")))
     }
 }
 
@@ -55,19 +55,21 @@ pub(super) fn ranks(
         Ok(net.features(images, "PROB")?.to_vec2::<f32>()?)
     };
     let (wanted, got) = (scores(originals)?, scores(images)?);
-    let of_each = got.len() / wanted.len().max(1);
-    let ranks = got.chunks_exact(of_each.max(1)).zip(&wanted);
-    Ok(ranks.flat_map(|(of_one, wanted)| of_one.iter().map(|got| rank(wanted, got))).collect())
+    let of_each = (got.len() / wanted.len().max(1)).max(1);
+    debug_assert_eq!(got.len(), of_each * wanted.len());
+    Ok(got.iter().enumerate().map(|(i, got)| rank(&wanted[i / of_each], got)).collect())
 }
 
-/// Shares of images whose originals' class is the first, or one of the first five.
-pub(super) fn shares(net: &dyn Comparator, ranks: &[usize], of: &str) -> Vec<Row> {
+/// Shares of images whose originals' class is the first, or one of the first five; means over originals, of which each
+/// has so many images, for those of one original are no independent samples.
+pub(super) fn shares(net: &dyn Comparator, ranks: &[usize], of_each: usize, of: &str) -> Vec<Row> {
     let row = |name: &str, below: usize| {
-        let count = ranks.iter().filter(|rank| **rank < below).count();
-        let share = count as f64 / ranks.len() as f64;
-        let spread = 100.0 * (share * (1.0 - share)).sqrt();
-        let note = format!("{}, {}; {of}", net.name(), net.origin());
-        Row::new(name, 100.0 * share, "%", note).with_spread(spread).over(ranks.len())
+        let share = |ranks: &[usize]| {
+            let count = ranks.iter().filter(|rank| **rank < below).count();
+            100.0 * count as f64 / ranks.len() as f64
+        };
+        let shares: Vec<f64> = ranks.chunks(of_each.max(1)).map(share).collect();
+        Row::mean(name, &shares, "%", format!("{}, {}; {of}", net.name(), net.origin()))
     };
     vec![row("recognised, top-1", 1), row("recognised, top-5", 5)]
 }
@@ -110,8 +112,10 @@ mod tests {
         assert_eq!(ranks_of(&[0, 1], &[0, 0, 1, 1])?, [0; 4]);
         let apart = [ranks_of(&[0], &[2, 3])?, ranks_of(&[1], &[4, 2])?].concat();
         assert_eq!(ranks_of(&[0, 1], &[2, 3, 4, 2])?, apart);
-        let rows = shares(&*net, &[0, 3, 5, 0], "four images");
+        let rows = shares(&*net, &[0, 3, 5, 0], 2, "two images of each of two");
         assert_eq!(rows.iter().map(|row| row.value).collect::<Vec<_>>(), [Some(50.0), Some(75.0)]);
+        assert_eq!(rows.iter().map(|row| row.spread).collect::<Vec<_>>(), [Some(0.0), Some(25.0)]);
+        assert!(rows.iter().all(|row| row.samples == Some(2)));
         Ok(())
     }
 }

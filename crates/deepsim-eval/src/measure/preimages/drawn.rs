@@ -54,7 +54,7 @@ pub(super) struct Judge {
     pub(super) net: Box<dyn Comparator>,
     pub(super) objects: &'static str,
     pub(super) textures: &'static str,
-    /// True if it tells the classes of photographs.
+    /// True if recognition is measured with it: SqueezeNet alone, as by `recognise`.
     pub(super) classifies: bool,
 }
 

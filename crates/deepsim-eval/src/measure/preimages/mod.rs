@@ -200,7 +200,7 @@ impl Measure for Preimages {
                 SetDistances::new(&*net, textures, sets, words)?.kernel()?
             });
             if classifies {
-                rows.extend(shares(&*net, &drawn.ranks, &of));
+                rows.extend(shares(&*net, &drawn.ranks, draws, &of));
             }
         }
         if m > 0 {

@@ -49,7 +49,7 @@ pub(super) fn curves(run: &Run) -> String {
         Line { name: name.into(), colour, points: run.series(number) }
     }
     let of_terms = |number: fn(&TermRecord) -> f64| -> Vec<Line> {
-        let mut others = 3..;
+        let mut others = (3..6).cycle();
         let one = |term: &String| {
             let colour = colour(term).or_else(|| others.next()).unwrap_or_default();
             line(run, term, colour, |r| Some(number(r.terms.get(term)?)))
