@@ -149,8 +149,7 @@ fn differences(runs: &[Run], record: &Record, synthetic: bool) -> Vec<String> {
     let others = encoders.into_iter().filter(|name| *name != "caffenet");
     differences.extend(others.map(|name| format!("{name} is inverted")));
     if runs.iter().any(Run::begun) {
-        differences
-            .push("generators that begin with the weights of the image term alone".to_owned());
+        differences.push("generators that begin with the weights of another run".to_owned());
     }
     let steps = runs.iter().filter_map(Run::steps).min();
     if let Some(steps) = steps.filter(|steps| *steps < PAPER_STEPS) {

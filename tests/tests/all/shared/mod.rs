@@ -6,3 +6,4 @@
 mod golden;
 mod imagenet;
 mod photographs;
+mod preimages;

@@ -109,9 +109,9 @@ fn lead(report: &Report) -> String {
         report.runs.iter().filter(|run| run.begun() == begun).filter_map(Run::steps).max()
     };
     let steps = match (most(false), most(true)) {
-        (Some(steps), Some(more)) => format!(
-            ": {steps} steps of the image term alone, from whose weights the others made {more} more"
-        ),
+        (Some(steps), Some(more)) => {
+            format!(" trained for {steps} steps, or for {more} from the weights of another run")
+        }
         (Some(steps), None) | (None, Some(steps)) => format!(" trained for {steps} steps"),
         (None, None) => String::new(),
     };
