@@ -35,7 +35,7 @@ const LEAST: f64 = 0.01;
 /// what training saw often.
 ///
 /// # Shapes
-/// `(positions.len(), latent)`
+/// `(positions.len(), code)`
 ///
 /// # Errors
 /// If `truncation` is below 0.01, where next to all numbers would be drawn in vain.
@@ -49,18 +49,18 @@ pub fn codes(
         let wanted = format!("a number of at least {LEAST}");
         return Err(EvalError::input("truncation", wanted, limit.to_string()));
     }
-    let (n, latent) = (positions.len(), net.config().code());
+    let (n, code) = (positions.len(), net.config().code());
     let inside = |value: &f32| truncation.is_none_or(|limit| f64::from(value.abs()) <= limit);
-    let mut values = Vec::with_capacity(n * latent);
+    let mut values = Vec::with_capacity(n * code);
     for position in positions {
         let mut rng = stream(seed, "samples", position as u64);
-        let end = values.len() + latent;
+        let end = values.len() + code;
         while values.len() < end {
             let missing = end - values.len();
             values.extend(normal(&mut rng, missing, 1.0).into_iter().filter(inside));
         }
     }
-    Ok(Tensor::from_vec(values, (n, latent), &Device::Cpu)?)
+    Ok(Tensor::from_vec(values, (n, code), &Device::Cpu)?)
 }
 
 /// Images of [`codes`].

@@ -83,7 +83,7 @@ pub struct Evaluated {
     /// Gradient of the weighted sum at the images, `(B, 3, H, W)`.
     pub gradient: Tensor,
     /// Gradients of the weighted sum at the mean and the logarithm of the variance of the codes, two
-    /// `(B, latent)`, if a term looks at those.
+    /// `(B, code)`, if a term looks at those.
     pub codes: Option<[Tensor; 2]>,
 }
 

@@ -103,7 +103,7 @@ pub struct TermValue {
 pub enum Gradients {
     /// At the generated images, `(B, 3, H, W)`.
     Images(Tensor),
-    /// At the mean and the logarithm of the variance of the codes, two `(B, latent)`.
+    /// At the mean and the logarithm of the variance of the codes, two `(B, code)`.
     Codes([Tensor; 2]),
 }
 

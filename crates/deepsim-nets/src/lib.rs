@@ -8,9 +8,11 @@
 //! | [`alexnet`] | AlexNet and CaffeNet trunks | comparators, section 3 |
 //! | [`exemplar_cnn`] | Exemplar-CNN 64c5-128c5-256c5-512f | comparators, section 3 |
 //! | [`videonet`] | VideoNet in training | comparators, section 3 |
+//! | [`surrogate`] | comparators in training, with a classifier of surrogate classes | comparators, section 3 |
 //! | [`squeezenet`], [`efficientnet`] | independent networks to measure with | not in the paper |
 //! | [`vgg`], [`resnet`] | trunks of other perceptual losses | not in the paper |
 //! | [`released`], [`inverter`] | generators that invert AlexNet's layers | v1 Table 5 |
+//! | [`vae`] | variational autoencoder | section 4.2 |
 //! | [`generator`] | any of the generators: autoencoder, VAE, or feature inverter | section 3 |
 //! | [`comparator`] | the [`Comparator`] trait, and the networks that implement it | section 2 |
 //! | [`cost`] | FLOPs, weights and activations of each network | |

@@ -70,7 +70,7 @@ impl Module for Generator {
     }
 }
 
-/// Logits `(N, 2)` of images, if the network is not conditional.
+/// Logits `(N, 2)` of images, `(N * patches, 2)` of a network for patches, if the network is not conditional.
 impl Module for Discriminator {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         wrapped(self.forward(&images(x)?, None, None))

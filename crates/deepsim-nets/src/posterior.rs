@@ -7,9 +7,9 @@ use crate::NetError;
 /// Distribution of the latent codes of images: a Gaussian with a diagonal covariance.
 #[derive(Clone, Debug)]
 pub struct Posterior {
-    /// Mean, `(N, latent)`.
+    /// Mean, `(N, code)`.
     pub mean: Tensor,
-    /// Logarithm of the variance, `(N, latent)`.
+    /// Logarithm of the variance, `(N, code)`.
     pub log_variance: Tensor,
 }
 
@@ -17,7 +17,7 @@ impl Posterior {
     /// Returns samples for `noise` from N(0, 1).
     ///
     /// # Shapes
-    /// `(N, latent) -> (N, latent)`
+    /// `(N, code) -> (N, code)`
     ///
     /// # Errors
     /// If the noise has another shape.

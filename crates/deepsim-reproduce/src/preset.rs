@@ -36,7 +36,7 @@ pub enum Preset {
     Quick,
     /// The same in an hour on 2 cores.
     Hour,
-    /// The paper's: 500,000 steps of 64 images and more.
+    /// The paper's: 500,000 steps of 64 images and more; 100,000 for the small experiments of sections 4.2 and 4.3.
     Paper,
 }
 
@@ -96,7 +96,10 @@ impl Preset {
                 "The difference between the losses: five minutes on 2 cores for the default target"
             }
             Self::Hour => "The same in an hour",
-            Self::Paper => "The paper's: 500,000 steps of 64 images and more; needs --data",
+            Self::Paper => {
+                "The paper's: 500,000 steps of 64 images and more, 100,000 at 64 pixels in sections 4.2 and 4.3; needs \
+                 --data, --ilsvrc or --fetch"
+            }
         }
     }
 

@@ -32,14 +32,14 @@ pub struct Cost {
     pub weights: usize,
     /// Estimate of the bytes of memory for one sample, without what weights need: see [`Cost::of`].
     pub memory: f64,
-    /// Networks in the order in which a step first runs them.
+    /// The generator, the frozen networks, the discriminator; or the comparator that is trained.
     pub networks: Vec<NetworkCost>,
 }
 
 /// Part of a network in the cost of a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NetworkCost {
-    /// Role of the network: `generator`, `encoder`, `comparator`, `discriminator`.
+    /// Role of the network: `generator`, `encoder`, `comparator`, `encoder and comparator` if both are one, `discriminator`.
     pub name: &'static str,
     /// False if its weights are frozen.
     pub trained: bool,

@@ -1,4 +1,4 @@
-//! Recipes compiled into the program: those of the paper's experiments and of its comparators.
+//! Recipes compiled into the program: those of the paper's experiments and comparators, and some that the paper lacks.
 
 /// Names with their texts.
 macro_rules! built_in {

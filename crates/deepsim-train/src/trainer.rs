@@ -105,7 +105,7 @@ impl Trainer {
     /// Makes one iteration on a batch of real images (paper, Algorithm as coded in the authors' script).
     ///
     /// # Shapes
-    /// `(B, 3, H, W)`, sides multiples of 8
+    /// `(B, 3, H, W)`, sides multiples of 8 for an autoencoder, else those of the recipe's crops
     ///
     /// # Errors
     /// [`TrainError::NonFinite`] if a loss or a gradient is not finite, or if an operation fails; then

@@ -28,7 +28,7 @@ use crate::prior::{self, vae};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Samples {
-    /// Feature spaces of the distances; where there are none, SqueezeNet's if its weights are found.
+    /// Feature spaces of the distances; where there are none, SqueezeNet's FIRE9 if its weights are found, else AlexNet's CONV5.
     pub spaces: Vec<Space>,
 }
 
@@ -57,7 +57,7 @@ impl Measure for Samples {
     const OPTIONS: &'static [Opt] = &[Opt {
         key: "spaces",
         value: "NET:TAP",
-        about: "feature spaces of the distances; where none is named, squeezenet:FIRE9 if it has weights",
+        about: "feature spaces of the distances; where none is named, squeezenet:FIRE9 if it has weights, else alexnet:CONV5",
     }];
 
     fn rows(&self, context: &Context<'_>) -> Result<Vec<Row>, EvalError> {

@@ -77,7 +77,7 @@ impl Term for Divergence {
 /// It is 0 if the codes hold no information about the images.
 ///
 /// # Shapes
-/// two `(B, latent)` -> scalar
+/// two `(B, code)` -> scalar
 ///
 /// # Errors
 /// If the two differ in shape.

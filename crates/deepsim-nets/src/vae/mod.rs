@@ -68,7 +68,7 @@ impl Vae {
     /// the file has one of the same width.
     ///
     /// # Errors
-    /// If the encoder is the small one, or the file cannot be read or does not hold these layers. The
+    /// If the encoder is neither AlexNet's nor CaffeNet's, or the file cannot be read or does not hold these layers. The
     /// weights are then unchanged.
     pub fn begin_with(&self, path: &Path) -> Result<(), NetError> {
         if self.config.encoder.trained().is_none() {

@@ -24,7 +24,7 @@ pub struct Group {
 pub const GROUPS: [Group; 4] = [
     Group {
         id: "autoencoder",
-        about: "Every target of section 4.1",
+        about: "Every target of section 4.1 but table3-conv5",
         paper: "v1 section 4.1",
         experiments: &[Experiment::Autoencoder],
     },
@@ -36,7 +36,7 @@ pub const GROUPS: [Group; 4] = [
     },
     Group {
         id: "inversion",
-        about: "Every target of section 4.3",
+        about: "Every target of section 4.3, fig1 and neighbours",
         paper: "v1 section 4.3",
         experiments: &[Experiment::Inversion, Experiment::SmallInversion],
     },

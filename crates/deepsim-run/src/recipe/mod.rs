@@ -1,7 +1,6 @@
 //! Recipes: what to train, as TOML.
 //!
-//! Unknown keys are errors, every key but the sizes and the image term has a default, and
-//! `--set key.sub=value` overrides any of them.
+//! Unknown keys are errors, [`keys`] lists every key with its default, and `--set key.sub=value` overrides any of them.
 
 mod any;
 mod check;
@@ -55,11 +54,12 @@ pub struct Recipe {
     /// Images that are generated from each image of the batch, with noise of their own; 1 in the paper.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub draws: usize,
-    /// Side of the random training crops in pixels, a multiple of 8; 64 in the paper.
+    /// Side of the random training crops in pixels, of an autoencoder a multiple of 8; in the paper 64, of sections 4.2 and
+    /// 4.3 227.
     pub crop: usize,
     /// Side that images of another size are brought to before crops are taken of them; 256 in the
     /// inversion of AlexNet. Images are stretched; of pictures in folders and shards the short side is resized.
-    /// Left as they are if left out.
+    /// If left out, that of pictures in folders and shards becomes 96, and others are left as they are.
     pub resize: Option<usize>,
     /// Transforms of training pictures, as `[{ random_resized_crop = { side = 64 } }, { mirror = {} }]`
     /// ([`deepsim_data::pipeline`]), applied to the pictures as they are in their files where the data set has them,

@@ -32,7 +32,8 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// A new run of a single process in `out`, on procedural scenes and the CPU, with random comparators.
+    /// A new run of a single process in `out`, on procedural scenes and the CPU, with the weights that come with the project,
+    /// and random ones of other networks.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         Self {
             out: out.into(),

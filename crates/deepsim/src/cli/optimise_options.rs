@@ -25,7 +25,8 @@ pub(crate) struct Arguments {
     pub(crate) tap: Vec<String>,
     #[command(flatten)]
     pub(crate) data: Data,
-    /// Side that pictures of another size are stretched to first
+    /// Side that pictures of another size are brought to first: the short side of those in folders and shards, of which
+    /// the middle square is taken; others are stretched
     #[arg(long, value_name = "PIXELS")]
     pub(crate) resize: Option<usize>,
     /// Lets it take random weights where there is no file

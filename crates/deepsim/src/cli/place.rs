@@ -15,7 +15,8 @@ use super::locate;
 #[derive(Args)]
 pub(crate) struct Place {
     /// Folder with the networks' weights, or one file as hf://OWNER/NAME/PATH [default: those that come with the
-    /// project; other networks get random ones, except in compare, features, invert, optimise and sample]
+    /// project; features, generate, invert, optimise and sample also look in `weights` of the data folder. Other networks
+    /// get random ones, except in these, compare and probe]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
     #[command(flatten)]

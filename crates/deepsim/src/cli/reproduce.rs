@@ -94,10 +94,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     without_duplicates: bool,
     /// Folder with comparators' weights, or hf://OWNER/NAME/PATH, see docs/data.md; networks without a file there have
-    /// random ones [default: those that come with the project]
+    /// those that come with the project, or random ones [default: `weights` in the data folder]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
-    /// Folder to write to [default: out/SCALE, out/SCALE-cuda on a GPU]
+    /// Folder to write to [default: SCALE, or SCALE-cuda on a GPU, in DEEPSIM_OUT, else in out/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Seed of everything that is drawn

@@ -12,7 +12,7 @@ use super::locate;
 /// Show where reproductions stand: steps, speed and measures of every run
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Folder of a reproduction (--out of reproduce) [default: all of out/]
+    /// Folder of a reproduction (--out of reproduce) [default: all in DEEPSIM_OUT, else in out/]
     #[arg(value_name = "DIR")]
     out: Vec<PathBuf>,
 }

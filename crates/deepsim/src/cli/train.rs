@@ -22,9 +22,9 @@ use super::telemetry;
 ///
 /// The recipe says what is trained: sizes, the weights of the image, feature and adversarial terms,
 /// the comparator, the optimiser. The run folder receives the checked plan (plan.toml), the log of
-/// every term (log.jsonl, and TensorBoard event files), grids of reconstructions (grids/),
-/// checkpoints from which the run can be resumed bit for bit (checkpoints/), and the trained generator
-/// (generator.safetensors).
+/// every term (log.jsonl, and TensorBoard event files), grids of reconstructions, or of a comparator's
+/// first filters (grids/), checkpoints from which the run can be resumed bit for bit (checkpoints/), and
+/// the trained generator (generator.safetensors) or comparator (comparator.safetensors).
 ///
 /// Ctrl-C or SIGTERM saves a checkpoint and stops, a second one stops at once; the same command with
 /// --resume continues. SIGUSR1 saves a checkpoint and continues.
